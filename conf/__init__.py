@@ -1,0 +1,1 @@
+"""Hydra configuration groups; imports nothing of ours."""

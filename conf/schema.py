@@ -1,0 +1,56 @@
+"""Types of the plain settings, so that a misspelt key or a word for a number is refused before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class Unset:
+    """Limits that apply when none of the three of `Budget` is given.
+
+    Attributes:
+        trainings: Finished trainings.
+        hours: Wall time.
+    """
+
+    trainings: int = MISSING
+    hours: float = MISSING
+
+
+@dataclass
+class Budget:
+    """Limits of a search; null means no limit of that kind.
+
+    Attributes:
+        trainings: Finished trainings, trial 0 and confirmations included.
+        hours: Wall time, over all sessions.
+        usd: Price of all model calls.
+        unset: What applies if all three are null.
+    """
+
+    trainings: int | None = None
+    hours: float | None = None
+    usd: float | None = None
+    unset: Unset = field(default_factory=Unset)
+
+
+@dataclass
+class Config:
+    """The configuration of a search; the groups are checked by the constructors that they name."""
+
+    name: str = MISSING
+    outputs: str = MISSING
+    seed: int = MISSING
+    propose_ahead: int = MISSING
+    max_failures: int = MISSING
+    budget: Budget = field(default_factory=Budget)
+    strategy: Any = MISSING
+    operator: Any = MISSING
+    acceptance: Any = MISSING
+    target: Any = MISSING
+    executor: Any = MISSING
+    tracker: Any = MISSING

@@ -1,0 +1,1 @@
+"""Mutation operators: from a proposal and its parents to the next program."""

@@ -1,0 +1,145 @@
+"""Perturbs a few constants of the parent: no model, no key, no second of latency."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Final
+
+from operators.base import MutationError
+from operators.population import Population
+from operators.trial import Mutation, Proposal
+from target.constants import Constant, Value, parse_constants
+from target.program import Program
+
+_DRAWS: Final = 32  # to find a program that is not known yet
+_DOUBLINGS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # of a power of two, with relative weights
+
+
+class ConstantsOperator:
+    """Draws one to `max_changes` constants of the parent and moves each by one random step.
+
+    Positive floats move by a log-normal factor; powers of two by doublings; other integers by a log-normal factor and
+    at least 1; booleans flip; strings move only among the choices of their knob comment. Bounds are respected.
+
+    Args:
+        max_changes: Largest number of constants that change at once.
+        step: Standard deviation of the logarithm of the factor; 0.5 moves a value by about 1.6 either way.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    name = "constants"
+
+    def __init__(self, *, max_changes: int, step: float) -> None:
+        if max_changes < 1 or step <= 0:
+            raise ValueError(f"max_changes must be at least 1 and step above 0, got {max_changes} and {step}")
+        self._max_changes = max_changes
+        self._step = step
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        """Return the first parent with some of its constants moved."""
+        parent = population.trials[proposal.parents[0]].program
+        if parent is None:
+            raise MutationError(f"parent {proposal.parents[0]} has no program")
+        rng = random.Random(proposal.seed)
+        movable = _movable(parent)
+        known: int | None = None
+        for _ in range(_DRAWS):
+            changes = self._draw(movable, rng)
+            program = parent.with_constants(changes)
+            twin = population.find(program.id)
+            if changes and twin is None:
+                return Mutation(program=program, operator=self.name, description=_describe(movable, changes))
+            known = twin.number if twin else known
+        raise MutationError(
+            f"{_DRAWS} draws gave no new program, the last was that of trial {known}"
+            if known is not None
+            else "no constant of the parent can move within its bounds"
+        )
+
+    def _draw(self, movable: dict[str, Constant], rng: random.Random) -> dict[str, Value]:
+        n_changes = min(rng.randint(1, self._max_changes), len(movable))
+        moved = {name: perturb(movable[name], rng, self._step) for name in rng.sample(sorted(movable), n_changes)}
+        return {name: value for name, value in moved.items() if value != movable[name].value}
+
+
+def perturb(constant: Constant, rng: random.Random, step: float) -> Value:
+    """Return another value for a constant, or the same one if its bounds leave no other within reach.
+
+    Args:
+        constant: What to move.
+        rng: Where from.
+        step: Standard deviation of the logarithm of the factor.
+    """
+    value, knob = constant.value, constant.knob
+    if knob.choices or isinstance(value, bool):
+        others = [choice for choice in knob.choices or (True, False) if choice != value]
+        return rng.choice(others) if others else value
+    if isinstance(value, str):
+        return value
+    for _ in range(2):  # a step that ends at the bound where the value already is deserves another
+        moved = (
+            _move_int(value, constant, rng, step) if isinstance(value, int) else _move_float(value, constant, rng, step)
+        )
+        clipped = _clip(moved, constant)
+        if clipped != value:
+            return clipped
+    return value
+
+
+def _movable(program: Program) -> dict[str, Constant]:
+    try:
+        constants = parse_constants(program.source)
+    except (SyntaxError, ValueError) as error:
+        raise MutationError(f"the constants of the parent cannot be read: {error}") from error
+    movable = {
+        name: constant
+        for name, constant in constants.items()
+        if not constant.knob.fixed and (constant.knob.choices or not isinstance(constant.value, str))
+    }
+    if not movable:
+        raise MutationError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
+    return movable
+
+
+def _move_int(value: int, constant: Constant, rng: random.Random, step: float) -> int:
+    scale = constant.knob.scale
+    if value > 0 and (scale == "pow2" or (scale is None and value >= 2 and value & (value - 1) == 0)):
+        moves = {doublings: value * 2.0**doublings for doublings in _DOUBLINGS}
+        legal = [doublings for doublings, moved in moves.items() if moved >= 1 and _clip(moved, constant) == moved]
+        weights = [_DOUBLINGS[doublings] for doublings in legal]
+        return int(moves[rng.choices(legal, weights)[0]]) if legal else value
+    if value == 0 or scale == "linear":
+        return value + rng.choice((-1, 1)) * max(1, round(abs(rng.gauss(0, step * _width(value, constant)))))
+    moved = round(value * math.exp(rng.gauss(0, step)))
+    return moved if moved != value else value + rng.choice((-1, 1))
+
+
+def _move_float(value: float, constant: Constant, rng: random.Random, step: float) -> float:
+    if value > 0 and constant.knob.scale != "linear":
+        moved = value * math.exp(rng.gauss(0, step))
+    else:
+        moved = value + rng.gauss(0, step * _width(value, constant))
+    return float(f"{moved:.4g}")  # more digits than four is noise to a reader and to the search
+
+
+def _width(value: float, constant: Constant) -> float:
+    """Return the length that a step of an additive constant is measured by."""
+    low, high = constant.knob.low, constant.knob.high
+    if low is not None and high is not None:
+        return (high - low) / 2
+    return abs(value) or 1.0
+
+
+def _clip(value: float, constant: Constant) -> float | int:
+    low, high = constant.knob.low, constant.knob.high
+    if not isinstance(constant.value, int):
+        return min(max(value, -math.inf if low is None else low), math.inf if high is None else high)
+    lower = value if low is None else max(value, math.ceil(low))
+    return int(lower if high is None else min(lower, math.floor(high)))
+
+
+def _describe(constants: dict[str, Constant], changes: dict[str, Value]) -> str:
+    return ", ".join(f"{name} {constants[name].value!r} -> {value!r}" for name, value in sorted(changes.items()))

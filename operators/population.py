@@ -1,0 +1,81 @@
+"""All trials of a search, finished and pending: what strategies, operators and acceptance rules read."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from operators.trial import Status, Trial
+
+
+@dataclass(frozen=True)
+class Population:
+    """An immutable view of the trials.
+
+    Attributes:
+        trials: By number, without gaps: `trials[n].number == n`.
+    """
+
+    trials: tuple[Trial, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(trial.number != index for index, trial in enumerate(self.trials)):
+            raise ValueError(f"trials must be numbered without gaps, got {[trial.number for trial in self.trials]}")
+
+    @functools.cached_property
+    def scored(self) -> tuple[Trial, ...]:
+        """Trials with a valid score, by number."""
+        return tuple(trial for trial in self.trials if trial.scored)
+
+    @functools.cached_property
+    def pending(self) -> tuple[Trial, ...]:
+        """Trials that have been proposed and have no verdict yet, by number."""
+        return tuple(trial for trial in self.trials if trial.status is Status.PENDING)
+
+    @functools.cached_property
+    def champion(self) -> Trial | None:
+        """The trial kept last, or the baseline; None before the baseline is scored."""
+        kept = (trial for trial in self.trials if trial.status in (Status.BASELINE, Status.KEEP))
+        return max(kept, key=_rank, default=None)
+
+    @functools.cached_property
+    def keeps(self) -> int:
+        """How often the champion has changed."""
+        return sum(trial.status is Status.KEEP for trial in self.trials)
+
+    @functools.cached_property
+    def decided(self) -> tuple[Trial, ...]:
+        """Trials with a verdict, in the order of the verdicts."""
+        return tuple(sorted((trial for trial in self.trials if trial.decided is not None), key=_rank))
+
+    @functools.cached_property
+    def trainings(self) -> int:
+        """Finished trainings that count against the budget."""
+        return sum(trial.trainings for trial in self.trials)
+
+    @functools.cached_property
+    def cost_usd(self) -> float:
+        """What all model calls cost."""
+        return sum(trial.cost_usd for trial in self.trials)
+
+    def find(self, program_id: str) -> Trial | None:
+        """Return the trial of a program, if it has been built before."""
+        return next((trial for trial in self.trials if trial.program and trial.program.id == program_id), None)
+
+    def children(self, number: int) -> tuple[Trial, ...]:
+        """Return the trials that have this one as a parent, pending ones included."""
+        return tuple(trial for trial in self.trials if number in trial.proposal.parents)
+
+    def ranked(self) -> list[Trial]:
+        """Return the scored trials, best first; equal scores in order of number."""
+        return sorted(self.scored, key=lambda trial: (trial.val_bpb or 0.0, trial.number))
+
+    def with_trial(self, trial: Trial) -> Population:
+        """Return the population with a trial added, or replaced if its number is known."""
+        if trial.number == len(self.trials):
+            return Population((*self.trials, trial))
+        return Population((*self.trials[: trial.number], trial, *self.trials[trial.number + 1 :]))
+
+
+def _rank(trial: Trial) -> int:
+    return -1 if trial.decided is None else trial.decided

@@ -1,0 +1,143 @@
+"""Proposal -> Mutation -> Evaluations: the record of one trial.
+
+It lives with the operators, below the search, because operators read the history too.
+"""
+
+from __future__ import annotations
+
+import enum
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+
+Label = int | float | str
+
+
+class Status(enum.StrEnum):
+    """Where a trial stands; the `status` column of results.tsv."""
+
+    PENDING = "pending"
+    BASELINE = "baseline"  # trial 0, the seed program
+    KEEP = "keep"  # became the champion
+    DISCARD = "discard"  # scored, but not better
+    PRUNED = "pruned"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    NOT_BUILT = "not_built"
+    REJECTED = "rejected"
+
+
+SCORED = frozenset({Status.BASELINE, Status.KEEP, Status.DISCARD})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What to do next, as a strategy decided it.
+
+    Attributes:
+        parents: Numbers of the trials whose programs are mutated; empty for the seed program only.
+        seed: Seeds the operator's own randomness.
+        operator: Operator that the strategy insists on; None leaves it to the configuration.
+        labels: What the strategy wants to find again on its own trials, such as a generation or an island.
+    """
+
+    parents: tuple[int, ...]
+    seed: int
+    operator: str | None = None
+    labels: Mapping[str, Label] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """A new program, and how it came about.
+
+    Attributes:
+        program: The program.
+        operator: Name of the operator that made it.
+        description: One line that says what changed.
+        rationale: Why, in the operator's words.
+        cost_usd: Price of the model calls it took.
+    """
+
+    program: Program
+    operator: str
+    description: str
+    rationale: str = ""
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One proposal and all that came of it.
+
+    Attributes:
+        number: Index of the trial, from 0; 0 is the seed program.
+        proposal: What was asked for.
+        mutation: The program; None until it is built, and for ever if it was not.
+        evaluations: Its trainings, in order of completion; more than one when it had to be confirmed.
+        status: Where it stands.
+        decided: Rank of its verdict among all verdicts; None while pending.
+        detail: Why it failed or was discarded, for people and models.
+        failure_cost_usd: What was spent if no program came of it.
+    """
+
+    number: int
+    proposal: Proposal
+    mutation: Mutation | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    status: Status = Status.PENDING
+    decided: int | None = None
+    detail: str = ""
+    failure_cost_usd: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.decided is None) != (self.status is Status.PENDING):
+            raise ValueError(
+                f"trial {self.number}: decided must be None exactly while pending, got decided={self.decided} "
+                f"with status={self.status.value!r}"
+            )
+
+    @property
+    def program(self) -> Program | None:
+        """The program; None if it has not been built."""
+        return self.mutation.program if self.mutation else None
+
+    @property
+    def scored(self) -> bool:
+        """Whether it has a verdict and a valid score."""
+        return self.status in SCORED
+
+    @property
+    def val_bpb(self) -> float | None:
+        """Mean validation bits per byte over its successful trainings, lower is better; None without a valid score."""
+        return statistics.fmean(self.values.values()) if self.scored else None
+
+    @property
+    def values(self) -> dict[int, float]:
+        """Measured val_bpb by training seed."""
+        return {run.seed: run.val_bpb for run in self.evaluations if run.val_bpb is not None}
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while pending."""
+        if self.status is Status.PENDING:
+            return None
+        return Outcome.OK if self.scored else Outcome(self.status.value)
+
+    @property
+    def trainings(self) -> int:
+        """Finished trainings that count against the budget."""
+        return sum(run.trained for run in self.evaluations)
+
+    @property
+    def cost_usd(self) -> float:
+        """What its model calls cost."""
+        return self.mutation.cost_usd if self.mutation else self.failure_cost_usd
+
+    def measurement(self, seed: int) -> Evaluation | None:
+        """Return the evaluation with a training seed, if there is one."""
+        return next((run for run in self.evaluations if run.seed == seed), None)

@@ -1,0 +1,120 @@
+"""`python -m search`: the only place that sees Hydra's configuration objects."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from conf.schema import Config
+
+if TYPE_CHECKING:
+    from search.session import Session
+
+EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
+
+
+@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
+def main(config: DictConfig) -> None:
+    """Run the search that a configuration describes; leaves with a non-zero status unless it ended by its budget."""
+    # Imported here: `--help` shall not wait for the ledger and the console.
+    from operators.base import ProviderError
+    from search.errors import SeedProgramError, UserError
+    from search.session import run_session
+    from target.errors import TargetError
+
+    try:
+        summary = run_session(_session(config))
+    except (UserError, TargetError, OmegaConfBaseException) as error:
+        _leave(EXIT_USAGE, str(error))
+    except SeedProgramError as error:
+        _leave(EXIT_FAILED, str(error))
+    except ProviderError as error:
+        _leave(EXIT_RESUMABLE, f"{error}; nothing is lost: the same command resumes")
+    if summary.status != "finished":
+        sys.exit(EXIT_INTERRUPTED if "interrupted" in summary.stop_reason else EXIT_FAILED)
+
+
+def _session(config: DictConfig) -> Session:
+    from search.budget import Budget
+    from search.loop import Settings
+    from search.rundir import RunDirectory
+    from search.session import Session
+    from search.watch import Watch
+    from target.spec import TargetSpec
+
+    job = HydraConfig.get()
+    name = config.name
+    if job.mode is RunMode.MULTIRUN:
+        name = f"sweeps/{config.name}/{job.job.override_dirname or job.job.num}"
+    limits = config.budget if not _unlimited(config.budget) else config.budget.unset
+    plain = _plain(config)
+    spec = TargetSpec.from_config(plain["target"])
+    settings = Settings(
+        name=name,
+        strategy_name=job.runtime.choices["strategy"],
+        seed=config.seed,
+        seed_program=spec.seed_program(),
+        strategy=_instantiate(config.strategy, "strategy"),
+        operator=_instantiate(config.operator, "operator"),
+        acceptance=_instantiate(config.acceptance, "acceptance"),
+        budget=Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd")),
+        propose_ahead=config.propose_ahead,
+        max_failures=config.max_failures,
+    )
+    return Session(
+        settings=settings,
+        run=RunDirectory(Path(config.outputs).expanduser() / name),
+        spec=spec,
+        make_executor=_instantiate(config.executor, "executor"),
+        make_watch=lambda run, settings: Watch(
+            run, settings, _instantiate(config.tracker, "tracker")(run=run, name=settings.name)
+        ),
+        config=plain,
+        overrides=tuple(job.overrides.task),
+    )
+
+
+def _unlimited(budget: DictConfig) -> bool:
+    return all(limit is None for limit in (budget.trainings, budget.hours, budget.usd))
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _instantiate(node: DictConfig, group: str) -> Any:
+    """Build what a group's `_target_` names; a constructor's objection becomes the user's message."""
+    from search.errors import UserError
+
+    try:
+        return hydra.utils.instantiate(node)
+    except InstantiationException as error:
+        raise UserError(f"{group}: {error.__cause__ or error}") from error
+
+
+def _leave(code: int, message: str) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(code)
+
+
+def run() -> None:
+    """Start from the command line."""
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    ConfigStore.instance().store(name="schema", node=Config)
+    main()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,79 @@
+"""What a search ran on: written once a session to environment.json."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from target.corpus import CorpusFiles
+from target.spec import TargetSpec
+
+_PACKAGES: Final = (
+    "graft-search",
+    "torch",
+    "numpy",
+    "optuna",
+    "hydra-core",
+    "mlflow",
+    "litellm",
+    "tiktoken",
+    "rustbpe",
+)
+
+
+def describe_environment(spec: TargetSpec, corpus: CorpusFiles, isolation: tuple[str, ...]) -> dict[str, Any]:
+    """Return commit, versions, device, isolation in force and corpus hash, as plain JSON types."""
+    return {
+        "commit": _commit(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "device": {
+            "kind": spec.device,
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "memory_bytes": psutil.virtual_memory().total,
+        },
+        "isolation": list(isolation),
+        "corpus": {"name": spec.corpus.name, "vocab_size": spec.corpus.vocab_size, "hash": corpus.hash},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Return the commit of the source tree, with `-dirty` if it has changes; None for an installed wheel."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

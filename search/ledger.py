@@ -1,0 +1,268 @@
+"""The ledger: an Optuna study in an append-only journal, one Optuna trial a program, fsynced before anyone acts on it.
+
+Trials carry `proposal`, `mutation`, `evaluation <k>` and `verdict` as user attributes, so `optuna-dashboard` shows
+them. Optuna seals a trial with its verdict; trainings that a champion gets later are attributes of the study.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from operators.population import Population
+from operators.trial import SCORED, Mutation, Proposal, Status, Trial
+from search.errors import UserError
+from search.rundir import RunDirectory, write_atomically
+from target.evaluation import Evaluation
+from target.program import Program
+
+_LATER: Final = "trial {number} evaluation {index}"
+_REPLAY_ERRORS: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """Time that a search has taken over all its sessions, as of its last verdict.
+
+    Attributes:
+        wall_seconds: Wall time.
+        busy_seconds: Summed over the evaluation slots, the time they were busy.
+    """
+
+    wall_seconds: float = 0.0
+    busy_seconds: float = 0.0
+
+
+class Ledger:
+    """Writes a search down, step by step, and gives the population as of now.
+
+    The caller holds the lock of the run directory: there is one writer.
+
+    Args:
+        run: Where the journal and the programs are.
+
+    Raises:
+        UserError: If the journal is damaged; a torn last line is cut off and set aside.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        _mend_tail(run.journal)
+        run.journal.with_name(run.journal.name + ".lock").unlink(missing_ok=True)  # left by a killed writer
+        self._storage = _open(run.journal)
+        study_id = _study_id(self._storage)
+        if study_id is None:
+            study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
+        self._study_id = study_id
+        self.population, self.elapsed = _read(run, self._storage, self._study_id)
+        for trial in self.population.trials:
+            self._seal(trial)
+
+    def propose(self, proposal: Proposal) -> int:
+        """Record a proposal and return the number of its trial."""
+        number = len(self.population.trials)
+        template = create_trial(
+            state=TrialState.RUNNING, user_attrs={"proposal": {"number": number, **asdict(proposal)}}
+        )
+        self._storage.create_new_trial(self._study_id, template_trial=template)
+        self.population = self.population.with_trial(Trial(number=number, proposal=proposal))
+        return number
+
+    def build(self, number: int, mutation: Mutation) -> None:
+        """Record the program of a trial."""
+        source_sha256 = _sha256(mutation.program.source)
+        write_atomically(self._run.program(source_sha256), mutation.program.source)
+        record = {
+            "program_id": mutation.program.id,
+            "skeleton_id": mutation.program.skeleton_id,
+            "source_sha256": source_sha256,
+            "operator": mutation.operator,
+            "description": mutation.description,
+            "rationale": mutation.rationale,
+            "cost_usd": mutation.cost_usd,
+            "constants": mutation.program.constants,
+        }
+        self._storage.set_trial_user_attr(self._trial_id(number), "mutation", record)
+        self._update(number, mutation=mutation)
+
+    def evaluate(self, number: int, evaluation: Evaluation) -> None:
+        """Record a finished evaluation, of a trial that may have its verdict already."""
+        trial = self.population.trials[number]
+        index = len(trial.evaluations)
+        if trial.decided is None:
+            key = f"evaluation {index}"
+            self._storage.set_trial_user_attr(self._trial_id(number), key, evaluation.to_json())
+        else:
+            key = _LATER.format(number=number, index=index)
+            self._storage.set_study_user_attr(self._study_id, key, evaluation.to_json())
+        self._update(number, evaluations=(*trial.evaluations, evaluation))
+
+    def decide(
+        self, number: int, status: Status, *, detail: str, elapsed: Elapsed, failure_cost_usd: float = 0.0
+    ) -> Trial:
+        """Record the verdict on a trial, for good, and return the trial."""
+        decided = len(self.population.decided)
+        record = {
+            "status": status.value,
+            "decided": decided,
+            "detail": detail,
+            "failure_cost_usd": failure_cost_usd,
+            **asdict(elapsed),
+        }
+        self._storage.set_trial_user_attr(self._trial_id(number), "verdict", record)
+        self._update(number, status=status, decided=decided, detail=detail, failure_cost_usd=failure_cost_usd)
+        self.elapsed = elapsed
+        trial = self.population.trials[number]
+        self._seal(trial)
+        return trial
+
+    def _seal(self, trial: Trial) -> None:
+        """Give a decided trial its Optuna state, unless a crash came between the two and it has it not yet."""
+        trial_id = self._trial_id(trial.number)
+        if trial.decided is None or self._storage.get_trial(trial_id).state.is_finished():
+            return
+        state = TrialState.COMPLETE if trial.status in SCORED else TrialState.FAIL
+        if trial.status is Status.PRUNED:
+            state = TrialState.PRUNED
+        value = trial.val_bpb
+        self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _update(self, number: int, **changes: Any) -> None:
+        self.population = self.population.with_trial(replace(self.population.trials[number], **changes))
+
+
+def read_population(run: RunDirectory) -> Population:
+    """Read the trials of a search without touching it; it may be running.
+
+    Raises:
+        UserError: If there is no search, or its journal is damaged.
+    """
+    if not run.journal.exists():
+        raise UserError(f"{run.root} holds no search: there is no {run.journal.name}")
+    _check(run.journal)
+    storage = _open(run.journal)
+    study_id = _study_id(storage)
+    return Population() if study_id is None else _read(run, storage, study_id)[0]
+
+
+def _open(journal: Path) -> JournalStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return JournalStorage(JournalFileBackend(str(journal)))
+    except _REPLAY_ERRORS as error:
+        raise UserError(
+            f"{journal}: every line is JSON, but together they are no Optuna journal "
+            f"({type(error).__name__}: {error}); restore the file or start a new run"
+        ) from error
+
+
+def _study_id(storage: JournalStorage) -> int | None:
+    """Return the id of the one study that a journal holds, if it got as far as that."""
+    studies = storage.get_all_studies()
+    return storage.get_study_id_from_name(studies[0].study_name) if studies else None
+
+
+def _check(journal: Path) -> bytes:
+    """Return the torn tail of a journal, usually nothing; refuse damage in front of it."""
+    if not journal.exists():
+        return b""
+    *lines, tail = journal.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            raise UserError(
+                f"{journal}:{number}: not JSON ({error}); the ledger is damaged inside, where a crash leaves no marks: "
+                "restore the file from a copy, or start a new run"
+            ) from error
+    return tail
+
+
+def _mend_tail(journal: Path) -> None:
+    """Finish what a crash in the middle of a write left: complete the line, or cut it off and set it aside."""
+    tail = _check(journal)
+    if not tail:
+        return
+    try:
+        json.loads(tail)
+    except ValueError:
+        with journal.with_name(journal.name + ".torn").open("ab") as aside:
+            aside.write(tail + b"\n")
+        with journal.open("r+b") as file:
+            file.truncate(journal.stat().st_size - len(tail))
+    else:
+        with journal.open("ab") as file:
+            file.write(b"\n")
+
+
+def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Population, Elapsed]:
+    frozen = sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
+    later = storage.get_study_user_attrs(study_id)
+    trials, elapsed = [], Elapsed()
+    for record in frozen:
+        try:
+            trials.append(_trial(run, record, later))
+        except _REPLAY_ERRORS as error:
+            raise UserError(
+                f"{run.journal}: trial {record.number} cannot be read ({type(error).__name__}: {error}); "
+                "the ledger is damaged, or was written by another version: restore it or start a new run"
+            ) from error
+        verdict = record.user_attrs.get("verdict", {})
+        if verdict and verdict["wall_seconds"] > elapsed.wall_seconds:
+            elapsed = Elapsed(verdict["wall_seconds"], verdict["busy_seconds"])
+    return Population(tuple(trials)), elapsed
+
+
+def _trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any]) -> Trial:
+    attributes = record.user_attrs
+    proposal = {**attributes["proposal"]}
+    if proposal.pop("number") != record.number:
+        raise ValueError("a line in front of it is missing")
+    runs = [attributes[key] for key in attributes if key.startswith("evaluation ")]
+    while (key := _LATER.format(number=record.number, index=len(runs))) in later:
+        runs.append(later[key])
+    verdict = attributes.get("verdict", {})
+    return Trial(
+        number=record.number,
+        proposal=Proposal(**{**proposal, "parents": tuple(proposal["parents"])}),
+        mutation=_mutation(run, attributes["mutation"]) if "mutation" in attributes else None,
+        evaluations=tuple(Evaluation.from_json(run) for run in runs),
+        status=Status(verdict.get("status", "pending")),
+        decided=verdict.get("decided"),
+        detail=verdict.get("detail", ""),
+        failure_cost_usd=verdict.get("failure_cost_usd", 0.0),
+    )
+
+
+def _mutation(run: RunDirectory, record: Mapping[str, Any]) -> Mutation:
+    path = run.program(record["source_sha256"])
+    try:
+        source = path.read_bytes().decode(errors="surrogatepass")
+    except OSError as error:
+        raise UserError(f"cannot read {path}, which the ledger names: {error.strerror}") from error
+    if _sha256(source) != record["source_sha256"]:
+        raise UserError(f"{path} was changed: its name is the hash of what it held; restore it")
+    return Mutation(
+        program=Program(source),
+        operator=record["operator"],
+        description=record["description"],
+        rationale=record["rationale"],
+        cost_usd=record["cost_usd"],
+    )
+
+
+def _sha256(source: str) -> str:
+    return hashlib.sha256(source.encode(errors="surrogatepass")).hexdigest()

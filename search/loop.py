@@ -1,0 +1,379 @@
+"""The search: proposals, pre-flights and trainings side by side, every step in the ledger before anyone acts on it.
+
+One thread owns all state and waits for futures; operators run in threads, evaluations in the executor's processes. The
+stages are propose -> pre-flight -> train and score -> record. What waits between them is bounded: there are never more
+trials under way than slots plus `propose_ahead`.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Final
+
+from operators.base import MutationError, Operator, ProviderError
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status, Trial
+from search.acceptance import Acceptance, Measure, Verdict
+from search.budget import Budget
+from search.errors import SeedProgramError, UserError
+from search.ledger import Elapsed, Ledger
+from search.observer import Observer, Running
+from search.rundir import RunDirectory
+from search.strategies.base import Strategy
+from search.summary import RunStatus, Summary, summarize
+from target.errors import TargetError
+from target.evaluation import Evaluation
+from target.executor import Executor
+from target.program import Program
+
+_TICK_SECONDS: Final = 0.25  # how often signals and the display are looked after
+
+
+class Stage(enum.StrEnum):
+    """What is being done about a trial."""
+
+    PROPOSE = "propose"
+    PREFLIGHT = "pre-flight"
+    MEASURE = "train"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A piece of work that is under way.
+
+    Attributes:
+        stage: What is done.
+        number: For which trial.
+        seed: Training seed, if it is a training.
+        started: When, by the clock of the loop.
+    """
+
+    stage: Stage
+    number: int
+    seed: int | None = None
+    started: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a search is made of.
+
+    Attributes:
+        name: Its name.
+        strategy_name: Name of its strategy.
+        seed: Seeds the strategy, the operator and the trainings.
+        seed_program: Trial 0.
+        strategy: Decides what to mutate.
+        operator: Mutates.
+        acceptance: Decides what is better.
+        budget: When to stop.
+        propose_ahead: Programs that may be made while all slots are busy.
+        max_failures: Stop after so many trials in a row that came to no training.
+    """
+
+    name: str
+    strategy_name: str
+    seed: int
+    seed_program: Program
+    strategy: Strategy
+    operator: Operator
+    acceptance: Acceptance
+    budget: Budget
+    propose_ahead: int
+    max_failures: int
+
+    def __post_init__(self) -> None:
+        if self.propose_ahead < 0 or self.max_failures < 1:
+            raise UserError(
+                "propose_ahead must be at least 0 and max_failures at least 1, "
+                f"got {self.propose_ahead} and {self.max_failures}"
+            )
+
+
+class Search:
+    """Drives one search from where its ledger stands to the end of its budget.
+
+    Args:
+        settings: What to do.
+        run: Where it is kept.
+        ledger: The ledger of that folder, open.
+        executor: Evaluates; started and closed by the caller.
+        observer: Is told of everything.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        run: RunDirectory,
+        ledger: Ledger,
+        executor: Executor,
+        observer: Observer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._ledger = ledger
+        self._executor = executor
+        self._observer = observer
+        self._clock = clock
+        self._tasks: dict[Future[Any], Task] = {}
+        self._fit: set[int] = set()  # trials that passed the pre-flight, in this session
+        self._started = clock()
+        self._before = ledger.elapsed
+        self._busy_seconds = 0.0
+        self._stop_reason = ""
+        self._interrupted = ""
+
+    def interrupt(self, reason: str) -> None:
+        """Ask the search to abandon what is under way and stop; safe to call from a signal handler."""
+        self._interrupted = reason
+
+    def run(self) -> Summary:
+        """Search until a budget is used up, or something stops it.
+
+        Raises:
+            SeedProgramError: If trial 0 does not score.
+            ProviderError: If the operator's provider is out of order.
+            TargetError: If nothing can be evaluated here.
+        """
+        proposers = ThreadPoolExecutor(self._executor.slots + self._settings.propose_ahead, "propose")
+        try:
+            self._begin(proposers)
+            while True:
+                self._settle()
+                exhausted = self._exhausted()
+                if self._interrupted or (exhausted and not self._tasks):
+                    break
+                if not exhausted:
+                    self._launch(proposers)
+                self._collect()
+            self._close_books(exhausted)
+            return self._record(self._end_status(exhausted), self._interrupted or exhausted or "")
+        except (SeedProgramError, ProviderError, TargetError, UserError) as error:
+            self._record("stopped", str(error))
+            raise
+        finally:
+            proposers.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def _population(self) -> Population:
+        return self._ledger.population
+
+    # Beginning and resuming
+
+    def _begin(self, proposers: ThreadPoolExecutor) -> None:
+        program = self._settings.seed_program
+        if not self._population.trials:
+            self._ledger.propose(Proposal(parents=(), seed=self._settings.seed, operator="seed"))
+        first = self._population.trials[0]
+        if first.program is None:
+            self._ledger.build(0, Mutation(program=program, operator="seed", description="the seed program"))
+        elif first.program.id != program.id:
+            raise UserError(
+                f"{self._run.root} began with program {first.program.id}, the seed program is now {program.id}: "
+                "target/train.py or target.constants changed; restore them or choose another name"
+            )
+        self._run.append_results(self._population.decided)
+        self._require_baseline()
+        for trial in self._population.pending:
+            if trial.program is None:
+                self._submit_proposal(proposers, trial.number)
+            elif trial.evaluations:
+                self._fit.add(trial.number)
+            else:
+                self._submit_preflight(trial.number)
+        self._record("running", "")
+
+    def _require_baseline(self) -> None:
+        first = self._population.trials[0]
+        if first.decided is not None and first.status is not Status.BASELINE:
+            raise SeedProgramError(
+                f"the seed program does not score, so there is nothing to search from: {first.status.value}: "
+                f"{first.detail or 'no detail'}; its log is {self._run.trial(0)}/run.log"
+            )
+
+    # Deciding
+
+    def _settle(self) -> None:
+        """Give every verdict that can be given; one may make another possible."""
+        while True:
+            verdicts = [
+                (trial.number, step) for trial, step in self._steps(self._population) if isinstance(step, Verdict)
+            ]
+            if not verdicts:
+                return
+            number, verdict = verdicts[0]
+            self._decide(number, verdict)
+
+    def _steps(self, population: Population) -> list[tuple[Trial, Measure | Verdict]]:
+        ready = (trial for trial in population.pending if trial.number in self._fit)
+        return [(trial, self._settings.acceptance.step(trial, population)) for trial in ready]
+
+    def _decide(self, number: int, verdict: Verdict, *, failure_cost_usd: float = 0.0) -> None:
+        trial = self._ledger.decide(
+            number,
+            verdict.status,
+            detail=verdict.detail,
+            elapsed=self._elapsed(),
+            failure_cost_usd=failure_cost_usd,
+        )
+        self._fit.discard(number)
+        parent = trial.proposal.parents[0] if trial.proposal.parents else 0
+        self._run.write_trial(trial, self._settings.seed_program, self._population.trials[parent].program)
+        self._run.append_results(self._population.decided)
+        self._record("running", "")
+        self._require_baseline()
+
+    def _exhausted(self) -> str | None:
+        population = self._population
+        recent = population.decided[-self._settings.max_failures :]
+        if len(recent) == self._settings.max_failures and not any(trial.trainings for trial in recent):
+            return f"{len(recent)} trials in a row came to no training; the last: {recent[-1].detail}"
+        return self._settings.budget.exhausted(
+            trainings=population.trainings,
+            wall_seconds=self._elapsed().wall_seconds,
+            cost_usd=population.cost_usd,
+        )
+
+    # Launching
+
+    def _launch(self, proposers: ThreadPoolExecutor) -> None:
+        """Fill the slots: trainings that somebody waits for first, then new trials."""
+        measuring = {(task.number, task.seed) for task in self._tasks.values() if task.stage is Stage.MEASURE}
+        steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
+        wanted = dict.fromkeys(training for step in steps for training in step.trainings if training not in measuring)
+        left = self._settings.budget.trainings_left(self._population.trainings + len(measuring))
+        slots = min(self._executor.slots - len(measuring), left)
+        for number, seed in list(wanted)[: max(0, int(slots))]:
+            self._submit_training(number, seed)
+            del wanted[number, seed]
+            slots, left = slots - 1, left - 1
+        under_way = len(wanted) + sum(task.stage is not Stage.MEASURE for task in self._tasks.values())
+        if self._population.champion is None:
+            return
+        for _ in range(int(min(slots + self._settings.propose_ahead, left)) - under_way):
+            number = len(self._population.trials)
+            rng = random.Random(f"proposal {self._settings.seed} {number}")
+            self._ledger.propose(self._settings.strategy.ask(self._population, rng))
+            self._submit_proposal(proposers, number)
+
+    def _submit_proposal(self, proposers: ThreadPoolExecutor, number: int) -> None:
+        proposal = self._population.trials[number].proposal
+        future = proposers.submit(self._settings.operator.mutate, proposal, self._population)
+        self._tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
+
+    def _submit_preflight(self, number: int) -> None:
+        future = self._executor.preflight(self._program(number), self._log(number, "preflight.log"))
+        self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
+
+    def _submit_training(self, number: int, seed: int) -> None:
+        earlier = len(self._population.trials[number].evaluations) + sum(
+            task.number == number for task in self._tasks.values()
+        )
+        log = self._log(number, f"run-{earlier + 1}.log" if earlier else "run.log")
+        future = self._executor.evaluate(self._program(number), seed, log)
+        self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())
+
+    def _program(self, number: int) -> Program:
+        program = self._population.trials[number].program
+        assert program is not None, f"trial {number} has no program"
+        return program
+
+    def _log(self, number: int, name: str) -> Any:
+        folder = self._run.trial(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    # Collecting
+
+    def _collect(self) -> None:
+        assert self._tasks, "nothing is under way, and no budget is used up"
+        done, _ = wait(self._tasks, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=lambda finished: self._tasks[finished].number):
+            task = self._tasks.pop(future)
+            if task.stage is Stage.PROPOSE:
+                self._proposed(task, future)
+            elif task.stage is Stage.PREFLIGHT:
+                self._preflighted(task, future)
+            else:
+                self._measured(task, future)
+        self._observer.tick(self._running())
+
+    def _proposed(self, task: Task, future: Future[Mutation]) -> None:
+        try:
+            mutation = future.result()
+        except MutationError as error:
+            verdict = Verdict(Status.NOT_BUILT, str(error))
+            self._decide(task.number, verdict, failure_cost_usd=error.cost_usd)
+            return
+        twin = self._population.find(mutation.program.id)
+        if twin is not None:
+            verdict = Verdict(Status.NOT_BUILT, f"the same program as trial {twin.number}")
+            self._decide(task.number, verdict, failure_cost_usd=mutation.cost_usd)
+            return
+        self._ledger.build(task.number, mutation)
+        self._submit_preflight(task.number)
+
+    def _preflighted(self, task: Task, future: Future[Evaluation | None]) -> None:
+        refusal = future.result()
+        if refusal is not None:
+            self._ledger.evaluate(task.number, refusal)
+        self._fit.add(task.number)
+
+    def _measured(self, task: Task, future: Future[Evaluation]) -> None:
+        evaluation = future.result()
+        self._busy_seconds += self._clock() - task.started
+        self._ledger.evaluate(task.number, evaluation)
+        self._observer.measured(self._population.trials[task.number], evaluation)
+
+    # Recording
+
+    def _close_books(self, exhausted: str | None) -> None:
+        """Decide what cannot be confirmed any more, so that every finished training has its row."""
+        if self._interrupted or not exhausted:
+            return
+        for trial, step in self._steps(self._population):
+            if trial.evaluations and isinstance(step, Measure):
+                status = Status.DISCARD if trial.number else Status.BASELINE
+                self._decide(trial.number, Verdict(status, "the budget ended before it was measured again"))
+
+    def _end_status(self, exhausted: str | None) -> RunStatus:
+        return "finished" if exhausted and exhausted.startswith("budget") and not self._interrupted else "stopped"
+
+    def _elapsed(self) -> Elapsed:
+        return Elapsed(
+            wall_seconds=self._before.wall_seconds + self._clock() - self._started,
+            busy_seconds=self._before.busy_seconds + self._busy_seconds,
+        )
+
+    def _running(self) -> list[Running]:
+        now = self._clock()
+        return [
+            Running(number=task.number, stage=task.stage.value, seconds=now - task.started)
+            for task in self._tasks.values()
+        ]
+
+    def _record(self, status: RunStatus, stop_reason: str) -> Summary:
+        elapsed = self._elapsed()
+        summary = summarize(
+            self._population,
+            name=self._settings.name,
+            strategy=self._settings.strategy_name,
+            seed=self._settings.seed,
+            status=status,
+            stop_reason=stop_reason,
+            wall_seconds=elapsed.wall_seconds,
+            busy_fraction=elapsed.busy_seconds / (elapsed.wall_seconds * self._executor.slots)
+            if elapsed.wall_seconds
+            else 0.0,
+        )
+        self._run.write_summary(summary)
+        self._observer.recorded(self._population, summary)
+        return summary

@@ -1,0 +1,181 @@
+"""The folder of one search: where its files are, and how they are written."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from operators.trial import Trial
+from search.errors import UserError
+from search.summary import Summary
+from target.program import Program
+
+COLUMNS: Final = (
+    "number",
+    "status",
+    "val_bpb",
+    "n",
+    "parents",
+    "operator",
+    "train_seconds",
+    "peak_memory_gb",
+    "cost_usd",
+    "description",
+)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """`outputs/<name>/` and what lies in it.
+
+    Attributes:
+        root: The folder.
+    """
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """The ledger."""
+        return self.root / "journal.log"
+
+    @property
+    def results(self) -> Path:
+        """One row a decided trial."""
+        return self.root / "results.tsv"
+
+    @property
+    def summary(self) -> Path:
+        """End state, rewritten after every trial."""
+        return self.root / "summary.json"
+
+    @property
+    def environment(self) -> Path:
+        """What it ran on."""
+        return self.root / "environment.json"
+
+    @property
+    def config(self) -> Path:
+        """The composed configuration."""
+        return self.root / ".hydra" / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """The command line's part of the configuration."""
+        return self.root / ".hydra" / "overrides.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a search uses the folder."""
+        return self.root / ".lock"
+
+    def program(self, source_sha256: str) -> Path:
+        """Where the source with a hash is kept."""
+        return self.root / "programs" / f"{source_sha256}.py"
+
+    def trial(self, number: int) -> Path:
+        """The folder of one trial."""
+        return self.root / "trials" / f"{number:04d}"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: If it cannot be made or written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.root}: {error.strerror}; choose another place with outputs=DIR"
+            ) from error
+
+    def append_results(self, decided: Iterable[Trial]) -> None:
+        """Add the decided trials, given in the order of their verdicts, that results.tsv does not have yet.
+
+        Rows are final: what stands there is kept as it is, but for a last line that a crash tore.
+        """
+        text = self.results.read_text(encoding="utf-8") if self.results.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines() or ["\t".join(COLUMNS)]
+        known = {line.split("\t", 1)[0] for line in lines}
+        lines += ["\t".join(_row(trial)) for trial in decided if str(trial.number) not in known]
+        write_atomically(self.results, "\n".join(lines) + "\n")
+
+    def write_summary(self, summary: Summary) -> None:
+        """Rewrite summary.json."""
+        write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
+
+    def write_trial(self, trial: Trial, seed_program: Program, parent: Program | None) -> None:
+        """Write what a person wants to see of a decided trial: program, diff against its parent, result."""
+        folder = self.trial(trial.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        if trial.program:
+            write_atomically(folder / "train.py", trial.program.source)
+            write_atomically(folder / "diff.patch", diff(parent or seed_program, trial.program))
+        write_atomically(folder / "result.json", json.dumps(_result(trial), indent=2) + "\n")
+
+
+def diff(old: Program, new: Program) -> str:
+    """Return the unified diff between two programs."""
+    lines = difflib.unified_diff(
+        old.source.splitlines(keepends=True), new.source.splitlines(keepends=True), "a/train.py", "b/train.py"
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a reader, or a crash, sees the old text or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _row(trial: Trial) -> list[str]:
+    peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
+    text = trial.mutation.description if trial.mutation else ""
+    return [
+        str(trial.number),
+        trial.status.value,
+        "" if trial.val_bpb is None else f"{trial.val_bpb:.6f}",
+        str(len(trial.values)),
+        ",".join(str(parent) for parent in trial.proposal.parents),
+        trial.mutation.operator if trial.mutation else trial.proposal.operator or "",
+        f"{sum(run.train_seconds for run in trial.evaluations):.1f}",
+        f"{peak / 1e9:.3f}" if peak else "",
+        f"{trial.cost_usd:.4f}",
+        " ".join(f"{text} {trial.detail and f'[{trial.detail}]'}".split())[:500],
+    ]
+
+
+def _result(trial: Trial) -> Mapping[str, Any]:
+    return {
+        "number": trial.number,
+        "status": trial.status.value,
+        "outcome": trial.outcome.value if trial.outcome else None,
+        "val_bpb": trial.val_bpb,
+        "program_id": trial.program.id if trial.program else None,
+        "parents": list(trial.proposal.parents),
+        "operator": trial.mutation.operator if trial.mutation else trial.proposal.operator,
+        "description": trial.mutation.description if trial.mutation else "",
+        "rationale": trial.mutation.rationale if trial.mutation else "",
+        "detail": trial.detail,
+        "cost_usd": trial.cost_usd,
+        "evaluations": [run.to_json() for run in trial.evaluations],
+    }

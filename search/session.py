@@ -1,0 +1,128 @@
+"""One session of a search: opens its folder, checks that it still is the same search, drives the loop."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final
+
+import yaml
+
+from search.environment import describe_environment
+from search.errors import UserError
+from search.ledger import Ledger
+from search.lock import locked
+from search.loop import Search, Settings
+from search.rundir import RunDirectory, write_atomically
+from search.summary import Summary
+from search.watch import Watch
+from target.corpus import CorpusFiles, prepare_corpus
+from target.executor import Executor
+from target.spec import TargetSpec
+
+MAY_CHANGE: Final = ("budget", "executor", "name", "outputs", "program_file", "propose_ahead", "tracker")
+"""Keys that do not decide what is searched, so that a resumed search may have others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Everything that the configuration decides.
+
+    Attributes:
+        settings: The search.
+        run: Its folder.
+        spec: Its target.
+        make_executor: Makes the executor for a target and its corpus.
+        make_watch: Makes what shows and tracks the search.
+        config: The composed configuration, as plain types.
+        overrides: The command line's part of it.
+    """
+
+    settings: Settings
+    run: RunDirectory
+    spec: TargetSpec
+    make_executor: Callable[[TargetSpec, CorpusFiles], Executor]
+    make_watch: Callable[[RunDirectory, Settings], Watch]
+    config: Mapping[str, Any]
+    overrides: tuple[str, ...]
+
+
+def run_session(session: Session) -> Summary:
+    """Run a search, or the rest of one.
+
+    Raises:
+        UserError: If the folder is in use, not writable, damaged, or belongs to another search.
+        SeedProgramError: If trial 0 does not score.
+        ProviderError: If the operator's provider is out of order.
+        TargetError: If nothing can be evaluated here.
+    """
+    run = session.run
+    run.create()
+    with locked(run.lock):
+        _check_config(run, session.config)
+        ledger = Ledger(run)
+        write_atomically(run.config, yaml.safe_dump(dict(session.config), sort_keys=False))
+        write_atomically(run.overrides, yaml.safe_dump(list(session.overrides)))
+        with session.make_watch(run, session.settings) as watch:
+            watch.say("preparing the corpus")
+            corpus = prepare_corpus(session.spec.corpus)
+            executor = session.make_executor(session.spec, corpus)
+            environment = describe_environment(session.spec, corpus, executor.isolation)
+            write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
+            try:
+                executor.start()
+                search = Search(session.settings, run=run, ledger=ledger, executor=executor, observer=watch)
+                with _interruptible(search):
+                    return search.run()
+            finally:
+                executor.close()
+
+
+@contextmanager
+def _interruptible(search: Search) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into an orderly end; the second ends the process at once."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        search.interrupt(f"interrupted by {signal.Signals(number).name}")
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, handle)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
+    """Refuse to go on with another search than the one that the folder holds."""
+    if not run.config.exists():
+        return
+    try:
+        stored = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
+    old, new = (_flatten(each) for each in (stored, config))
+    keys = [key for key in {**old, **new} if key.split(".")[0] not in MAY_CHANGE and old.get(key) != new.get(key)]
+    if keys:
+        changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
+        raise UserError(
+            f"{run.root} holds a search with another configuration: {changes}. "
+            "Give the same command to resume it, or choose another name"
+        )
+
+
+def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(config, Mapping) or not config:
+        return {prefix: config}
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

@@ -1,0 +1,69 @@
+"""Beam search of true width k: k survivors a generation, each expanded b times."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from operators.population import Population
+from operators.trial import Proposal, Trial
+from search.strategies.base import child_of
+
+
+class Beam:
+    """Expands every survivor of a generation `branching` times, then keeps the best `width`.
+
+    A generation closes with its last verdict. While verdicts are out and a slot is free, survivors are expanded once
+    more in turn rather than leave the slot idle; whoever is decided after its generation closed competes in the next
+    selection. With one slot every survivor is expanded exactly `branching` times.
+
+    Args:
+        width: Survivors of a generation, k.
+        branching: Children of each survivor, b.
+        keep_parents: Whether survivors compete with their children (best of k + kb, elitist) or leave after one
+            generation (best of kb, the textbook form).
+
+    Raises:
+        ValueError: If a size is below 1.
+
+    Source: local beam search, Russell and Norvig, Artificial Intelligence, 4th edition, section 4.1.3; with
+    `keep_parents` it is the (mu + lambda) selection of Schwefel 1981.
+    """
+
+    def __init__(self, *, width: int, branching: int, keep_parents: bool) -> None:
+        if min(width, branching) < 1:
+            raise ValueError(f"width and branching must be at least 1, got {width} and {branching}")
+        self._width = width
+        self._branching = branching
+        self._keep_parents = keep_parents
+
+    def ask(self, population: Population, rng: random.Random) -> Proposal:
+        """Return a proposal to mutate the survivor that has been expanded least in this generation."""
+        generation, survivors = self._front(population)
+        expansions = Counter(
+            trial.proposal.parents[0] for trial in population.trials if _generation(trial) == generation + 1
+        )
+        parent = min(survivors, key=lambda number: expansions[number])  # ties: the best comes first
+        return child_of(parent, rng=rng, generation=generation + 1)
+
+    def _front(self, population: Population) -> tuple[int, list[int]]:
+        """Return the number of closed generations and the survivors of the last, best first."""
+        generation, survivors, entrants, closed = 0, [0], list[Trial](), 0
+        for trial in population.decided[1:]:
+            entrants.append(trial)
+            closed += _generation(trial) == generation + 1
+            if closed == self._branching * len(survivors):
+                survivors = self._select(population, survivors, entrants)
+                generation, entrants, closed = generation + 1, [], 0
+        return generation, survivors
+
+    def _select(self, population: Population, survivors: list[int], entrants: list[Trial]) -> list[int]:
+        rivals = {trial.number for trial in entrants if trial.scored}
+        if self._keep_parents or not rivals:  # a generation that failed whole is tried again
+            rivals.update(survivors)
+        best_first = [trial.number for trial in population.ranked() if trial.number in rivals]
+        return best_first[: self._width]
+
+
+def _generation(trial: Trial) -> int:
+    return int(trial.proposal.labels.get("generation", 0))

@@ -1,0 +1,92 @@
+"""The state of a search in one record: what `summary.json` holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from operators.population import Population
+
+RunStatus = Literal["running", "finished", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """State of a search.
+
+    Attributes:
+        name: Name of the search.
+        strategy: Name of its strategy.
+        seed: Its seed.
+        status: `running`; `finished` when a budget was used up; `stopped` when it ended for any other reason.
+        stop_reason: Which limit, or why it stopped; empty while running.
+        trials: Trials proposed so far, pending ones included.
+        trainings: Finished trainings, trial 0 and confirmations included.
+        outcomes: Number of decided trials by outcome.
+        baseline_val_bpb: Mean score of the seed program; None before it is known.
+        best_val_bpb: Mean score of the champion.
+        best_trial: Number of the champion.
+        best_program_id: Its program.
+        gpu_seconds: Device time of all trainings and scores, by the clock of the target.
+        wall_seconds: Wall time of the search, over all its sessions.
+        cost_usd: Price of all model calls.
+        busy_fraction: Share of the wall time that the evaluation slots were busy.
+    """
+
+    name: str
+    strategy: str
+    seed: int
+    status: RunStatus
+    stop_reason: str
+    trials: int
+    trainings: int
+    outcomes: dict[str, int]
+    baseline_val_bpb: float | None
+    best_val_bpb: float | None
+    best_trial: int | None
+    best_program_id: str | None
+    gpu_seconds: float
+    wall_seconds: float
+    cost_usd: float
+    busy_fraction: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain JSON types."""
+        return asdict(self)
+
+
+def summarize(
+    population: Population,
+    *,
+    name: str,
+    strategy: str,
+    seed: int,
+    status: RunStatus,
+    stop_reason: str,
+    wall_seconds: float,
+    busy_fraction: float,
+) -> Summary:
+    """Derive everything that the population tells."""
+    best = population.champion
+    baseline = population.trials[0].val_bpb if population.trials else None
+    return Summary(
+        name=name,
+        strategy=strategy,
+        seed=seed,
+        status=status,
+        stop_reason=stop_reason,
+        trials=len(population.trials),
+        trainings=population.trainings,
+        outcomes=dict(sorted(Counter(trial.outcome.value for trial in population.trials if trial.outcome).items())),
+        baseline_val_bpb=baseline,
+        best_val_bpb=best.val_bpb if best else None,
+        best_trial=best.number if best else None,
+        best_program_id=best.program.id if best and best.program else None,
+        gpu_seconds=sum(
+            run.train_seconds + run.score_seconds for trial in population.trials for run in trial.evaluations
+        ),
+        wall_seconds=wall_seconds,
+        cost_usd=population.cost_usd,
+        busy_fraction=busy_fraction,
+    )

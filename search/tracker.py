@@ -1,0 +1,33 @@
+"""Mirrors a search somewhere else; never rules it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from operators.population import Population
+from search.summary import Summary
+
+
+class Tracker(Protocol):
+    """Gets the whole state after every verdict, and sends what it has not sent yet.
+
+    A tracker's own troubles (a server that is away, a full disk) never reach the search: it warns once, keeps what it
+    could not send and tries again at the next chance.
+    """
+
+    def update(self, population: Population, summary: Summary) -> None:
+        """Take note of the present state; return at once."""
+
+    def close(self) -> str | None:
+        """Send what is left, within a bounded time; return what to tell the user about where to look, if anything."""
+
+
+class NullTracker:
+    """Tracks nothing."""
+
+    def update(self, population: Population, summary: Summary) -> None:
+        """Do nothing."""
+
+    def close(self) -> str | None:
+        """Return None."""
+        return None

@@ -1,0 +1,84 @@
+"""What one training of one program yielded."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+
+class Outcome(enum.StrEnum):
+    """How an evaluation, and with it a trial, ended."""
+
+    OK = "ok"
+    PRUNED = "pruned"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    NOT_BUILT = "not_built"  # no program: the operator failed
+    REJECTED = "rejected"  # the contract or a probe said no
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Result of one training run.
+
+    Attributes:
+        outcome: How the run ended.
+        seed: Seed that the harness gave to the training.
+        val_bpb: Validation bits per byte, lower is better; None unless `outcome` is OK.
+        trained: Whether a training was started, and so counts against the budget; a program that the
+            pre-flight refuses costs none.
+        train_seconds: Time charged to the training by the clock of the target (CPU or wall), as the harness measured.
+        score_seconds: Wall time of the scored pass and its probes.
+        wall_seconds: Start of the training process to the score, wall clock.
+        peak_memory_bytes: Peak memory of the training; None if it is not known.
+        n_parameters: Parameters of the trained model, counted by the scorer from the saved weights.
+        weights_sha256: Hash of the weights that were scored.
+        detail: Why it failed, as feedback that a person or a model can act on; empty when `outcome` is OK.
+        probes: Measured value of each probe, by name.
+        curve: (seconds, training loss in nats) pairs that the candidate reported. Not trusted.
+        isolation: Layers that were in force, by name.
+    """
+
+    outcome: Outcome
+    seed: int
+    val_bpb: float | None = None
+    trained: bool = True
+    train_seconds: float = 0.0
+    score_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    peak_memory_bytes: int | None = None
+    n_parameters: int | None = None
+    weights_sha256: str | None = None
+    detail: str = ""
+    probes: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[tuple[float, float], ...] = ()
+    isolation: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.val_bpb is not None) != (self.outcome is Outcome.OK):
+            raise ValueError(
+                "val_bpb must be set exactly when outcome is 'ok', "
+                f"got val_bpb={self.val_bpb} with outcome={self.outcome.value!r}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the evaluation as plain JSON types."""
+        return {**asdict(self), "outcome": self.outcome.value, "probes": dict(self.probes)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild an evaluation from `to_json`; unknown keys are refused."""
+        unknown = record.keys() - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown keys in an evaluation: {', '.join(sorted(unknown))}")
+        return cls(
+            **{
+                **record,
+                "outcome": Outcome(record["outcome"]),
+                "curve": tuple((float(seconds), float(loss)) for seconds, loss in record.get("curve", ())),
+                "isolation": tuple(record.get("isolation", ())),
+            }
+        )

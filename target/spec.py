@@ -1,0 +1,166 @@
+"""Settings of a target: what is trained, for how long, on what, and how it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from target.constants import Value
+from target.errors import TargetError
+from target.program import Program
+
+SEED_PROGRAM = Path(__file__).parent / "train.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """Where the text comes from and how it is tokenised.
+
+    Attributes:
+        name: `packages`: the installed sources of sympy, networkx and mpmath.
+        vocab_size: Tokens of the BPE, the special token included.
+    """
+
+    name: str
+    vocab_size: int
+
+    def __post_init__(self) -> None:
+        if self.vocab_size < 258:
+            raise TargetError(
+                f"corpus.vocab_size must be at least 258 (256 bytes, a merge, a special token), got {self.vocab_size}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """How the trusted score is taken, and what the probes tolerate.
+
+    Attributes:
+        rows: Rows of `sequence_tokens` targets in the scored pass.
+        batch_rows: Rows of one forward pass; every pass, probes included, has this shape.
+        cuts: Positions at which the causality probe replaces the rest of a row.
+        tolerance_nats: Largest accepted change of a log-probability that must not change.
+        seconds: Wall-clock limit of one forward pass.
+    """
+
+    rows: int
+    batch_rows: int
+    cuts: int
+    tolerance_nats: float
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if self.batch_rows < 2 or self.rows < self.batch_rows or self.rows % self.batch_rows:
+            raise TargetError(
+                "scoring.rows must be a multiple of scoring.batch_rows, and that at least 2, "
+                f"got {self.rows} and {self.batch_rows}"
+            )
+        if self.cuts < 1 or self.tolerance_nats <= 0 or self.seconds <= 0:
+            raise TargetError(
+                "scoring.cuts, scoring.tolerance_nats and scoring.seconds must be positive, "
+                f"got {self.cuts}, {self.tolerance_nats} and {self.seconds}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSpec:
+    """One target, as `conf/target/<name>.yaml` describes it.
+
+    Attributes:
+        name: Its name.
+        corpus: Text and tokeniser.
+        scoring: The trusted score.
+        program: File with the program the search begins with; None for `target/train.py` with `constants` applied.
+        constants: Values for constants of `target/train.py`.
+        device: Where it trains.
+        clock: What the budget counts: CPU seconds of the process tree, or wall-clock seconds.
+        threads: CPU threads of one training.
+        train_seconds: Training budget, by `clock`.
+        startup_seconds: Fixed allowance on top, for start-up and compilation; the same for everybody.
+        finish_seconds: Reserved at the end of the clock for saving the weights.
+        stall_factor: A training is killed when the wall clock passes this multiple of the CPU limit (`clock=cpu` only),
+            so that a candidate that sleeps cannot hold a slot for ever.
+        memory_bytes: Address space of the candidate (`device=cpu` only).
+        preflight_seconds: Limit, in CPU seconds, of the check before the training.
+        sequence_tokens: Context length at scoring, T.
+    """
+
+    name: str
+    corpus: Corpus
+    scoring: Scoring
+    program: Path | None = None
+    constants: Mapping[str, Value] = field(default_factory=dict)
+    device: Literal["cpu", "cuda"]
+    clock: Literal["cpu", "wall"]
+    threads: int
+    train_seconds: float
+    startup_seconds: float
+    finish_seconds: float
+    stall_factor: float
+    memory_bytes: int
+    preflight_seconds: float
+    sequence_tokens: int
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "train_seconds", "memory_bytes", "preflight_seconds", "sequence_tokens"):
+            if getattr(self, name) <= 0:
+                raise TargetError(f"target.{name} must be positive, got {getattr(self, name)}")
+        if self.device not in ("cpu", "cuda") or self.clock not in ("cpu", "wall"):
+            raise TargetError(
+                f"target.device must be cpu or cuda and target.clock cpu or wall, got {self.device} and {self.clock}"
+            )
+        if not 0 <= self.finish_seconds < self.limit_seconds:
+            raise TargetError(
+                "target.finish_seconds must be at least 0 and below train_seconds + startup_seconds, "
+                f"got {self.finish_seconds} of {self.limit_seconds}"
+            )
+        if self.stall_factor < 1:
+            raise TargetError(f"target.stall_factor must be at least 1, got {self.stall_factor}")
+
+    @property
+    def limit_seconds(self) -> float:
+        """From the start of the training process to its kill, by `clock`."""
+        return self.train_seconds + self.startup_seconds
+
+    def seed_program(self) -> Program:
+        """Return the program that a search begins with.
+
+        Raises:
+            TargetError: If the file cannot be read, or a constant of the target is not in it.
+        """
+        return self.read_program(self.program or SEED_PROGRAM)
+
+    def read_program(self, path: Path) -> Program:
+        """Read a program; `target/train.py` itself gets the constants of the target, any other file is taken as it is.
+
+        Raises:
+            TargetError: If the file cannot be read, or a constant of the target is not in it.
+        """
+        try:
+            program = Program(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise TargetError(f"cannot read the program {path}: {error}") from error
+        if path.resolve() != SEED_PROGRAM.resolve():
+            return program
+        try:
+            return program.with_constants(self.constants)
+        except (SyntaxError, ValueError) as error:
+            raise TargetError(f"target.constants of {self.name} do not fit {path}: {error}") from error
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TargetSpec:
+        """Build a spec from plain configuration, as loaded from YAML.
+
+        Raises:
+            TargetError: If a key is missing, unknown, or its value does not fit.
+        """
+        plain = {**config}
+        try:
+            plain["corpus"] = Corpus(**plain["corpus"])
+            plain["scoring"] = Scoring(**plain["scoring"])
+            plain["program"] = Path(plain["program"]).expanduser() if plain.get("program") else None
+            return cls(**plain)
+        except (KeyError, TypeError) as error:
+            raise TargetError(f"the configuration of the target does not fit: {error}") from error

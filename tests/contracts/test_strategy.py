@@ -1,0 +1,138 @@
+"""What every strategy promises; `conf/strategy/*.yaml` is the roll call."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import conf
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status, Trial
+from search.strategies.base import Strategy
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+
+STRATEGIES = sorted((Path(conf.__file__).parent / "strategy").glob("*.yaml"))
+
+MIXED = [1.9, None, 1.7, 1.8, None, 1.6, 1.65, None, 1.62, 1.5, 1.55, None, None, 1.49, 1.48, 1.7, 1.47, 1.3, None, 1.4]
+ALL_FAILED = [None] * 20
+HUNDRED = [None if n % 7 == 3 else 2 - n / 100 + 0.1 * math.sin(9 * n) for n in range(100)]
+
+
+@pytest.fixture(params=STRATEGIES, ids=lambda path: path.stem)
+def strategy(request: pytest.FixtureRequest) -> Strategy:
+    config = OmegaConf.create({"strategy": OmegaConf.load(request.param), "seed": 0})
+    return instantiate(config.strategy)
+
+
+def ask(strategy: Strategy, population: Population, seed: int) -> Proposal:
+    return strategy.ask(population, random.Random(f"{seed} {len(population.trials)}"))
+
+
+def pending(population: Population, proposal: Proposal) -> Trial:
+    number = len(population.trials)
+    mutation = Mutation(program=Program(f"N = {number}\n"), operator="test", description=f"program {number}")
+    return Trial(number=number, proposal=proposal, mutation=mutation)
+
+
+def decided(trial: Trial, val_bpb: float | None, population: Population) -> Trial:
+    champion = population.champion
+    outcome = Outcome.CRASHED if val_bpb is None else Outcome.OK
+    status = Status.CRASHED
+    if val_bpb is not None:
+        best = champion.val_bpb if champion else None
+        status = Status.BASELINE if best is None else Status.KEEP if val_bpb < best else Status.DISCARD
+    return Trial(
+        number=trial.number,
+        proposal=trial.proposal,
+        mutation=trial.mutation,
+        evaluations=(Evaluation(outcome=outcome, seed=0, val_bpb=val_bpb),),
+        status=status,
+        decided=len(population.decided),
+    )
+
+
+def baseline() -> Population:
+    trial = pending(Population(), Proposal(parents=(), seed=0))
+    return Population((decided(trial, 2.0, Population()),))
+
+
+def drive(strategy: Strategy, scores: list[float | None], seed: int = 0, slots: int = 1) -> Population:
+    """Run a strategy with `slots` trials under way, the youngest of them decided first."""
+    population = baseline()
+    for score in scores:
+        while len(population.pending) < slots:
+            population = population.with_trial(pending(population, ask(strategy, population, seed)))
+        population = population.with_trial(decided(population.pending[-1], score, population))
+    return population
+
+
+def proposals(population: Population) -> list[Proposal]:
+    return [trial.proposal for trial in population.trials]
+
+
+@pytest.mark.parametrize("seed", [0, 7])  # 0 is a seed like any other
+def test_the_seed_and_the_history_determine_the_proposals(strategy: Strategy, seed: int) -> None:
+    first, again = (drive(strategy, MIXED, seed) for _ in range(2))
+
+    assert proposals(first) == proposals(again)
+    assert proposals(first) != proposals(drive(strategy, MIXED, seed + 1))
+
+
+def test_it_keeps_no_state_between_calls(strategy: Strategy) -> None:
+    fresh = copy.deepcopy(strategy)
+    population = drive(strategy, MIXED)
+
+    for cut in range(1, len(population.trials)):
+        known = Population(population.trials[:cut])
+        assert ask(fresh, known, 0) == population.trials[cut].proposal  # resumed from any point of the ledger
+
+
+def test_it_draws_nothing_from_global_randomness(strategy: Strategy) -> None:
+    random.seed(1)
+    before = random.getstate()
+    drive(strategy, MIXED)
+
+    assert random.getstate() == before
+
+
+@pytest.mark.parametrize("slots", [1, 3, 8])
+@pytest.mark.parametrize("scores", [MIXED, ALL_FAILED, HUNDRED], ids=["mixed", "all failed", "hundred"])
+def test_parents_are_earlier_trials_with_a_score(strategy: Strategy, scores: list[float | None], slots: int) -> None:
+    population = baseline()
+    for score in scores:
+        while len(population.pending) < slots:
+            proposal = ask(strategy, population, 0)
+            assert proposal.parents
+            assert all(population.trials[parent].scored for parent in proposal.parents)
+            population = population.with_trial(pending(population, proposal))
+        population = population.with_trial(decided(population.pending[-1], score, population))
+
+
+def test_pending_proposals_are_not_repeated(strategy: Strategy) -> None:
+    population = drive(strategy, MIXED)
+    asked = []
+    for _ in range(8):
+        asked.append(ask(strategy, population, 0))
+        population = population.with_trial(pending(population, asked[-1]))
+
+    assert len({proposal.seed for proposal in asked}) == len(asked)
+
+
+def test_the_population_is_left_as_it_was(strategy: Strategy) -> None:
+    population = drive(strategy, MIXED)
+    before = copy.deepcopy(population)
+    ask(strategy, population, 0)
+
+    assert population == before
+
+
+def test_labels_survive_the_ledger(strategy: Strategy) -> None:
+    for proposal in proposals(drive(strategy, MIXED)):
+        assert all(isinstance(value, int | float | str) for value in proposal.labels.values())

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from operators.trial import Mutation, Proposal, Status
+from search.errors import UserError
+from search.ledger import Elapsed, Ledger, read_population
+from search.rundir import RunDirectory
+from target.program import Program
+from tests.search.builders import make_evaluation
+
+PROGRAM = Program('DEPTH = 4  # ü\r\nS = """a\tb"""\n')
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+def write_search(run: RunDirectory) -> Ledger:
+    """Write a search with a baseline, a failure, a champion measured again later, and a pending trial."""
+    ledger = Ledger(run)
+    for number in range(4):
+        ledger.propose(Proposal(parents=(0,) if number else (), seed=number, labels={"generation": number, "x": 0.5}))
+    for number in (0, 2, 3):
+        program = PROGRAM.with_constants({"DEPTH": 4 + number})
+        ledger.build(
+            number, Mutation(program=program, operator="constants", description="d", rationale="r", cost_usd=0.25)
+        )
+    ledger.evaluate(0, make_evaluation(2.0, seed=5))
+    ledger.decide(0, Status.BASELINE, detail="", elapsed=Elapsed(1.0, 0.5))
+    ledger.decide(1, Status.NOT_BUILT, detail="no code", elapsed=Elapsed(2.0, 0.5), failure_cost_usd=0.125)
+    ledger.evaluate(2, make_evaluation(1.5, seed=5))
+    ledger.decide(2, Status.KEEP, detail="", elapsed=Elapsed(3.0, 1.5))
+    ledger.evaluate(2, make_evaluation(1.7, seed=6))
+    return ledger
+
+
+def test_what_was_written_is_read_back(run: RunDirectory) -> None:
+    written = write_search(run)
+
+    again = Ledger(run)
+    assert again.population == written.population == read_population(run)
+    assert again.elapsed == Elapsed(3.0, 1.5)
+    population = again.population
+    assert [trial.status.value for trial in population.trials] == ["baseline", "not_built", "keep", "pending"]
+    assert population.champion is population.trials[2]
+    assert population.trials[2].val_bpb == pytest.approx(1.6)  # the later training counts too
+    assert population.trainings == 3
+    assert population.cost_usd == pytest.approx(0.875)
+    assert population.trials[0].program == PROGRAM
+
+
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_a_torn_last_line_never_happened_or_is_completed(run: RunDirectory, cut: int) -> None:
+    written = write_search(run)
+    run.journal.write_bytes(run.journal.read_bytes()[:-cut])
+
+    ledger = Ledger(run)
+    champion = ledger.population.trials[2]
+    assert len(champion.evaluations) == (2 if cut == 1 else 1)
+    assert ledger.population.trials[:2] == written.population.trials[:2]
+    torn = run.journal.with_name("journal.log.torn")
+    assert torn.exists() == (cut > 1)  # what is cut off is set aside
+    ledger.evaluate(2, make_evaluation(1.8, seed=7))
+    assert Ledger(run).population == ledger.population
+
+
+def test_reading_leaves_a_torn_journal_as_it_is(run: RunDirectory) -> None:
+    write_search(run)
+    torn = run.journal.read_bytes()[:-5]
+    run.journal.write_bytes(torn)
+
+    assert len(read_population(run).trials) == 4
+    assert run.journal.read_bytes() == torn
+
+
+def test_damage_inside_is_refused_with_its_line(run: RunDirectory) -> None:
+    write_search(run)
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4][:20] + b"\n"
+    run.journal.write_bytes(b"".join(lines))
+
+    for open_it in (Ledger, read_population):
+        with pytest.raises(UserError, match=r"journal\.log:5: not JSON"):
+            open_it(run)
+    assert run.journal.read_bytes() == b"".join(lines)
+
+
+def test_a_lost_line_is_refused(run: RunDirectory) -> None:
+    write_search(run)
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    run.journal.write_bytes(b"".join(lines[:1] + lines[2:]))  # the first trial was never created
+
+    with pytest.raises(UserError, match=r"journal\.log"):
+        Ledger(run)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}\n', "[]\n", "3\n", "null\n"])
+def test_a_file_of_something_else_is_refused(run: RunDirectory, text: str) -> None:
+    run.journal.write_text(text)
+
+    with pytest.raises(UserError, match=r"journal\.log"):
+        Ledger(run)
+
+
+def test_a_crash_between_verdict_and_seal_is_mended(run: RunDirectory) -> None:
+    ledger = Ledger(run)
+    ledger.propose(Proposal(parents=(), seed=0))
+    ledger.build(0, Mutation(program=PROGRAM, operator="seed", description=""))
+    ledger.evaluate(0, make_evaluation(2.0))
+    ledger.decide(0, Status.BASELINE, detail="", elapsed=Elapsed())
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    assert json.loads(lines[-1])["op_code"] == 6  # Optuna's state, behind the verdict
+    run.journal.write_bytes(b"".join(lines[:-1]))
+
+    assert Ledger(run).population == ledger.population
+    assert run.journal.read_bytes().count(b'"op_code":6') == 1
+
+
+def test_a_lost_or_edited_program_is_refused(run: RunDirectory) -> None:
+    write_search(run)
+    program = next(iter((run.root / "programs").iterdir()))
+    program.write_text(program.read_text() + "\n# edited\n")
+    with pytest.raises(UserError, match="was changed"):
+        Ledger(run)
+    program.unlink()
+    with pytest.raises(UserError, match="cannot read"):
+        Ledger(run)
+
+
+def test_a_lock_left_by_a_killed_writer_does_not_block(run: RunDirectory) -> None:
+    write_search(run)
+    run.journal.with_name("journal.log.lock").symlink_to(run.journal)
+
+    Ledger(run).propose(Proposal(parents=(0,), seed=1))  # Optuna alone would wait for 30 seconds
+
+
+def test_no_search_is_said_so(run: RunDirectory) -> None:
+    with pytest.raises(UserError, match="holds no search"):
+        read_population(run)

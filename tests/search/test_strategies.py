@@ -1,0 +1,110 @@
+"""What each strategy alone promises."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from search.strategies.beam import Beam
+from search.strategies.evolution import RegularisedEvolution
+from search.strategies.greedy import Greedy
+from search.strategies.random import RandomSearch
+from tests.contracts.test_strategy import HUNDRED, MIXED, ask, baseline, decided, drive, pending
+
+
+def test_random_mutates_the_seed_program_only() -> None:
+    population = drive(RandomSearch(), MIXED)
+
+    assert {trial.proposal.parents for trial in population.trials[1:]} == {(0,)}
+
+
+def test_greedy_mutates_the_champion_not_the_latest_nor_a_pending_one() -> None:
+    population = drive(Greedy(), [1.5, 1.7, None, 1.6])
+
+    assert [trial.proposal.parents for trial in population.trials[1:]] == [(0,), (1,), (1,), (1,)]
+
+
+def test_beam_expands_k_survivors_b_times_each() -> None:
+    width, branching = 2, 3
+    population = drive(Beam(width=width, branching=branching, keep_parents=True), HUNDRED)
+
+    generations: dict[int, Counter[int]] = {}
+    for trial in population.trials[1:]:
+        generation = int(trial.proposal.labels["generation"])
+        generations.setdefault(generation, Counter())[trial.proposal.parents[0]] += 1
+    assert generations[1] == {0: branching}  # the seed program is alone
+    for generation in range(2, max(generations)):  # the last one is not complete
+        assert list(generations[generation].values()) == [branching] * width
+
+
+def test_beam_keeps_the_best_of_the_generation_however_they_are_related() -> None:
+    beam = Beam(width=2, branching=2, keep_parents=False)
+    population = drive(beam, [1.9, 1.8, 1.5, 1.7, 1.3, 1.4])  # children of 0: 1, 2; of 2 and 1: 3, 4, 5, 6
+
+    assert [trial.proposal.parents[0] for trial in population.trials[1:]] == [0, 0, 2, 1, 2, 1]
+    assert ask(beam, population, 0).parents == (5,)
+    survivors = {ask(beam, population.with_trial(pending(population, ask(beam, population, 0))), 0).parents[0], 5}
+    assert survivors == {5, 6}
+
+
+def test_beam_without_kept_parents_forgets_a_better_parent() -> None:
+    scores = [1.0, 1.9, 1.8]
+
+    assert ask(
+        Beam(width=1, branching=1, keep_parents=True), drive(Beam(width=1, branching=1, keep_parents=True), scores), 0
+    ).parents == (1,)
+    assert ask(
+        Beam(width=1, branching=1, keep_parents=False), drive(Beam(width=1, branching=1, keep_parents=False), scores), 0
+    ).parents == (3,)
+
+
+def test_beam_lets_a_straggler_compete_in_the_next_selection() -> None:
+    beam = Beam(width=1, branching=2, keep_parents=True)
+    population = baseline()
+    for _ in range(3):  # one more than the generation needs, since a slot was free
+        population = population.with_trial(pending(population, ask(beam, population, 0)))
+    for number, score in ((1, 1.9), (2, 1.8)):
+        population = population.with_trial(decided(population.trials[number], score, population))
+    assert ask(beam, population, 0).parents == (2,)
+
+    population = population.with_trial(decided(population.trials[3], 1.1, population))
+    for score in (1.7, 1.6):
+        population = population.with_trial(pending(population, ask(beam, population, 0)))
+        population = population.with_trial(decided(population.pending[-1], score, population))
+
+    assert ask(beam, population, 0).parents == (3,)
+
+
+def test_evolution_forgets_the_oldest_however_good() -> None:
+    evolution = RegularisedEvolution(population_size=3, tournament_size=50)
+    population = drive(evolution, [0.5, 1.9, 1.8, 1.7])
+
+    assert {ask(evolution, population, seed).parents for seed in range(20)} == {
+        (4,)
+    }  # 1.7 beats 1.8 and 1.9; 0.5 is gone
+
+
+def test_evolution_with_a_tournament_of_one_draws_uniformly() -> None:
+    evolution = RegularisedEvolution(population_size=4, tournament_size=1)
+    population = drive(evolution, [1.5, 1.9, 1.8])
+    drawn = Counter(evolution.ask(population, random.Random(seed)).parents[0] for seed in range(400))
+
+    assert set(drawn) == {0, 1, 2, 3}
+    assert min(drawn.values()) > 60
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Beam(width=0, branching=1, keep_parents=True), "width and branching must be at least 1, got 0 and 1"),
+        (
+            lambda: RegularisedEvolution(population_size=4, tournament_size=0),
+            "population_size and tournament_size must be at least 1, got 4 and 0",
+        ),
+    ],
+)
+def test_a_size_of_zero_is_refused(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
