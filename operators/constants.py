@@ -48,9 +48,11 @@ class ConstantsOperator:
         known: int | None = None
         for _ in range(_DRAWS):
             changes = self._draw(movable, rng)
+            if not changes:
+                continue
             program = parent.with_constants(changes)
             twin = population.find(program.id)
-            if changes and twin is None:
+            if twin is None:
                 return Mutation(program=program, operator=self.name, description=_describe(movable, changes))
             known = twin.number if twin else known
         raise MutationError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from operators.scores import seed_adjusted
 from operators.trial import Status, Trial
 
 
@@ -66,9 +67,17 @@ class Population:
         """Return the trials that have this one as a parent, pending ones included."""
         return tuple(trial for trial in self.trials if number in trial.proposal.parents)
 
+    @functools.cached_property
+    def scores(self) -> dict[int, float]:
+        """val_bpb of the scored trials by number, as it would be on the seeds of the baseline; lower is better.
+
+        This is what trials are compared by: the plain means of trainings on different seeds differ by their luck.
+        """
+        return seed_adjusted({trial.number: trial.values for trial in self.scored}, 0) if self.scored else {}
+
     def ranked(self) -> list[Trial]:
         """Return the scored trials, best first; equal scores in order of number."""
-        return sorted(self.scored, key=lambda trial: (trial.val_bpb or 0.0, trial.number))
+        return sorted(self.scored, key=lambda trial: (self.scores[trial.number], trial.number))
 
     def with_trial(self, trial: Trial) -> Population:
         """Return the population with a trial added, or replaced if its number is known."""

@@ -46,10 +46,9 @@ def main(config: DictConfig) -> None:
 
 def _session(config: DictConfig) -> Session:
     from search.budget import Budget
-    from search.loop import Settings
     from search.rundir import RunDirectory
     from search.session import Session
-    from search.watch import Watch
+    from search.settings import Settings
     from target.spec import TargetSpec
 
     job = HydraConfig.get()
@@ -76,9 +75,7 @@ def _session(config: DictConfig) -> Session:
         run=RunDirectory(Path(config.outputs).expanduser() / name),
         spec=spec,
         make_executor=_instantiate(config.executor, "executor"),
-        make_watch=lambda run, settings: Watch(
-            run, settings, _instantiate(config.tracker, "tracker")(run=run, name=settings.name)
-        ),
+        make_tracker=_instantiate(config.tracker, "tracker"),
         config=plain,
         overrides=tuple(job.overrides.task),
     )

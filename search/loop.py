@@ -13,25 +13,23 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from operators.base import MutationError, Operator, ProviderError
+from operators.base import MutationError, ProviderError
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
-from search.acceptance import Acceptance, Measure, Verdict
-from search.budget import Budget
+from search.acceptance import Measure, Verdict
 from search.errors import SeedProgramError, UserError
-from search.ledger import Elapsed, Ledger
+from search.ledger import Ledger
 from search.observer import Observer, Running
+from search.recorder import Recorder
 from search.rundir import RunDirectory
-from search.strategies.base import Strategy
-from search.summary import RunStatus, Summary, summarize
+from search.settings import Settings
+from search.summary import RunStatus, Summary
 from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
-
-_TICK_SECONDS: Final = 0.25  # how often signals and the display are looked after
 
 
 class Stage(enum.StrEnum):
@@ -59,42 +57,6 @@ class Task:
     started: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a search is made of.
-
-    Attributes:
-        name: Its name.
-        strategy_name: Name of its strategy.
-        seed: Seeds the strategy, the operator and the trainings.
-        seed_program: Trial 0.
-        strategy: Decides what to mutate.
-        operator: Mutates.
-        acceptance: Decides what is better.
-        budget: When to stop.
-        propose_ahead: Programs that may be made while all slots are busy.
-        max_failures: Stop after so many trials in a row that came to no training.
-    """
-
-    name: str
-    strategy_name: str
-    seed: int
-    seed_program: Program
-    strategy: Strategy
-    operator: Operator
-    acceptance: Acceptance
-    budget: Budget
-    propose_ahead: int
-    max_failures: int
-
-    def __post_init__(self) -> None:
-        if self.propose_ahead < 0 or self.max_failures < 1:
-            raise UserError(
-                "propose_ahead must be at least 0 and max_failures at least 1, "
-                f"got {self.propose_ahead} and {self.max_failures}"
-            )
-
-
 class Search:
     """Drives one search from where its ledger stands to the end of its budget.
 
@@ -105,6 +67,7 @@ class Search:
         executor: Evaluates; started and closed by the caller.
         observer: Is told of everything.
         clock: Monotonic seconds.
+        tick_seconds: How often signals and the observer are looked after.
     """
 
     def __init__(
@@ -116,19 +79,18 @@ class Search:
         executor: Executor,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
+        tick_seconds: float = 0.25,
     ) -> None:
         self._settings = settings
         self._run = run
         self._ledger = ledger
         self._executor = executor
         self._observer = observer
+        self._recorder = Recorder(settings, run, ledger, observer, slots=executor.slots, clock=clock)
         self._clock = clock
+        self._tick_seconds = tick_seconds
         self._tasks: dict[Future[Any], Task] = {}
         self._fit: set[int] = set()  # trials that passed the pre-flight, in this session
-        self._started = clock()
-        self._before = ledger.elapsed
-        self._busy_seconds = 0.0
-        self._stop_reason = ""
         self._interrupted = ""
 
     def interrupt(self, reason: str) -> None:
@@ -139,6 +101,7 @@ class Search:
         """Search until a budget is used up, or something stops it.
 
         Raises:
+            UserError: If the folder holds a search from another seed program; it is left as it is.
             SeedProgramError: If trial 0 does not score.
             ProviderError: If the operator's provider is out of order.
             TargetError: If nothing can be evaluated here.
@@ -155,9 +118,9 @@ class Search:
                     self._launch(proposers)
                 self._collect()
             self._close_books(exhausted)
-            return self._record(self._end_status(exhausted), self._interrupted or exhausted or "")
-        except (SeedProgramError, ProviderError, TargetError, UserError) as error:
-            self._record("stopped", str(error))
+            return self._recorder.record(self._end_status(exhausted), self._interrupted or exhausted or "")
+        except (SeedProgramError, ProviderError, TargetError) as error:
+            self._recorder.record("stopped", str(error))
             raise
         finally:
             proposers.shutdown(wait=False, cancel_futures=True)
@@ -180,7 +143,6 @@ class Search:
                 f"{self._run.root} began with program {first.program.id}, the seed program is now {program.id}: "
                 "target/train.py or target.constants changed; restore them or choose another name"
             )
-        self._run.append_results(self._population.decided)
         self._require_baseline()
         for trial in self._population.pending:
             if trial.program is None:
@@ -189,14 +151,14 @@ class Search:
                 self._fit.add(trial.number)
             else:
                 self._submit_preflight(trial.number)
-        self._record("running", "")
+        self._recorder.record("running", "")
 
     def _require_baseline(self) -> None:
         first = self._population.trials[0]
         if first.decided is not None and first.status is not Status.BASELINE:
             raise SeedProgramError(
                 f"the seed program does not score, so there is nothing to search from: {first.status.value}: "
-                f"{first.detail or 'no detail'}; its log is {self._run.trial(0)}/run.log"
+                f"{first.detail or 'no detail'}; its log is in {self._run.trial(0)}"
             )
 
     # Deciding
@@ -217,18 +179,8 @@ class Search:
         return [(trial, self._settings.acceptance.step(trial, population)) for trial in ready]
 
     def _decide(self, number: int, verdict: Verdict, *, failure_cost_usd: float = 0.0) -> None:
-        trial = self._ledger.decide(
-            number,
-            verdict.status,
-            detail=verdict.detail,
-            elapsed=self._elapsed(),
-            failure_cost_usd=failure_cost_usd,
-        )
+        self._recorder.decide(number, verdict, failure_cost_usd=failure_cost_usd)
         self._fit.discard(number)
-        parent = trial.proposal.parents[0] if trial.proposal.parents else 0
-        self._run.write_trial(trial, self._settings.seed_program, self._population.trials[parent].program)
-        self._run.append_results(self._population.decided)
-        self._record("running", "")
         self._require_baseline()
 
     def _exhausted(self) -> str | None:
@@ -238,7 +190,7 @@ class Search:
             return f"{len(recent)} trials in a row came to no training; the last: {recent[-1].detail}"
         return self._settings.budget.exhausted(
             trainings=population.trainings,
-            wall_seconds=self._elapsed().wall_seconds,
+            wall_seconds=self._recorder.elapsed().wall_seconds,
             cost_usd=population.cost_usd,
         )
 
@@ -295,7 +247,7 @@ class Search:
 
     def _collect(self) -> None:
         assert self._tasks, "nothing is under way, and no budget is used up"
-        done, _ = wait(self._tasks, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+        done, _ = wait(self._tasks, timeout=self._tick_seconds, return_when=FIRST_COMPLETED)
         for future in sorted(done, key=lambda finished: self._tasks[finished].number):
             task = self._tasks.pop(future)
             if task.stage is Stage.PROPOSE:
@@ -329,7 +281,7 @@ class Search:
 
     def _measured(self, task: Task, future: Future[Evaluation]) -> None:
         evaluation = future.result()
-        self._busy_seconds += self._clock() - task.started
+        self._recorder.add_busy(self._clock() - task.started)
         self._ledger.evaluate(task.number, evaluation)
         self._observer.measured(self._population.trials[task.number], evaluation)
 
@@ -347,33 +299,9 @@ class Search:
     def _end_status(self, exhausted: str | None) -> RunStatus:
         return "finished" if exhausted and exhausted.startswith("budget") and not self._interrupted else "stopped"
 
-    def _elapsed(self) -> Elapsed:
-        return Elapsed(
-            wall_seconds=self._before.wall_seconds + self._clock() - self._started,
-            busy_seconds=self._before.busy_seconds + self._busy_seconds,
-        )
-
     def _running(self) -> list[Running]:
         now = self._clock()
         return [
             Running(number=task.number, stage=task.stage.value, seconds=now - task.started)
             for task in self._tasks.values()
         ]
-
-    def _record(self, status: RunStatus, stop_reason: str) -> Summary:
-        elapsed = self._elapsed()
-        summary = summarize(
-            self._population,
-            name=self._settings.name,
-            strategy=self._settings.strategy_name,
-            seed=self._settings.seed,
-            status=status,
-            stop_reason=stop_reason,
-            wall_seconds=elapsed.wall_seconds,
-            busy_fraction=elapsed.busy_seconds / (elapsed.wall_seconds * self._executor.slots)
-            if elapsed.wall_seconds
-            else 0.0,
-        )
-        self._run.write_summary(summary)
-        self._observer.recorded(self._population, summary)
-        return summary

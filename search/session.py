@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import yaml
 
@@ -16,16 +16,24 @@ from search.environment import describe_environment
 from search.errors import UserError
 from search.ledger import Ledger
 from search.lock import locked
-from search.loop import Search, Settings
+from search.loop import Search
 from search.rundir import RunDirectory, write_atomically
+from search.settings import Settings
 from search.summary import Summary
-from search.watch import Watch
+from search.watch import MakeTracker, Watch
 from target.corpus import CorpusFiles, prepare_corpus
 from target.executor import Executor
 from target.spec import TargetSpec
 
-MAY_CHANGE: Final = ("budget", "executor", "name", "outputs", "program_file", "propose_ahead", "tracker")
+MAY_CHANGE: Final = ("budget", "executor", "name", "outputs", "propose_ahead", "tracker")
 """Keys that do not decide what is searched, so that a resumed search may have others."""
+
+
+class MakeExecutor(Protocol):
+    """Makes an executor for a target."""
+
+    def __call__(self, spec: TargetSpec) -> Executor:
+        """Return the executor, not started yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +45,7 @@ class Session:
         run: Its folder.
         spec: Its target.
         make_executor: Makes the executor for a target and its corpus.
-        make_watch: Makes what shows and tracks the search.
+        make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
     """
@@ -45,8 +53,8 @@ class Session:
     settings: Settings
     run: RunDirectory
     spec: TargetSpec
-    make_executor: Callable[[TargetSpec, CorpusFiles], Executor]
-    make_watch: Callable[[RunDirectory, Settings], Watch]
+    make_executor: MakeExecutor
+    make_tracker: MakeTracker
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
 
@@ -61,25 +69,39 @@ def run_session(session: Session) -> Summary:
         TargetError: If nothing can be evaluated here.
     """
     run = session.run
+    executor = session.make_executor(session.spec)
     run.create()
     with locked(run.lock):
         _check_config(run, session.config)
         ledger = Ledger(run)
         write_atomically(run.config, yaml.safe_dump(dict(session.config), sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(list(session.overrides)))
-        with session.make_watch(run, session.settings) as watch:
+        with _watch(session) as watch:
             watch.say("preparing the corpus")
             corpus = prepare_corpus(session.spec.corpus)
-            executor = session.make_executor(session.spec, corpus)
-            environment = describe_environment(session.spec, corpus, executor.isolation)
-            write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
+            _describe(run, session.spec, corpus, ledger)
             try:
                 executor.start()
                 search = Search(session.settings, run=run, ledger=ledger, executor=executor, observer=watch)
                 with _interruptible(search):
-                    return search.run()
+                    summary = search.run()
             finally:
                 executor.close()
+                _describe(run, session.spec, corpus, ledger)
+            watch.finish(ledger.population, summary)
+            return summary
+
+
+def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: Ledger) -> None:
+    """Write environment.json; which layers of isolation are in force is known with the first evaluation."""
+    layers = {layer for trial in ledger.population.trials for each in trial.evaluations for layer in each.isolation}
+    environment = describe_environment(spec, corpus, tuple(sorted(layers)))
+    write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
+
+
+def _watch(session: Session) -> Watch:
+    settings = session.settings
+    return Watch(session.run, name=settings.name, budget=settings.budget, make_tracker=session.make_tracker)
 
 
 @contextmanager

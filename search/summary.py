@@ -25,7 +25,7 @@ class Summary:
         trainings: Finished trainings, trial 0 and confirmations included.
         outcomes: Number of decided trials by outcome.
         baseline_val_bpb: Mean score of the seed program; None before it is known.
-        best_val_bpb: Mean score of the champion.
+        best_val_bpb: Mean score of the champion, corrected for its seeds: comparable with the baseline's.
         best_trial: Number of the champion.
         best_program_id: Its program.
         gpu_seconds: Device time of all trainings and scores, by the clock of the target.
@@ -80,7 +80,7 @@ def summarize(
         trainings=population.trainings,
         outcomes=dict(sorted(Counter(trial.outcome.value for trial in population.trials if trial.outcome).items())),
         baseline_val_bpb=baseline,
-        best_val_bpb=best.val_bpb if best else None,
+        best_val_bpb=population.scores[best.number] if best else None,
         best_trial=best.number if best else None,
         best_program_id=best.program.id if best and best.program else None,
         gpu_seconds=sum(

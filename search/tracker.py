@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from operators.population import Population
+from search.rundir import RunDirectory
 from search.summary import Summary
 
 
@@ -23,7 +25,16 @@ class Tracker(Protocol):
 
 
 class NullTracker:
-    """Tracks nothing."""
+    """Tracks nothing.
+
+    Args:
+        run: Folder of the search; not needed.
+        name: Name of the search; not needed.
+        warn: Would get a line about each trouble.
+    """
+
+    def __init__(self, *, run: RunDirectory, name: str, warn: Callable[[str], None]) -> None:
+        """Take what every tracker is given."""
 
     def update(self, population: Population, summary: Summary) -> None:
         """Do nothing."""

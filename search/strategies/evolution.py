@@ -37,5 +37,5 @@ class RegularisedEvolution:
         """Return a proposal to mutate the winner of a tournament."""
         alive = population.scored[-self._population_size :]
         rivals = rng.choices(alive, k=self._tournament_size)
-        winner = min(rivals, key=lambda trial: (trial.val_bpb or 0.0, trial.number))
+        winner = min(rivals, key=lambda trial: (population.scores[trial.number], trial.number))
         return child_of(winner.number, rng=rng)

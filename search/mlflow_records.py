@@ -1,0 +1,141 @@
+"""What of a trial goes to MLflow: names, tags, parameters and metrics, within MLflow's limits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from operators.population import Population
+from operators.trial import Trial
+from search.summary import Summary
+from search.verdicts import delta, description_of, operator_of
+
+KIND: Final = "graft.kind"
+TRIAL: Final = "graft.trial"
+SENT: Final = "graft.sent"
+_PARAMS: Final = 100  # of one log_batch
+_LABELS: Final = 60
+_CURVE_POINTS: Final = 200
+_PARAM_CHARACTERS: Final = 500  # older servers take no more
+_TAG_CHARACTERS: Final = 5000
+_KEY_CHARACTERS: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """One trial as MLflow shall have it.
+
+    Attributes:
+        number: Number of the trial.
+        run_name: What the table of runs shows.
+        state: MLflow's idea of how the run ended.
+        tags: Status, lineage, description.
+        params: Constants of the program.
+        metrics: Single figures.
+        curve: (milliseconds of training, training loss in nats) of the first evaluation.
+        wall_seconds: Wall time of its evaluations.
+    """
+
+    number: int
+    run_name: str
+    state: Literal["FINISHED", "FAILED"]
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curve: tuple[tuple[int, float], ...]
+    wall_seconds: float
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything; MLflow has the trial when it has this."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def trial_record(trial: Trial, population: Population) -> TrialRecord:
+    """Return the record of a decided trial."""
+    parents = trial.proposal.parents
+    labels = list(trial.proposal.labels.items())[:_LABELS]
+    tags = {
+        KIND: "trial",
+        TRIAL: str(trial.number),
+        "graft.status": trial.status.value,
+        "graft.outcome": trial.outcome.value if trial.outcome else "",
+        "graft.operator": operator_of(trial),
+        "graft.parents": ",".join(str(parent) for parent in parents),
+        "graft.program_id": trial.program.id if trial.program else "",
+        "graft.skeleton_id": trial.program.skeleton_id if trial.program else "",
+        "graft.description": description_of(trial),
+        "mlflow.note.content": _note(trial),
+        **{f"graft.{_key(name)}": str(value) for name, value in labels if f"graft.{name}" not in (KIND, TRIAL, SENT)},
+    }
+    return TrialRecord(
+        number=trial.number,
+        run_name=f"{trial.number:04d} {trial.status.value}",
+        state="FINISHED" if trial.scored else "FAILED",
+        tags={key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()},
+        params=_params(trial),
+        metrics=_metrics(trial, population.trials[parents[0]] if parents else None),
+        curve=_curve(trial),
+        wall_seconds=sum(run.wall_seconds for run in trial.evaluations),
+    )
+
+
+def summary_tags(summary: Summary) -> dict[str, str]:
+    """Return a summary as tags; as metrics, its figures would head the charts of every trial."""
+    tags = {f"graft.{key}": _plain(value) for key, value in summary.to_json().items() if value not in (None, "")}
+    note = f"{summary.strategy}, seed {summary.seed}: {summary.status} {summary.stop_reason}".strip()
+    if summary.best_trial is not None:
+        note += f"\n\nval_bpb {summary.baseline_val_bpb:.4f} → {summary.best_val_bpb:.4f}, trial #{summary.best_trial}"
+    return {key: clean(value, _TAG_CHARACTERS) for key, value in {**tags, "mlflow.note.content": note}.items()}
+
+
+def clean(text: str, characters: int) -> str:
+    """Return a text that any database stores: bounded, without null characters and lone surrogates."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:characters]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^\w./ -]", "_", name)[:_KEY_CHARACTERS]
+
+
+def _note(trial: Trial) -> str:
+    rationale = trial.mutation.rationale if trial.mutation else ""
+    description = trial.mutation.description if trial.mutation else ""
+    return "\n\n".join(filter(None, (description, rationale, trial.detail)))
+
+
+def _params(trial: Trial) -> dict[str, str]:
+    constants = trial.program.constants if trial.program else {}
+    chosen = list(constants.items())[:_PARAMS]
+    return {name[:_KEY_CHARACTERS]: clean(str(value), _PARAM_CHARACTERS) for name, value in chosen}
+
+
+def _metrics(trial: Trial, parent: Trial | None) -> dict[str, float]:
+    peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
+    figures: dict[str, float | None] = {
+        "val_bpb": trial.val_bpb,
+        "delta_val_bpb": delta(trial, parent)[0] if trial.scored else None,
+        "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,
+        "peak_memory_gb": peak / 1e9 if peak else None,
+        "cost_usd": trial.cost_usd,
+        "n_evaluations": len(trial.evaluations),
+    }
+    return {key: float(value) for key, value in figures.items() if value is not None and math.isfinite(value)}
+
+
+def _curve(trial: Trial) -> tuple[tuple[int, float], ...]:
+    points = trial.evaluations[0].curve if trial.evaluations else ()
+    finite = [(round(1000 * seconds), loss) for seconds, loss in points if math.isfinite(loss) and 0 <= seconds < 1e9]
+    stride = max(1, math.ceil(len(finite) / _CURVE_POINTS))
+    return tuple(finite[::-1][::stride][::-1])  # the last point is the one people look at

@@ -1,0 +1,96 @@
+"""Writes down what a search decides: first the ledger, then the files, then everybody who watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from operators.population import Population
+from operators.trial import Trial
+from search.acceptance import Verdict
+from search.ledger import Elapsed, Ledger
+from search.observer import Observer
+from search.rundir import RunDirectory
+from search.settings import Settings
+from search.summary import RunStatus, Summary, summarize
+
+
+class Recorder:
+    """The books of one session of a search.
+
+    Args:
+        settings: The search.
+        run: Its folder.
+        ledger: Its ledger.
+        observer: Is told of every record.
+        slots: Evaluations side by side.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: RunDirectory,
+        ledger: Ledger,
+        observer: Observer,
+        *,
+        slots: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._ledger = ledger
+        self._observer = observer
+        self._slots = slots
+        self._clock = clock
+        self._began = clock()
+        self._before = ledger.elapsed
+        self._busy_seconds = 0.0
+
+    @property
+    def population(self) -> Population:
+        """All trials, as the ledger has them."""
+        return self._ledger.population
+
+    def add_busy(self, seconds: float) -> None:
+        """Note that a slot was busy."""
+        self._busy_seconds += seconds
+
+    def elapsed(self) -> Elapsed:
+        """Return the time taken so far, over all sessions."""
+        return Elapsed(
+            wall_seconds=self._before.wall_seconds + self._clock() - self._began,
+            busy_seconds=self._before.busy_seconds + self._busy_seconds,
+        )
+
+    def decide(self, number: int, verdict: Verdict, *, failure_cost_usd: float = 0.0) -> Trial:
+        """Record the verdict on a trial and return the trial."""
+        trial = self._ledger.decide(
+            number,
+            verdict.status,
+            detail=verdict.detail,
+            elapsed=self.elapsed(),
+            failure_cost_usd=failure_cost_usd,
+        )
+        parent = trial.proposal.parents[0] if trial.proposal.parents else 0
+        self._run.write_trial(trial, self._settings.seed_program, self.population.trials[parent].program)
+        self.record("running", "")
+        return trial
+
+    def record(self, status: RunStatus, stop_reason: str) -> Summary:
+        """Rewrite the summary, complete the table, tell the observer."""
+        elapsed = self.elapsed()
+        slot_seconds = elapsed.wall_seconds * self._slots
+        summary = summarize(
+            self.population,
+            name=self._settings.name,
+            strategy=self._settings.strategy_name,
+            seed=self._settings.seed,
+            status=status,
+            stop_reason=stop_reason,
+            wall_seconds=elapsed.wall_seconds,
+            busy_fraction=elapsed.busy_seconds / slot_seconds if slot_seconds else 0.0,
+        )
+        self._run.append_results(self.population.decided)
+        self._run.write_summary(summary)
+        self._observer.recorded(self.population, summary)
+        return summary

@@ -1,0 +1,196 @@
+"""report.md: what a search found and how far to believe it. `python -m search.report outputs/NAME` writes it anew."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from operators.population import Population
+from operators.trial import Trial
+from search.errors import UserError
+from search.rundir import RunDirectory, diff, write_atomically
+from search.summary import Summary
+from search.verdicts import Step, ancestry, delta, description_of, one_line, operator_of
+
+_FILES: Final = (
+    ("results.tsv", "one row a decided trial"),
+    ("progress.png", "every score, and how the champion improved"),
+    ("lineage.html", "who descends from whom, with every diff"),
+    ("summary.json", "the end state, for programs"),
+    ("environment.json", "what it ran on"),
+    ("journal.log", "the ledger"),
+)
+
+
+def render_report(population: Population, summary: Summary, run: RunDirectory) -> str:
+    """Return a report in Markdown; text from models is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(  # Markdown: no HTML escapes, the filters below do it
+        loader=jinja2.PackageLoader("search"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters |= {"text": _text, "code": _code}
+    best = population.champion
+    steps = ancestry(best, population) if best else []
+    patch = _patch(steps)
+    return environment.get_template("report.md.j2").render(
+        summary=summary,
+        result=_result(population, summary),
+        outcomes=", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
+        wall=duration(summary.wall_seconds),
+        device=duration(summary.gpu_seconds),
+        steps=[_step(step, population) for step in steps],
+        constants=_constants(steps),
+        diff=patch,
+        fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
+        caveats=_caveats(population, best),
+        files=[{"path": run.root / name, "what": what} for name, what in _files(run, best)],
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: `47 s`, `12:05 min` or `3:07 h`."""
+    whole = round(max(seconds, 0.0))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def read_summary(run: RunDirectory) -> Summary:
+    """Read summary.json.
+
+    Raises:
+        UserError: If it is missing or is not a summary.
+    """
+    try:
+        return Summary(**json.loads(run.summary.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(
+            f"{run.summary}: {error.strerror}; give the folder of a search, such as outputs/NAME"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{run.summary} does not hold the summary of a search: {error}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write report.md of a run directory and print it; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
+    parser.add_argument("directory", type=Path, help="folder of a search, such as outputs/NAME")
+    run = RunDirectory(parser.parse_args(arguments).directory)
+    try:
+        summary = read_summary(run)
+        from search.ledger import read_population
+
+        text = render_report(read_population(run), summary, run)
+        write_atomically(run.root / "report.md", text)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"error: cannot write {run.root / 'report.md'}: {error.strerror}\n")
+        return 2
+    sys.stdout.write(text)
+    return 0
+
+
+def _result(population: Population, summary: Summary) -> str:
+    best = population.champion
+    if best is None or best.val_bpb is None:
+        return "**No result**: the seed program has no score yet."
+    baseline = population.trials[0]
+    if best.number == 0:
+        return f"**No improvement** over the baseline: val_bpb {best.val_bpb:.4f} (lower is better)."
+    gain, n_seeds = delta(best, baseline)
+    basis = (
+        f"on {n_seeds} shared training seed{'s' * (n_seeds != 1)}" if n_seeds else "between different training seeds"
+    )
+    return (
+        f"**val_bpb {summary.baseline_val_bpb:.4f} → {best.val_bpb:.4f}** (lower is better), trial #{best.number}; "
+        f"difference {gain:+.4f} {basis}."
+    )
+
+
+def _step(step: Step, population: Population) -> dict[str, Any]:
+    trial = step.trial
+    total, n_seeds = delta(trial, population.trials[0])
+    return {
+        "number": trial.number,
+        "status": trial.status.value,
+        "val_bpb": "" if trial.val_bpb is None else f"{trial.val_bpb:.4f}",
+        "n": len(trial.values),
+        "delta": _signed(step.delta, step.n_seeds),
+        "total": _signed(total, n_seeds),
+        "operator": operator_of(trial),
+        "description": description_of(trial),
+    }
+
+
+def _signed(difference: float | None, n_seeds: int) -> str:
+    if difference is None:
+        return ""
+    return f"{difference:+.4f}" if n_seeds else f"~ {difference:+.4f}"
+
+
+def _patch(steps: list[Step]) -> str:
+    if len(steps) < 2 or not (steps[0].trial.program and steps[-1].trial.program):
+        return ""
+    return diff(steps[0].trial.program, steps[-1].trial.program)
+
+
+def _constants(steps: list[Step]) -> list[dict[str, str]]:
+    if not _patch(steps):
+        return []
+    before, after = (step.trial.program.constants for step in (steps[0], steps[-1]) if step.trial.program)
+    return [
+        {"name": name, "before": repr(before[name]) if name in before else "", "after": repr(after.get(name, ""))}
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _caveats(population: Population, best: Trial | None) -> list[str]:
+    caveats = [
+        "The scores are on the validation split, which the search selected by: the best of many looks better than it "
+        "is. The holdout split has not been touched."
+    ]
+    if best and best.number:
+        counts = f"{len(best.values)} and {len(population.trials[0].values)}"
+        caveats.append(
+            f"Trainings behind the best and the baseline: {counts}. Few trainings cannot tell a small gain from noise."
+        )
+        if not delta(best, population.trials[0])[1]:
+            caveats.append(
+                "The best and the baseline share no training seed, so noise between seeds is part of the difference."
+            )
+    if population.pending:
+        caveats.append(f"{len(population.pending)} trials have no verdict yet.")
+    return caveats
+
+
+def _files(run: RunDirectory, best: Trial | None) -> list[tuple[str, str]]:
+    files = list(_FILES)
+    if best:
+        files.insert(0, (f"trials/{best.number:04d}/train.py", "the best program"))
+    return [(name, what) for name, what in files if (run.root / name).exists()]
+
+
+def _text(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>()#|~!&])", r"\\\1", one_line(text))
+
+
+def _code(text: str) -> str:
+    if not text:
+        return ""
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{ticks} {text} {ticks}".replace("|", r"\|") if len(ticks) > 1 else f"`{text}`".replace("|", r"\|")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,48 @@
+"""What a search is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from operators.base import Operator
+from search.acceptance import Acceptance
+from search.budget import Budget
+from search.errors import UserError
+from search.strategies.base import Strategy
+from target.program import Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a search is made of.
+
+    Attributes:
+        name: Its name.
+        strategy_name: Name of its strategy.
+        seed: Seeds the strategy, the operator and the trainings.
+        seed_program: Trial 0.
+        strategy: Decides what to mutate.
+        operator: Mutates.
+        acceptance: Decides what is better.
+        budget: When to stop.
+        propose_ahead: Programs that may be made while all slots are busy.
+        max_failures: Stop after so many trials in a row that came to no training.
+    """
+
+    name: str
+    strategy_name: str
+    seed: int
+    seed_program: Program
+    strategy: Strategy
+    operator: Operator
+    acceptance: Acceptance
+    budget: Budget
+    propose_ahead: int
+    max_failures: int
+
+    def __post_init__(self) -> None:
+        if self.propose_ahead < 0 or self.max_failures < 1:
+            raise UserError(
+                "propose_ahead must be at least 0 and max_failures at least 1, "
+                f"got {self.propose_ahead} and {self.max_failures}"
+            )

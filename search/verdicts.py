@@ -1,0 +1,136 @@
+"""What pictures, pages and tables say about trials: their order, their lineage, and who beat whom by how much."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from operators.population import Population
+from operators.trial import Status, Trial
+
+COLOURS: Final = {
+    Status.PENDING: "#9aa0a6",
+    Status.BASELINE: "#3b6fb6",
+    Status.KEEP: "#1a9850",
+    Status.DISCARD: "#b0b7bf",
+    Status.PRUNED: "#8073ac",
+    Status.CRASHED: "#d73027",
+    Status.OUT_OF_MEMORY: "#e08214",
+    Status.TIMED_OUT: "#bf812d",
+    Status.NOT_BUILT: "#762a83",
+    Status.REJECTED: "#a50026",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """A champion, and when it became that.
+
+    Attributes:
+        trial: The champion.
+        verdicts: How many verdicts there were, its own included.
+        trainings: How many trainings the trials decided until then have used.
+    """
+
+    trial: Trial
+    verdicts: int
+    trainings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One ancestor on the way from the seed program to a trial.
+
+    Attributes:
+        trial: The ancestor, or the trial itself.
+        delta: val_bpb minus its parent's, negative is better; None for the first, or without a score to compare.
+        n_seeds: Training seeds that the two share; 0 if `delta` compares means over different seeds.
+    """
+
+    trial: Trial
+    delta: float | None
+    n_seeds: int
+
+
+def reigns(population: Population) -> Iterator[Reign]:
+    """Yield the champions in their order, the baseline first."""
+    trainings = 0
+    for count, trial in enumerate(population.decided, start=1):
+        trainings += trial.trainings
+        if trial.status in (Status.BASELINE, Status.KEEP):
+            yield Reign(trial, count, trainings)
+
+
+def champion_before(trial: Trial, population: Population) -> Trial | None:
+    """Return who was the champion when the verdict on a trial was given; for a pending one, who is it now."""
+    champions = [reign.trial for reign in reigns(population)]
+    if trial.decided is None:
+        return champions[-1] if champions else None
+    earlier = [champion for champion in champions if (champion.decided or 0) < trial.decided]
+    return earlier[-1] if earlier else None
+
+
+def delta(trial: Trial, reference: Trial | None) -> tuple[float | None, int]:
+    """Return val_bpb of a trial minus that of another, negative is better, and the number of seeds both were run on.
+
+    Programs are compared on the seeds they share, since that removes most of the noise; without any, the means are.
+    A pending trial is compared by what it has measured so far.
+    """
+    if reference is None or reference.number == trial.number:
+        return None, 0
+    ours, theirs = trial.values, reference.values
+    if not ours or not theirs:
+        return None, 0
+    shared = ours.keys() & theirs.keys()
+    if not shared:
+        return statistics.fmean(ours.values()) - statistics.fmean(theirs.values()), 0
+    return statistics.fmean(ours[seed] - theirs[seed] for seed in shared), len(shared)
+
+
+def ancestry(trial: Trial, population: Population) -> list[Step]:
+    """Return the way from the seed program to a trial, both included, by each trial's first parent."""
+    chain = [trial]
+    while chain[-1].proposal.parents:
+        chain.append(population.trials[chain[-1].proposal.parents[0]])
+    chain.reverse()
+    steps = [Step(chain[0], None, 0)]
+    for parent, child in itertools.pairwise(chain):
+        difference, n_seeds = delta(child, parent)
+        steps.append(Step(child, difference, n_seeds))
+    return steps
+
+
+def score_range(population: Population) -> tuple[float, float]:
+    """Return the interval of val_bpb worth drawing: from the best to somewhat above the baseline.
+
+    One diverged candidate would press all others into a line; what lies above the interval is drawn at its edge.
+    """
+    values = sorted(trial.val_bpb for trial in population.scored if trial.val_bpb is not None)
+    if not values:
+        return 0.0, 1.0
+    champions = [reign.trial.val_bpb for reign in reigns(population) if reign.trial.val_bpb is not None]
+    low, anchor = values[0], max([*champions, values[len(values) // 2]])
+    high = min(values[-1], anchor + 0.5 * (anchor - low))
+    margin = max(0.06 * (high - low), 1e-4)
+    return low - margin, high + margin
+
+
+def operator_of(trial: Trial) -> str:
+    """Return the operator that made a trial, or the one that was asked for; empty if neither is known."""
+    if trial.mutation:
+        return trial.mutation.operator
+    return trial.proposal.operator or ""
+
+
+def description_of(trial: Trial) -> str:
+    """Return what changed, and why it failed if it did, in one line of printable characters."""
+    text = trial.mutation.description if trial.mutation else ""
+    return one_line(" ".join(filter(None, (text, trial.detail and f"[{trial.detail}]"))))
+
+
+def one_line(text: str) -> str:
+    """Return a text from outside without line breaks and without what a terminal would obey, such as colour codes."""
+    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))

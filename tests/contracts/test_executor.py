@@ -1,0 +1,70 @@
+"""What every executor in conf/executor promises; a new one joins by its YAML file."""
+
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from target.evaluation import Outcome
+from target.program import Program
+from tests.target.candidates import HONEST, in_main
+from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
+
+CONF = Path(__file__).parents[2] / "conf" / "executor"
+EXECUTORS = sorted(path.stem for path in CONF.glob("*.yaml"))
+WAIT_SECONDS = 90
+
+
+@pytest.fixture(scope="module", params=EXECUTORS)
+def executor(request, spec, corpus):  # noqa: F811
+    make = instantiate(OmegaConf.load(CONF / f"{request.param}.yaml"))
+    executor = make(spec, corpus=corpus)
+    executor.start()
+    yield executor
+    executor.close()
+    executor.close()
+
+
+def test_a_program_that_passes_scores(executor, tmp_path):
+    program = Program(HONEST)
+
+    assert executor.preflight(program, tmp_path / "a.log").result(WAIT_SECONDS) is None
+    found = executor.evaluate(program, 3, tmp_path / "b.log").result(WAIT_SECONDS)
+
+    assert (found.outcome, found.seed) == (Outcome.OK, 3)
+    assert found.isolation
+
+
+def test_a_failure_of_a_candidate_is_data(executor, tmp_path):
+    refused = executor.preflight(Program("x = 1"), tmp_path / "a.log").result(WAIT_SECONDS)
+    crashed = executor.evaluate(Program(in_main("print('hello')\nx = 1 / 0")), 0, tmp_path / "b.log").result(
+        WAIT_SECONDS
+    )
+
+    assert (refused.outcome, refused.trained) == (Outcome.REJECTED, False)
+    assert (crashed.outcome, crashed.trained) == (Outcome.CRASHED, True)
+    assert "ZeroDivisionError" in crashed.detail
+    assert "hello" in (tmp_path / "b.log").read_text()
+
+
+def test_as_many_as_there_are_slots_run_side_by_side(executor, tmp_path):
+    """Each waits for a file that another one makes."""
+    assert executor.slots >= 1
+    sources = [
+        in_main(
+            f"import pathlib\nhere = pathlib.Path({str(tmp_path)!r})\n(here / '{number}').touch()\n"
+            f"while not (here / '{(number + 1) % executor.slots}').exists(): time.sleep(0.01)"
+        )
+        for number in range(executor.slots)
+    ]
+    futures = [executor.evaluate(Program(source), n, tmp_path / f"{n}.log") for n, source in enumerate(sources)]
+
+    assert [future.result(WAIT_SECONDS).outcome for future in futures] == [Outcome.OK] * executor.slots
+
+
+def test_more_work_than_slots_is_all_done_and_answers_are_not_mixed_up(executor, tmp_path):
+    seeds = range(2 * executor.slots + 1)
+    futures = [executor.evaluate(Program(HONEST), seed, tmp_path / f"{seed}.log") for seed in seeds]
+
+    assert [future.result(WAIT_SECONDS).seed for future in futures] == list(seeds)

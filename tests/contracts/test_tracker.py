@@ -1,0 +1,66 @@
+"""What every tracker of conf/tracker/ promises; a new one joins by its YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import conf
+from operators.population import Population
+from search.rundir import RunDirectory
+from tests.search.builders import MIXED, make_summary
+
+CONF = Path(conf.__file__).parent
+TRACKERS = sorted(path.stem for path in (CONF / "tracker").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """One for all, since a tracker's first use of it may take seconds."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(params=TRACKERS)
+def make_tracker(request, outputs):
+    config = OmegaConf.load(CONF / "tracker" / f"{request.param}.yaml")
+    config = OmegaConf.merge({"outputs": str(outputs)}, {"tracker": config})
+    run = RunDirectory(outputs / request.node.name)
+    run.create()
+    warnings = []
+    yield lambda: instantiate(config.tracker)(run=run, name=request.node.name, warn=warnings.append)
+    assert warnings == []
+
+
+def test_it_takes_every_state_of_a_search_and_ends_with_a_hint_or_nothing(make_tracker):
+    tracker = make_tracker()
+    for count in range(len(MIXED.trials) + 1):
+        population = Population(MIXED.trials[:count])
+        tracker.update(population, make_summary(population, status="running", stop_reason=""))
+    tracker.update(MIXED, make_summary(MIXED))
+
+    hint = tracker.close()
+
+    assert hint is None or hint.strip()
+
+
+def test_it_ends_without_having_been_told_anything(make_tracker):
+    hint = make_tracker().close()
+
+    assert hint is None or hint.strip()
+
+
+def test_closing_twice_is_harmless(make_tracker):
+    tracker = make_tracker()
+    tracker.update(MIXED, make_summary(MIXED))
+
+    assert tracker.close() == tracker.close()
+
+
+def test_a_resumed_search_may_track_again(make_tracker):
+    for count in (4, len(MIXED.trials)):
+        tracker = make_tracker()
+        tracker.update(Population(MIXED.trials[:count]), make_summary(MIXED))
+        tracker.close()

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import math
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.base import MutationError
+from operators.constants import ConstantsOperator, perturb
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status, Trial
+from target.constants import parse_constants
+from target.program import Program
+
+SOURCE = """\
+DEPTH = 4  # knob: 2..24 int
+BATCH = 64
+HEADS = 2  # knob: 1..4
+LR = 0.02  # knob: 1e-4..0.05 log
+DECAY = 0.0  # knob: 0..1
+WARMUP = 0  # knob: 0..100
+SHIFT = -0.5
+TIED = False
+ACTIVATION = "relu2"  # knob: relu2 | gelu | silu
+VOCAB = 512  # knob: fixed
+TITLE = "x"
+"""
+OPERATOR = ConstantsOperator(max_changes=3, step=0.5)
+
+
+def population(source: str) -> Population:
+    mutation = Mutation(program=Program(source), operator="seed", description="")
+    return Population(
+        (Trial(number=0, proposal=Proposal(parents=(), seed=0), mutation=mutation, status=Status.BASELINE, decided=0),)
+    )
+
+
+def mutate(source: str, seed: int = 0, operator: ConstantsOperator = OPERATOR) -> Mutation:
+    return operator.mutate(Proposal(parents=(0,), seed=seed), population(source))
+
+
+def moves(line: str, n: int = 300, step: float = 0.5) -> list:
+    (constant,) = parse_constants(line).values()
+    return [perturb(constant, random.Random(seed), step) for seed in range(n)]
+
+
+def test_one_to_three_constants_change_and_everything_else_stays() -> None:
+    changed = []
+    for seed in range(200):
+        mutation = mutate(SOURCE, seed)
+        old, new = Program(SOURCE).constants, mutation.program.constants
+        names = [name for name in old if old[name] != new[name]]
+        assert mutation.program.source == Program(SOURCE).with_constants({name: new[name] for name in names}).source
+        assert mutation.description == ", ".join(f"{name} {old[name]!r} -> {new[name]!r}" for name in sorted(names))
+        changed.append(len(names))
+
+    assert set(changed) == {1, 2, 3}
+    assert {"VOCAB", "TITLE"}.isdisjoint(names)
+
+
+def test_every_free_constant_is_drawn_sooner_or_later() -> None:
+    drawn = {
+        name
+        for seed in range(200)
+        for name in parse_constants(SOURCE)
+        if f"{name} " in mutate(SOURCE, seed).description
+    }
+
+    assert drawn == set(Program(SOURCE).constants) - {"VOCAB", "TITLE"}
+
+
+def test_powers_of_two_stay_powers_of_two_and_within_their_bounds() -> None:
+    assert set(moves("BATCH = 64")) == {16, 32, 128, 256}
+    assert set(moves("HEADS = 2  # knob: 1..4")) == {1, 4}
+    assert set(moves("HEADS = 4  # knob: 4..5 pow2")) == {4}  # nowhere to go
+
+
+def test_an_int_knob_moves_through_all_integers() -> None:
+    assert {3, 5, 6, 7} <= set(moves("DEPTH = 4  # knob: 2..24 int")) <= set(range(2, 25)) - {4}
+
+
+def test_positive_floats_move_by_a_factor_that_is_as_often_up_as_down() -> None:
+    logs = [math.log(value / 0.02) for value in moves("LR = 0.02", 2000)]
+
+    assert abs(statistics.fmean(logs)) < 0.05
+    assert statistics.stdev(logs) == pytest.approx(0.5, rel=0.1)
+
+
+def test_strings_move_among_their_choices_and_booleans_flip() -> None:
+    assert set(moves('A = "relu2"  # knob: relu2 | gelu | silu')) == {"gelu", "silu"}
+    assert set(moves("TIED = False")) == {True}
+    assert set(moves("BASE = 10  # knob: 10 | 100 | 1000")) == {100, 1000}
+
+
+NUMBERS = st.one_of(st.integers(-1000, 1000), st.floats(-1000, 1000).map(lambda value: float(f"{value:.4g}")))
+
+
+@given(
+    NUMBERS,
+    st.floats(0, 50),
+    st.floats(0.1, 50),
+    st.integers(0, 1000),
+    st.sampled_from(["", " int", " log", " linear", " pow2"]),
+)
+def test_bounds_and_types_hold(value: float, below: float, above: float, seed: int, scale: str) -> None:
+    (constant,) = parse_constants(f"A = {value!r}  # knob: {value - below}..{value + above}{scale}").values()
+    moved = perturb(constant, random.Random(seed), 0.5)
+
+    assert type(moved) is type(value)
+    assert value - below <= moved <= value + above
+
+
+def test_the_seed_of_the_proposal_determines_the_program() -> None:
+    assert mutate(SOURCE, 3) == mutate(SOURCE, 3)
+    assert len({mutate(SOURCE, seed).program.id for seed in range(50)}) > 45
+
+
+def test_a_program_that_is_known_is_not_made_again() -> None:
+    source = "TIED = False\nSPLIT = False\n"
+    people = population(source)
+    made = set()
+    for number in range(1, 4):
+        mutation = OPERATOR.mutate(Proposal(parents=(0,), seed=number), people)
+        made.add(mutation.program.id)
+        people = people.with_trial(
+            Trial(number=number, proposal=Proposal(parents=(0,), seed=number), mutation=mutation)
+        )
+    assert len(made) == 3
+
+    with pytest.raises(MutationError, match=r"32 draws gave no new program, the last was that of trial \d"):
+        OPERATOR.mutate(Proposal(parents=(0,), seed=9), people)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1\n", "the parent has no constant to move"),
+        ("A = 1  # knob: fixed\n", "the parent has no constant to move"),
+        ("A = 4  # knob: 4..5 pow2\n", "no constant of the parent can move within its bounds"),
+        ("A = (\n", "the constants of the parent cannot be read"),
+    ],
+)
+def test_a_parent_without_room_is_a_mutation_error(source: str, message: str) -> None:
+    with pytest.raises(MutationError, match=message):
+        mutate(source)
+
+
+@pytest.mark.parametrize("arguments", [{"max_changes": 0, "step": 0.5}, {"max_changes": 3, "step": 0.0}])
+def test_arguments_out_of_range_are_refused(arguments: dict) -> None:
+    with pytest.raises(ValueError, match="max_changes must be at least 1 and step above 0"):
+        ConstantsOperator(**arguments)

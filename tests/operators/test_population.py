@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from operators.population import Population
+from operators.trial import Status
+from tests.search.builders import make_population, make_trial
+
+
+def test_the_champion_is_the_trial_kept_last_not_the_one_numbered_last() -> None:
+    population = make_population(2.0, 1.9, 1.8)
+    early = replace(population.trials[2], decided=1)
+    late = replace(population.trials[1], decided=2)
+
+    assert Population((population.trials[0], late, early)).champion == late
+
+
+def test_an_empty_population_has_no_champion() -> None:
+    assert Population().champion is None
+    assert Population((make_trial(0, status=Status.PENDING),)).champion is None
+
+
+def test_a_trial_with_several_trainings_scores_their_mean() -> None:
+    trial = make_trial(1, 1.5, status=Status.KEEP, seeds=(1, 2))
+    second = replace(trial.evaluations[1], val_bpb=1.7)
+
+    assert replace(trial, evaluations=(trial.evaluations[0], second)).val_bpb == pytest.approx(1.6)
+
+
+def test_a_program_is_found_however_it_is_written() -> None:
+    population = make_population(2.0, 1.9)
+    program = population.trials[1].program
+    assert program is not None
+    twin = type(program)("# a comment\n" + program.source.replace(" = ", "  =  "))
+
+    assert population.find(twin.id) is population.trials[1]
+    assert population.find("unknown") is None
+
+
+def test_a_gap_in_the_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="without gaps"):
+        Population((make_trial(1, 2.0, status=Status.BASELINE),))
+
+
+def test_a_verdict_and_its_rank_come_together() -> None:
+    with pytest.raises(ValueError, match="decided must be None exactly while pending"):
+        replace(make_trial(1, 2.0, status=Status.KEEP), decided=None)

@@ -1,0 +1,235 @@
+"""The live display, drawn on a terminal that remembers, and the plain lines."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from operators.population import Population
+from operators.trial import Status
+from search.budget import Budget
+from search.console import Display
+from search.observer import Running
+from search.rundir import RunDirectory
+from search.views import live_view
+from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
+
+ROOT = Path(__file__).parents[2]
+BUDGET = Budget(trainings=16, hours=0.5, usd=2.0)
+ESCAPE = "\x1b"
+
+
+def plain_display():
+    out = io.StringIO()
+    return Display(BUDGET, Console(file=out, highlight=False)), out
+
+
+def terminal_display(width=130):
+    out = io.StringIO()
+    console = Console(
+        file=out, force_terminal=True, width=width, height=40, highlight=False, _environ={"TERM": "xterm"}
+    )
+    return Display(BUDGET, console), out
+
+
+def play(display, population):
+    for count in range(1, len(population.trials) + 1):
+        part = Population(population.trials[:count])
+        display.recorded(part, make_summary(part, status="running", stop_reason=""))
+
+
+def draw(population, running=(), budget=BUDGET, wall_seconds=120.0, width=130, height=40):
+    console = Console(file=io.StringIO(), width=width, height=height)
+    summary = make_summary(population, status="running", stop_reason="")
+    console.print(live_view(population, summary, running, budget, wall_seconds=wall_seconds, height=height))
+    return console.file.getvalue()
+
+
+def row_of(text, number):
+    (row,) = (line for line in text.splitlines() if line.split()[:1] == [str(number)])
+    return row
+
+
+def test_without_a_terminal_there_is_one_plain_line_a_verdict():
+    display, out = plain_display()
+    with display:
+        play(display, MIXED)
+
+    lines = out.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        [f"#{trial.number:04d}", trial.status.value] for trial in MIXED.decided
+    ]
+    assert ESCAPE not in out.getvalue()
+    assert "val_bpb 1.8500  -0.0500" in lines[5]
+    assert "constants of #1: MATRIX_LR -> 0.025" in lines[5]
+    assert "[crashed: no luck]" in lines[2]
+
+
+def test_plain_lines_are_not_wrapped_and_not_repeated():
+    long = replace(MIXED.trials[1], detail="why " * 100)
+    population = MIXED.with_trial(long)
+    display, out = plain_display()
+    with display:
+        play(display, population)
+        display.recorded(population, make_summary(population))
+
+    assert len(out.getvalue().splitlines()) == len(population.decided)
+
+
+def test_a_resumed_search_does_not_list_what_was_decided_before():
+    display, out = plain_display()
+    with display:
+        display.recorded(Population(MIXED.trials[:4]), make_summary(MIXED))
+        display.recorded(Population(MIXED.trials[:6]), make_summary(MIXED))
+
+    assert [line.split()[0] for line in out.getvalue().splitlines()] == ["resumed:", "#0004", "#0005"]
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on():
+    hostile = f"{ESCAPE}[2J{ESCAPE}]0;title\x07 [red]x[/red] :smile: \r\nnext"
+    trial = make_trial(1, 1.9, status=Status.KEEP, description=hostile, detail=hostile)
+    population = Population((make_trial(0, 2.0, status=Status.BASELINE), trial))
+    plain, out = plain_display()
+    with plain:
+        plain.message(hostile)
+        play(plain, population)
+    text = out.getvalue() + draw(population)
+
+    assert not any(char in text for char in (ESCAPE, "\x07", "\r"))
+    assert "[red]x[/red] :smile:" in text
+
+
+def test_further_trainings_of_a_trial_have_lines_of_their_own():
+    display, out = plain_display()
+    trial = make_trial(3, 1.9, status=Status.KEEP, seeds=(4, 7))
+    display.measured(make_trial(3, 1.9, status=Status.KEEP), make_evaluation(1.9))
+    display.measured(trial, trial.evaluations[1])
+
+    assert out.getvalue() == "#0003 training 2 (seed 7): val_bpb 1.9000, 8.0 s\n"
+
+
+def test_the_table_shows_the_last_trials_and_what_is_under_way():
+    running = [Running(number=10, stage="train", seconds=3.2), Running(number=99, stage="propose", seconds=1.0)]
+    text = draw(MIXED, running)
+
+    assert row_of(text, 5).split() == [
+        "5",
+        "constants",
+        "#1",
+        "1.8500",
+        "-0.0500",
+        "8.0",
+        "keep",
+        "MATRIX_LR",
+        "->",
+        "0.025",
+    ]
+    assert row_of(text, 10).split()[-5:] == ["3", "train", "MATRIX_LR", "->", "0.03"]
+    assert "2.0000 -> 1.8000  (trial #9)" in text
+
+
+def test_a_long_search_shows_twelve_trials_and_a_low_terminal_fewer():
+    population = make_population(*[2.0 - number / 100 for number in range(40)])
+
+    assert len([line for line in draw(population).splitlines() if "constants" in line]) == 12
+    assert len([line for line in draw(population, height=15).splitlines() if "constants" in line]) == 4
+
+
+def test_a_narrow_terminal_cuts_the_description_and_wraps_nothing():
+    population = make_population(2.0, 1.9)
+    wide, narrow = draw(population), draw(population, width=80)
+
+    assert len(narrow.splitlines()) == len(wide.splitlines())
+    assert max(len(line) for line in narrow.splitlines()) <= 80
+
+
+def test_the_budget_says_what_is_used_and_what_is_left():
+    text = draw(MIXED, wall_seconds=150.0)
+
+    assert "8/16" in text
+    assert "2:30 min of 30:00 min" in text
+    assert "0.10/2" in text
+    assert "about 1:30 min" in text
+
+
+@pytest.mark.parametrize("budget", [Budget(trainings=5), Budget(hours=1.0), Budget(usd=1.0)])
+@pytest.mark.parametrize("population", [Population(), make_population(Status.PENDING), make_population(Status.CRASHED)])
+def test_a_search_that_has_hardly_begun_can_be_drawn(budget, population):
+    assert "left" in draw(population, budget=budget, wall_seconds=0.0)
+
+
+def test_on_a_terminal_the_display_is_redrawn_as_time_passes():
+    display, out = terminal_display()
+    with display:
+        play(display, MIXED)
+        for seconds in (1.0, 2.0, 17.0):
+            display.tick([Running(number=10, stage="train", seconds=seconds)])
+        last = Text.from_ansi(out.getvalue()).plain.rpartition("trial  operator")[2]
+        assert row_of(last, 10).split()[3:5] == ["17", "train"]
+        display.message("something happened")
+
+    assert "something happened" in out.getvalue()
+
+
+def test_the_clock_of_the_display_goes_on_between_verdicts():
+    display, out = terminal_display()
+    with display:
+        play(display, MIXED)
+        for seconds in (1.0, 31.0):
+            display.tick([Running(number=10, stage="train", seconds=seconds)])
+
+    assert "2:30 min of 30:00 min" in out.getvalue()
+
+
+@pytest.mark.parametrize("make_display", [plain_display, terminal_display])
+def test_the_end_says_what_came_of_it_and_where_it_is(tmp_path, make_display):
+    run = RunDirectory(tmp_path)
+    run.write_trial(MIXED.trials[9], MIXED.trials[0].program, None)
+    display, out = make_display()
+    with display:
+        play(display, MIXED)
+        display.finish(MIXED, make_summary(MIXED), run, "mlflow ui --here")
+
+    text = out.getvalue()
+    coloured = make_display is terminal_display
+    assert (ESCAPE in text) == coloured
+    assert "MATRIX_LR = 0.029" in text
+    assert "baseline 2.0000" in text
+    assert "gain 0.2000 on 1 shared seed" in text
+    assert "finished: budget.trainings=12 reached" in text
+    assert "the best program" in text
+    assert "report.md" not in text
+    assert text.rstrip().endswith("mlflow ui --here")
+
+
+def test_the_end_of_a_search_without_a_score():
+    display, out = plain_display()
+    population = make_population(Status.CRASHED)
+    with display:
+        summary = make_summary(population, status="stopped", stop_reason="the seed program does not score")
+        display.finish(population, summary, RunDirectory(Path("nowhere")), None)
+
+    assert "no result" in out.getvalue()
+    assert "stopped: the seed program does not score" in out.getvalue()
+
+
+def test_an_error_takes_the_live_part_down():
+    display, out = terminal_display()
+    with pytest.raises(RuntimeError), display:
+        play(display, MIXED)
+        raise RuntimeError
+    assert out.getvalue().rstrip("\n").endswith(f"{ESCAPE}[?25h")  # the cursor is back
+
+
+def test_importing_the_display_is_cheap():
+    heavy = ("torch", "mlflow", "litellm", "matplotlib", "optuna", "jinja2")
+    code = f"import sys, search.console; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operators.base import MutationError, Operator, ProviderError
+from operators.constants import ConstantsOperator
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status
+from search.acceptance import Confirm, Naive
+from search.budget import Budget
+from search.errors import SeedProgramError, UserError
+from search.ledger import Ledger
+from search.loop import Search
+from search.rundir import RunDirectory
+from search.settings import Settings
+from search.strategies.greedy import Greedy
+from search.summary import Summary
+from target.errors import TargetError
+from target.program import Program
+from tests.search.scripted import Score, ScriptedExecutor, ScriptedObserver
+
+SEED_PROGRAM = Program("LR = 0.1\nDEPTH = 4  # knob: 2..24 int\n")
+
+
+def bowl(program: Program, seed: int) -> float | None:
+    """Score best at LR 0.01 and DEPTH 8, with noise of the seed; some programs crash."""
+    rng = random.Random(f"{program.id} {seed}")
+    if random.Random(program.id).random() < 0.15 and program.id != SEED_PROGRAM.id:
+        return None
+    rate, depth = float(program.constants["LR"]), int(program.constants["DEPTH"])
+    return 1.0 + abs(rate - 0.01) + abs(depth - 8) / 10 + rng.gauss(0, 0.001)
+
+
+@dataclass
+class Bench:
+    """A search on scripted evaluations; another call of `search` resumes it."""
+
+    root: Path
+    score: Score = bowl
+    slots: int = 2
+    operator: Operator = field(default_factory=lambda: ConstantsOperator(max_changes=2, step=0.5))
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def search(
+        self,
+        *,
+        trainings: int = 12,
+        after: Callable[[Population], None] = lambda population: None,
+        interrupt_after: int | None = None,
+        **executor: Any,
+    ) -> Summary:
+        self.run = RunDirectory(self.root)
+        self.run.create()
+        self.ledger = Ledger(self.run)
+        self.executor = ScriptedExecutor(self.score, slots=self.slots, **executor)
+
+        def watch(population: Population) -> None:
+            after(population)
+            if interrupt_after is not None and len(population.decided) >= interrupt_after:
+                search.interrupt("interrupted by SIGINT")
+
+        self.observer = ScriptedObserver(self.executor, watch)
+        settings = {
+            "name": "bench",
+            "strategy_name": "greedy",
+            "seed": 0,
+            "seed_program": SEED_PROGRAM,
+            "strategy": Greedy(),
+            "operator": self.operator,
+            "acceptance": Confirm(seed=0),
+            "budget": Budget(trainings=trainings),
+            "propose_ahead": 0,
+            "max_failures": 50,
+            **self.settings,
+        }
+        search = Search(
+            Settings(**settings),
+            run=self.run,
+            ledger=self.ledger,
+            executor=self.executor,
+            observer=self.observer,
+            tick_seconds=0,
+        )
+        return search.run()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def check(bench: Bench, summary: Summary) -> None:
+    """What holds after every session of every search."""
+    population = bench.ledger.population
+    assert Ledger(bench.run).population == population
+    assert json.loads(bench.run.summary.read_text()) == summary.to_json()
+    assert summary.trainings == sum(run.trained for trial in population.trials for run in trial.evaluations)
+    assert summary.trials == len(population.trials)
+    assert sum(summary.outcomes.values()) == len(population.decided)
+    rows = [line.split("\t") for line in bench.run.results.read_text().splitlines()[1:]]
+    assert [(row[0], row[1]) for row in rows] == [(str(t.number), t.status.value) for t in population.decided]
+    measured = [(trial.number, run.seed) for trial in population.trials for run in trial.evaluations if run.trained]
+    assert len(set(measured)) == len(measured), "nothing is counted twice"
+    if population.champion:
+        assert summary.best_trial == population.champion.number
+        assert summary.best_val_bpb == population.scores[population.champion.number]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5])
+@pytest.mark.parametrize("trainings", [1, 2, 3, 12, 40])
+def test_the_budget_of_trainings_is_exact(bench: Bench, slots: int, trainings: int) -> None:
+    bench.slots = slots
+    summary = bench.search(trainings=trainings)
+
+    assert summary.status == "finished"
+    assert summary.stop_reason == f"budget.trainings={trainings} reached"
+    assert summary.trainings == len(bench.executor.trained) == trainings
+    assert bench.executor.most_at_once <= slots
+    assert (summary.baseline_val_bpb is not None) and bench.ledger.population.trials[0].status is Status.BASELINE
+    check(bench, summary)
+
+
+def test_it_finds_something_better(bench: Bench) -> None:
+    summary = bench.search(trainings=60)
+
+    assert summary.baseline_val_bpb is not None
+    assert summary.best_val_bpb is not None
+    assert summary.best_val_bpb < summary.baseline_val_bpb - 0.05
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 5, 8])
+def test_an_interrupted_search_resumes_where_it_was(bench: Bench, stop_after: int) -> None:
+    first = bench.search(trainings=20, interrupt_after=stop_after)
+    assert (first.status, first.stop_reason) == ("stopped", "interrupted by SIGINT")
+    check(bench, first)
+    finished = {(t.number, r.seed) for t in bench.ledger.population.trials for r in t.evaluations}
+    rows = bench.run.results.read_text()
+
+    last = bench.search(trainings=20)
+    check(bench, last)
+    assert last.status == "finished"
+    assert last.trainings == 20
+    assert len(bench.executor.trained) == 20 - len(finished), "what was finished is not trained again"
+    assert bench.run.results.read_text().startswith(rows), "rows are final"
+
+
+def test_a_finished_search_goes_on_with_a_larger_budget(bench: Bench) -> None:
+    bench.search(trainings=6)
+    summary = bench.search(trainings=10)
+
+    assert len(bench.executor.trained) == 4
+    assert summary.trainings == 10
+    check(bench, summary)
+
+
+def test_resuming_a_finished_search_trains_nothing(bench: Bench) -> None:
+    before = bench.search(trainings=6)
+    again = bench.search(trainings=6)
+
+    assert bench.executor.trained == []
+    assert again.outcomes == before.outcomes
+    check(bench, again)
+
+
+def test_a_crashed_baseline_stops_the_search(bench: Bench) -> None:
+    bench.score = lambda program, seed: None
+    with pytest.raises(SeedProgramError, match=r"the seed program does not score.*crashed: exit 1.*trials/0000"):
+        bench.search()
+
+    summary = bench.observer.summaries[-1]
+    assert summary.status == "stopped"
+    assert summary.best_val_bpb is None
+    check(bench, summary)
+
+
+def test_a_refused_baseline_stops_the_search_without_a_training(bench: Bench) -> None:
+    with pytest.raises(SeedProgramError, match="no build_model"):
+        bench.search(refuse=lambda program: True)
+
+    assert bench.executor.trained == []
+    assert bench.observer.summaries[-1].outcomes == {"rejected": 1}
+
+
+def test_a_refused_program_costs_no_training(bench: Bench) -> None:
+    summary = bench.search(refuse=lambda program: program.constants["DEPTH"] != 4)
+
+    assert summary.trainings == 12
+    assert summary.outcomes["rejected"] > 0
+    check(bench, summary)
+
+
+class Refusing:
+    """Never makes a program; every proposal costs a cent."""
+
+    name = "refusing"
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        raise MutationError("no code block", cost_usd=0.01)
+
+
+def test_an_operator_that_never_builds_anything_ends_the_search(bench: Bench) -> None:
+    bench.slots = 1
+    bench.operator = Refusing()
+    bench.settings = {"max_failures": 7}
+    summary = bench.search()
+
+    assert summary.status == "stopped"
+    assert summary.stop_reason == "7 trials in a row came to no training; the last: no code block"
+    assert summary.outcomes == {"not_built": 7, "ok": 1}
+    assert summary.cost_usd == pytest.approx(0.07)
+    check(bench, summary)
+
+
+def test_the_usd_budget_counts_failures_too(bench: Bench) -> None:
+    bench.operator = Refusing()
+    bench.settings = {"budget": Budget(usd=0.05)}
+    summary = bench.search()
+
+    assert summary.stop_reason == "budget.usd=0.05 reached"
+    assert 0.05 <= summary.cost_usd < 0.065  # what was under way in the other slot is paid for
+
+
+class Echo:
+    """Makes the same program every time."""
+
+    name = "echo"
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        return Mutation(program=Program("LR = 0.2\nDEPTH = 4\n"), operator="echo", description="again", cost_usd=0.01)
+
+
+def test_a_program_is_never_a_second_candidate(bench: Bench) -> None:
+    bench.operator = Echo()
+    bench.settings = {"max_failures": 5}
+    summary = bench.search()
+
+    repeats = [trial for trial in bench.ledger.population.trials if trial.status is Status.NOT_BUILT]
+    assert {trial.detail for trial in repeats} == {"the same program as trial 1"}
+    assert summary.cost_usd == pytest.approx(0.01 * (len(repeats) + 1))
+    check(bench, summary)
+
+
+class Outage:
+    """Works until the provider is out of order."""
+
+    name = "outage"
+
+    def __init__(self, good: int) -> None:
+        self._good = good
+        self._operator = ConstantsOperator(max_changes=2, step=0.5)
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        if len(population.trials) > self._good:
+            raise ProviderError("503 from the provider for 10 minutes")
+        return self._operator.mutate(proposal, population)
+
+
+def test_an_outage_stops_the_search_and_consumes_no_trial(bench: Bench) -> None:
+    bench.operator = Outage(good=4)
+    with pytest.raises(ProviderError):
+        bench.search()
+    assert bench.observer.summaries[-1].status == "stopped"
+    pending = [trial.proposal for trial in bench.ledger.population.pending]
+    assert pending
+
+    bench.operator = Outage(good=99)
+    summary = bench.search()
+    assert summary.trainings == 12
+    assert [bench.ledger.population.trials[4].proposal] == pending[-1:]
+    check(bench, summary)
+
+
+def test_a_broken_machine_stops_the_search_and_loses_nothing(bench: Bench) -> None:
+    with pytest.raises(TargetError, match="fell off the bus"):
+        bench.search(fail_at=6)
+    done = bench.ledger.population.trainings
+
+    summary = bench.search()
+    assert len(bench.executor.trained) == 12 - done
+    check(bench, summary)
+
+
+def test_a_changed_seed_program_is_refused(bench: Bench) -> None:
+    bench.search(trainings=3)
+    bench.settings = {"seed_program": Program("LR = 0.3\nDEPTH = 4\n")}
+    with pytest.raises(UserError, match=r"began with program \w+, the seed program is now \w+"):
+        bench.search()
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_no_more_trials_are_under_way_than_slots_and_those_made_ahead(bench: Bench, ahead: int) -> None:
+    bench.settings = {"propose_ahead": ahead}
+    widest = 0
+
+    def look(population: Population) -> None:
+        nonlocal widest
+        widest = max(widest, len(population.pending))
+
+    summary = bench.search(trainings=20, after=look)
+    assert widest <= bench.slots + ahead
+    check(bench, summary)
+
+
+def test_one_slot_repeats_a_search_exactly(tmp_path: Path) -> None:
+    benches = [Bench(tmp_path / name, slots=1) for name in ("a", "b")]
+    for bench in benches:
+        bench.search(trainings=15)
+
+    assert benches[0].ledger.population == benches[1].ledger.population
+    other = Bench(tmp_path / "c", slots=1, settings={"seed": 1, "acceptance": Naive(seed=1)})
+    other.search(trainings=15)
+    assert other.ledger.population.trials[1].program != benches[0].ledger.population.trials[1].program

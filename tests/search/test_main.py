@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import conf
+from target.spec import SEED_PROGRAM
+from tests.search.command import QUIET, assert_clean_failure, command, rows_of, run, summary_of
+
+STRATEGIES = sorted(path.stem for path in (Path(conf.__file__).parent / "strategy").glob("*.yaml"))
+SUMMARY_FIELDS = [
+    "name",
+    "strategy",
+    "seed",
+    "status",
+    "stop_reason",
+    "trials",
+    "trainings",
+    "outcomes",
+    "baseline_val_bpb",
+    "best_val_bpb",
+    "best_trial",
+    "best_program_id",
+    "gpu_seconds",
+    "wall_seconds",
+    "cost_usd",
+    "busy_fraction",
+]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_search_leaves_what_it_promises(tmp_path: Path, strategy: str) -> None:
+    done = run(tmp_path, "name=g", f"strategy={strategy}", "seed=1", "budget.trainings=4", QUIET)
+
+    assert done.returncode == 0, done.stderr
+    root = tmp_path / "outputs" / "g"
+    summary = summary_of(root)
+    assert list(summary) == SUMMARY_FIELDS
+    assert (summary["name"], summary["strategy"], summary["seed"]) == ("g", strategy, 1)
+    assert (summary["status"], summary["trainings"]) == ("finished", 4)
+    rows = rows_of(root)
+    assert rows[0]["status"] == "baseline"
+    assert len(rows) == sum(summary["outcomes"].values())
+    environment = json.loads((root / "environment.json").read_text())
+    assert environment["versions"]["torch"]
+    assert environment["corpus"]["hash"]
+    assert environment["isolation"]
+    for name in ("progress.png", "lineage.html", "report.md", "journal.log", ".hydra/config.yaml"):
+        assert (root / name).stat().st_size > 0, name
+    for name in ("train.py", "run.log", "result.json"):
+        assert (root / "trials" / "0000" / name).stat().st_size > 0, name
+    assert (root / "trials" / "0001" / "diff.patch").stat().st_size > 0
+    assert "budget.trainings=4 reached" in done.stdout
+
+
+def test_a_sweep_runs_every_combination_and_resumes(tmp_path: Path) -> None:
+    arguments = ("-m", "name=s", "strategy=greedy,random", "seed=0,1", "budget.trainings=2", QUIET)
+    done = run(tmp_path, *arguments)
+
+    assert done.returncode == 0, done.stderr
+    summaries = sorted((tmp_path / "outputs" / "sweeps" / "s").rglob("summary.json"))
+    found = [json.loads(path.read_text()) for path in summaries]
+    assert sorted((each["strategy"], each["seed"]) for each in found) == [
+        ("greedy", 0),
+        ("greedy", 1),
+        ("random", 0),
+        ("random", 1),
+    ]
+    before = [path.parent.joinpath("results.tsv").read_bytes() for path in summaries]
+    assert run(tmp_path, *arguments).returncode == 0
+    assert [path.parent.joinpath("results.tsv").read_bytes() for path in summaries] == before
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("override", "phrase"),
+    [
+        ("strategy=annealed", "greedy"),  # Hydra lists what there is
+        ("budget.trails=5", "trails"),
+        ("budget.trainings=0", "budget.trainings must be at least 1, got 0"),
+        ("budget.trainings=many", "many"),
+        ("budget.hours=-1", "budget.hours must be above 0, got -1.0"),
+        ("seed=x", "seed"),
+        ("propose_ahead=-1", "propose_ahead must be at least 0"),
+        ("target.train_seconds=0", "target.train_seconds must be positive, got 0"),
+        ("target.scoring.rows=65", "scoring.rows must be a multiple of scoring.batch_rows"),
+        ("target.constants.LAYERS=3", "LAYERS"),
+        ("+target.constants.LAYERS=3", "not a constant of the program: LAYERS"),
+        ("target.program=nowhere.py", "cannot read the program nowhere.py"),
+        ("executor.workers=0", "workers must be at least 1, got 0"),
+        ("outputs=/proc/nowhere", "cannot write to /proc/nowhere"),
+    ],
+)
+def test_bad_input_gets_one_clear_message(tmp_path: Path, override: str, phrase: str) -> None:
+    assert_clean_failure(run(tmp_path, override, "name=bad", QUIET), phrase)
+    assert not list((tmp_path / "outputs").rglob("journal.log")), "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "phrase"),
+    [
+        ("beam strategy.width=0", "strategy: width and branching must be at least 1, got 0"),
+        ("beam strategy.wdth=3", "wdth"),
+        ("beam +strategy.wdth=3", "strategy"),
+        ("evolution strategy.tournament_size=0", "population_size and tournament_size must be at least 1"),
+    ],
+)
+def test_a_strategy_refuses_what_it_cannot_use(tmp_path: Path, strategy: str, phrase: str) -> None:
+    assert_clean_failure(run(tmp_path, *f"strategy={strategy}".split(), QUIET), phrase)
+
+
+HONEST = SEED_PROGRAM.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("source", "phrases"),
+    [
+        ("def build_model(:\n", ("rejected", "train.py")),
+        (HONEST.replace("def build_model", "def make_model"), ("rejected", "build_model")),
+        (HONEST.replace("import torch\n", "import torch\n\nwhile True:\n    pass\n", 1), ("rejected", "import")),
+        (HONEST.replace("    prepare.setup()\n", "    while True:\n        pass\n"), ("timed_out",)),
+        (HONEST.replace("    prepare.setup()\n", "    raise SystemExit('no luck')\n"), ("crashed", "no luck")),
+    ],
+    ids=["syntax error", "no build_model", "loop at import", "loop in main", "exit"],
+)
+def test_a_seed_program_that_does_not_score_stops_the_search_and_says_why(
+    tmp_path: Path, source: str, phrases: tuple[str, ...]
+) -> None:
+    write(tmp_path / "mine.py", source.replace("DEPTH = 8", "DEPTH = 1").replace("HEAD_DIM = 128", "HEAD_DIM = 16"))
+    done = run(tmp_path, "target.program=mine.py", "name=mine", "target.preflight_seconds=6", QUIET)
+
+    assert_clean_failure(done, "the seed program does not score", "trials/0000", *phrases)
+    summary = summary_of(tmp_path / "outputs" / "mine")
+    assert (summary["status"], summary["best_val_bpb"]) == ("stopped", None)
+
+
+def test_a_resumed_search_with_another_configuration_is_refused_by_key(tmp_path: Path) -> None:
+    assert run(tmp_path, "name=g", "budget.trainings=1", QUIET).returncode == 0
+    root = tmp_path / "outputs" / "g"
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != ".lock"}
+    done = run(tmp_path, "name=g", "seed=5", "strategy.tournament_size=3", "budget.trainings=2", QUIET)
+
+    assert_clean_failure(done, "seed was 0, is 5", "strategy.tournament_size was 4, is 3")
+    assert {path: path.read_bytes() for path in before} == before
+    more = run(tmp_path, "name=g", "budget.trainings=3", QUIET)  # a larger budget is the same search
+    assert more.returncode == 0, more.stderr
+    assert summary_of(root)["trainings"] == 3
+
+
+def test_a_damaged_ledger_is_refused_by_line_and_a_torn_one_goes_on(tmp_path: Path) -> None:
+    assert run(tmp_path, "name=g", "budget.trainings=2", QUIET).returncode == 0
+    journal = tmp_path / "outputs" / "g" / "journal.log"
+    whole = journal.read_bytes()
+
+    journal.write_bytes(whole.replace(b"{", b"", 1))
+    assert_clean_failure(run(tmp_path, "name=g", "budget.trainings=3", QUIET), "journal.log:1: not JSON")
+    journal.write_bytes(whole + b'{"op_code":4,"wor')
+    done = run(tmp_path, "name=g", "budget.trainings=3", QUIET)
+    assert done.returncode == 0, done.stderr
+    assert summary_of(journal.parent)["trainings"] == 3
+
+
+def test_a_run_directory_belongs_to_one_search_at_a_time(tmp_path: Path) -> None:
+    first = subprocess.Popen(command("name=g", "budget.trainings=50", QUIET), cwd=tmp_path, stdout=subprocess.PIPE)
+    try:
+        assert first.stdout
+        assert first.stdout.readline()  # it holds the lock before it says anything
+        assert_clean_failure(run(tmp_path, "name=g", "budget.trainings=50", QUIET), "is in use by process")
+    finally:
+        first.kill()
+        first.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path, number: signal.Signals) -> None:
+    journal = tmp_path / "outputs" / "g" / "journal.log"
+    search = subprocess.Popen(
+        command("name=g", "budget.trainings=5", QUIET), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert search.stdout
+    for line in search.stdout:
+        if b"baseline" in line and journal.exists():
+            break
+    search.send_signal(number)
+    search.communicate(timeout=60)
+
+    assert search.returncode == 130
+    summary = summary_of(journal.parent)
+    assert (summary["status"], summary["stop_reason"]) == ("stopped", f"interrupted by {number.name}")
+    rows = (journal.parent / "results.tsv").read_text()
+    done = run(tmp_path, "name=g", "budget.trainings=5", QUIET)
+    assert done.returncode == 0, done.stderr
+    assert summary_of(journal.parent)["trainings"] == 5
+    assert (journal.parent / "results.tsv").read_text().startswith(rows)
+
+
+FAKE_PACKAGES = """
+import importlib.metadata as metadata
+original = metadata.version
+def version(name):
+    if name == "sympy":
+        {action}
+    return original(name)
+metadata.version = version
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "phrase"),
+    [("return '1.13.0'", "1.13.0"), ("raise metadata.PackageNotFoundError(name)", "sympy==1.14.0")],
+    ids=["another version", "missing"],
+)
+def test_a_corpus_that_is_not_the_pinned_one_is_refused(tmp_path: Path, action: str, phrase: str) -> None:
+    write(tmp_path / "sitecustomize.py", FAKE_PACKAGES.format(action=action))
+    done = run(tmp_path, "name=g", QUIET, env={"PYTHONPATH": str(tmp_path), "GRAFT_CACHE": str(tmp_path / "cache")})
+
+    assert_clean_failure(done, "sympy==1.14.0", phrase)
+
+
+def test_it_works_from_any_directory_as_root_of_none_of_our_files(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-P", "-m", "search", "--cfg", "job"],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "search.strategies.evolution.RegularisedEvolution" in shown.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,419 @@
+"""MLflow as a mirror: complete, idempotent, and never in the way. Real stores, real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from operators.population import Population
+from operators.trial import Status
+from search.mlflow_records import trial_record
+from search.mlflow_store import import_mlflow
+from search.mlflow_tracker import MlflowTracker
+from search.rundir import RunDirectory
+from target.evaluation import Outcome
+from target.program import Program
+from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
+
+ROOT = Path(__file__).parents[2]
+ONE_SEARCH = """
+import sys
+from pathlib import Path
+from search.mlflow_tracker import MlflowTracker
+from search.rundir import RunDirectory
+from tests.search.builders import make_population, make_summary
+folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+run = RunDirectory(folder / name)
+run.create()
+population = make_population(*[2.0 - number / 1000 for number in range(count)])
+for trial in population.trials:
+    run.write_trial(trial, population.trials[0].program, population.trials[0].program)
+tracker = MlflowTracker(run, name, f"sqlite:///{folder}/mlflow.db", warn=lambda text: print("WARNED", text))
+tracker.update(population, make_summary(population, name=name))
+print("started", flush=True)
+print(tracker.close())
+"""
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A migrated database, since migrating takes seconds."""
+    import_mlflow()
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def outputs(tmp_path, empty_database):
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+def make_run(outputs, population, name="demo"):
+    run = RunDirectory(outputs / name)
+    run.create()
+    for trial in population.trials:
+        if trial.decided is not None:
+            run.write_trial(trial, population.trials[0].program, population.trials[0].program)
+    return run
+
+
+def make_tracker(outputs, run, name="demo", warnings=None, **options):
+    warn = [].append if warnings is None else warnings.append
+    return MlflowTracker(run, name, f"sqlite:///{outputs}/mlflow.db", warn=warn, **options)
+
+
+def mirror(outputs, population, name="demo", **summary):
+    run = make_run(outputs, population, name)
+    warnings = []
+    tracker = make_tracker(outputs, run, name, warnings)
+    tracker.update(population, make_summary(population, name=name, **summary))
+    tracker.close()
+    assert warnings == []
+    return run
+
+
+def client_of(outputs):
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=f"sqlite:///{outputs}/mlflow.db")
+
+
+def runs_of(outputs, name="demo"):
+    client = client_of(outputs)
+    return list(client.search_runs([client.get_experiment_by_name(name).experiment_id]))
+
+
+def trials_of(outputs, name="demo"):
+    trials = [run for run in runs_of(outputs, name) if run.data.tags["graft.kind"] == "trial"]
+    return sorted(trials, key=lambda run: int(run.data.tags["graft.trial"]))
+
+
+def search_of(outputs, name="demo"):
+    (search,) = (run for run in runs_of(outputs, name) if run.data.tags["graft.kind"] == "search")
+    return search
+
+
+def artifacts_of(outputs, run):
+    return {file.path for file in client_of(outputs).list_artifacts(run.info.run_id)}
+
+
+def test_every_decided_trial_is_one_flat_complete_run(outputs):
+    mirror(outputs, MIXED)
+
+    runs = trials_of(outputs)
+
+    decided = [trial for trial in MIXED.trials if trial.decided is not None]
+    assert [run.data.tags["graft.trial"] for run in runs] == [str(trial.number) for trial in decided]
+    assert [run.info.run_name for run in runs] == [f"{trial.number:04d} {trial.status.value}" for trial in decided]
+    assert [run.info.status for run in runs] == ["FINISHED" if trial.scored else "FAILED" for trial in decided]
+    assert [run.data.metrics.get("val_bpb") for run in runs] == [trial.val_bpb for trial in decided]
+    assert all("mlflow.parentRunId" not in run.data.tags for run in runs)
+
+
+def test_a_run_says_what_changed_and_what_came_of_it(outputs):
+    mirror(outputs, MIXED)
+
+    kept = trials_of(outputs)[5]
+
+    assert kept.data.params == {"DEPTH": "4", "MATRIX_LR": "0.025"}
+    assert kept.data.metrics["delta_val_bpb"] == pytest.approx(-0.05)
+    assert kept.data.metrics["train_seconds"] == 8.0
+    assert kept.data.metrics["peak_memory_gb"] == 0.5
+    assert kept.data.metrics["n_evaluations"] == 1
+    assert kept.data.metrics["cost_usd"] == 0.01
+    assert kept.data.tags["graft.status"] == "keep"
+    assert kept.data.tags["graft.parents"] == "1"
+    assert kept.data.tags["graft.generation"] == "5"
+    assert kept.data.tags["graft.program_id"] == MIXED.trials[5].program.id
+    assert "another rate may train faster" in kept.data.tags["mlflow.note.content"]
+    assert kept.info.end_time - kept.info.start_time == 9500
+    assert artifacts_of(outputs, kept) == {"train.py", "diff.patch", "result.json"}
+    curve = client_of(outputs).get_metric_history(kept.info.run_id, "train_loss")
+    assert [(point.step, point.value) for point in curve] == [
+        (round(1000 * seconds), loss) for seconds, loss in MIXED.trials[5].evaluations[0].curve
+    ]
+
+
+def test_the_run_of_the_search_shows_the_best_so_far_by_trainings(outputs):
+    run = make_run(outputs, MIXED)
+    (run.root / "lineage.html").write_text("<p>lineage</p>")
+    tracker = make_tracker(outputs, run)
+    tracker.update(MIXED, make_summary(MIXED))
+    tracker.close()
+
+    search = search_of(outputs)
+
+    history = client_of(outputs).get_metric_history(search.info.run_id, "best_val_bpb")
+    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.9), (5, 1.85), (8, 1.8)]
+    assert search.info.status == "FINISHED"
+    assert search.data.tags["graft.best_trial"] == "9"
+    assert search.data.tags["graft.outcomes"] == "1 crashed, 1 not_built, 6 ok, 1 rejected, 1 timed_out"
+    assert artifacts_of(outputs, search) == {"lineage.html"}
+
+
+def test_resuming_sends_only_what_is_new(outputs):
+    half = Population(MIXED.trials[:4])
+    mirror(outputs, half, status="stopped")
+    before = {run.info.run_id: run.info.end_time for run in trials_of(outputs)}
+    assert search_of(outputs).info.status == "KILLED"
+
+    mirror(outputs, MIXED)
+
+    after = {run.info.run_id: run.info.end_time for run in trials_of(outputs)}
+    assert before.items() <= after.items()
+    assert len(after) == 10
+    history = client_of(outputs).get_metric_history(search_of(outputs).info.run_id, "best_val_bpb")
+    assert len({point.step for point in history}) == len(history)
+
+
+def test_a_trial_that_is_measured_again_is_updated(outputs):
+    population = make_population(2.0, 1.9)
+    mirror(outputs, population)
+    champion = population.trials[1]
+    again = replace(champion, evaluations=(*champion.evaluations, make_evaluation(1.7, seed=1)))
+
+    mirror(outputs, population.with_trial(again))
+
+    _, run = trials_of(outputs)
+    assert run.data.metrics["val_bpb"] == pytest.approx(1.8)
+    assert run.data.metrics["n_evaluations"] == 2
+
+
+@pytest.mark.parametrize("interrupted_after", ["create_run", "log_batch", "lost reply"])
+def test_a_half_sent_trial_is_completed(outputs, interrupted_after):
+    from mlflow.entities import Metric, Param
+
+    population = make_population(2.0, 1.9)
+    mirror(outputs, Population(population.trials[:1]))
+    client = client_of(outputs)
+    experiment = client.get_experiment_by_name("demo").experiment_id
+    tags = {"graft.kind": "trial", "graft.trial": "1"}
+    torn = client.create_run(experiment, tags=tags)
+    if interrupted_after == "log_batch":
+        client.log_batch(torn.info.run_id, [Metric("val_bpb", 1.9, 5, 0)], [Param("DEPTH", "4")])
+    if interrupted_after == "lost reply":
+        client.create_run(experiment, tags=tags)
+
+    mirror(outputs, population)
+
+    _, run = trials_of(outputs)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "0001 keep"
+    assert run.data.metrics["val_bpb"] == 1.9
+    assert run.data.params == {"DEPTH": "4", "MATRIX_LR": "0.021"}
+    assert len(client.get_metric_history(run.info.run_id, "val_bpb")) == 1
+
+
+def test_killed_while_sending_and_resumed_there_is_one_run_a_trial(tmp_path):
+    count = 60
+    command = [sys.executable, "-c", ONE_SEARCH, str(tmp_path), "demo", str(count)]
+    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    assert killed.stdout.readline() == b"started\n"
+    wait_for(lambda: sent_runs(tmp_path / "mlflow.db") >= 3)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert sent_runs(tmp_path / "mlflow.db") < count
+
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "WARNED" not in finished.stdout
+    import_mlflow()
+    runs = trials_of(tmp_path)
+    assert [int(run.data.tags["graft.trial"]) for run in runs] == list(range(count))
+    assert all(run.info.status == "FINISHED" and "graft.sent" in run.data.tags for run in runs)
+
+
+def test_two_searches_may_begin_a_database_at_once(tmp_path):
+    commands = [[sys.executable, "-c", ONE_SEARCH, str(tmp_path), name, "3"] for name in ("one", "two")]
+    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
+    printed = [process.communicate()[0] for process in both]
+
+    assert all("WARNED" not in text for text in printed), printed
+    import_mlflow()
+    assert [len(trials_of(tmp_path, name)) for name in ("one", "two")] == [3, 3]
+
+
+def test_a_search_killed_at_the_first_use_leaves_no_broken_database(tmp_path):
+    command = [sys.executable, "-c", ONE_SEARCH, str(tmp_path), "demo", "3"]
+    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    wait_for(lambda: sum(path.stat().st_size for path in tmp_path.glob("*mlflow.db*")) > 50_000)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "mlflow.db").exists()  # not before it is complete
+
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "WARNED" not in finished.stdout
+
+
+def test_a_new_search_of_an_old_name_gets_an_experiment_of_its_own(outputs):
+    mirror(outputs, make_population(2.0, 1.9, 1.8))
+    shutil.rmtree(outputs / "demo")
+
+    run = mirror(outputs, make_population(2.0, 1.5))
+
+    names = {experiment.name for experiment in client_of(outputs).search_experiments()}
+    (other,) = names - {"Default", "demo"}
+    assert other == f"demo {(run.root / '.search_id').read_text()[:6]}"
+    assert len(trials_of(outputs)) == 3
+    assert [run.data.metrics["val_bpb"] for run in trials_of(outputs, other)] == [2.0, 1.5]
+
+
+def test_after_an_outage_all_is_made_up_for_whatever_had_arrived_before(outputs):
+    good = (outputs / "mlflow.db").read_bytes()
+    warned = threading.Event()
+    tracker = MlflowTracker(
+        make_run(outputs, MIXED), "demo", f"sqlite:///{outputs}/mlflow.db", warn=lambda _: warned.set()
+    )
+    tracker.update(Population(MIXED.trials[:2]), make_summary(MIXED))
+    wait_for(lambda: sent_runs(outputs / "mlflow.db") == 2)
+    while not warned.is_set():
+        (outputs / "mlflow.db").write_text("this is no database, and longer than its header would be " * 50)
+        tracker.update(Population(MIXED.trials[:3]), make_summary(MIXED))
+        warned.wait(0.1)
+    (outputs / "mlflow.db").write_bytes(good)
+    tracker.update(MIXED, make_summary(MIXED))
+    tracker.close()
+
+    assert len(trials_of(outputs)) == 10
+
+
+def test_an_outage_is_warned_about_once(tmp_path):
+    warnings, warned = [], threading.Event()
+    run = make_run(tmp_path, MIXED)
+    with Refusing() as server:
+        tracker = MlflowTracker(run, "demo", server.uri, warn=lambda text: (warnings.append(text), warned.set()))
+        tracker.update(MIXED, make_summary(MIXED))
+        assert warned.wait(60)
+        earlier = server.connections
+        tracker.update(MIXED, make_summary(MIXED))
+        wait_for(lambda: server.connections > earlier)
+
+        assert tracker.close() == server.uri
+
+    cannot, later = warnings
+    assert "the search goes on" in cannot
+    assert later == "MLflow did not get everything; the same command again sends the rest"
+
+
+def test_a_server_that_never_answers_does_not_keep_the_search_from_ending(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        warnings = []
+        tracker = MlflowTracker(make_run(tmp_path, MIXED), "demo", uri, close_seconds=0.5, warn=warnings.append)
+        tracker.update(MIXED, make_summary(MIXED))
+        tracker.close()
+
+        assert warnings == ["MLflow did not get everything in time; the same command again sends the rest"]
+
+
+def test_the_hint_is_a_command_for_the_shell(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tracker = MlflowTracker(RunDirectory(tmp_path / "a"), "a", "sqlite:///my outputs/mlflow.db")
+
+    assert tracker.close() == (
+        "LITELLM_LOCAL_MODEL_COST_MAP=True mlflow ui --backend-store-uri 'sqlite:///my outputs/mlflow.db'"
+    )
+
+
+def test_what_models_and_candidates_write_stays_within_the_limits(outputs):
+    hostile = "\0\ud800'; DROP TABLE runs; --" + "x" * 20_000
+    source = "".join(f"C{index} = {index}\n" for index in range(300)) + f"TEXT = {'y' * 9000!r}\n"
+    wild = replace(make_evaluation(1.9), curve=tuple((float(n), math.inf if n % 7 else 1.0) for n in range(5000)))
+    trial = make_trial(1, 1.9, status=Status.KEEP)
+    trial = replace(
+        trial,
+        evaluations=(wild,),
+        mutation=replace(trial.mutation, description=hostile, rationale=hostile, program=Program(source)),
+        proposal=replace(trial.proposal, labels={"weird key!?" + "k" * 400: "v" * 9000, "kind": "search"}),
+    )
+    mirror(outputs, Population((make_population(2.0).trials[0], trial)))
+
+    _, run = trials_of(outputs)
+
+    assert len(run.data.params) == 100
+    assert run.data.metrics["train_loss"] == 1.0
+    assert run.data.tags["graft.kind"] == "trial"
+
+
+def test_the_digest_follows_everything_that_is_sent():
+    trial = make_population(2.0, 1.9).trials[1]
+    population = make_population(2.0, 1.9)
+    one = trial_record(trial, population).digest
+
+    assert trial_record(trial, population).digest == one
+    assert trial_record(replace(trial, detail="why"), population).digest != one
+    crashed = replace(trial, evaluations=(make_evaluation(None, outcome=Outcome.CRASHED),), status=Status.CRASHED)
+    assert trial_record(crashed, population).digest != one
+    assert json.dumps(trial_record(crashed, population).metrics)
+
+
+def test_importing_the_tracker_does_not_import_mlflow():
+    code = "import sys, search.mlflow_tracker; print([name for name in ('mlflow', 'requests') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_settings_of_the_user_are_respected():
+    code = "import os, search.mlflow_store as s; s.import_mlflow(); print(os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
+    environment = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "77"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "77"
+
+
+class Refusing:
+    """A server that hangs up on everybody, and counts them."""
+
+    def __enter__(self):
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._hang_up, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def _hang_up(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self._socket.accept()[0].close()
+                self.connections += 1
+
+
+def sent_runs(database):
+    """How many runs of trials there are, seen past the store so that nothing is disturbed."""
+    if not database.exists():
+        return 0
+    connection = sqlite3.connect(database, timeout=20)
+    try:
+        return connection.execute("select count(*) from tags where key = 'graft.sent'").fetchone()[0]
+    finally:
+        connection.close()
+
+
+def wait_for(condition, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        threading.Event().wait(0.02)

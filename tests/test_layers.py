@@ -1,0 +1,49 @@
+"""The layering is a test: imports go one way, modules stay small, `--help` stays quick."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "target": {"target"},
+    "operators": {"operators", "target"},
+    "search": {"search", "operators", "target", "conf"},
+    "conf": {"conf"},
+}
+MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_small_and_imports_only_downwards(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+
+    assert imports_of(path) & MAY_IMPORT.keys() <= MAY_IMPORT[package]
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 340
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "search", "--help"], capture_output=True, text=True, check=True
+    )
+
+    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in shown.stderr.splitlines()}
+    assert "hydra" in imported
+    assert imported.isdisjoint({"torch", "mlflow", "litellm", "optuna", "matplotlib", "numpy", "rich"})
+    assert "python -m search -m strategy=greedy,random" in shown.stdout
