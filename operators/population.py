@@ -69,11 +69,14 @@ class Population:
 
     @functools.cached_property
     def scores(self) -> dict[int, float]:
-        """val_bpb of the scored trials by number, as it would be on the seeds of the baseline; lower is better.
+        """val_bpb by trial, as it would be on the seeds of the baseline; lower is better.
 
-        This is what trials are compared by: the plain means of trainings on different seeds differ by their luck.
+        This is what trials are compared by: the plain means of trainings on different seeds differ by their luck. Has
+        the scored trials, and the pending ones by what has been measured so far.
         """
-        return seed_adjusted({trial.number: trial.values for trial in self.scored}, 0) if self.scored else {}
+        measured = (trial for trial in self.trials if trial.scored or trial.status is Status.PENDING)
+        values = {trial.number: trial.values for trial in measured if trial.values}
+        return seed_adjusted(values, min(values)) if values else {}
 
     def ranked(self) -> list[Trial]:
         """Return the scored trials, best first; equal scores in order of number."""

@@ -134,7 +134,7 @@ class Ledger:
         state = TrialState.COMPLETE if trial.status in SCORED else TrialState.FAIL
         if trial.status is Status.PRUNED:
             state = TrialState.PRUNED
-        value = trial.val_bpb
+        value = self.population.scores.get(trial.number) if trial.scored else None
         self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
 
     def _trial_id(self, number: int) -> int:

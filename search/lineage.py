@@ -20,6 +20,7 @@ from search.verdicts import (
     one_line,
     operator_of,
     score_range,
+    score_text,
 )
 
 _LEFT: Final = 64
@@ -45,15 +46,16 @@ class _Layout:
     low: float
     high: float
     ranks: dict[int, int]
+    scores: dict[int, float]
 
     def x(self, number: int) -> float:
         usable = self.width - _LEFT - _RIGHT
         return round(_LEFT + usable * (self.ranks[number] + 0.5) / max(len(self.ranks), 1), 1)
 
-    def y(self, trial: Trial) -> float:
-        if trial.val_bpb is None:
+    def y(self, number: int) -> float:
+        if number not in self.scores:
             return _FAILED_Y
-        return _ABOVE_Y if trial.val_bpb > self.high else self.level(trial.val_bpb)
+        return _ABOVE_Y if self.scores[number] > self.high else self.level(self.scores[number])
 
     def level(self, val_bpb: float) -> float:
         fraction = (self.high - val_bpb) / (self.high - self.low)
@@ -73,7 +75,7 @@ def render_lineage(population: Population, summary: Summary) -> str:
     trials = population.decided
     low, high = score_range(population)
     width = max(_MIN_WIDTH, _LEFT + _RIGHT + _TRIAL_WIDTH * len(trials))
-    layout = _Layout(width, low, high, {trial.number: rank for rank, trial in enumerate(trials)})
+    layout = _Layout(width, low, high, {trial.number: rank for rank, trial in enumerate(trials)}, population.scores)
     best = population.champion
     path = {step.trial.number for step in ancestry(best, population)} if best else set()
     counts = Counter(trial.status for trial in trials)
@@ -83,7 +85,7 @@ def render_lineage(population: Population, summary: Summary) -> str:
         height=_HEIGHT,
         left=_LEFT,
         ticks=_ticks(layout) if population.scored else [],
-        edges=_edges(trials, layout, path, population),
+        edges=_edges(trials, layout, path),
         nodes=[_node(trial, layout, best, len(trials)) for trial in trials],
         legend=[{"status": s.value, "colour": COLOURS[s], "count": counts[s]} for s in Status if counts[s]],
         rows=[_row(trial, population, best) for trial in trials],
@@ -100,20 +102,19 @@ def _ticks(layout: _Layout) -> list[dict[str, Any]]:
     return [{"y": layout.level(value), "label": f"{value:.6g}"} for value in values]
 
 
-def _edges(trials: Sequence[Trial], layout: _Layout, path: set[int], population: Population) -> list[dict[str, Any]]:
+def _edges(trials: Sequence[Trial], layout: _Layout, path: set[int]) -> list[dict[str, Any]]:
     edges = []
     for trial in trials:
         for index, number in enumerate(trial.proposal.parents):
             if number not in layout.ranks:
                 continue
-            parent = population.trials[number]
             x1, x2 = layout.x(number), layout.x(trial.number)
             edges.append(
                 {
                     "x1": x1,
-                    "y1": layout.y(parent),
+                    "y1": layout.y(number),
                     "x2": x2,
-                    "y2": layout.y(trial),
+                    "y2": layout.y(trial.number),
                     "middle": round((x1 + x2) / 2, 1),
                     "best": trial.number in path and index == 0,
                 }
@@ -122,12 +123,12 @@ def _edges(trials: Sequence[Trial], layout: _Layout, path: set[int], population:
 
 
 def _node(trial: Trial, layout: _Layout, best: Trial | None, n_trials: int) -> dict[str, Any]:
-    value = trial.val_bpb
+    value = layout.scores.get(trial.number)
     score = trial.status.value if value is None else f"{trial.status.value} {value:.4f}"
     return {
         "number": trial.number,
         "x": layout.x(trial.number),
-        "y": layout.y(trial),
+        "y": layout.y(trial.number),
         "shape": "failed" if value is None else "above" if value > layout.high else "scored",
         "colour": COLOURS[trial.status],
         "best": best is not None and trial.number == best.number,
@@ -139,13 +140,13 @@ def _node(trial: Trial, layout: _Layout, best: Trial | None, n_trials: int) -> d
 def _row(trial: Trial, population: Population, best: Trial | None) -> dict[str, Any]:
     parents = trial.proposal.parents
     parent = population.trials[parents[0]] if parents else None
-    difference = delta(trial, parent)[0] if trial.scored else None
+    difference = delta(trial, parent, population) if trial.scored else None
     return {
         "number": trial.number,
         "status": trial.status.value,
         "colour": COLOURS[trial.status],
         "best": best is not None and trial.number == best.number,
-        "val_bpb": "" if trial.val_bpb is None else f"{trial.val_bpb:.4f}",
+        "val_bpb": score_text(trial, population),
         "n": len(trial.values) or "",
         "delta": "" if difference is None else f"{difference:+.4f}",
         "parents": parents,

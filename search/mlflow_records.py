@@ -26,6 +26,9 @@ _TAG_CHARACTERS: Final = 5000
 _KEY_CHARACTERS: Final = 200
 
 
+_RELATIVE: Final = ("val_bpb", "delta_val_bpb")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
     """One trial as MLflow shall have it.
@@ -52,8 +55,12 @@ class TrialRecord:
 
     @property
     def digest(self) -> str:
-        """Hash of everything; MLflow has the trial when it has this."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """Hash of what is the trial's own; MLflow has the trial when it has this.
+
+        Scores are left out: they shift a little with every other trial, and are sent as they were at the time.
+        """
+        own = {key: value for key, value in self.metrics.items() if key not in _RELATIVE}
+        return hashlib.sha256(json.dumps({**asdict(self), "metrics": own}, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def trial_record(trial: Trial, population: Population) -> TrialRecord:
@@ -79,7 +86,7 @@ def trial_record(trial: Trial, population: Population) -> TrialRecord:
         state="FINISHED" if trial.scored else "FAILED",
         tags={key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()},
         params=_params(trial),
-        metrics=_metrics(trial, population.trials[parents[0]] if parents else None),
+        metrics=_metrics(trial, population.trials[parents[0]] if parents else None, population),
         curve=_curve(trial),
         wall_seconds=sum(run.wall_seconds for run in trial.evaluations),
     )
@@ -121,11 +128,11 @@ def _params(trial: Trial) -> dict[str, str]:
     return {name[:_KEY_CHARACTERS]: clean(str(value), _PARAM_CHARACTERS) for name, value in chosen}
 
 
-def _metrics(trial: Trial, parent: Trial | None) -> dict[str, float]:
+def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict[str, float]:
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     figures: dict[str, float | None] = {
-        "val_bpb": trial.val_bpb,
-        "delta_val_bpb": delta(trial, parent)[0] if trial.scored else None,
+        "val_bpb": population.scores.get(trial.number) if trial.scored else None,
+        "delta_val_bpb": delta(trial, parent, population) if trial.scored else None,
         "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,
         "peak_memory_gb": peak / 1e9 if peak else None,
         "cost_usd": trial.cost_usd,

@@ -143,12 +143,12 @@ class MlflowStore:
 
         now = time.time_ns() // 1_000_000
         champions = [reign for reign in reigns(population) if reign.trainings > self._last_step]
-        points = {reign.trainings: reign.trial.val_bpb for reign in champions}
+        points = {reign.trainings: population.scores[reign.trial.number] for reign in champions}
         if summary.best_val_bpb is not None and summary.trainings > max([self._last_step, *points]):
             points[summary.trainings] = summary.best_val_bpb
         self._client.log_batch(
             self._search,
-            metrics=[Metric("best_val_bpb", value, now, step) for step, value in points.items() if value is not None],
+            metrics=[Metric("best_val_bpb", value, now, step) for step, value in points.items()],
             tags=[RunTag(key, value) for key, value in summary_tags(summary).items()],
         )
         self._last_step = max([self._last_step, *points])

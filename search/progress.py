@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,7 +42,7 @@ def draw_progress(path: Path, population: Population, summary: Summary) -> None:
     trials = population.decided
     axes.set_ylim(*score_range(population))
     axes.set_xlim(-0.5, max(len(trials) - 0.5, 0.5))
-    _draw_trials(axes, trials)
+    _draw_trials(axes, trials, population.scores)
     _draw_champions(axes, population, len(trials))
     axes.set_title(_title(summary), fontsize=11, loc="left", pad=14)
     axes.set_xlabel("verdict")
@@ -59,10 +59,10 @@ def draw_progress(path: Path, population: Population, summary: Summary) -> None:
         drawn.replace(path)
 
 
-def _draw_trials(axes: Axes, trials: Sequence[Trial]) -> None:
+def _draw_trials(axes: Axes, trials: Sequence[Trial], scores: Mapping[int, float]) -> None:
     top = axes.get_ylim()[1]
     for status in dict.fromkeys(trial.status for trial in trials):
-        points = [(rank, trial.val_bpb) for rank, trial in enumerate(trials) if trial.status is status]
+        points = [(rank, scores.get(trial.number)) for rank, trial in enumerate(trials) if trial.status is status]
         inside = [(rank, value) for rank, value in points if value is not None and value <= top]
         above = [rank for rank, value in points if value is not None and value > top]
         failed = [rank for rank, value in points if value is None]
@@ -87,17 +87,17 @@ def _draw_champions(axes: Axes, population: Population, n_verdicts: int) -> None
     if not champions:
         return
     ranks = [rank for rank, _ in champions]
-    values = [trial.val_bpb or 0.0 for _, trial in champions]
+    values = [population.scores[trial.number] for _, trial in champions]
     axes.step([*ranks, n_verdicts - 0.5], [*values, values[-1]], where="post", color=COLOURS[Status.KEEP], lw=1.6)
     axes.axhline(values[0], color=COLOURS[Status.BASELINE], lw=1, ls="--", zorder=1)
     drops = {rank: before - value for rank, before, value in zip(ranks[1:], values, values[1:], strict=False)}
     labelled = sorted(drops, key=lambda rank: -drops[rank])[:_LABELLED_KEEPS]
-    for rank, trial in champions:
+    for (rank, trial), value in zip(champions, values, strict=True):
         if rank not in labelled:
             continue
         axes.annotate(
             _shorten(f"#{trial.number} {description_of(trial)}"),
-            (rank, trial.val_bpb or 0.0),
+            (rank, value),
             xytext=(5, 5),
             textcoords="offset points",
             fontsize=7,

@@ -71,8 +71,7 @@ class Recorder:
             elapsed=self.elapsed(),
             failure_cost_usd=failure_cost_usd,
         )
-        parent = trial.proposal.parents[0] if trial.proposal.parents else 0
-        self._run.write_trial(trial, self._settings.seed_program, self.population.trials[parent].program)
+        self._run.write_trial(trial, self.population)
         self.record("running", "")
         return trial
 
@@ -90,7 +89,7 @@ class Recorder:
             wall_seconds=elapsed.wall_seconds,
             busy_fraction=elapsed.busy_seconds / slot_seconds if slot_seconds else 0.0,
         )
-        self._run.append_results(self.population.decided)
+        self._run.append_results(self.population)
         self._run.write_summary(summary)
         self._observer.recorded(self.population, summary)
         return summary

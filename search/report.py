@@ -15,7 +15,7 @@ from operators.trial import Trial
 from search.errors import UserError
 from search.rundir import RunDirectory, diff, write_atomically
 from search.summary import Summary
-from search.verdicts import Step, ancestry, delta, description_of, one_line, operator_of
+from search.verdicts import Step, ancestry, delta, description_of, one_line, operator_of, score_text
 
 _FILES: Final = (
     ("results.tsv", "one row a decided trial"),
@@ -40,7 +40,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
     patch = _patch(steps)
     return environment.get_template("report.md.j2").render(
         summary=summary,
-        result=_result(population, summary),
+        result=_result(population),
         outcomes=", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
         wall=duration(summary.wall_seconds),
         device=duration(summary.gpu_seconds),
@@ -100,42 +100,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _result(population: Population, summary: Summary) -> str:
+def _result(population: Population) -> str:
     best = population.champion
     if best is None or best.val_bpb is None:
         return "**No result**: the seed program has no score yet."
-    baseline = population.trials[0]
     if best.number == 0:
-        return f"**No improvement** over the baseline: val_bpb {best.val_bpb:.4f} (lower is better)."
-    gain, n_seeds = delta(best, baseline)
-    basis = (
-        f"on {n_seeds} shared training seed{'s' * (n_seeds != 1)}" if n_seeds else "between different training seeds"
-    )
-    return (
-        f"**val_bpb {summary.baseline_val_bpb:.4f} → {best.val_bpb:.4f}** (lower is better), trial #{best.number}; "
-        f"difference {gain:+.4f} {basis}."
-    )
+        return f"**No improvement** over the baseline: val_bpb {score_text(best, population)} (lower is better)."
+    scores = f"{score_text(population.trials[0], population)} → {score_text(best, population)}"
+    gain = delta(best, population.trials[0], population)
+    return f"**val_bpb {scores}** (lower is better), trial #{best.number}; difference {gain:+.4f}."
 
 
 def _step(step: Step, population: Population) -> dict[str, Any]:
     trial = step.trial
-    total, n_seeds = delta(trial, population.trials[0])
     return {
         "number": trial.number,
         "status": trial.status.value,
-        "val_bpb": "" if trial.val_bpb is None else f"{trial.val_bpb:.4f}",
+        "val_bpb": score_text(trial, population),
         "n": len(trial.values),
-        "delta": _signed(step.delta, step.n_seeds),
-        "total": _signed(total, n_seeds),
+        "delta": _signed(step.delta),
+        "total": _signed(delta(trial, population.trials[0], population)),
         "operator": operator_of(trial),
         "description": description_of(trial),
     }
 
 
-def _signed(difference: float | None, n_seeds: int) -> str:
-    if difference is None:
-        return ""
-    return f"{difference:+.4f}" if n_seeds else f"~ {difference:+.4f}"
+def _signed(difference: float | None) -> str:
+    return "" if difference is None else f"{difference:+.4f}"
 
 
 def _patch(steps: list[Step]) -> str:
@@ -165,9 +156,9 @@ def _caveats(population: Population, best: Trial | None) -> list[str]:
         caveats.append(
             f"Trainings behind the best and the baseline: {counts}. Few trainings cannot tell a small gain from noise."
         )
-        if not delta(best, population.trials[0])[1]:
+        if best.values.keys().isdisjoint(population.trials[0].values):
             caveats.append(
-                "The best and the baseline share no training seed, so noise between seeds is part of the difference."
+                "The best and the baseline share no training seed: they are compared by way of the trials between them."
             )
     if population.pending:
         caveats.append(f"{len(population.pending)} trials have no verdict yet.")

@@ -6,11 +6,12 @@ import difflib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
 from search.summary import Summary
@@ -98,29 +99,30 @@ class RunDirectory:
                 f"cannot write to {self.root}: {error.strerror}; choose another place with outputs=DIR"
             ) from error
 
-    def append_results(self, decided: Iterable[Trial]) -> None:
-        """Add the decided trials, given in the order of their verdicts, that results.tsv does not have yet.
+    def append_results(self, population: Population) -> None:
+        """Add the decided trials that results.tsv does not have yet, in the order of their verdicts.
 
         Rows are final: what stands there is kept as it is, but for a last line that a crash tore.
         """
         text = self.results.read_text(encoding="utf-8") if self.results.exists() else ""
         lines = text[: text.rfind("\n") + 1].splitlines() or ["\t".join(COLUMNS)]
         known = {line.split("\t", 1)[0] for line in lines}
-        lines += ["\t".join(_row(trial)) for trial in decided if str(trial.number) not in known]
+        lines += ["\t".join(_row(trial, population)) for trial in population.decided if str(trial.number) not in known]
         write_atomically(self.results, "\n".join(lines) + "\n")
 
     def write_summary(self, summary: Summary) -> None:
         """Rewrite summary.json."""
         write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
 
-    def write_trial(self, trial: Trial, seed_program: Program, parent: Program | None) -> None:
+    def write_trial(self, trial: Trial, population: Population) -> None:
         """Write what a person wants to see of a decided trial: program, diff against its parent, result."""
         folder = self.trial(trial.number)
         folder.mkdir(parents=True, exist_ok=True)
         if trial.program:
             write_atomically(folder / "train.py", trial.program.source)
-            write_atomically(folder / "diff.patch", diff(parent or seed_program, trial.program))
-        write_atomically(folder / "result.json", json.dumps(_result(trial), indent=2) + "\n")
+            parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
+            write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program))
+        write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
 
 
 def diff(old: Program, new: Program) -> str:
@@ -147,13 +149,13 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def _row(trial: Trial) -> list[str]:
+def _row(trial: Trial, population: Population) -> list[str]:
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     text = trial.mutation.description if trial.mutation else ""
     return [
         str(trial.number),
         trial.status.value,
-        "" if trial.val_bpb is None else f"{trial.val_bpb:.6f}",
+        f"{population.scores[trial.number]:.6f}" if trial.scored else "",
         str(len(trial.values)),
         ",".join(str(parent) for parent in trial.proposal.parents),
         trial.mutation.operator if trial.mutation else trial.proposal.operator or "",
@@ -164,12 +166,12 @@ def _row(trial: Trial) -> list[str]:
     ]
 
 
-def _result(trial: Trial) -> Mapping[str, Any]:
+def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
     return {
         "number": trial.number,
         "status": trial.status.value,
         "outcome": trial.outcome.value if trial.outcome else None,
-        "val_bpb": trial.val_bpb,
+        "val_bpb": population.scores[trial.number] if trial.scored else None,
         "program_id": trial.program.id if trial.program else None,
         "parents": list(trial.proposal.parents),
         "operator": trial.mutation.operator if trial.mutation else trial.proposal.operator,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -46,13 +45,11 @@ class Step:
 
     Attributes:
         trial: The ancestor, or the trial itself.
-        delta: val_bpb minus its parent's, negative is better; None for the first, or without a score to compare.
-        n_seeds: Training seeds that the two share; 0 if `delta` compares means over different seeds.
+        delta: Its score minus its parent's, negative is better; None for the first, or without a score to compare.
     """
 
     trial: Trial
     delta: float | None
-    n_seeds: int
 
 
 def reigns(population: Population) -> Iterator[Reign]:
@@ -73,21 +70,12 @@ def champion_before(trial: Trial, population: Population) -> Trial | None:
     return earlier[-1] if earlier else None
 
 
-def delta(trial: Trial, reference: Trial | None) -> tuple[float | None, int]:
-    """Return val_bpb of a trial minus that of another, negative is better, and the number of seeds both were run on.
-
-    Programs are compared on the seeds they share, since that removes most of the noise; without any, the means are.
-    A pending trial is compared by what it has measured so far.
-    """
-    if reference is None or reference.number == trial.number:
-        return None, 0
-    ours, theirs = trial.values, reference.values
-    if not ours or not theirs:
-        return None, 0
-    shared = ours.keys() & theirs.keys()
-    if not shared:
-        return statistics.fmean(ours.values()) - statistics.fmean(theirs.values()), 0
-    return statistics.fmean(ours[seed] - theirs[seed] for seed in shared), len(shared)
+def delta(trial: Trial, reference: Trial | None, population: Population) -> float | None:
+    """Return the score of a trial minus that of another, negative is better; None unless both have one."""
+    ours, theirs = (population.scores.get(each.number) if each else None for each in (trial, reference))
+    if ours is None or theirs is None or trial is reference:
+        return None
+    return ours - theirs
 
 
 def ancestry(trial: Trial, population: Population) -> list[Step]:
@@ -96,11 +84,8 @@ def ancestry(trial: Trial, population: Population) -> list[Step]:
     while chain[-1].proposal.parents:
         chain.append(population.trials[chain[-1].proposal.parents[0]])
     chain.reverse()
-    steps = [Step(chain[0], None, 0)]
-    for parent, child in itertools.pairwise(chain):
-        difference, n_seeds = delta(child, parent)
-        steps.append(Step(child, difference, n_seeds))
-    return steps
+    pairs = itertools.pairwise(chain)
+    return [Step(chain[0], None), *(Step(child, delta(child, parent, population)) for parent, child in pairs)]
 
 
 def score_range(population: Population) -> tuple[float, float]:
@@ -108,14 +93,20 @@ def score_range(population: Population) -> tuple[float, float]:
 
     One diverged candidate would press all others into a line; what lies above the interval is drawn at its edge.
     """
-    values = sorted(trial.val_bpb for trial in population.scored if trial.val_bpb is not None)
+    values = sorted(population.scores[trial.number] for trial in population.scored)
     if not values:
         return 0.0, 1.0
-    champions = [reign.trial.val_bpb for reign in reigns(population) if reign.trial.val_bpb is not None]
+    champions = [population.scores[reign.trial.number] for reign in reigns(population)]
     low, anchor = values[0], max([*champions, values[len(values) // 2]])
     high = min(values[-1], anchor + 0.5 * (anchor - low))
     margin = max(0.06 * (high - low), 1e-4)
     return low - margin, high + margin
+
+
+def score_text(trial: Trial, population: Population) -> str:
+    """Return the score of a trial for people; empty if it has none."""
+    score = population.scores.get(trial.number)
+    return "" if score is None else f"{score:.4f}"
 
 
 def operator_of(trial: Trial) -> str:

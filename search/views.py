@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +18,7 @@ from search.observer import Running
 from search.report import duration
 from search.rundir import RunDirectory, diff
 from search.summary import Summary
-from search.verdicts import champion_before, delta, description_of, one_line, operator_of
+from search.verdicts import champion_before, delta, description_of, one_line, operator_of, score_text
 from target.evaluation import Evaluation
 
 _ROWS: Final = 12
@@ -70,7 +69,7 @@ def live_view(
 
 def verdict_line(trial: Trial, population: Population, summary: Summary, budget: Budget) -> Text:
     """Return a verdict as one plain line."""
-    score = "-" if trial.val_bpb is None else f"{trial.val_bpb:.4f}"
+    score = score_text(trial, population) or "-"
     parts = [
         f"#{trial.number:04d}",
         f"{trial.status.value:<9}",
@@ -151,26 +150,24 @@ def _trial_table(population: Population, running: Sequence[Running], n_rows: int
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     table.add_column("description", no_wrap=True, overflow="ellipsis", ratio=1)
     for trial in population.decided[-n_rows:]:
-        value = "" if trial.val_bpb is None else f"{trial.val_bpb:.4f}"
-        _add(table, trial, population, value, f"{_train_seconds(trial):.1f}", trial.status.value)
+        _add(table, trial, population, f"{_train_seconds(trial):.1f}", trial.status.value)
     for work in sorted(running, key=lambda each: (each.stage != "train", each.number)):
         if work.number >= len(population.trials):
             continue  # proposed since the last verdict
         pending = population.trials[work.number]
-        value = f"{statistics.fmean(pending.values.values()):.4f}" if pending.values else ""
         again = f" {len(pending.evaluations) + 1}" if pending.evaluations and work.stage == "train" else ""
-        _add(table, pending, population, value, f"{work.seconds:.0f}", f"{work.stage}{again}", "cyan")
+        _add(table, pending, population, f"{work.seconds:.0f}", f"{work.stage}{again}", "cyan")
     return table
 
 
 def _add(
-    table: Table, trial: Trial, population: Population, value: str, seconds: str, status: str, style: str | None = None
+    table: Table, trial: Trial, population: Population, seconds: str, status: str, style: str | None = None
 ) -> None:
     table.add_row(
         str(trial.number),
         one_line(operator_of(trial)),
         _parents(trial),
-        value,
+        score_text(trial, population),
         _delta_text(trial, population),
         seconds,
         status,
@@ -223,16 +220,14 @@ def _result_text(population: Population, summary: Summary) -> Text:
     if best is None or best.val_bpb is None:
         return Text("no result: the seed program has no score")
     text = Text(f"baseline {summary.baseline_val_bpb:.4f}   best ")
-    text.append(f"{best.val_bpb:.4f}", style="bold green").append(f" (trial #{best.number}, {description_of(best)})")
-    difference, n_seeds = delta(best, population.trials[0])
-    if difference is None:
-        return text.append("   no improvement")
-    basis = f"on {n_seeds} shared seed{'s' * (n_seeds != 1)}" if n_seeds else "between different seeds"
-    return text.append(f"   gain {-difference:.4f} {basis}")
+    text.append(score_text(best, population), style="bold green")
+    text.append(f" (trial #{best.number}, {description_of(best)})")
+    difference = delta(best, population.trials[0], population)
+    return text.append("   no improvement" if difference is None else f"   gain {-difference:.4f}")
 
 
 def _delta_text(trial: Trial, population: Population) -> str:
-    difference, _ = delta(trial, champion_before(trial, population))
+    difference = delta(trial, champion_before(trial, population), population)
     return "" if difference is None else f"{difference:+.4f}"
 
 

@@ -191,7 +191,7 @@ def test_the_clock_of_the_display_goes_on_between_verdicts():
 @pytest.mark.parametrize("make_display", [plain_display, terminal_display])
 def test_the_end_says_what_came_of_it_and_where_it_is(tmp_path, make_display):
     run = RunDirectory(tmp_path)
-    run.write_trial(MIXED.trials[9], MIXED.trials[0].program, None)
+    run.write_trial(MIXED.trials[9], MIXED)
     display, out = make_display()
     with display:
         play(display, MIXED)
@@ -202,7 +202,7 @@ def test_the_end_says_what_came_of_it_and_where_it_is(tmp_path, make_display):
     assert (ESCAPE in text) == coloured
     assert "MATRIX_LR = 0.029" in text
     assert "baseline 2.0000" in text
-    assert "gain 0.2000 on 1 shared seed" in text
+    assert "gain 0.2000" in text
     assert "finished: budget.trainings=12 reached" in text
     assert "the best program" in text
     assert "report.md" not in text

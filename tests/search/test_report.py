@@ -45,7 +45,7 @@ def record(run, population):
 
 def test_the_result_comes_first(tmp_path):
     assert "**val_bpb 2.0000 → 1.8000**" in report(MIXED, tmp_path)
-    assert "difference -0.2000 on 1 shared training seed." in report(MIXED, tmp_path)
+    assert "difference -0.2000." in report(MIXED, tmp_path)
 
 
 def test_the_chain_from_the_seed_to_the_best_has_each_gain(tmp_path):
@@ -68,11 +68,10 @@ def test_constants_and_diff_lead_from_the_seed_to_the_best(tmp_path):
     assert "-MATRIX_LR = 0.020" in text
 
 
-def test_a_difference_between_different_seeds_is_marked(tmp_path):
+def test_a_comparison_by_way_of_others_is_said(tmp_path):
     best = replace(MIXED.trials[9], evaluations=(make_evaluation(1.8, seed=5),))
     text = report(MIXED.with_trial(best), tmp_path)
 
-    assert "~ -0.0500" in text
     assert "share no training seed" in text
 
 

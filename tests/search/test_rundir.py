@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from operators.population import Population
 from operators.trial import Status
 from search.errors import UserError
 from search.lock import locked
@@ -18,12 +19,12 @@ from tests.search.builders import make_population, make_trial
 def test_rows_are_final_and_a_torn_one_is_written_again(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     population = make_population(2.0, 1.9, Status.CRASHED, 1.95)
-    run.append_results(population.decided[:2])
+    run.append_results(Population(population.trials[:2]))
     head = run.results.read_text()
-    run.append_results(population.decided)
+    run.append_results(population)
     whole = run.results.read_text()
     run.results.write_text(whole[:-10])
-    run.append_results(population.decided)
+    run.append_results(population)
 
     assert whole.startswith(head)
     assert run.results.read_text() == whole
@@ -39,7 +40,8 @@ def test_rows_are_final_and_a_torn_one_is_written_again(tmp_path: Path) -> None:
 
 def test_a_description_cannot_break_the_table(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    run.append_results([make_trial(0, 2.0, status=Status.BASELINE, decided=0, description="a\tb\nc\r\x0bd\u2028e")])
+    trial = make_trial(0, 2.0, status=Status.BASELINE, decided=0, description="a\tb\nc\r\x0bd\u2028e")
+    run.append_results(Population((trial,)))
 
     assert len(run.results.read_text().splitlines()) == 2
     assert all(len(line.split("\t")) == len(COLUMNS) for line in run.results.read_text().splitlines())
@@ -48,8 +50,8 @@ def test_a_description_cannot_break_the_table(tmp_path: Path) -> None:
 def test_a_trial_folder_has_program_diff_and_result(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     population = make_population(2.0, 1.9)
-    seed, child = population.trials
-    run.write_trial(child, seed.program, seed.program)
+    child = population.trials[1]
+    run.write_trial(child, population)
 
     folder = tmp_path / "trials" / "0001"
     assert (folder / "train.py").read_text() == child.program.source
