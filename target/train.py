@@ -1,0 +1,250 @@
+"""A small GPT, trained for a fixed budget: the file that is searched.
+
+Decoder-only transformer on BPE tokens with rotary positions, QK-norm and squared ReLU, trained by Muon (matrices) and
+AdamW (embedding and head). `prepare` gives text and clock; the score is bits per byte on text that is not here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+
+import prepare
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Model
+DEPTH = 8  # knob: 1..24 int  # blocks
+N_HEADS = 4  # knob: 1..16 int
+HEAD_DIM = 128  # knob: 16 | 32 | 64 | 128  # width is N_HEADS * HEAD_DIM
+MLP_RATIO = 4.0  # knob: 0.5..8 log  # hidden units of the MLP / width
+ACTIVATION = "relu2"  # knob: relu2 | gelu | silu
+ROPE_BASE = 10_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation / 2 pi, in tokens
+ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
+LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
+
+# Optimiser
+BATCH_TOKENS = 131_072  # knob: 256..524288 pow2  # tokens of one step
+MATRIX_LR = 0.02  # knob: 1e-3..0.3 log  # Muon
+MATRIX_MOMENTUM = 0.95  # knob: 0.5..0.99 linear
+MATRIX_WEIGHT_DECAY = 0.1  # knob: 1e-3..1 log  # decoupled (arXiv 1711.05101)
+NEWTON_SCHULZ_STEPS = 5  # knob: fixed
+EMBEDDING_LR = 0.2  # knob: 1e-3..3 log  # AdamW
+HEAD_LR = 0.004  # knob: 1e-4..0.1 log  # AdamW
+ADAM_BETA1 = 0.8  # knob: 0..0.95 linear
+ADAM_BETA2 = 0.95  # knob: 0.8..0.999 linear
+
+# Schedule, as fractions of the budget
+WARMUP_FRACTION = 0.0  # knob: 0..0.3 linear
+WARMDOWN_FRACTION = 0.5  # knob: 0.05..1 linear  # linear decay at the end
+FINAL_LR_FRACTION = 0.0  # knob: 0..0.3 linear  # of the peak
+
+REPORT_STEPS = 10  # knob: fixed  # between two points of the curve
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Scale the last axis to root mean square 1, without a learned gain (arXiv 1910.07467)."""
+    return F.rms_norm(x, (x.size(-1),))
+
+
+def rotation(tokens: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine, (T, D/2) each, of the angles by which RoPE turns each position (arXiv 2104.09864)."""
+    channel = torch.arange(HEAD_DIM // 2, device=device)
+    frequency = ROPE_BASE ** -(channel / channel.numel())
+    angle = torch.outer(torch.arange(tokens, device=device), frequency)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn pairs of channels of (B, H, T, D) by their position, so that attention sees relative ones."""
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1).type_as(x)
+
+
+class Attention(nn.Module):
+    """Causal self-attention with normalised queries and keys (QK-norm, arXiv 2010.04245)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.output = (nn.Linear(width, width, bias=False) for _ in range(4))
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Map (B, T, C) to (B, T, C)."""
+        heads = (*x.shape[:2], N_HEADS, HEAD_DIM)
+        q, k, v = (project(x).view(heads).transpose(1, 2) for project in (self.query, self.key, self.value))
+        q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)  # (B, H, T, D)
+        scale = ATTENTION_SCALE / math.sqrt(HEAD_DIM)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+        mixed: Tensor = self.output(y.transpose(1, 2).reshape(x.shape))
+        return mixed
+
+
+class MLP(nn.Module):
+    """Two matrices around a nonlinearity, by default squared ReLU (arXiv 2109.08668)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        hidden = max(8, round(MLP_RATIO * width))
+        self.input, self.output = nn.Linear(width, hidden, bias=False), nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, C) to (B, T, C)."""
+        hidden = self.input(x)
+        active = F.relu(hidden).square() if ACTIVATION == "relu2" else getattr(F, ACTIVATION)(hidden)
+        mixed: Tensor = self.output(active)
+        return mixed
+
+
+class Block(nn.Module):
+    """Attention and MLP, each added to a normalised residual stream (pre-norm, arXiv 2002.04745)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attention, self.mlp = Attention(width), MLP(width)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Map (B, T, C) to (B, T, C)."""
+        x = x + self.attention(rms_norm(x), cos, sin)
+        y: Tensor = x + self.mlp(rms_norm(x))
+        return y
+
+
+class GPT(nn.Module):
+    """Tokens to logits; embedding and head are not tied."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        width = N_HEADS * HEAD_DIM
+        self.embedding = nn.Embedding(vocab_size, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(DEPTH))
+        self.head = nn.Linear(width, vocab_size, bias=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.normal_(self.embedding.weight)
+        nn.init.zeros_(self.head.weight)
+        for name, parameter in self.blocks.named_parameters():
+            if name.endswith("output.weight"):
+                nn.init.zeros_(parameter)  # every block begins as the identity (Fixup, arXiv 1901.09321)
+            else:
+                nn.init.normal_(parameter, std=parameter.size(1) ** -0.5)
+
+    def forward(self, idx: Tensor) -> Tensor:
+        """Map tokens (B, T), int64, to the logits of each next token (B, T, V), float32."""
+        with torch.autocast(idx.device.type, torch.bfloat16, enabled=idx.is_cuda):
+            cos, sin = rotation(idx.size(1), idx.device)
+            x = rms_norm(self.embedding(idx))  # (B, T, C)
+            for block in self.blocks:
+                x = block(x, cos, sin)
+            logits = self.head(rms_norm(x) / LOGIT_SOFTCAP)
+        return LOGIT_SOFTCAP * torch.tanh(logits.float())  # softcap (Gemma 2, arXiv 2408.00118)
+
+
+def build_model(vocab_size: int) -> GPT:
+    """Return the model, freshly initialised."""
+    return GPT(vocab_size)
+
+
+def orthogonalise(update: Tensor) -> Tensor:
+    """Replace the singular values of each matrix (..., M, N) by values near 1, by Newton-Schulz iteration.
+
+    Source: https://kellerjordan.github.io/posts/muon, with its quintic coefficients.
+    """
+    x = update.bfloat16() if update.is_cuda else update
+    wide = x.size(-2) <= x.size(-1)
+    x = x if wide else x.mT
+    norm: Tensor = torch.linalg.matrix_norm(x, keepdim=True)
+    x = x / (norm + 1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x if wide else x.mT).type_as(update)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised, for matrices (arXiv 2502.16982); equal shapes are stacked for speed."""
+
+    def __init__(self, matrices: Iterable[Tensor]) -> None:
+        by_shape = defaultdict(list)
+        for matrix in matrices:
+            by_shape[matrix.shape].append(matrix)
+        super().__init__([{"params": same} for same in by_shape.values()], {"lr": MATRIX_LR})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """Update all matrices from their gradients."""
+        for group in self.param_groups:
+            matrices = group["params"]
+            gradient = torch.stack([matrix.grad for matrix in matrices])  # (n, M, N)
+            momentum = self.state[matrices[0]].setdefault("momentum", torch.zeros_like(gradient))
+            momentum.lerp_(gradient, 1 - MATRIX_MOMENTUM)
+            update = orthogonalise(gradient.lerp(momentum, MATRIX_MOMENTUM))  # Nesterov
+            rows, columns = update.shape[-2:]
+            torch._foreach_mul_(matrices, 1 - group["lr"] * MATRIX_WEIGHT_DECAY)
+            torch._foreach_add_(matrices, update.unbind(), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+
+
+def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
+    """Return the optimisers of all parameters; every group remembers its peak learning rate."""
+    adam = torch.optim.AdamW(
+        [
+            {"params": [model.embedding.weight], "lr": EMBEDDING_LR},
+            {"params": [model.head.weight], "lr": HEAD_LR},
+        ],
+        betas=(ADAM_BETA1, ADAM_BETA2),
+        eps=1e-10,
+        weight_decay=0.0,
+        fused=True,
+    )
+    optimizers: list[torch.optim.Optimizer] = [Muon(model.blocks.parameters()), adam]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
+
+
+def lr_fraction(progress: float) -> float:
+    """Return the learning rate at a point of the budget, as a fraction of its peak: up, constant, linearly down."""
+    if progress < WARMUP_FRACTION:
+        return progress / WARMUP_FRACTION
+    decay = max(0.0, 1 - (1 - progress) / WARMDOWN_FRACTION)
+    return 1 - (1 - FINAL_LR_FRACTION) * decay
+
+
+def main() -> None:
+    """Train until the time is up, then hand over the weights."""
+    prepare.setup()
+    model = build_model(prepare.vocab_size()).to(prepare.device())
+    optimizers = build_optimizers(model)
+    if prepare.device().type == "cuda":
+        model.compile(dynamic=False)
+    tokens = prepare.sequence_tokens()
+    batches = prepare.batches(max(1, BATCH_TOKENS // tokens), tokens)
+
+    step, slowest_seconds, left = 0, 0.0, prepare.seconds_left()
+    while step == 0 or left > 1.5 * slowest_seconds:
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * lr_fraction(prepare.progress())
+        inputs, targets = next(batches)  # (B, T) each
+        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        loss_nats = loss.item()  # waits for the device: the clock below sees the whole step
+        if not math.isfinite(loss_nats):
+            raise FloatingPointError(f"the training diverged: loss is {loss_nats} at step {step}")
+        if step % REPORT_STEPS == 0:
+            prepare.report(loss_nats)
+        step += 1
+        before, left = left, prepare.seconds_left()
+        slowest_seconds = max(before - left, 0.9 * slowest_seconds)  # forgets the compilation of the first step
+    print(f"{step} steps of {inputs.numel()} tokens, last loss {loss_nats:.4f} nats")
+    prepare.finish(model)
+
+
+if __name__ == "__main__":
+    main()

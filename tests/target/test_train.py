@@ -1,0 +1,257 @@
+import ast
+import importlib.util
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch.nn import functional as F
+
+from target.constants import Constant, Value, parse_constants
+from target.program import Program
+from target.spec import SEED_PROGRAM, TargetSpec
+
+CONF = Path(__file__).parents[2] / "conf" / "target"
+VOCAB_SIZE = 300
+MAX_WIDTH, MAX_DEPTH = 128, 4  # of the models that the tests build
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return TargetSpec.from_config(yaml.safe_load((CONF / "tiny.yaml").read_text()))
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Return a function that imports a program as the pre-flight does."""
+    monkeypatch.syspath_prepend(SEED_PROGRAM.parent)
+
+    def fresh(program: Program):
+        path = tmp_path / "train.py"
+        path.write_text(program.source)
+        spec = importlib.util.spec_from_file_location("candidate", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return fresh
+
+
+def draw(constant: Constant, rng: random.Random) -> Value:
+    """Return any value that the knob of a constant allows, in the type of the constant."""
+    knob = constant.knob
+    if knob.choices:
+        return rng.choice(knob.choices)
+    if knob.scale == "pow2":
+        return 2 ** rng.randint(round(math.log2(knob.low)), round(math.log2(knob.high)))
+    if knob.scale == "log":
+        return math.exp(rng.uniform(math.log(knob.low), math.log(knob.high)))
+    return rng.randint(int(knob.low), int(knob.high)) if knob.scale == "int" else rng.uniform(knob.low, knob.high)
+
+
+def draw_all(seed: int) -> Program:
+    """Return the seed program with every constant anywhere within its knob, but of a size that a test can build."""
+    rng = random.Random(seed)
+    program = Program(SEED_PROGRAM.read_text())
+    knobs = {name: constant for name, constant in parse_constants(program.source).items() if not constant.knob.fixed}
+    while True:
+        values = {name: draw(constant, rng) for name, constant in knobs.items()}
+        if values["N_HEADS"] * values["HEAD_DIM"] <= MAX_WIDTH and values["DEPTH"] <= MAX_DEPTH:
+            return program.with_constants(values)
+
+
+def randomised(module):
+    torch.manual_seed(0)
+    model = module.build_model(VOCAB_SIZE)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval()
+
+
+def test_it_has_the_names_of_the_contract():
+    tree = ast.parse(SEED_PROGRAM.read_text())
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+    assert [argument.arg for argument in functions["build_model"].args.args] == ["vocab_size"]
+    assert functions["main"].args.args == []
+    assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    main()"
+
+
+def test_every_constant_has_a_knob_and_lies_within_it(tiny):
+    for program in (Program(SEED_PROGRAM.read_text()), tiny.seed_program()):
+        for name, constant in parse_constants(program.source).items():
+            knob = constant.knob
+            assert knob.fixed or constant.value in knob.choices or knob.low <= constant.value <= knob.high, name
+            assert knob.fixed or knob.choices or knob.scale, name
+
+
+def test_the_tiny_target_is_the_same_program_with_other_constants(tiny):
+    assert tiny.constants.items() <= tiny.seed_program().constants.items()
+    assert tiny.seed_program().skeleton_id == Program(SEED_PROGRAM.read_text()).skeleton_id
+    assert tiny.seed_program().id != Program(SEED_PROGRAM.read_text()).id
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_legal_constants_build_and_take_a_step(load, seed):
+    program = draw_all(seed)
+    module = load(program)
+    torch.manual_seed(0)
+    model = module.build_model(VOCAB_SIZE)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    tokens = torch.randint(VOCAB_SIZE, (2, 17))
+
+    for _ in range(2):  # zero-initialised projections hide the matrices before them from the first gradient
+        logits = model(tokens[:, :-1])
+        F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        for optimizer in module.build_optimizers(model):
+            optimizer.step()
+            optimizer.zero_grad()
+
+    assert logits.shape == (2, 16, VOCAB_SIZE)
+    assert logits.dtype == torch.float32
+    assert logits.isfinite().all()
+    for name, parameter in model.named_parameters():
+        assert parameter.isfinite().all(), name
+        assert not torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_later_token_changes_nothing_before_it_at_any_weights(load, seed):
+    program = draw_all(seed)
+    model = randomised(load(program))
+    tokens = torch.randint(VOCAB_SIZE, (2, 24))
+    changed = tokens.clone()
+    changed[:, 10:] = (changed[:, 10:] + 1) % VOCAB_SIZE
+
+    with torch.inference_mode():
+        logits, other = model(tokens), model(changed)
+
+    assert torch.equal(logits[:, :10], other[:, :10])
+    assert not torch.equal(logits[:, 10], other[:, 10])
+
+
+def test_a_forward_pass_leaves_nothing_behind(load, tiny):
+    program = tiny.seed_program()
+    model = randomised(load(program))
+    tokens = torch.randint(VOCAB_SIZE, (3, tiny.sequence_tokens))
+
+    with torch.inference_mode():
+        first, short = model(tokens), model(tokens[:, :5])
+        again = model(tokens)
+
+    assert torch.equal(first, again)
+    torch.testing.assert_close(short, first[:, :5], rtol=0, atol=1e-4)
+
+
+def test_rows_do_not_touch_each_other(load, tiny):
+    program = tiny.seed_program()
+    model = randomised(load(program))
+    tokens = torch.randint(VOCAB_SIZE, (4, 20))
+
+    with torch.inference_mode():
+        torch.testing.assert_close(model(tokens.flip(0)), model(tokens).flip(0), rtol=0, atol=1e-5)
+
+
+def test_the_position_of_a_token_counts(load, tiny):
+    program = tiny.seed_program().with_constants({"DEPTH": 1})  # two blocks see the order through the causal mask
+    model = randomised(load(program))
+
+    with torch.inference_mode():
+        logits = model(torch.tensor([[7, 8, 9], [8, 7, 9]]))[:, -1]
+
+    assert not torch.allclose(logits[0], logits[1], atol=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 50), (3, 50, 20), (1, 32, 32)])
+def test_an_orthogonalised_update_has_singular_values_near_one(load, tiny, shape):
+    torch.manual_seed(0)
+    update = torch.randn(shape) * 1e-3
+
+    singular = torch.linalg.svdvals(load(tiny.seed_program()).orthogonalise(update))
+
+    assert singular.shape == (shape[0], min(shape[1:]))
+    assert singular[:, : singular.size(1) // 2].min() > 0.5
+    assert singular.max() < 1.3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_learning_rate_rises_stays_and_falls(load, seed):
+    module = load(draw_all(seed))
+    fractions = [module.lr_fraction(progress) for progress in np.linspace(0, 1, 201)]
+    top = fractions.index(max(fractions))
+
+    assert fractions[:top] == sorted(fractions[:top])
+    assert fractions[top:] == sorted(fractions[top:], reverse=True)
+    assert fractions[-1] == pytest.approx(module.FINAL_LR_FRACTION)
+    assert all(0 <= fraction <= 1 for fraction in fractions)
+
+
+def train(program: Program, directory: Path, *, seed: int, limit_seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a program as a process of its own, in a workspace like the evaluator's, on text that repeats itself."""
+    (directory / "out").mkdir(parents=True)
+    (directory / "train.py").write_text(program.source)
+    (directory / "prepare.py").write_bytes((SEED_PROGRAM.parent / "prepare.py").read_bytes())
+    np.tile(np.random.default_rng(0).integers(0, VOCAB_SIZE, size=50), 200).astype("<u2").tofile(
+        directory / "tokens.bin"
+    )
+    run = {
+        "mode": "train",
+        "seed": seed,
+        "device": "cpu",
+        "clock": "cpu",
+        "threads": 1,
+        "limit_seconds": limit_seconds,
+        "finish_seconds": 0.3,
+        "vocab_size": VOCAB_SIZE,
+        "sequence_tokens": 32,
+        "public": str(directory),
+        "out": str(directory / "out"),
+    }
+    (directory / "run.json").write_text(json.dumps(run))
+    return subprocess.run(
+        [sys.executable, "train.py"],
+        cwd=directory,
+        env={**os.environ, "GRAFT_RUN": str(directory / "run.json")},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_it_trains_until_its_time_is_up_and_hands_over_its_weights(load, tiny, tmp_path):
+    program = tiny.seed_program()
+
+    done = train(program, tmp_path / "run", seed=3, limit_seconds=6.0)
+
+    assert done.returncode == 0, done.stderr
+    curve = np.loadtxt(tmp_path / "run" / "out" / "curve.tsv", ndmin=2)  # (points, 2)
+    assert (np.diff(curve[:, 0]) > 0).all()
+    assert curve[-1, 0] < 5.7
+    assert curve[0, 1] == pytest.approx(math.log(VOCAB_SIZE), abs=0.01)
+    assert curve[-1, 1] < 0.8 * curve[0, 1]
+    weights = torch.load(tmp_path / "run" / "out" / "weights.pt", weights_only=True)
+    load(program).build_model(VOCAB_SIZE).load_state_dict(weights, strict=True)
+
+
+def test_it_takes_one_step_even_if_the_start_ate_the_budget(tiny, tmp_path):
+    done = train(tiny.seed_program(), tmp_path / "run", seed=0, limit_seconds=0.31)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 steps")
+    assert (tmp_path / "run" / "out" / "weights.pt").exists()
+
+
+def test_a_diverged_training_ends_with_the_reason(tiny, tmp_path):
+    program = tiny.seed_program().with_constants({"EMBEDDING_LR": 1e38})
+
+    done = train(program, tmp_path / "run", seed=0, limit_seconds=60.0)
+
+    assert done.returncode == 1
+    assert "FloatingPointError: the training diverged: loss is nan at step" in done.stderr
+    assert not (tmp_path / "run" / "out" / "weights.pt").exists()
