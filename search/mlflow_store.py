@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import time
@@ -59,6 +60,7 @@ def import_mlflow() -> tuple[type[Exception], ...]:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates its imports wherever a root logger listens
     import alembic.util
     import mlflow
     import requests

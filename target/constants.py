@@ -14,7 +14,7 @@ from typing import Final
 Value = bool | int | float | str
 
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*\Z")
-_KNOB: Final = re.compile(r"#\s*knob:\s*(?P<body>[^#]*)")
+_KNOB: Final = re.compile(r"#\s*knob:\s*(?P<body>[^#;,(]*)")
 _RANGE: Final = re.compile(r"(?P<low>[^.\s]\S*?)\.\.(?P<high>\S+)(?:\s+(?P<scale>\w+))?\s*\Z")
 SCALES: Final = ("int", "pow2", "log", "linear")
 
@@ -64,7 +64,7 @@ def parse_constants(source: str) -> dict[str, Constant]:
 
     A constant is a top-level assignment of one bool, number or string literal on one line to one UPPER_CASE name
     that the program assigns once. Knob comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`,
-    `# knob: fixed`.
+    `# knob: fixed`; what follows a `;`, `,` or `(` is for people.
 
     Raises:
         SyntaxError: If the source does not parse.

@@ -1,0 +1,194 @@
+"""One program, one seed, one verdict: train it under our clock, take its weights, score and probe them.
+
+pre-flight   static checks, then import, build, one step and probes in a child; costs no training
+train        a child runs main(); the clock is ours, and nothing of it is alive afterwards
+score        a fresh child serves the weights; the numbers are made here
+replica      a second fresh child, which never saw the scored pass, answers the probes
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+
+import numpy as np
+
+from target import stages
+from target.corpus import CorpusFiles
+from target.errors import TargetError
+from target.evaluation import Evaluation, Outcome
+from target.feedback import CandidateFailure
+from target.launcher import Zygote, ZygoteDied
+from target.program import Program
+from target.runlog import RunLog
+from target.scorer import Validation
+from target.spec import TargetSpec
+from target.stages import Bench
+
+_Result = TypeVar("_Result")
+
+
+class Evaluator:
+    """Evaluates programs, one at a time. Linux only; the process that uses it becomes a child subreaper.
+
+    Args:
+        spec: The target.
+        corpus: Its text.
+        scratch: Where workspaces are made; None for the system's temporary directory.
+        echo: Gets a copy of what candidates print.
+        lifelines: Descriptors that stay open in the zygote as long as it lives.
+
+    Raises:
+        TargetError: The target cannot be evaluated here.
+    """
+
+    def __init__(
+        self,
+        spec: TargetSpec,
+        corpus: CorpusFiles,
+        *,
+        scratch: Path | None = None,
+        echo: BinaryIO | None = None,
+        lifelines: Sequence[int] = (),
+    ) -> None:
+        self._spec = spec
+        self._corpus = corpus
+        self._parent = scratch
+        self._echo = echo
+        self._lifelines = tuple(lifelines)
+        self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
+        self._rng = np.random.default_rng()  # from the system's entropy: candidates must not foresee it
+        self._zygote: Zygote | None = None
+
+    def __enter__(self) -> Self:
+        with _machine_errors("cannot make a directory for workspaces"):
+            self._scratch = Path(tempfile.mkdtemp(prefix="graft-", dir=self._parent))
+        self._running_zygote()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_zygote()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def zygote_pid(self) -> int:
+        """Process id of the zygote."""
+        return self._running_zygote().pid
+
+    def preflight(self, program: Program, log: Path) -> Evaluation | None:
+        """Check a program without training it.
+
+        Args:
+            program: The program.
+            log: File for what it prints.
+
+        Returns:
+            None if it passes, else the verdict, with `trained=False`.
+
+        Raises:
+            TargetError: The check cannot be done here.
+        """
+        record: dict[str, Any] = {"seed": 0, "trained": False}
+
+        def check(zygote: Zygote) -> None:
+            with self._bench(zygote, program, log) as bench:
+                stages.check_text(program)
+                stages.preflight(bench, record)
+
+        try:
+            self._twice(check)
+        except CandidateFailure as failure:
+            return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
+        return None
+
+    def evaluate(self, program: Program, seed: int, log: Path) -> Evaluation:
+        """Train a program, and score what comes of it.
+
+        Args:
+            program: The program.
+            seed: Seed of the training.
+            log: File for what it prints.
+
+        Raises:
+            TargetError: The evaluation cannot be done here.
+        """
+        record: dict[str, Any] = {}
+
+        def run(zygote: Zygote) -> float:
+            record.clear()  # of a first try whose zygote died
+            record["seed"] = seed
+            with self._bench(zygote, program, log) as bench, _timed(record, "wall_seconds"):
+                stages.check_text(program)
+                weights = stages.train(bench, seed, record)
+                with _timed(record, "score_seconds"), contextlib.closing(weights):
+                    return stages.measure(bench, weights, record)
+
+        try:
+            val_bpb = self._twice(run)
+        except CandidateFailure as failure:
+            return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
+        return Evaluation(outcome=Outcome.OK, val_bpb=val_bpb, **record)
+
+    @contextlib.contextmanager
+    def _bench(self, zygote: Zygote, program: Program, log: Path) -> Iterator[Bench]:
+        with _machine_errors("the evaluation cannot go on"), RunLog(log, echo=self._echo) as run_log:
+            yield Bench(
+                spec=self._spec,
+                corpus=self._corpus,
+                validation=self._validation,
+                scratch=self._scratch,
+                zygote=zygote,
+                program=program,
+                log=run_log,
+                rng=self._rng,
+            )
+
+    def _twice(self, work: Callable[[Zygote], _Result]) -> _Result:
+        """Do the work, and once more with a new zygote if the first one dies."""
+        with contextlib.suppress(ZygoteDied):
+            return work(self._running_zygote())
+        self._end_zygote()
+        try:
+            return work(self._running_zygote())
+        except ZygoteDied as death:
+            self._end_zygote()
+            raise CandidateFailure(
+                Outcome.CRASHED,
+                f"the parent of the program's process was killed twice while it ran ({death}); "
+                "a program may signal no process but its own children",
+            ) from death
+
+    def _running_zygote(self) -> Zygote:
+        if self._zygote is None:
+            self._zygote = Zygote(threads=self._spec.threads, lifelines=self._lifelines)
+        return self._zygote
+
+    def _end_zygote(self) -> None:
+        zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            zygote.close()
+
+
+@contextlib.contextmanager
+def _machine_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TargetError(f"{what}: {error}") from error
+
+
+@contextlib.contextmanager
+def _timed(record: dict[str, Any], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        record[name] = time.monotonic() - began

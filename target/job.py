@@ -1,0 +1,57 @@
+"""What the evaluator asks the zygote to fork a child for."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+class Kind(enum.StrEnum):
+    """What the child does, and which descriptors come with the job, the log's pipe first."""
+
+    PREFLIGHT = "preflight"  # log, stage marks
+    TRAIN = "train"  # log
+    SERVE = "serve"  # log, control, tokens, logits, weights
+
+
+# What a pre-flight child writes: one byte for each stage as it begins, then one for the result.
+IMPORT, BUILD, STEP, PROBE, PASSED, REFUSED = b"i", b"b", b"s", b"c", b"p", b"x"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One child, as plain data that crosses a socket.
+
+    Attributes:
+        kind: What it does.
+        workspace: Its directory.
+        device: Where the model runs.
+        threads: CPU threads.
+        memory_bytes: Address space; None for no limit.
+        cpu_seconds: CPU time of each single process; None for no limit.
+        vocab_size: Tokens of the vocabulary, V.
+        batch_rows: Rows of a forward pass, B.
+        sequence_tokens: Tokens of a row, T.
+        tolerance_nats: Largest accepted change of a log-probability that must not change.
+    """
+
+    kind: Kind
+    workspace: str
+    device: str
+    threads: int
+    memory_bytes: int | None
+    cpu_seconds: int | None
+    vocab_size: int
+    batch_rows: int
+    sequence_tokens: int
+    tolerance_nats: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        """Rebuild a job from `to_json`."""
+        return cls(**{**record, "kind": Kind(record["kind"])})

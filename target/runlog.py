@@ -1,0 +1,114 @@
+"""What a candidate prints: kept in a file that never exceeds its limit, and in memory for the last words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from target.errors import TargetError
+
+LIMIT_BYTES = 1_000_000
+_TAIL_BYTES = 16_384  # enough for the last words
+_CHUNK_BYTES = 65_536
+_MARKER_BYTES = 100
+_JOIN_SECONDS = 10.0
+
+
+class RunLog:
+    """Collects the output of the children of one evaluation.
+
+    The first half of the limit is written as it comes, so that a person can follow it; after that the newest output is
+    held in memory and written when the log is closed, with a line that says how much was left out between the two.
+
+    Args:
+        path: The file; an older one is replaced.
+        echo: Where everything is copied to as well, up to the same limit.
+        limit_bytes: Largest size of the file.
+    """
+
+    def __init__(self, path: Path, *, echo: BinaryIO | None = None, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._path = path
+        self._echo = echo
+        self._head_left = limit_bytes // 2
+        self._end = _Ring(limit_bytes - limit_bytes // 2 - _MARKER_BYTES)
+        self._last = _Ring(_TAIL_BYTES)
+
+    def __enter__(self) -> Self:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("wb", buffering=0)
+        except OSError as error:
+            raise TargetError(f"cannot write the log {self._path}: {error.strerror}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            if self._end.dropped_bytes:
+                self._file.write(b"\n[... %d bytes left out ...]\n" % self._end.dropped_bytes)
+            self._file.write(self._end.content())
+
+    @contextlib.contextmanager
+    def pipe(self) -> Iterator[int]:
+        """Give a pipe to write to; on leaving, which must follow the end of all who write, everything is in the log."""
+        self._last = _Ring(_TAIL_BYTES)
+        read_fd, write_fd = os.pipe()
+        pump = threading.Thread(target=self._pump, args=(read_fd,), daemon=True)
+        pump.start()
+        try:
+            yield write_fd
+        finally:
+            os.close(write_fd)
+            pump.join(_JOIN_SECONDS)
+
+    def tail(self) -> str:
+        """Return the last words of what the newest pipe carried; complete once its `with` block has ended."""
+        return self._last.content().decode(errors="replace")
+
+    def _pump(self, read_fd: int) -> None:
+        with os.fdopen(read_fd, "rb", buffering=0) as source:
+            while chunk := source.read(_CHUNK_BYTES):
+                self._add(chunk)
+
+    def _add(self, chunk: bytes) -> None:
+        self._last.add(chunk)
+        head = chunk[: self._head_left]
+        if head:
+            self._head_left -= len(head)
+            self._file.write(head)
+            if self._echo:
+                self._echo.write(head)
+                self._echo.flush()
+        self._end.add(chunk[len(head) :])
+
+
+class _Ring:
+    """Holds the newest bytes of a stream, up to a limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._chunks: deque[bytes] = deque()
+        self._held_bytes = 0
+        self.dropped_bytes = 0
+
+    def add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._held_bytes += len(chunk)
+        while self._held_bytes > self._limit_bytes:
+            surplus = self._held_bytes - self._limit_bytes
+            oldest = self._chunks.popleft()
+            if len(oldest) > surplus:
+                self._chunks.appendleft(oldest[surplus:])
+            dropped = min(surplus, len(oldest))
+            self._held_bytes -= dropped
+            self.dropped_bytes += dropped
+
+    def content(self) -> bytes:
+        return b"".join(self._chunks)

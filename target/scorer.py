@@ -1,0 +1,162 @@
+"""The trusted score: bits per byte from logits, with our own rows, targets, byte counts, softmax and randomness.
+
+It runs in a process that never executes candidate code, needs no torch, and unpickles nothing. A model is a function
+from tokens to logits; whatever it returns is copied before it is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from target.corpus import CorpusFiles
+from target.errors import TargetError
+from target.evaluation import Outcome
+from target.feedback import CandidateFailure
+
+# tokens (B, T) int64 -> logits (B, T, V) float32, in memory that the other side may still be writing to
+Model = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+
+_CHUNK_BYTES: Final = 1 << 20  # a few rows of logits at a time: what is worked on stays in the CPU's cache
+_SECRET_IDS: Final = 3  # random tokens at each position whose log-probabilities the probes compare too
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The validation rows.
+
+    Attributes:
+        rows: (R, T + 1), int64; the first T tokens are inputs, the last T targets.
+        token_bytes: (V,), bytes of text of each token; 0 marks a special token, left out of the score.
+    """
+
+    rows: NDArray[np.int64]
+    token_bytes: NDArray[np.int32]
+
+    @property
+    def inputs(self) -> NDArray[np.int64]:
+        """(R, T); the last target of a row is in no input."""
+        return self.rows[:, :-1]
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """(R, T)."""
+        return self.rows[:, 1:]
+
+    @classmethod
+    def load(cls, corpus: CorpusFiles, *, n_rows: int, sequence_tokens: int) -> Validation:
+        """Take rows spread evenly over the validation text: row i of n is window floor(i * windows / n).
+
+        Raises:
+            TargetError: The text is too short.
+        """
+        tokens = np.fromfile(corpus.val, dtype="<u2").astype(np.int64)
+        windows = (tokens.size - 1) // sequence_tokens
+        if windows < n_rows:
+            raise TargetError(
+                f"scoring.rows must be at most {windows}, which is what the validation text of the corpus has at "
+                f"{sequence_tokens} tokens a row, got {n_rows}"
+            )
+        starts = (np.arange(n_rows) * windows // n_rows) * sequence_tokens
+        rows = tokens[starts[:, None] + np.arange(sequence_tokens + 1)]
+        return cls(rows, np.fromfile(corpus.token_bytes, dtype="<i4"))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Log-probabilities of the scored pass that the probes compare with.
+
+    Attributes:
+        ids: (R, T, K), tokens looked at: the target, then random ones that no candidate can know.
+        log_probs: (R, T, K), float32, in nats.
+    """
+
+    ids: NDArray[np.int64]
+    log_probs: NDArray[np.float32]
+
+    @property
+    def nll_nats(self) -> NDArray[np.float32]:
+        """(R, T), negative log-likelihood of the targets."""
+        return -self.log_probs[:, :, 0]
+
+
+def score(
+    model: Model, validation: Validation, batches: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[float, Watched]:
+    """Run the scored pass.
+
+    Args:
+        model: The model under test.
+        validation: The rows.
+        batches: (batches, B), each row's index once, in the order in which the model sees them.
+        rng: Draws the watched tokens.
+
+    Returns:
+        Bits per byte, lower is better, and what was seen.
+
+    Raises:
+        CandidateFailure: Logits are not finite.
+    """
+    rows, length = validation.targets.shape
+    n_tokens = validation.token_bytes.size
+    secret = rng.integers(0, n_tokens, size=(rows, length, _SECRET_IDS))
+    ids = np.concatenate([validation.targets[:, :, None], secret], axis=2)
+    seen = np.empty(ids.shape, dtype=np.float32)
+    for batch in batches:
+        seen[batch] = log_probs(model(validation.inputs[batch]), ids[batch])
+    watched = Watched(ids, seen)
+    return bits_per_byte(watched.nll_nats, validation.token_bytes[validation.targets]), watched
+
+
+def bits_per_byte(nll_nats: NDArray[np.float32], byte_counts: NDArray[np.int32]) -> float:
+    """Return how many bits a model spends on each byte of text.
+
+    Unlike loss per token, this is comparable between tokenisers.
+
+    Args:
+        nll_nats: (R, T), negative log-likelihood of each target, in nats.
+        byte_counts: (R, T), bytes of each target; 0 marks a special token, left out of both sums.
+
+    Raises:
+        CandidateFailure: The result is not finite.
+
+    Source: `evaluate_bpb` in karpathy/autoresearch `prepare.py`, commit 228791f.
+    """
+    counted = byte_counts > 0
+    bits = nll_nats.sum(where=counted, dtype=np.float64) / math.log(2)
+    result = float(bits / byte_counts.sum(dtype=np.int64))
+    if not math.isfinite(result):
+        raise CandidateFailure(
+            Outcome.REJECTED, f"finite: val_bpb must be finite, got {result}; a target has probability 0"
+        )
+    return result
+
+
+def log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K) under logits (B, T, V).
+
+    Raises:
+        CandidateFailure: A logit is not finite.
+    """
+    rows = max(1, _CHUNK_BYTES // (logits[0].size * logits.itemsize))
+    chunks = [_log_probs(logits[i : i + rows], ids[i : i + rows]) for i in range(0, len(logits), rows)]
+    return np.concatenate(chunks)
+
+
+def _log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    private = np.array(logits, dtype=np.float32)  # a copy: the other side can no longer change what is looked at
+    top = private.max(axis=2, keepdims=True)
+    if not (np.isfinite(top).all() and np.isfinite(private.min())):
+        raise CandidateFailure(
+            Outcome.REJECTED, "finite: every logit must be finite, but some are NaN or infinite; the training diverged?"
+        )
+    private -= top
+    chosen = np.take_along_axis(private, ids, axis=2)
+    np.exp(private, out=private)
+    log_probs: NDArray[np.float32] = chosen - np.log(private.sum(axis=2, keepdims=True))
+    return log_probs

@@ -1,0 +1,242 @@
+"""The stages of an evaluation: pre-flight, train, score. Each is one function that returns or says why not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from target.clock import Limits
+from target.contract import ContractError, check_source
+from target.corpus import CorpusFiles
+from target.evaluation import Outcome
+from target.feedback import CandidateFailure, failure_from_log, refusal
+from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
+from target.launcher import Child, Ending, Zygote
+from target.probes import Plan, judge, probe_last_position, probe_replica, probe_state
+from target.program import Program
+from target.runlog import RunLog
+from target.scorer import Validation, score
+from target.served import ServedModel, serve
+from target.spec import TargetSpec
+from target.workspace import Weights, Workspace
+
+# Between the limit and the kill: to save, to leave the interpreter, and to be looked at. The same for everybody.
+GRACE_SECONDS: Final = 0.5
+_RLIMIT_MARGIN_SECONDS: Final = 2  # our kill comes first, and says why
+_MARKS_BYTES: Final = 64
+
+_PREFLIGHT_STAGES: Final = {
+    IMPORT: "the import of train.py",
+    BUILD: "build_model(vocab_size)",
+    STEP: "the first training step",
+    PROBE: "the causality probe at random weights",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What the stages of one evaluation share.
+
+    Attributes:
+        spec: The target.
+        corpus: Its text.
+        validation: The rows of the score.
+        scratch: Where workspaces are made.
+        zygote: Forks the children.
+        program: The program.
+        log: What it prints.
+        rng: The scorer's randomness, unknown to candidates.
+    """
+
+    spec: TargetSpec
+    corpus: CorpusFiles
+    validation: Validation
+    scratch: Path
+    zygote: Zygote
+    program: Program
+    log: RunLog
+    rng: np.random.Generator
+
+    def workspace(self, kind: Kind, *, seed: int = 0) -> Workspace:
+        """Make a workspace; only a training is told where the training text is."""
+        spec = self.spec
+        run = {
+            "mode": kind.value,
+            "seed": seed,
+            "device": "cpu" if kind is Kind.PREFLIGHT else spec.device,
+            "clock": spec.clock,
+            "threads": spec.threads,
+            "limit_seconds": spec.limit_seconds,
+            "finish_seconds": spec.finish_seconds,
+            "vocab_size": spec.corpus.vocab_size,
+            "sequence_tokens": spec.sequence_tokens,
+        }
+        if kind is Kind.TRAIN:
+            run["public"] = str(self.corpus.public)
+        return Workspace(self.scratch, self.program.source, run)
+
+    def job(self, kind: Kind, space: Workspace, *, cpu_seconds: float | None = None) -> Job:
+        """Describe a child."""
+        spec = self.spec
+        return Job(
+            kind=kind,
+            workspace=str(space.root),
+            device=spec.device,
+            threads=spec.threads,
+            memory_bytes=spec.memory_bytes if spec.device == "cpu" else None,
+            cpu_seconds=None if cpu_seconds is None else int(cpu_seconds) + _RLIMIT_MARGIN_SECONDS,
+            vocab_size=spec.corpus.vocab_size,
+            batch_rows=spec.scoring.batch_rows,
+            sequence_tokens=spec.sequence_tokens,
+            tolerance_nats=spec.scoring.tolerance_nats,
+        )
+
+    def run(self, job: Job, limits: Limits, *fds: int) -> tuple[Ending, Child]:
+        """Run a child to its end; afterwards nothing of it is alive and the log has all it said."""
+        with self.log.pipe() as log_fd, self.zygote.fork(job, (log_fd, *fds)) as child:
+            ending = child.wait(limits)
+        return ending, child
+
+    @contextlib.contextmanager
+    def served(self, weights: Weights) -> Iterator[ServedModel]:
+        """Serve the weights from a fresh child."""
+        with (
+            self.workspace(Kind.SERVE) as space,
+            serve(
+                self.zygote, self.job(Kind.SERVE, space), weights, self.log, seconds=self.spec.scoring.seconds
+            ) as model,
+        ):
+            yield model
+
+
+def check_text(program: Program) -> None:
+    """Check the text of a program.
+
+    Raises:
+        CandidateFailure: It breaks the contract.
+    """
+    try:
+        check_source(program.source)
+    except ContractError as error:
+        raise CandidateFailure(Outcome.REJECTED, str(error)) from error
+
+
+def preflight(bench: Bench, record: dict[str, Any]) -> None:
+    """Run the pre-flight child.
+
+    Args:
+        bench: The evaluation.
+        record: Gets fields of the `Evaluation`.
+
+    Raises:
+        CandidateFailure: The program does not pass.
+    """
+    seconds = bench.spec.preflight_seconds
+    limits = Limits(cpu_seconds=seconds, wall_seconds=seconds * bench.spec.stall_factor)
+    marks_fd, child_marks_fd = os.pipe()
+    with os.fdopen(marks_fd, "rb", buffering=0) as marks_file, bench.workspace(Kind.PREFLIGHT) as space:
+        try:
+            ending, child = bench.run(bench.job(Kind.PREFLIGHT, space, cpu_seconds=seconds), limits, child_marks_fd)
+        finally:
+            os.close(child_marks_fd)
+        record["isolation"] = child.isolation
+        marks = marks_file.read(_MARKS_BYTES)
+    _judge_preflight(marks, ending, bench.log.tail(), seconds)
+
+
+def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: float) -> None:
+    stages = [_PREFLIGHT_STAGES[bytes([mark])] for mark in marks if bytes([mark]) in _PREFLIGHT_STAGES]
+    stage = f"pre-flight: {stages[-1] if stages else 'its start'}"
+    if ending.exceeded:
+        raise CandidateFailure(
+            Outcome.REJECTED,
+            f"{stage} must end within {limit_seconds:g} CPU seconds, but was still running with {ending.exceeded}; "
+            "look for an endless loop, and do the work in main()",
+        )
+    if marks.endswith(REFUSED):
+        raise CandidateFailure(Outcome.REJECTED, refusal(tail))
+    if ending.status:
+        raise failure_from_log(tail, ending.status, stage=stage)
+    if not marks.endswith(PASSED):
+        raise CandidateFailure(Outcome.REJECTED, f"{stage} ended the process; only main() may exit")
+
+
+def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
+    """Run main() under the clock, and return the weights it saved.
+
+    They count only if the process ended by itself before limit and grace were over: a program that saves and trains on
+    gains nothing.
+
+    Args:
+        bench: The evaluation.
+        seed: Seed of the training.
+        record: Gets fields of the `Evaluation`.
+
+    Raises:
+        CandidateFailure: There are no weights that count.
+    """
+    spec = bench.spec
+    limit = spec.limit_seconds + GRACE_SECONDS
+    on_cpu_clock = spec.clock == "cpu"
+    limits = (
+        Limits(cpu_seconds=limit, wall_seconds=spec.limit_seconds * spec.stall_factor)
+        if on_cpu_clock
+        else Limits(cpu_seconds=None, wall_seconds=limit)
+    )
+    with bench.workspace(Kind.TRAIN, seed=seed) as space:
+        job = bench.job(Kind.TRAIN, space, cpu_seconds=limit if on_cpu_clock else None)
+        ending, child = bench.run(job, limits)
+        clock = child.clock
+        record["isolation"] = child.isolation
+        record["train_seconds"] = clock.cpu_seconds if on_cpu_clock else clock.wall_seconds
+        record["curve"] = space.curve()
+        if spec.device == "cpu":
+            record["peak_memory_bytes"] = max(ending.peak_bytes, clock.peak_resident_bytes)
+        if exceeded := ending.exceeded or clock.exceeded(limits):
+            raise CandidateFailure(Outcome.TIMED_OUT, _timed_out(exceeded, spec))
+        if ending.status:
+            raise failure_from_log(bench.log.tail(), ending.status, stage="training")
+        space.refuse_changes()
+        weights = space.take_weights()
+    if weights is None:
+        raise CandidateFailure(Outcome.CRASHED, "weights: main ended without prepare.finish(model); call it last")
+    record["weights_sha256"] = weights.sha256
+    return weights
+
+
+def _timed_out(exceeded: str, spec: TargetSpec) -> str:
+    kind = "CPU seconds" if spec.clock == "cpu" else "seconds"
+    return (
+        f"training must end by itself within {spec.limit_seconds:g} {kind}, but it was still running with {exceeded}; "
+        "stop when prepare.seconds_left() is less than one more step takes"
+    )
+
+
+def measure(bench: Bench, weights: Weights, record: dict[str, Any]) -> float:
+    """Return the validation bits per byte of the weights, once the probes are satisfied.
+
+    Args:
+        bench: The evaluation.
+        weights: What was trained.
+        record: Gets fields of the `Evaluation`.
+
+    Raises:
+        CandidateFailure: The model cannot be scored, or a probe refuses it.
+    """
+    scoring, rng = bench.spec.scoring, bench.rng
+    plan = Plan.draw(scoring, bench.spec.sequence_tokens, rng)
+    with bench.served(weights) as model:
+        record["n_parameters"] = model.n_parameters
+        val_bpb, watched = score(model, bench.validation, plan.batches, rng)
+        measured = probe_last_position(watched) | probe_state(model, bench.validation, plan, watched)
+    record["probes"] = measured
+    with bench.served(weights) as replica:
+        measured |= probe_replica(replica, bench.validation, plan, watched, rng)
+    judge(measured, scoring.tolerance_nats)
+    return val_bpb

@@ -1,0 +1,84 @@
+"""One evaluator behind a pipe: `python -m target.worker`, one JSON request a line on stdin, one JSON reply a line.
+
+    {"configure": {"spec": ..., "corpus": ..., "scratch": ...}}       -> {"ok": null}
+    {"preflight": {"source": ..., "log": ...}}                        -> {"ok": evaluation or null}
+    {"evaluate": {"source": ..., "seed": ..., "log": ...}}            -> {"ok": evaluation}
+
+A failure of the machine is {"error": message}; a fault of ours ends the process with a traceback. Replies go to what
+was stdout; what libraries print there goes to stderr. The end of stdin, at any moment, ends the worker and all below.
+The zygote holds the reply pipe open too, so its end means that nothing of the worker's is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from target.corpus import CorpusFiles
+from target.errors import TargetError
+from target.evaluator import Evaluator
+from target.processes import become_subreaper, kill_descendants
+from target.program import Program
+from target.spec import TargetSpec
+from target.zygote import KILL_SECONDS
+
+
+class _Worker:
+    def __init__(self, stack: contextlib.ExitStack, reply_fd: int) -> None:
+        self._stack = stack
+        self._reply_fd = reply_fd
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        ((name, arguments),) = request.items()
+        match name:
+            case "configure":
+                self._configure(**arguments)
+                return None
+            case "preflight":
+                refused = self._evaluator.preflight(Program(arguments["source"]), Path(arguments["log"]))
+                return refused and refused.to_json()
+            case "evaluate":
+                program, log = Program(arguments["source"]), Path(arguments["log"])
+                return self._evaluator.evaluate(program, arguments["seed"], log).to_json()
+        raise ValueError(f"a request must be configure, preflight or evaluate, got {name!r}")
+
+    def _configure(self, *, spec: dict[str, Any], corpus: dict[str, Any], scratch: str) -> None:
+        files = CorpusFiles(**{**corpus, "root": Path(corpus["root"])})
+        evaluator = Evaluator(TargetSpec.from_config(spec), files, scratch=Path(scratch), lifelines=(self._reply_fd,))
+        self._evaluator = self._stack.enter_context(evaluator)
+
+
+def main() -> None:
+    """Answer requests until stdin ends."""
+    reply_fd = os.dup(1)
+    os.dup2(2, 1)
+    become_subreaper()
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    with contextlib.ExitStack() as stack, os.fdopen(reply_fd, "wb", buffering=0) as replies:
+        worker = _Worker(stack, reply_fd)
+        while True:
+            request = json.loads(requests.get())
+            try:
+                reply = {"ok": worker.answer(request)}
+            except TargetError as error:
+                reply = {"error": str(error)}
+            replies.write(json.dumps(reply).encode() + b"\n")
+
+
+def _read(requests: queue.SimpleQueue[bytes]) -> None:
+    """Pass requests on; at their end, end everything, whatever the main thread is doing."""
+    for line in sys.stdin.buffer:
+        requests.put(line)
+    kill_descendants(KILL_SECONDS)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The command line, as someone types it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from target.evaluate import load_target
+from target.spec import SEED_PROGRAM
+from tests.target.candidates import HONEST, LEAK
+
+ROOT = Path(__file__).parents[2]
+QUICK = ["--set", "train_seconds=0.5", "--set", "startup_seconds=0.5", "--set", "scoring.rows=128"]
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """Run it in a folder that is not the repository, with a corpus cache of its own."""
+    cache, folder = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("elsewhere")
+
+    def run(*arguments, module=("-m", "target.evaluate")):
+        return subprocess.run(
+            [sys.executable, *module, *map(str, arguments)], cwd=folder, text=True, capture_output=True, timeout=120,
+            env={"PYTHONPATH": str(ROOT)} | os.environ | {"GRAFT_CACHE": str(cache)},
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "candidate.py"
+    path.write_text(HONEST)
+    return path
+
+
+def test_json_has_the_whole_verdict_and_nothing_else(command, program, tmp_path):
+    done = command(program, "--seed", 3, "--json", "--log", tmp_path / "kept.log", *QUICK)
+
+    verdict = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert verdict["outcome"] == "ok"
+    assert verdict["seed"] == 3
+    assert 1 < verdict["val_bpb"] < 12
+    assert verdict["seconds"] > 0
+    assert verdict["memory"] > 0
+    assert verdict["detail"] == ""
+    assert verdict["probes"]["d1_causality_nats"] == 0
+    assert "rlimits" in verdict["isolation"]
+    assert len(verdict["program_id"]) == 16
+    assert (tmp_path / "kept.log").exists()
+
+
+def test_people_get_a_table_and_see_what_the_program_prints(command, program):
+    program.write_text(HONEST.replace("prepare.setup()", "prepare.setup()\n    print('hello from training')"))
+
+    done = command(program, *QUICK)
+
+    assert done.returncode == 0, done.stderr
+    assert "hello from training" in done.stderr
+    assert done.stdout.startswith("outcome      ok\nval_bpb      ")
+
+
+def test_a_program_that_does_not_score_exits_with_one_and_says_why(command, program):
+    program.write_text(LEAK)
+
+    done = command(program, "--json", *QUICK)
+
+    verdict = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (verdict["outcome"], verdict["val_bpb"], verdict["trained"]) == ("rejected", None, False)
+    assert "causality" in verdict["detail"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.py"], "cannot read the program nowhere.py"),
+        ([SEED_PROGRAM, "--target", "huge"], "--target must be one of .*tiny.*, got 'huge'"),
+        ([SEED_PROGRAM, "--set", "scoring.rows=7"], "scoring.rows must be a multiple"),
+        ([SEED_PROGRAM, "--set", "trian_seconds=7"], "trian_seconds"),
+        ([SEED_PROGRAM, "--set", "constants.WIDTHH=7"], "not a constant of the program: WIDTHH"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line_and_exit_status_two(command, arguments, said):
+    done = command(*arguments)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert re.search(said, done.stderr)
+
+
+def test_wrong_usage_exits_with_two(command):
+    assert command("--seed", "x", "file.py").returncode == 2
+
+
+def test_a_script_on_its_own_is_evaluated_in_the_same_way(command, program, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "target"))  # where the seed program finds prepare.py
+
+    done = command(module=(str(program),))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("outcome      ok\nval_bpb      ")
+
+
+def test_overrides_reach_the_target():
+    spec = load_target("tiny", ["scoring.cuts=7", "constants.DEPTH=5", "train_seconds=1"])
+
+    assert (spec.scoring.cuts, spec.constants["DEPTH"], spec.train_seconds) == (7, 5, 1)

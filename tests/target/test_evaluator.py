@@ -1,0 +1,232 @@
+# ruff: noqa: E501 -- one candidate a line, as in a table
+"""Whole evaluations: honest programs score, everything else gets the outcome and the words it deserves."""
+
+import dataclasses
+import math
+import re
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import target.prepare
+from target.evaluation import Outcome
+from target.evaluator import Evaluator
+from target.program import Program
+from target.runlog import LIMIT_BYTES
+from target.scorer import Validation
+from tests.target import candidates
+from tests.target.candidates import HONEST, in_forward, in_main, variant
+from tests.target.conftest import below
+
+OK, CRASHED, REJECTED = Outcome.OK, Outcome.CRASHED, Outcome.REJECTED
+TIMED_OUT, OUT_OF_MEMORY = Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
+
+
+def test_an_honest_program_passes_the_preflight_and_scores(evaluator, log):
+    assert evaluator.preflight(Program(HONEST), log) is None
+
+    found = evaluator.evaluate(Program(HONEST), 7, log)
+
+    assert (found.outcome, found.detail, found.seed, found.trained) == (OK, "", 7, True)
+    assert 1 < found.val_bpb < 12
+    assert 0 < found.train_seconds < 1
+    assert found.score_seconds < found.wall_seconds
+    assert found.peak_memory_bytes > 50_000_000
+    assert found.n_parameters == sum(p.numel() for p in _build(HONEST).parameters())
+    assert len(found.curve) == 8
+    assert found.curve[0][1] > found.curve[-1][1]
+    assert {"d1_causality_nats", "d2_rows_nats", "d3_state_nats", "d4_last_position_nats"} <= found.probes.keys()
+    assert "rlimits" in found.isolation
+    assert below(evaluator.zygote_pid) == []
+
+
+def test_the_score_is_that_of_an_in_process_evaluation_of_the_same_weights(evaluator, log, spec, corpus):
+    found = evaluator.evaluate(Program(variant(("STEPS = 8", "STEPS = 0"))), 3, log)
+
+    torch.manual_seed(3)
+    assert found.val_bpb == pytest.approx(_val_bpb(_build(HONEST), spec, corpus), abs=1e-5)
+
+
+def test_the_seed_and_nothing_else_decides(evaluator, log):
+    program = Program(HONEST)
+    first, again, other = (evaluator.evaluate(program, seed, log) for seed in (1, 1, 2))
+
+    assert first.weights_sha256 == again.weights_sha256 != other.weights_sha256
+    assert first.val_bpb == pytest.approx(again.val_bpb, abs=1e-6)
+    assert first.val_bpb != pytest.approx(other.val_bpb, abs=1e-4)
+
+
+def test_extra_columns_are_cut_off(evaluator, log):
+    plain = evaluator.evaluate(Program(HONEST), 3, log)
+    wider = variant(
+        ("return self.head(", "return (lambda y: y if self.training else F.pad(y, (0, 8), value=50.0))(self.head("),
+        ("self.past(x)], -1)))", "self.past(x)], -1))))"),
+    )
+
+    found = evaluator.evaluate(Program(wider), 3, log)
+
+    assert found.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
+
+
+def test_a_forged_score_in_the_output_changes_nothing(evaluator, log):
+    honest = evaluator.evaluate(Program(HONEST), 1, log)
+    forger = in_main("print('val_bpb: 0.0001', flush=True)\nprint('val_bpb: 0.0001', file=sys.stderr)")
+
+    found = evaluator.evaluate(Program(forger), 1, log)
+
+    assert found.val_bpb == pytest.approx(honest.val_bpb, abs=1e-6)
+    assert "val_bpb: 0.0001" in log.read_text()
+
+
+PREFLIGHT = [
+    ("syntax", "def build_model(", REJECTED, "syntax"),
+    ("endless import", "while True: pass\n" + HONEST, REJECTED, "import of train.py must end within 1 CPU seconds"),
+    ("sleeping import", "import time; time.sleep(1e6)\n" + HONEST, REJECTED, "import of train.py must end within"),
+    ("crashing import", "import nonexistent_module\n" + HONEST, CRASHED, "No module named 'nonexistent_module'"),
+    ("exit at import", "import sys; sys.exit(0)\n" + HONEST, REJECTED, "ended the process"),
+    ("file at import", "open('tmp/x', 'w').close()\n" + HONEST, REJECTED, "import: .* wrote tmp/x"),
+    ("process at import", "import subprocess; p = subprocess.Popen(['sleep', '9'])\n" + HONEST, REJECTED, "a process"),
+    ("thread at import", "import threading; threading.Timer(9, print).start()\n" + HONEST, REJECTED, "a thread"),
+    ("training at import", HONEST.replace("if __name__", "main()\nif __name__"), CRASHED, "public"),
+    ("no module", variant(("return Net(vocab_size)", "return 3")), REJECTED, "must return a torch.nn.Module, got int"),
+    ("crash in build", variant(("return Net(vocab_size)", "return 1 / 0")), CRASHED, r"build_model.*\n?at train\.py:\d+"),
+    ("crash in forward", in_forward("x = x + torch.ones(3)"), CRASHED, r"(?s)first training step.*at train\.py:\d+ in forward"),
+    ("wrong shape", in_forward("idx, x = idx[:, :-1], x[:, :-1]"), REJECTED, r"shape: .* got \(2, 31, 320\)"),
+    ("loss, not logits", in_forward("return x.mean()"), REJECTED, "shape"),
+    ("tuple", in_forward("return x, None"), REJECTED, "got tuple"),
+    ("too few columns", variant(("nn.Linear(16, vocab_size)", "nn.Linear(16, vocab_size - 1)")), REJECTED, ">= 320"),
+    ("NaN", in_forward("x = x * float('nan')"), REJECTED, "loss of the untrained model must be finite"),
+    ("memory", in_forward("x = x + torch.zeros(2**33)[0]"), OUT_OF_MEMORY, "out of memory"),
+    ("next-token leak", candidates.LEAK, REJECTED, r"causality: .*0\.\.t only"),
+    ("leak behind a zero", in_forward("x = x + self.gate * x.roll(-1, 1)", ("super().__init__()", "super().__init__()\n        self.gate = nn.Parameter(torch.zeros(()))")), REJECTED, "causality"),
+    ("batch", candidates.BATCH_COUPLED, REJECTED, "rows: "),
+    ("dropout in eval", in_forward("x = F.dropout(x, 0.1)"), REJECTED, "state: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome", "said"), [row[1:] for row in PREFLIGHT], ids=[row[0] for row in PREFLIGHT]
+)
+def test_the_preflight_refuses_without_a_training(evaluator, log, source, outcome, said):
+    found = evaluator.preflight(Program(source), log)
+
+    assert (found.outcome, found.trained) == (outcome, False)
+    assert re.search(said, found.detail), found.detail
+    assert below(evaluator.zygote_pid) == []
+
+
+EVALUATE = [
+    ("crash", in_main("x = 1 / 0"), CRASHED, r"(?s)exit code 1: ZeroDivisionError.*at train\.py:\d+ in main: x = 1 / 0"),
+    ("exit", in_main("sys.exit(0)"), CRASHED, r"without prepare\.finish\(model\)"),
+    ("no finish", variant(("prepare.finish(model)", "pass")), CRASHED, r"without prepare\.finish\(model\)"),
+    ("signal", in_main("os.abort()"), CRASHED, "SIGABRT"),
+    ("memory", in_main("x = torch.zeros(2**33)"), OUT_OF_MEMORY, "DefaultCPUAllocator"),
+    ("sleep for ever", in_main("time.sleep(1e6)"), TIMED_OUT, "must end by itself within 0.8 CPU seconds"),
+    ("loop for ever", in_main("while True: pass"), TIMED_OUT, "CPU seconds used; stop when prepare.seconds_left"),
+    ("trains on", variant(("prepare.finish(model)", "prepare.finish(model)\n    while True: pass")), TIMED_OUT, "by itself"),
+    ("hidden worker", in_main("if os.fork():\n    os.wait()\nelse:\n    while True: pass"), TIMED_OUT, "CPU seconds used"),
+    ("prepare edited", in_main("os.chmod('prepare.py', 0o644); open('prepare.py', 'a').write('#')"), REJECTED, "prepare.py"),
+    ("other weights", variant(("prepare.finish(model)", "prepare.finish(nn.Linear(2, 2))")), REJECTED, "must fit build_model"),
+    ("pickle", variant(("prepare.finish(model)", "torch.save({'w': os.system}, 'out/weights.pt')")), CRASHED, "loading weights"),
+    ("list", variant(("prepare.finish(model)", "torch.save([1], 'out/weights.pt')")), REJECTED, "state_dict of tensors"),
+    ("rubbish", variant(("prepare.finish(model)", "open('out/weights.pt', 'w').write('x')")), CRASHED, "loading weights"),
+    ("NaN", variant(("prepare.finish(model)", "model.mix.weight.data.fill_(float('nan')); prepare.finish(model)")), REJECTED, "finite: "),
+    ("wrong shape", in_forward("idx, x = (idx, x) if self.training else (idx[:, :-1], x[:, :-1])"), REJECTED, "shape: "),
+    ("crash in eval", in_forward("assert self.training, 'no eval'"), CRASHED, r"(?s)forward\(\) at scoring.*no eval"),
+    ("exit in eval", in_forward("self.training or os._exit(0)"), CRASHED, r"forward\(\) at scoring failed with exit code 0"),
+    ("hang in eval", in_forward("self.training or time.sleep(1e6)"), TIMED_OUT, r"forward\(\) at scoring took longer"),
+    ("next-token leak", candidates.LEAK, REJECTED, "probe d1_causality"),
+    ("leak when trained", candidates.TRAINED_LEAK, REJECTED, "probe d1_causality"),
+    ("replay by prefix", candidates.REPLAY, REJECTED, r"probe d[12]_"),
+    ("batch", candidates.BATCH_COUPLED, REJECTED, "probe d2_rows"),
+    ("learns in eval", candidates.LEARNS_IN_EVAL, REJECTED, "probe d3_state"),
+    ("dropout in eval", in_forward("x = F.dropout(x, 0.1)"), REJECTED, "probe d3_state"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hasty(spec, corpus, tmp_path_factory):
+    """An evaluator that waits three seconds for a forward pass."""
+    scoring = dataclasses.replace(spec.scoring, seconds=3)
+    with Evaluator(
+        dataclasses.replace(spec, scoring=scoring), corpus, scratch=tmp_path_factory.mktemp("scratch")
+    ) as evaluator:
+        yield evaluator
+
+
+@pytest.mark.parametrize(("source", "outcome", "said"), [row[1:] for row in EVALUATE], ids=[row[0] for row in EVALUATE])
+def test_what_does_not_deserve_a_score_gets_none(hasty, log, source, outcome, said):
+    found = hasty.evaluate(Program(source), 1, log)
+
+    assert (found.outcome, found.val_bpb, found.trained) == (outcome, None, True)
+    assert re.search(said, found.detail), found.detail
+    assert str(log.parent) not in found.detail
+    assert below(hasty.zygote_pid) == []
+
+
+def test_a_trained_leak_is_not_visible_to_the_preflight(evaluator, log):
+    assert evaluator.preflight(Program(candidates.TRAINED_LEAK), log) is None
+
+
+def test_a_daemon_is_dead_before_the_score(evaluator, log):
+    found = evaluator.evaluate(Program(candidates.DAEMON), 1, log)
+
+    assert found.outcome is OK
+    assert below(evaluator.zygote_pid) == []
+
+
+def test_the_log_never_grows_past_its_limit_and_keeps_both_ends(evaluator, log):
+    source = in_main("print('the beginning', flush=True)\nfor _ in range(300): os.write(1, b'x' * 9999 + b'\\n')")
+    source = source.replace("prepare.finish(model)", "prepare.finish(model)\n    raise ValueError('the end')")
+
+    found = evaluator.evaluate(Program(source), 1, log)
+
+    text = log.read_text()
+    assert found.outcome is CRASHED
+    assert "ValueError: the end" in found.detail
+    assert len(text) <= LIMIT_BYTES
+    assert text.startswith("the beginning")
+    assert "bytes left out" in text
+    assert text.rstrip().endswith("ValueError: the end")
+
+
+def test_an_evaluation_goes_on_when_the_zygote_is_killed_once(spec, corpus, tmp_path, log):
+    marker = tmp_path / "killed"
+    source = in_main(f"import pathlib, signal\nmarker = pathlib.Path({str(marker)!r})\n"
+                     "if not marker.exists():\n    marker.touch(); os.kill(os.getppid(), signal.SIGKILL)")  # fmt: skip
+    with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
+        found = evaluator.evaluate(Program(source), 1, log)
+        assert found.outcome is OK
+        assert below(evaluator.zygote_pid) == []
+
+
+def test_a_program_that_always_kills_the_zygote_is_at_fault(spec, corpus, tmp_path, log):
+    source = in_main("import signal\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)")
+    with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
+        found = evaluator.evaluate(Program(source), 1, log)
+        assert (found.outcome, evaluator.evaluate(Program(HONEST), 1, log).outcome) == (CRASHED, OK)
+    assert "killed twice" in found.detail
+    assert list(tmp_path.glob("graft-*")) == []
+
+
+def _build(source):
+    """Build the model of a program in this process."""
+    module = types.ModuleType("candidate")
+    sys.modules["prepare"] = target.prepare
+    exec(source, module.__dict__)
+    del sys.modules["prepare"]
+    return module.build_model(vocab_size=320)
+
+
+def _val_bpb(model, spec, corpus):
+    validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
+    with torch.inference_mode():
+        logits = model.eval()(torch.from_numpy(np.ascontiguousarray(validation.inputs)))
+    targets = torch.from_numpy(np.ascontiguousarray(validation.targets))
+    nll = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").double()
+    counts = torch.from_numpy(validation.token_bytes)[targets.flatten()]
+    return (nll[counts > 0].sum() / math.log(2) / counts.sum()).item()

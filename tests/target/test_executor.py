@@ -1,0 +1,142 @@
+"""What only the local executor promises: workers that die are replaced, and closing it leaves nothing behind."""
+
+import contextlib
+import dataclasses
+import threading
+import time
+
+import psutil
+import pytest
+
+from target.errors import TargetError
+from target.evaluation import Outcome
+from target.executor import LocalExecutor
+from target.program import Program
+from tests.target.candidates import DAEMON, HONEST, in_main
+from tests.target.conftest import alive
+
+WAIT_SECONDS = 90
+WAITING = in_main("print('running', flush=True)\nwhile True: time.sleep(0.01)")
+
+
+@pytest.fixture(scope="module")
+def executor(spec, corpus):
+    """Shared: whatever a test does to its workers, it must go on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROVIDER_API_KEY", "sk-planted")
+        executor = LocalExecutor(spec, workers=1, corpus=corpus)
+        executor.start()
+        yield executor
+        executor.close()
+
+
+def workers():
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie counts as gone
+            if "target.worker" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def below(worker):
+    try:
+        return worker.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_again(executor, tmp_path):
+    marker, log = tmp_path / "first", tmp_path / "run.log"
+    source = in_main(
+        f"import pathlib\nmarker = pathlib.Path({str(marker)!r})\n"
+        "if not marker.exists():\n    marker.touch()\n    while True: time.sleep(0.01)"
+    )
+    result = executor.evaluate(Program(source), 1, log)
+    _wait_for(marker.exists)
+    busy = next(worker for worker in workers() if len(below(worker)) > 1)
+    tree = below(busy)
+
+    busy.kill()
+
+    assert result.result(WAIT_SECONDS).outcome is Outcome.OK
+    assert alive(tree) == []
+
+
+def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path):
+    result = executor.evaluate(Program(WAITING), 1, tmp_path / "run.log")
+    stop = threading.Event()
+
+    def kill_whoever_works():
+        while not stop.is_set():
+            for worker in workers():
+                if len(below(worker)) > 1:
+                    worker.kill()
+
+    killer = threading.Thread(target=kill_whoever_works)
+    killer.start()
+    try:
+        with pytest.raises(TargetError, match="died 3 times"):
+            result.result(WAIT_SECONDS)
+    finally:
+        stop.set()
+        killer.join()
+
+
+def test_closing_ends_what_is_in_flight_and_leaves_no_process(spec, corpus, tmp_path):
+    before = {worker.pid for worker in workers()}
+    executor = LocalExecutor(spec, workers=1, corpus=corpus)
+    executor.start()
+    log = tmp_path / "run.log"
+    source = DAEMON.replace(
+        "os.wait()", "os.wait()\n    print('running', flush=True)\n    while True: time.sleep(0.01)"
+    )
+    running, queued = (executor.evaluate(Program(source), seed, log) for seed in (1, 2))
+    _wait_for(lambda: log.exists() and "running" in log.read_text())
+    own = [worker for worker in workers() if worker.pid not in before]
+    tree = [process for worker in own for process in (worker, *below(worker))]
+    assert len(tree) >= 6
+
+    executor.close()
+
+    for future in (running, queued):
+        with pytest.raises(TargetError, match="closed"):
+            future.result(WAIT_SECONDS)
+    assert alive(tree) == []
+
+
+def test_a_corpus_that_does_not_serve_is_told_at_the_start(spec, corpus):
+    before = {worker.pid for worker in workers()}
+    scoring = dataclasses.replace(spec.scoring, rows=16 * 10**6)
+    executor = LocalExecutor(dataclasses.replace(spec, scoring=scoring), workers=1, corpus=corpus)
+
+    with pytest.raises(TargetError, match=r"scoring\.rows must be at most"):
+        executor.start()
+    assert {worker.pid for worker in workers()} == before
+
+
+def test_keys_in_our_environment_are_not_in_that_of_a_worker(executor):
+    processes = [process for worker in workers() for process in (worker, *below(worker))]
+
+    assert len(processes) >= 2
+    assert not any("PROVIDER_API_KEY" in process.environ() for process in processes)
+
+
+@pytest.mark.parametrize("sizes", [{"workers": 0}, {"workers": 1, "preflight_workers": 0}])
+def test_it_needs_workers(spec, sizes):
+    with pytest.raises(TargetError, match="at least 1"):
+        LocalExecutor(spec, **sizes)
+
+
+def test_a_preflight_does_not_wait_for_a_training(executor, tmp_path):
+    training = executor.evaluate(Program(in_main("time.sleep(3)")), 1, tmp_path / "a.log")
+
+    assert executor.preflight(Program(HONEST), tmp_path / "b.log").result(WAIT_SECONDS) is None
+    assert not training.done()
+    assert training.result(WAIT_SECONDS).outcome is Outcome.OK
+
+
+def _wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"

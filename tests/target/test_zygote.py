@@ -1,0 +1,208 @@
+"""The zygote and its children, without the evaluator: what they inherit, what they use, and that they end."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from target.clock import Limits
+from target.job import Job, Kind
+from target.launcher import Zygote, ZygoteDied
+from target.runlog import RunLog
+from target.workspace import Workspace
+from tests.target.conftest import alive, below
+
+LIMITS = Limits(cpu_seconds=10, wall_seconds=10)
+FORK_A_DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while True:
+            time.sleep(0.01)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET_KEY", "sk-planted")
+        zygote = Zygote(threads=1)
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def own():
+    zygote = Zygote(threads=1)
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a source as main() of a training; return how it ended, the child, and what it printed."""
+
+    def run(zygote, source, limits=LIMITS, memory_bytes=None):
+        with RunLog(tmp_path / "log") as log, Workspace(tmp_path, source, {"mode": "train"}) as space:
+            job = Job(
+                kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=memory_bytes,
+                cpu_seconds=None, vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
+            )  # fmt: skip
+            with log.pipe() as log_fd, zygote.fork(job, (log_fd,)) as child:
+                ending = child.wait(limits)
+        return ending, child, log.tail()
+
+    return run
+
+
+def test_it_has_one_thread_and_a_child_has_torch_already(shared, run):
+    assert psutil.Process(shared.pid).num_threads() == 1
+    ending, child, said = run(shared, "import sys; print('torch' in sys.modules)")
+    assert (ending.status, said) == (0, "True\n")
+    assert child.clock.cpu_seconds < 0.5  # importing torch costs more than a second
+
+
+def test_a_child_inherits_no_descriptor_key_or_home(shared, run):
+    source = """
+import os, pathlib
+print(sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:-1])
+print([name for name in os.environ if 'KEY' in name or 'TOKEN' in name])
+print([line for line in pathlib.Path('/proc/self/environ').read_text().split(chr(0)) if 'KEY' in line])
+print(all(os.environ[name].startswith(os.getcwd()) for name in ('HOME', 'TMPDIR', 'XDG_CACHE_HOME', 'GRAFT_RUN')))
+print(os.getsid(0) == os.getpid(), os.read(0, 1))
+"""
+    _, child, said = run(shared, source)
+
+    assert said.splitlines() == ["[0, 1, 2]", "[]", "[]", "True", "True b''"]
+    assert {"process-group", "pdeathsig", "rlimits", "scrubbed-environment"} <= set(child.isolation)
+
+
+def test_no_module_of_the_harness_is_in_the_way_of_the_workspace(shared, run):
+    _, _, said = run(
+        shared, "import prepare, os, sys; print(prepare.__file__ == os.path.join(os.getcwd(), 'prepare.py'))"
+    )
+    assert said == "True\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "said"),
+    [
+        ("print('done')", 0, "done"),
+        ("import sys; sys.exit(3)", 3 << 8, ""),
+        ("import sys; sys.exit('gave up')", 1 << 8, "gave up"),
+        ("raise KeyboardInterrupt", 1 << 8, "KeyboardInterrupt"),
+        ("1 / 0", 1 << 8, "ZeroDivisionError: division by zero"),
+        ("import sys; sys.stdout = None; sys.stderr.close(); 1 / 0", 1 << 8, "ZeroDivisionError"),
+        ("import os; os.abort()", signal.SIGABRT, ""),
+    ],
+)
+def test_the_way_a_child_ends_is_told(shared, run, source, status, said):
+    ending, _, tail = run(shared, source)
+
+    assert (ending.status, ending.exceeded) == (status, None)
+    assert said in tail
+
+
+def test_a_daemon_dies_with_the_child(shared, run):
+    run(shared, FORK_A_DAEMON)
+    assert below(shared.pid) == []
+
+
+def test_a_fork_bomb_dies_at_the_limit(shared, run):
+    source = "import os, time\nfor _ in range(6): os.fork()\nwhile True: time.sleep(0.001)"
+    ending, _, _ = run(shared, source, Limits(cpu_seconds=60, wall_seconds=0.5))
+    assert "seconds passed" in ending.exceeded
+    assert below(shared.pid) == []
+
+
+@pytest.mark.parametrize("parent", ["waits", "ignores"])
+def test_the_clock_counts_children_of_children(shared, run, parent):
+    source = f"""
+import os, signal, time
+if {parent == "ignores"}:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range(2):
+    if os.fork() == 0:
+        while time.process_time() < 0.4:
+            pass
+        os._exit(0)
+    try:
+        os.wait()
+    except ChildProcessError:
+        pass
+"""
+    _, child, _ = run(shared, source)
+    assert 0.65 < child.clock.cpu_seconds < 1.2
+
+
+def test_the_cpu_limit_ends_a_loop(shared, run):
+    ending, child, _ = run(shared, "while True: pass", Limits(cpu_seconds=0.3, wall_seconds=60))
+    assert "CPU seconds used" in ending.exceeded
+    assert 0.3 < child.clock.cpu_seconds < 0.8
+
+
+def test_address_space_is_limited(shared, run):
+    ending, _, said = run(shared, "x = bytearray(4 << 30)", memory_bytes=3 << 30)
+    assert ending.status == 1 << 8
+    assert "MemoryError" in said
+
+
+def test_hanging_up_ends_all(own, tmp_path):
+    zygote = psutil.Process(own.pid)
+    with Path(os.devnull).open("wb") as null:
+        own.fork(_daemon_job(tmp_path), (null.fileno(),))
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and len(tree := below(own.pid)) < 2:
+        continue
+    assert len(tree) == 2
+
+    own._socket.close()
+
+    zygote.wait(10)
+    assert alive(tree) == []
+
+
+def test_when_it_is_killed_what_it_leaves_is_ended_too(tmp_path, run):
+    zygote = Zygote(threads=1)
+    found = []
+
+    def kill_once_there_is_a_daemon():
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and len(found) < 2:
+            found[:] = below(zygote.pid)
+        os.kill(zygote.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_once_there_is_a_daemon)
+    killer.start()
+    with pytest.raises(ZygoteDied, match="killed"):
+        run(zygote, FORK_A_DAEMON + "\nwhile True: time.sleep(0.01)")
+    killer.join()
+
+    assert len(found) >= 2
+    assert alive(found) == []
+    zygote.close()
+
+
+def test_other_children_of_the_process_survive_the_end_of_a_zygote(own):
+    other = psutil.Popen(["sleep", "60"])
+    own.receive(0.01)
+    own.close()
+
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def _daemon_job(tmp_path: Path) -> Job:
+    space = Workspace(tmp_path, FORK_A_DAEMON + "\nwhile True: time.sleep(0.01)", {})
+    return Job(
+        kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=None, cpu_seconds=None,
+        vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
+    )  # fmt: skip
