@@ -13,18 +13,21 @@ from target.constants import Constant, Value, parse_constants
 from target.program import Program
 
 _DRAWS: Final = 32  # to find a program that is not known yet
+_REACH: Final = (0.5, 2.0)  # of a step, in units of `step`: smaller ones cannot be told from noise
 _DOUBLINGS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # of a power of two, with relative weights
 
 
 class ConstantsOperator:
     """Draws one to `max_changes` constants of the parent and moves each by one random step.
 
-    Positive floats move by a log-normal factor; powers of two by doublings; other integers by a log-normal factor and
-    at least 1; booleans flip; strings move only among the choices of their knob comment. Bounds are respected.
+    Positive floats move by a factor; powers of two by doublings; other integers by a factor and at least 1; numbers
+    on a linear scale by a part of their range; booleans flip; strings move among the choices of their knob comment.
+    Up and down are equally likely, and bounds are respected.
 
     Args:
         max_changes: Largest number of constants that change at once.
-        step: Standard deviation of the logarithm of the factor; 0.5 moves a value by about 1.6 either way.
+        step: Size of a step, as the logarithm of the factor; steps are drawn from half to twice of it, so 0.5 moves a
+            value by a factor between 1.3 and 2.7.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -73,7 +76,7 @@ def perturb(constant: Constant, rng: random.Random, step: float) -> Value:
     Args:
         constant: What to move.
         rng: Where from.
-        step: Standard deviation of the logarithm of the factor.
+        step: Size of a step, as the logarithm of the factor.
     """
     value, knob = constant.value, constant.knob
     if knob.choices or isinstance(value, bool):
@@ -114,17 +117,22 @@ def _move_int(value: int, constant: Constant, rng: random.Random, step: float) -
         weights = [_DOUBLINGS[doublings] for doublings in legal]
         return int(moves[rng.choices(legal, weights)[0]]) if legal else value
     if value == 0 or scale == "linear":
-        return value + rng.choice((-1, 1)) * max(1, round(abs(rng.gauss(0, step * _width(value, constant)))))
-    moved = round(value * math.exp(rng.gauss(0, step)))
+        moved = round(value + _signed(step, rng) * _width(value, constant))
+    else:
+        moved = round(value * math.exp(_signed(step, rng)))
     return moved if moved != value else value + rng.choice((-1, 1))
 
 
 def _move_float(value: float, constant: Constant, rng: random.Random, step: float) -> float:
     if value > 0 and constant.knob.scale != "linear":
-        moved = value * math.exp(rng.gauss(0, step))
+        moved = value * math.exp(_signed(step, rng))
     else:
-        moved = value + rng.gauss(0, step * _width(value, constant))
+        moved = value + _signed(step, rng) * _width(value, constant)
     return float(f"{moved:.4g}")  # more digits than four is noise to a reader and to the search
+
+
+def _signed(step: float, rng: random.Random) -> float:
+    return rng.choice((-1, 1)) * step * rng.uniform(*_REACH)
 
 
 def _width(value: float, constant: Constant) -> float:

@@ -86,7 +86,8 @@ def test_positive_floats_move_by_a_factor_that_is_as_often_up_as_down() -> None:
     logs = [math.log(value / 0.02) for value in moves("LR = 0.02", 2000)]
 
     assert abs(statistics.fmean(logs)) < 0.05
-    assert statistics.stdev(logs) == pytest.approx(0.5, rel=0.1)
+    assert min(map(abs, logs)) == pytest.approx(0.25, rel=0.05)  # no step that drowns in noise
+    assert max(map(abs, logs)) == pytest.approx(1.0, rel=0.05)
 
 
 def test_strings_move_among_their_choices_and_booleans_flip() -> None:
