@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from target.syntax import parse
+
 Value = bool | int | float | str
 
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*\Z")
@@ -70,7 +72,7 @@ def parse_constants(source: str) -> dict[str, Constant]:
         SyntaxError: If the source does not parse.
         ValueError: If a knob comment does not.
     """
-    tree = ast.parse(source)
+    tree = parse(source)
     comments = _comments(source)
     found: dict[str, Constant] = {}
     assigned: list[str] = []

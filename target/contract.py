@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from target.syntax import parse
+
 SOURCE_BYTES: Final = 256_000  # room for any training script, too little to carry a corpus
 
 
@@ -35,12 +37,11 @@ def check_source(source: str) -> None:
 
 def _parse(source: str) -> ast.Module:
     try:
-        return ast.parse(source, filename="train.py")
+        return parse(source)
     except SyntaxError as error:
-        line = (error.text or "").strip()
-        raise ContractError(f"syntax: train.py:{error.lineno}: {error.msg}: {line[:200]}") from error
-    except (ValueError, RecursionError, MemoryError) as error:  # null bytes; nesting deeper than the parser goes
-        raise ContractError(f"syntax: train.py does not parse: {error or type(error).__name__}") from error
+        place = f"train.py:{error.lineno}" if error.lineno else "train.py"
+        line = (error.text or "").strip()[:200]
+        raise ContractError(f"syntax: {place}: {error.msg}{line and f': {line}'}") from error
 
 
 def _check_build_model(function: ast.FunctionDef | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from target.constants import Value, blank_constants, parse_constants, replace_constants
+from target.syntax import parse
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,18 @@ def canonical(source: str) -> str:
     A source that does not parse is its own canonical form.
     """
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # ValueError: null bytes
+        tree = parse(source)
+    except SyntaxError:
         return source
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
             node, clean=False
         ):
             node.body[0] = ast.Pass()
-    return ast.unparse(tree)
+    try:
+        return ast.unparse(tree)
+    except RecursionError:  # it parses, but goes deeper than Python code can follow
+        return source
 
 
 def _digest(text: str) -> str:

@@ -44,7 +44,11 @@ def test_programs_that_differ_in_constants_share_their_skeleton() -> None:
     assert Program(SOURCE.replace("* 2", "* 3")).skeleton_id != program.skeleton_id
 
 
-@pytest.mark.parametrize("source", ["def f(:\n", "\x00", "A = 1  # knob: 9..1\n", "\ud800"])
+DEEP = "-" * 100_000 + "1"
+LONG = " + ".join("x" for _ in range(3000))
+
+
+@pytest.mark.parametrize("source", ["def f(:\n", "\x00", "A = 1  # knob: 9..1\n", "\ud800", DEEP, LONG])
 def test_what_does_not_parse_still_has_an_identity(source: str) -> None:
     program = Program(source)
 
