@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
+from target.scratch import scratch_directory
 from target.spec import TargetSpec
 
 TARGETS = Path(__file__).parents[1] / "conf" / "target"
@@ -83,9 +83,9 @@ def _evaluate(spec: TargetSpec, options: argparse.Namespace) -> dict[str, Any]:
 
     program = spec.read_program(options.file)
     echo = None if options.json else sys.stderr.buffer
-    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        log = options.log or Path(folder) / "run.log"
-        with Evaluator(spec, prepare_corpus(spec.corpus), scratch=Path(folder), echo=echo) as evaluator:
+    with scratch_directory() as folder:
+        log = options.log or folder / "run.log"
+        with Evaluator(spec, prepare_corpus(spec.corpus), scratch=folder, echo=echo) as evaluator:
             verdict = evaluator.preflight(program, log) or evaluator.evaluate(program, options.seed, log)
     return _verdict(verdict, program.id, spec)
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import queue
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.program import Program
 from target.sandbox import scrubbed_environment
+from target.scratch import scratch_directory
 from target.spec import TargetSpec
 
 _PACKAGE_ROOT = Path(__file__).parents[1]
@@ -77,6 +77,7 @@ class LocalExecutor:
             name: queue.SimpleQueue() for name in self._sizes
         }
         self._seats: list[_Seat] = []
+        self._scratch = contextlib.ExitStack()
         self._closed = False
 
     @property
@@ -92,13 +93,13 @@ class LocalExecutor:
         """
         corpus = self._corpus or prepare_corpus(self._spec.corpus)
         try:
-            self._scratch = Path(tempfile.mkdtemp(prefix="graft-"))
+            scratch = self._scratch.enter_context(scratch_directory())
         except OSError as error:
             raise TargetError(f"cannot make a directory for the workers: {error}") from error
         configuration = {
             "spec": _plain(dataclasses.asdict(self._spec)),
             "corpus": _plain(dataclasses.asdict(corpus)),
-            "scratch": str(self._scratch),
+            "scratch": str(scratch),
         }
         for name, size in self._sizes.items():
             self._seats += [_Seat(self._queues[name], configuration) for _ in range(size)]
@@ -131,7 +132,7 @@ class LocalExecutor:
                 self._queues[name].put(None)
         for seat in self._seats:
             seat.join()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.close()
 
     def _submit(self, name: str, request: dict[str, Any], parse: Callable[[Any], _Answer]) -> Future[_Answer]:
         if self._closed or not self._seats:
