@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,7 +35,7 @@ def main(config: DictConfig) -> None:
 
     try:
         summary = run_session(_session(config))
-    except (UserError, TargetError, OmegaConfBaseException) as error:
+    except (UserError, TargetError) as error:
         _leave(EXIT_USAGE, str(error))
     except SeedProgramError as error:
         _leave(EXIT_FAILED, str(error))
@@ -101,16 +102,24 @@ def _instantiate(node: DictConfig, group: str) -> Any:
         raise UserError(f"{group}: {error.__cause__ or error}") from error
 
 
-def _leave(code: int, message: str) -> None:
+def _leave(code: int, message: str) -> NoReturn:
     sys.stderr.write(f"error: {message}\n")
     sys.exit(code)
 
 
 def run() -> None:
     """Start from the command line."""
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole, instead of Hydra's digest of them
     ConfigStore.instance().store(name="schema", node=Config)
-    main()
+    with tempfile.TemporaryDirectory(prefix="graft-hydra-") as folder:
+        os.environ["GRAFT_HYDRA_DIR"] = folder
+        try:
+            main()
+        except (HydraException, OmegaConfBaseException) as error:
+            causes = (str(each).strip() for each in (error, error.__cause__) if each)
+            _leave(EXIT_USAGE, "\n".join(dict.fromkeys(causes)))
+        except KeyboardInterrupt:
+            _leave(EXIT_INTERRUPTED, "interrupted; the same command resumes")
 
 
 if __name__ == "__main__":

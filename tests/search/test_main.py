@@ -72,9 +72,17 @@ def test_a_sweep_runs_every_combination_and_resumes(tmp_path: Path) -> None:
         ("random", 0),
         ("random", 1),
     ]
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"], "Hydra leaves no litter"
+    assert len(list((tmp_path / "outputs" / "sweeps").iterdir())) == 1
     before = [path.parent.joinpath("results.tsv").read_bytes() for path in summaries]
     assert run(tmp_path, *arguments).returncode == 0
     assert [path.parent.joinpath("results.tsv").read_bytes() for path in summaries] == before
+
+
+def test_a_sweep_into_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "outputs=/proc/nowhere", "seed=0,1", QUIET)
+
+    assert_clean_failure(done, "cannot write to /proc/nowhere/sweeps/")
 
 
 def write(path: Path, text: str) -> Path:
