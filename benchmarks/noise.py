@@ -48,10 +48,8 @@ def main() -> None:
     print(f"{'seed':>12} {'outcome':>10} {'val_bpb':>9} {'train s':>8} {'score s':>8} {'memory GB':>10}")
     for run in runs:
         value = "" if run.val_bpb is None else f"{run.val_bpb:.4f}"
-        memory = f"{(run.peak_memory_bytes or 0) / 1e9:.2f}"
-        print(
-            f"{run.seed:>12} {run.outcome:>10} {value:>9} {run.train_seconds:8.2f} {run.score_seconds:8.2f} {memory:>10}"
-        )
+        seconds = f"{run.train_seconds:8.2f} {run.score_seconds:8.2f}"
+        print(f"{run.seed:>12} {run.outcome:>10} {value:>9} {seconds} {(run.peak_memory_bytes or 0) / 1e9:10.2f}")
     values = [run.val_bpb for run in runs if run.val_bpb is not None]
     mean = statistics.fmean(values) if values else None
     sd = statistics.stdev(values) if len(values) > 1 else None

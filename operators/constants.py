@@ -14,6 +14,7 @@ from target.program import Program
 
 _DRAWS: Final = 32  # to find a program that is not known yet
 _REACH: Final = (0.5, 2.0)  # of a step, in units of `step`: smaller ones cannot be told from noise
+_LARGEST: Final = 1e100  # what is larger is a sentinel, and a step from it may not be a number
 _DOUBLINGS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # of a power of two, with relative weights
 
 
@@ -102,11 +103,15 @@ def _movable(program: Program) -> dict[str, Constant]:
     movable = {
         name: constant
         for name, constant in constants.items()
-        if not constant.knob.fixed and (constant.knob.choices or not isinstance(constant.value, str))
+        if not constant.knob.fixed and (constant.knob.choices or _is_number(constant.value))
     }
     if not movable:
         raise MutationError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
     return movable
+
+
+def _is_number(value: Value) -> bool:
+    return not isinstance(value, str) and abs(value) <= _LARGEST
 
 
 def _move_int(value: int, constant: Constant, rng: random.Random, step: float) -> int:
@@ -147,6 +152,8 @@ def _clip(value: float, constant: Constant) -> float | int:
     low, high = constant.knob.low, constant.knob.high
     if not isinstance(constant.value, int):
         return min(max(value, -math.inf if low is None else low), math.inf if high is None else high)
+    if low is not None and high is not None and math.ceil(low) > math.floor(high):
+        return constant.value  # no integer lies between the bounds
     lower = value if low is None else max(value, math.ceil(low))
     return int(lower if high is None else min(lower, math.floor(high)))
 

@@ -27,12 +27,13 @@ from target.evaluation import Evaluation
 from target.program import Program
 
 _LATER: Final = "trial {number} evaluation {index}"
+_ELAPSED: Final = "elapsed"
 _REPLAY_ERRORS: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Elapsed:
-    """Time that a search has taken over all its sessions, as of its last verdict.
+    """Time that a search has taken over all its sessions, as of its last verdict or the end of the last session.
 
     Attributes:
         wall_seconds: Wall time.
@@ -126,6 +127,11 @@ class Ledger:
         self._seal(trial)
         return trial
 
+    def rest(self, elapsed: Elapsed) -> None:
+        """Record the time taken, at the end of a session."""
+        self._storage.set_study_user_attr(self._study_id, _ELAPSED, asdict(elapsed))
+        self.elapsed = elapsed
+
     def _seal(self, trial: Trial) -> None:
         """Give a decided trial its Optuna state, unless a crash came between the two and it has it not yet."""
         trial_id = self._trial_id(trial.number)
@@ -211,7 +217,7 @@ def _mend_tail(journal: Path) -> None:
 def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Population, Elapsed]:
     frozen = sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
     later = storage.get_study_user_attrs(study_id)
-    trials, elapsed = [], Elapsed()
+    trials, clocks = list[Trial](), [Elapsed(**later[_ELAPSED])] if _ELAPSED in later else [Elapsed()]
     for record in frozen:
         try:
             trials.append(_trial(run, record, later))
@@ -220,10 +226,10 @@ def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Po
                 f"{run.journal}: trial {record.number} cannot be read ({type(error).__name__}: {error}); "
                 "the ledger is damaged, or was written by another version: restore it or start a new run"
             ) from error
-        verdict = record.user_attrs.get("verdict", {})
-        if verdict and verdict["wall_seconds"] > elapsed.wall_seconds:
-            elapsed = Elapsed(verdict["wall_seconds"], verdict["busy_seconds"])
-    return Population(tuple(trials)), elapsed
+        if "verdict" in record.user_attrs:
+            verdict = record.user_attrs["verdict"]
+            clocks.append(Elapsed(verdict["wall_seconds"], verdict["busy_seconds"]))
+    return Population(tuple(trials)), max(clocks, key=lambda clock: clock.wall_seconds)
 
 
 def _trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any]) -> Trial:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from operators.base import MutationError, ProviderError
@@ -91,6 +92,7 @@ class Search:
         self._tick_seconds = tick_seconds
         self._tasks: dict[Future[Any], Task] = {}
         self._fit: set[int] = set()  # trials that passed the pre-flight, in this session
+        self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
 
     def interrupt(self, reason: str) -> None:
@@ -143,6 +145,7 @@ class Search:
                 f"{self._run.root} began with program {first.program.id}, the seed program is now {program.id}: "
                 "target/train.py or target.constants changed; restore them or choose another name"
             )
+        self._recorder.repair()
         self._require_baseline()
         for trial in self._population.pending:
             if trial.program is None:
@@ -185,7 +188,7 @@ class Search:
 
     def _exhausted(self) -> str | None:
         population = self._population
-        recent = population.decided[-self._settings.max_failures :]
+        recent = population.decided[self._decided_before :][-self._settings.max_failures :]
         if len(recent) == self._settings.max_failures and not any(trial.trainings for trial in recent):
             return f"{len(recent)} trials in a row came to no training; the last: {recent[-1].detail}"
         return self._settings.budget.exhausted(
@@ -226,11 +229,7 @@ class Search:
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 
     def _submit_training(self, number: int, seed: int) -> None:
-        earlier = len(self._population.trials[number].evaluations) + sum(
-            task.number == number for task in self._tasks.values()
-        )
-        log = self._log(number, f"run-{earlier + 1}.log" if earlier else "run.log")
-        future = self._executor.evaluate(self._program(number), seed, log)
+        future = self._executor.evaluate(self._program(number), seed, self._log(number, f"run-{seed}.log"))
         self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())
 
     def _program(self, number: int) -> Program:
@@ -238,7 +237,7 @@ class Search:
         assert program is not None, f"trial {number} has no program"
         return program
 
-    def _log(self, number: int, name: str) -> Any:
+    def _log(self, number: int, name: str) -> Path:
         folder = self._run.trial(number)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
@@ -248,14 +247,17 @@ class Search:
     def _collect(self) -> None:
         assert self._tasks, "nothing is under way, and no budget is used up"
         done, _ = wait(self._tasks, timeout=self._tick_seconds, return_when=FIRST_COMPLETED)
+        handlers: dict[Stage, Callable[[Task, Future[Any]], None]]
+        handlers = {Stage.PROPOSE: self._proposed, Stage.PREFLIGHT: self._preflighted, Stage.MEASURE: self._measured}
+        failures: list[ProviderError | TargetError] = []
         for future in sorted(done, key=lambda finished: self._tasks[finished].number):
             task = self._tasks.pop(future)
-            if task.stage is Stage.PROPOSE:
-                self._proposed(task, future)
-            elif task.stage is Stage.PREFLIGHT:
-                self._preflighted(task, future)
-            else:
-                self._measured(task, future)
+            try:
+                handlers[task.stage](task, future)
+            except (ProviderError, TargetError) as error:  # what else has finished is recorded first
+                failures.append(error)
+        if failures:
+            raise failures[0]
         self._observer.tick(self._running())
 
     def _proposed(self, task: Task, future: Future[Mutation]) -> None:
@@ -264,6 +266,10 @@ class Search:
         except MutationError as error:
             verdict = Verdict(Status.NOT_BUILT, str(error))
             self._decide(task.number, verdict, failure_cost_usd=error.cost_usd)
+            return
+        if not mutation.program.is_text:
+            verdict = Verdict(Status.NOT_BUILT, "the program is not valid UTF-8 text: it has a lone surrogate")
+            self._decide(task.number, verdict, failure_cost_usd=mutation.cost_usd)
             return
         twin = self._population.find(mutation.program.id)
         if twin is not None:
@@ -282,7 +288,14 @@ class Search:
     def _measured(self, task: Task, future: Future[Evaluation]) -> None:
         evaluation = future.result()
         self._recorder.add_busy(self._clock() - task.started)
+        trial = self._population.trials[task.number]
+        earlier = len(trial.evaluations)
+        log = self._log(task.number, f"run-{task.seed}.log")
+        if log.exists():  # its name while it was written; now it has its place in the order of the trainings
+            log.replace(log.with_name(f"run-{earlier + 1}.log" if earlier else "run.log"))
         self._ledger.evaluate(task.number, evaluation)
+        if trial.decided is not None:
+            self._recorder.measured_again(task.number)
         self._observer.measured(self._population.trials[task.number], evaluation)
 
     # Recording

@@ -62,6 +62,15 @@ class Recorder:
             busy_seconds=self._before.busy_seconds + self._busy_seconds,
         )
 
+    def repair(self) -> None:
+        """Write what a crash between the ledger and the files left out."""
+        for trial in self.population.decided:
+            self._run.write_trial(trial, self.population, unless_there=True)
+
+    def measured_again(self, number: int) -> None:
+        """Bring the folder of a decided trial up to date."""
+        self._run.write_trial(self.population.trials[number], self.population)
+
     def decide(self, number: int, verdict: Verdict, *, failure_cost_usd: float = 0.0) -> Trial:
         """Record the verdict on a trial and return the trial."""
         trial = self._ledger.decide(
@@ -78,6 +87,8 @@ class Recorder:
     def record(self, status: RunStatus, stop_reason: str) -> Summary:
         """Rewrite the summary, complete the table, tell the observer."""
         elapsed = self.elapsed()
+        if status != "running":
+            self._ledger.rest(elapsed)
         slot_seconds = elapsed.wall_seconds * self._slots
         summary = summarize(
             self.population,

@@ -140,7 +140,11 @@ def _constants(steps: list[Step]) -> list[dict[str, str]]:
         return []
     before, after = (step.trial.program.constants for step in (steps[0], steps[-1]) if step.trial.program)
     return [
-        {"name": name, "before": repr(before[name]) if name in before else "", "after": repr(after.get(name, ""))}
+        {
+            "name": name,
+            "before": repr(before[name]) if name in before else "",
+            "after": repr(after[name]) if name in after else "",
+        }
         for name in {**before, **after}
         if before.get(name) != after.get(name)
     ]

@@ -114,9 +114,17 @@ class RunDirectory:
         """Rewrite summary.json."""
         write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
 
-    def write_trial(self, trial: Trial, population: Population) -> None:
-        """Write what a person wants to see of a decided trial: program, diff against its parent, result."""
+    def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
+        """Write what a person wants to see of a decided trial: program, diff against its parent, result.
+
+        Args:
+            trial: The trial.
+            population: All trials.
+            unless_there: Leave a folder alone that is complete already.
+        """
         folder = self.trial(trial.number)
+        if unless_there and (folder / "result.json").exists():  # it is written last
+            return
         folder.mkdir(parents=True, exist_ok=True)
         if trial.program:
             write_atomically(folder / "train.py", trial.program.source)
@@ -134,11 +142,14 @@ def diff(old: Program, new: Program) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that a reader, or a crash, sees the old text or the new one, never a part."""
+    """Replace a file so that a reader, or a crash, sees the old text or the new one, never a part.
+
+    Lone surrogates, which models do produce, are written as escapes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -25,7 +25,7 @@ from target.corpus import CorpusFiles, prepare_corpus
 from target.executor import Executor
 from target.spec import TargetSpec
 
-MAY_CHANGE: Final = ("budget", "executor", "name", "outputs", "propose_ahead", "tracker")
+MAY_CHANGE: Final = ("budget", "executor", "max_failures", "name", "outputs", "propose_ahead", "tracker")
 """Keys that do not decide what is searched, so that a resumed search may have others."""
 
 

@@ -7,6 +7,7 @@ import io
 import math
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -74,8 +75,8 @@ def parse_constants(source: str) -> dict[str, Constant]:
     """
     tree = parse(source)
     comments = _comments(source)
+    stored = _stored_names(tree)
     found: dict[str, Constant] = {}
-    assigned: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             name, literal = node.targets[0], node.value
@@ -83,9 +84,8 @@ def parse_constants(source: str) -> dict[str, Constant]:
             name, literal = node.target, node.value
         else:
             continue
-        if not (isinstance(name, ast.Name) and _NAME.match(name.id)):
+        if not (isinstance(name, ast.Name) and _NAME.match(name.id) and stored[name.id] == 1):
             continue
-        assigned.append(name.id)
         value = _literal(literal)
         if value is None or literal.lineno != literal.end_lineno:
             continue
@@ -97,7 +97,7 @@ def parse_constants(source: str) -> dict[str, Constant]:
             start=literal.col_offset,
             end=literal.end_col_offset or literal.col_offset,
         )
-    return {name: constant for name, constant in found.items() if assigned.count(name) == 1}
+    return found
 
 
 def replace_constants(source: str, values: Mapping[str, Value]) -> str:
@@ -130,6 +130,21 @@ def format_value(value: Value) -> str:
     return repr(value)
 
 
+def _stored_names(tree: ast.Module) -> Counter[str]:
+    """Count how often each global name is bound; functions bind their own names, but for those they declare global."""
+    stored: Counter[str] = Counter()
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            stored[node.id] += 1
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            stored.update(name for each in ast.walk(node) if isinstance(each, ast.Global) for name in each.names)
+        else:
+            nodes.extend(ast.iter_child_nodes(node))
+    return stored
+
+
 def _literal(node: ast.expr) -> Value | None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
         value = node.operand.value
@@ -140,7 +155,7 @@ def _literal(node: ast.expr) -> Value | None:
 
 
 def _comments(source: str) -> dict[int, str]:
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    tokens = tokenize.generate_tokens(io.StringIO(source, newline=None).readline)  # lines as `ast` counts them
     return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
 
 

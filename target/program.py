@@ -43,6 +43,15 @@ class Program:
         except (SyntaxError, ValueError):
             return {}
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the source can be written to a file: models produce lone surrogates, which cannot."""
+        try:
+            self.source.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
     def with_constants(self, values: Mapping[str, Value]) -> Program:
         """Return the program with some constants replaced; errors as in `replace_constants`."""
         return Program(replace_constants(self.source, values))
@@ -61,7 +70,7 @@ def canonical(source: str) -> str:
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
             node, clean=False
         ):
-            node.body[0] = ast.Pass()
+            node.body = node.body[1:] or [ast.Pass()]
     try:
         return ast.unparse(tree)
     except RecursionError:  # it parses, but goes deeper than Python code can follow

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,26 @@ def test_powers_of_two_stay_powers_of_two_and_within_their_bounds() -> None:
     assert set(moves("HEADS = 4  # knob: 4..5 pow2")) == {4}  # nowhere to go
 
 
+def test_powers_of_two_move_up_as_often_as_down_and_rather_by_one_doubling() -> None:
+    drawn = Counter(moves("BATCH = 64", 2000))
+
+    assert abs(drawn[16] + drawn[32] - 1000) < 100
+    assert min(drawn[32], drawn[128]) > 2 * max(drawn[16], drawn[256])
+
+
+def test_a_linear_scale_moves_by_a_part_of_the_range() -> None:
+    floats, integers = set(moves("A = 0.1  # knob: 0..10 linear")), set(moves("A = 3  # knob: 0..100 linear"))
+
+    assert 0.0 in floats
+    assert all(1.35 <= value <= 5.1 for value in floats - {0.0})
+    assert 0 in integers
+    assert all(15 <= value <= 53 for value in integers - {0})
+
+
+def test_a_small_integer_moves_by_at_least_one() -> None:
+    assert 1 not in set(moves("A = 1"))
+
+
 def test_an_int_knob_moves_through_all_integers() -> None:
     assert {3, 5, 6, 7} <= set(moves("DEPTH = 4  # knob: 2..24 int")) <= set(range(2, 25)) - {4}
 
@@ -135,6 +156,16 @@ def test_a_program_that_is_known_is_not_made_again() -> None:
         OPERATOR.mutate(Proposal(parents=(0,), seed=9), people)
 
 
+def test_the_twin_that_is_the_seed_program_is_named() -> None:
+    flipped = Mutation(program=Program("TIED = True\n"), operator="test", description="")
+    people = population("TIED = False\n").with_trial(
+        Trial(number=1, proposal=Proposal(parents=(0,), seed=0), mutation=flipped)
+    )
+
+    with pytest.raises(MutationError, match="the last was that of trial 0"):
+        OPERATOR.mutate(Proposal(parents=(1,), seed=0), people)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -153,3 +184,13 @@ def test_a_parent_without_room_is_a_mutation_error(source: str, message: str) ->
 def test_arguments_out_of_range_are_refused(arguments: dict) -> None:
     with pytest.raises(ValueError, match="max_changes must be at least 1 and step above 0"):
         ConstantsOperator(**arguments)
+
+
+@pytest.mark.parametrize("literal", ["-1e999", "1e308", "-1e308", "9" * 400])
+def test_a_number_that_no_step_leads_from_is_left_alone(literal: str) -> None:
+    for seed in range(20):
+        assert mutate(f"A = {literal}\nB = 0.5\n", seed).description.startswith("B 0.5 -> ")
+
+
+def test_bounds_without_an_integer_between_them_leave_it_as_it_is() -> None:
+    assert set(moves("B = 5  # knob: 4.2..4.8")) == {5}

@@ -6,7 +6,7 @@ import pytest
 
 from operators.population import Population
 from operators.trial import Status
-from tests.search.builders import make_population, make_trial
+from tests.search.builders import make_evaluation, make_population, make_trial
 
 
 def test_the_champion_is_the_trial_kept_last_not_the_one_numbered_last() -> None:
@@ -47,3 +47,25 @@ def test_a_gap_in_the_numbers_is_refused() -> None:
 def test_a_verdict_and_its_rank_come_together() -> None:
     with pytest.raises(ValueError, match="decided must be None exactly while pending"):
         replace(make_trial(1, 2.0, status=Status.KEEP), decided=None)
+
+
+def test_a_pending_trial_is_compared_by_what_has_been_measured_but_not_ranked() -> None:
+    population = make_population(2.0, Status.PENDING)
+    measured = replace(population.trials[1], evaluations=(make_evaluation(1.9),))
+    population = population.with_trial(measured)
+
+    assert population.scores == pytest.approx({0: 2.0, 1: 1.9})
+    assert population.ranked() == [population.trials[0]]
+
+
+def test_equal_scores_are_ranked_by_number() -> None:
+    assert [trial.number for trial in make_population(2.0, 1.9, 1.9, 1.9).ranked()] == [1, 2, 3, 0]
+
+
+def test_a_child_of_two_is_a_child_of_each() -> None:
+    population = make_population(2.0, 1.9, Status.PENDING)
+    child = replace(population.trials[2], proposal=replace(population.trials[2].proposal, parents=(0, 1)))
+    population = population.with_trial(child)
+
+    assert population.children(1) == (child,)
+    assert population.children(0) == (population.trials[1], child)

@@ -48,3 +48,7 @@ def test_true_effects_are_found_again() -> None:
     assert max(abs(scores[number] - shift - value) for number, value in truth.items()) < 0.01
     plain = [statistics.fmean(values[number].values()) - shift - value for number, value in truth.items()]
     assert max(map(abs, plain)) > 0.05
+
+
+def test_a_seed_that_one_program_alone_has_takes_part_of_the_blame() -> None:
+    assert seed_adjusted({0: {1: 2.0}, 1: {1: 2.0, 2: 3.0}}, 0) == pytest.approx({0: 2.0, 1: 2.1}, abs=1e-3)

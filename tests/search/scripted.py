@@ -25,6 +25,7 @@ class ScriptedExecutor:
         slots: Trainings side by side.
         refuse: Programs that do not pass the pre-flight.
         fail_at: Training, counted from 1, at which the machine breaks down.
+        finish_all: Finish all that is under way at each tick, not the youngest alone.
     """
 
     isolation = ("scripted",)
@@ -36,6 +37,7 @@ class ScriptedExecutor:
         slots: int = 2,
         refuse: Callable[[Program], bool] = lambda program: False,
         fail_at: int | None = None,
+        finish_all: bool = False,
     ) -> None:
         self.slots = slots
         self.trained: list[tuple[str, int]] = []
@@ -43,6 +45,7 @@ class ScriptedExecutor:
         self._score = score
         self._refuse = refuse
         self._fail_at = fail_at
+        self._finish_all = finish_all
         self._open: list[tuple[Future[Evaluation], Evaluation | TargetError]] = []
 
     def start(self) -> None:
@@ -72,8 +75,8 @@ class ScriptedExecutor:
         return future
 
     def finish(self) -> None:
-        """Finish the youngest training."""
-        if self._open:
+        """Finish the youngest training, or all that are under way."""
+        for _ in range(len(self._open) if self._finish_all else min(1, len(self._open))):
             future, result = self._open.pop()
             if isinstance(result, TargetError):
                 future.set_exception(result)
@@ -88,6 +91,7 @@ class ScriptedObserver:
         self, executor: ScriptedExecutor, after: Callable[[Population], None] = lambda population: None
     ) -> None:
         self.summaries: list[Summary] = []
+        self.measurements: list[tuple[int, int]] = []
         self._executor = executor
         self._after = after
 
@@ -96,7 +100,7 @@ class ScriptedObserver:
         self._after(population)
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Do nothing."""
+        self.measurements.append((trial.number, evaluation.seed))
 
     def tick(self, running: Sequence[Running]) -> None:
         self._executor.finish()

@@ -67,6 +67,14 @@ def test_a_failed_training_ends_the_trial(rule: Acceptance) -> None:
     assert rule.step(crashed, population(BASELINE, crashed)) == Verdict(Status.CRASHED)
 
 
+def test_a_failed_confirmation_ends_the_trial_and_is_told() -> None:
+    crashed = measured(1, {A0: 1.75, B0: None})
+    failure = replace(crashed.evaluations[1], detail="exit 1")
+    crashed = replace(crashed, evaluations=(crashed.evaluations[0], failure))
+
+    assert Confirm(seed=0).step(crashed, population(BASELINE, crashed)) == Verdict(Status.CRASHED, "exit 1")
+
+
 def test_confirm_discards_after_one_seed_what_is_not_better_there() -> None:
     worse = measured(1, {A0: 2.0})
 
@@ -116,6 +124,8 @@ def test_naive_keeps_whatever_is_lower_once() -> None:
     lucky = measured(1, {A0: 1.99})
 
     assert Naive(seed=0).step(lucky, population(BASELINE, lucky)) == Verdict(Status.KEEP)
+    equal = measured(1, {A0: 2.0})
+    assert Naive(seed=0).step(equal, population(BASELINE, equal)) == Verdict(Status.DISCARD)
 
 
 def test_confirm_reports_its_champion_with_less_luck_than_naive_does() -> None:

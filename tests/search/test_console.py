@@ -19,6 +19,7 @@ from search.console import Display
 from search.observer import Running
 from search.rundir import RunDirectory
 from search.views import live_view
+from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 
 ROOT = Path(__file__).parents[2]
@@ -233,3 +234,34 @@ def test_importing_the_display_is_cheap():
     code = f"import sys, search.console; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_end_and_the_head_pass_on_nothing_a_terminal_would_obey(tmp_path):
+    hostile = f"x{ESCAPE}[2J\x07"
+    child = make_trial(1, 1.9, status=Status.KEEP)
+    child = replace(child, mutation=replace(child.mutation, operator=hostile, program=Program(f"A = '{hostile}'\n")))
+    population = Population((make_trial(0, 2.0, status=Status.BASELINE), child))
+    summary = make_summary(population, name=hostile, stop_reason=hostile)
+    display, out = plain_display()
+    display.finish(population, summary, RunDirectory(tmp_path), None)
+    console = Console(file=io.StringIO(), width=130)
+    console.print(live_view(population, summary, (), BUDGET, wall_seconds=0.0, height=40))
+
+    assert not any(char in out.getvalue() + console.file.getvalue() for char in (ESCAPE, "\x07"))
+
+
+def test_a_long_diff_is_cut_with_a_pointer_to_the_whole(tmp_path):
+    child = make_trial(1, 1.9, status=Status.KEEP)
+    long = Program("".join(f"A{index} = {index}\n" for index in range(500)))
+    population = Population(
+        (make_trial(0, 2.0, status=Status.BASELINE), replace(child, mutation=replace(child.mutation, program=long)))
+    )
+    display, out = plain_display()
+    display.finish(population, make_summary(population), RunDirectory(tmp_path), None)
+
+    assert "more lines: see report.md" in out.getvalue()
+    assert "A499" not in out.getvalue()
+
+
+def test_a_search_that_overruns_its_time_has_none_left():
+    assert "about 0 s" in draw(MIXED, wall_seconds=9999.0)

@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from operators.trial import Mutation, Proposal, Status
 from search.errors import UserError
@@ -142,3 +145,34 @@ def test_a_lock_left_by_a_killed_writer_does_not_block(run: RunDirectory) -> Non
 def test_no_search_is_said_so(run: RunDirectory) -> None:
     with pytest.raises(UserError, match="holds no search"):
         read_population(run)
+
+
+def test_the_program_is_kept_before_the_ledger_names_it(run: RunDirectory) -> None:
+    ledger = Ledger(run)
+    ledger.propose(Proposal(parents=(), seed=0))
+    (run.root / "programs").write_text("in the way")
+    with pytest.raises(OSError, match="programs"):
+        ledger.build(0, Mutation(program=PROGRAM, operator="seed", description=""))
+
+    assert Ledger(run).population.trials[0].program is None
+
+
+def test_time_goes_on_from_the_last_verdict_not_from_the_last_trial(run: RunDirectory) -> None:
+    ledger = write_search(run)
+    ledger.propose(Proposal(parents=(0,), seed=4))
+    ledger.decide(4, Status.NOT_BUILT, detail="", elapsed=Elapsed(5.0, 2.0))
+    ledger.decide(3, Status.NOT_BUILT, detail="", elapsed=Elapsed(6.0, 3.0))
+
+    assert Ledger(run).elapsed == Elapsed(6.0, 3.0)
+
+
+def test_optuna_shows_the_verdicts(run: RunDirectory) -> None:
+    write_search(run).decide(3, Status.PRUNED, detail="", elapsed=Elapsed())
+    study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(run.journal))))
+
+    assert [(trial.state.name, trial.value) for trial in study.get_trials()] == [
+        ("COMPLETE", 2.0),
+        ("FAIL", None),
+        ("COMPLETE", 1.5),
+        ("PRUNED", None),
+    ]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +49,7 @@ class Bench:
     slots: int = 2
     operator: Operator = field(default_factory=lambda: ConstantsOperator(max_changes=2, step=0.5))
     settings: dict[str, Any] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
 
     def search(
         self,
@@ -62,9 +65,11 @@ class Bench:
         self.executor = ScriptedExecutor(self.score, slots=self.slots, **executor)
 
         def watch(population: Population) -> None:
+            written = json.loads(self.run.summary.read_text())
+            assert written == self.observer.summaries[-1].to_json(), "files come before those who watch"
             after(population)
             if interrupt_after is not None and len(population.decided) >= interrupt_after:
-                search.interrupt("interrupted by SIGINT")
+                self.interrupt()
 
         self.observer = ScriptedObserver(self.executor, watch)
         settings = {
@@ -80,15 +85,19 @@ class Bench:
             "max_failures": 50,
             **self.settings,
         }
-        search = Search(
+        self.current = Search(
             Settings(**settings),
             run=self.run,
             ledger=self.ledger,
             executor=self.executor,
             observer=self.observer,
+            clock=self.clock,
             tick_seconds=0,
         )
-        return search.run()
+        return self.current.run()
+
+    def interrupt(self) -> None:
+        self.current.interrupt("interrupted by SIGINT")
 
 
 @pytest.fixture
@@ -106,6 +115,7 @@ def check(bench: Bench, summary: Summary) -> None:
     assert sum(summary.outcomes.values()) == len(population.decided)
     rows = [line.split("\t") for line in bench.run.results.read_text().splitlines()[1:]]
     assert [(row[0], row[1]) for row in rows] == [(str(t.number), t.status.value) for t in population.decided]
+    assert all((bench.run.trial(trial.number) / "result.json").exists() for trial in population.decided)
     measured = [(trial.number, run.seed) for trial in population.trials for run in trial.evaluations if run.trained]
     assert len(set(measured)) == len(measured), "nothing is counted twice"
     if population.champion:
@@ -139,6 +149,7 @@ def test_it_finds_something_better(bench: Bench) -> None:
 def test_an_interrupted_search_resumes_where_it_was(bench: Bench, stop_after: int) -> None:
     first = bench.search(trainings=20, interrupt_after=stop_after)
     assert (first.status, first.stop_reason) == ("stopped", "interrupted by SIGINT")
+    assert first.trainings < 20, "it does not go on to the end of the budget"
     check(bench, first)
     finished = {(t.number, r.seed) for t in bench.ledger.population.trials for r in t.evaluations}
     rows = bench.run.results.read_text()
@@ -316,4 +327,153 @@ def test_one_slot_repeats_a_search_exactly(tmp_path: Path) -> None:
     assert benches[0].ledger.population == benches[1].ledger.population
     other = Bench(tmp_path / "c", slots=1, settings={"seed": 1, "acceptance": Naive(seed=1)})
     other.search(trainings=15)
+    assert other.ledger.population.trials[0].proposal.seed == 1
     assert other.ledger.population.trials[1].program != benches[0].ledger.population.trials[1].program
+
+
+def gain(program: Program, seed: int) -> float:
+    return 2.0 if program == SEED_PROGRAM else 1.0
+
+
+def no_gain(program: Program, seed: int) -> float:
+    return 2.0 if program == SEED_PROGRAM else 3.0
+
+
+def test_an_interrupted_confirmation_is_taken_up_where_it_was(bench: Bench) -> None:
+    def interrupt_the_confirmation(program: Program, seed: int) -> float:
+        if [known for known, _ in bench.executor.trained].count(program.id) == 2 and program != SEED_PROGRAM:
+            bench.interrupt()
+        return gain(program, seed)
+
+    bench.slots, bench.score = 1, interrupt_the_confirmation
+    bench.search()
+    promising = bench.ledger.population.trials[1]
+    assert promising.status is Status.PENDING, "an interrupt is no verdict"
+    assert len(promising.evaluations) == 1
+
+    bench.score = gain
+    summary = bench.search(refuse=lambda program: program == promising.program)  # it has passed already
+    assert bench.ledger.population.trials[1].status is Status.KEEP
+    assert [run.seed for run in bench.ledger.population.trials[1].evaluations][:1] == [promising.evaluations[0].seed]
+    check(bench, summary)
+
+
+def test_every_training_has_a_log_of_its_own_and_is_told(bench: Bench) -> None:
+    bench.search(trainings=20)
+
+    trials = bench.ledger.population.trials
+    logs = {trial.number: len(list(bench.run.trial(trial.number).glob("run*.log"))) for trial in trials}
+    assert logs == {trial.number: trial.trainings for trial in trials}
+    told = [(trial.number, run.seed) for trial in trials for run in trial.evaluations]
+    assert sorted(bench.observer.measurements) == sorted(told)
+
+
+def test_a_crash_in_training_is_no_reason_to_give_up(bench: Bench) -> None:
+    bench.score = lambda program, seed: 2.0 if program == SEED_PROGRAM else None
+    bench.settings = {"max_failures": 3}
+    summary = bench.search()
+
+    assert summary.stop_reason == "budget.trainings=12 reached"
+    assert summary.outcomes == {"crashed": 10, "ok": 1}
+
+
+def test_time_adds_up_over_the_slots_and_the_sessions(bench: Bench) -> None:
+    bench.slots, bench.clock = 5, itertools.count().__next__
+    first, last = bench.search(trainings=20), bench.search(trainings=24)
+    busy_seconds = [each.busy_fraction * each.wall_seconds * bench.slots for each in (first, last)]
+
+    assert last.wall_seconds > first.wall_seconds
+    assert 0 < busy_seconds[0] < busy_seconds[1]
+    assert max(first.busy_fraction, last.busy_fraction) <= 1
+
+
+def test_nothing_is_proposed_that_cannot_be_trained(bench: Bench) -> None:
+    bench.slots, bench.score = 5, no_gain
+    bench.settings = {"propose_ahead": 3}
+    bench.search(trainings=8)
+
+    assert bench.ledger.population.pending == ()
+
+
+def test_a_folder_that_a_crash_left_out_is_written_on_resume(bench: Bench) -> None:
+    bench.search(trainings=6)
+    folders = [bench.run.trial(trial.number) for trial in bench.ledger.population.decided[-2:]]
+    for folder in folders:
+        (folder / "result.json").unlink()
+        (folder / "train.py").unlink()
+    bench.search(trainings=6)
+
+    assert all((folder / name).exists() for folder in folders for name in ("result.json", "train.py"))
+
+
+def test_a_search_that_gave_up_goes_on_with_a_better_operator(bench: Bench) -> None:
+    bench.settings = {"max_failures": 4}
+    working, bench.operator = bench.operator, Refusing()
+    assert bench.search().status == "stopped"
+
+    bench.operator = working
+    summary = bench.search()
+    assert (summary.status, summary.trainings) == ("finished", 12)
+    check(bench, summary)
+
+
+def test_what_has_finished_beside_a_breakdown_is_recorded(bench: Bench) -> None:
+    with pytest.raises(TargetError):
+        bench.search(fail_at=1, finish_all=True)  # the baseline is trained on two seeds at once
+
+    assert len(bench.executor.trained) == 2
+    assert bench.ledger.population.trainings == 1
+
+
+class Surrogate:
+    """Writes what no file can hold, into the program or into the words about it."""
+
+    name = "surrogate"
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        program = Program(self._source.replace("SEED", str(proposal.seed)))
+        return Mutation(program=program, operator="surrogate", description="\udc80 \ud800", rationale="\ud800")
+
+
+def test_a_program_that_is_no_text_is_not_built(bench: Bench) -> None:
+    bench.operator = Surrogate("A = '\ud800', SEED\n")
+    bench.settings = {"max_failures": 3}
+    summary = bench.search()
+
+    assert summary.outcomes["not_built"] >= 3
+    assert "lone surrogate" in bench.ledger.population.trials[1].detail
+    check(bench, summary)
+
+
+def test_words_that_no_file_can_hold_are_escaped(bench: Bench) -> None:
+    bench.operator = Surrogate("LR = 0.0SEED\nDEPTH = 4\n")
+    summary = bench.search(trainings=5)
+
+    assert "\\ud800" in bench.run.results.read_text()
+    check(bench, summary)
+
+
+def test_a_champion_that_is_measured_again_has_it_in_its_folder(bench: Bench) -> None:
+    bench.search(trainings=40)
+    for trial in bench.ledger.population.decided:
+        result = json.loads((bench.run.trial(trial.number) / "result.json").read_text())
+        assert len(result["evaluations"]) == len(trial.evaluations)
+
+
+def test_every_training_keeps_its_own_log(bench: Bench) -> None:
+    bench.search(trainings=12, interrupt_after=3)
+    bench.search(trainings=12)
+    for trial in bench.ledger.population.decided:
+        logs = {path.name for path in bench.run.trial(trial.number).glob("run*.log")}
+        n_trained = sum(run.trained for run in trial.evaluations)
+        assert {"run.log" if index == 0 else f"run-{index + 1}.log" for index in range(n_trained)} == logs
+
+
+def test_time_is_counted_up_to_an_interruption(bench: Bench) -> None:
+    first = bench.search(trainings=20, interrupt_after=4)
+
+    assert Ledger(bench.run).elapsed.wall_seconds >= first.wall_seconds
+    assert bench.search(trainings=20).wall_seconds > first.wall_seconds

@@ -147,3 +147,12 @@ def test_a_folder_without_a_search_gets_one_clear_line(tmp_path, capsys):
     (tmp_path / "summary.json").write_text(json.dumps(make_summary(MIXED).to_json()))
     assert main([str(tmp_path)]) == 2
     assert "holds no search" in capsys.readouterr().err
+
+
+def test_a_constant_that_is_gone_has_no_value(tmp_path):
+    best = MIXED.trials[9]
+    program = type(best.program)(best.program.source.replace("DEPTH = 4", "LAYERS = 4"))
+    text = report(MIXED.with_trial(replace(best, mutation=replace(best.mutation, program=program))), tmp_path)
+
+    assert "| `DEPTH` | `4` |  |" in text
+    assert "| `LAYERS` |  | `4` |" in text

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from search.errors import UserError
 from search.lock import locked
 from search.rundir import COLUMNS, RunDirectory, diff, write_atomically
 from target.program import Program
-from tests.search.builders import make_population, make_trial
+from tests.search.builders import make_evaluation, make_population, make_summary, make_trial
 
 
 def test_rows_are_final_and_a_torn_one_is_written_again(tmp_path: Path) -> None:
@@ -47,6 +48,35 @@ def test_a_description_cannot_break_the_table(tmp_path: Path) -> None:
     assert all(len(line.split("\t")) == len(COLUMNS) for line in run.results.read_text().splitlines())
 
 
+def test_a_row_sums_up_all_trainings_and_cuts_the_description(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    baseline = make_trial(0, 2.0, status=Status.BASELINE, description="x" * 9999)
+    largest = replace(make_evaluation(2.0, seed=1), peak_memory_bytes=900_000_000)
+    trials = replace(baseline, evaluations=(*baseline.evaluations, largest, make_evaluation(None, seed=2)))
+    run.append_results(Population((trials,)))
+
+    row = dict(zip(COLUMNS, run.results.read_text().splitlines()[1].split("\t"), strict=True))
+    assert (row["n"], row["train_seconds"], row["peak_memory_gb"]) == ("2", "24.0", "0.900")
+    assert row["description"] == "x" * 500
+
+
+def test_the_diff_of_a_trial_is_against_its_parent(tmp_path: Path) -> None:
+    population = make_population(2.0, 1.9, 1.8)
+    RunDirectory(tmp_path).write_trial(population.trials[2], population)
+
+    assert "-MATRIX_LR = 0.021" in (tmp_path / "trials" / "0002" / "diff.patch").read_text()
+
+
+def test_a_file_is_replaced_not_rewritten_and_anyone_may_read_it(tmp_path: Path) -> None:
+    path, reader = tmp_path / "a.txt", tmp_path / "reader"
+    write_atomically(path, "old")
+    reader.hardlink_to(path)  # what somebody who opened it before goes on reading
+    write_atomically(path, "new")
+
+    assert (path.read_text(), reader.read_text()) == ("new", "old")
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_trial_folder_has_program_diff_and_result(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     population = make_population(2.0, 1.9)
@@ -70,8 +100,8 @@ def test_the_diff_applies_even_without_a_final_newline(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_text_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "\ud800")
+    with pytest.raises(TypeError):
+        write_atomically(path, b"no text")  # type: ignore[arg-type]
 
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
@@ -90,3 +120,11 @@ def test_a_lock_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
         pass
     with locked(tmp_path / ".lock"):
         pass
+    assert len((tmp_path / ".lock").read_text().splitlines()) == 1, "the holders before are not named"
+
+
+def test_the_summary_counts_the_device_time_of_scores_too(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.write_summary(make_summary(make_population(2.0, 1.9)))
+
+    assert json.loads(run.summary.read_text())["gpu_seconds"] == 18.0

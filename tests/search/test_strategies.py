@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from operators.population import Population
+from operators.trial import Status
 from search.strategies.beam import Beam
 from search.strategies.evolution import RegularisedEvolution
 from search.strategies.greedy import Greedy
 from search.strategies.random import RandomSearch
-from tests.contracts.test_strategy import HUNDRED, MIXED, ask, baseline, decided, drive, pending
+from tests.contracts.test_strategy import ALL_FAILED, HUNDRED, MIXED, ask, baseline, decided, drive, pending
+from tests.search.builders import make_evaluation, make_trial
 
 
 def test_random_mutates_the_seed_program_only() -> None:
@@ -60,6 +64,12 @@ def test_beam_without_kept_parents_forgets_a_better_parent() -> None:
     ).parents == (3,)
 
 
+def test_beam_without_kept_parents_tries_a_generation_that_failed_again() -> None:
+    population = drive(Beam(width=2, branching=2, keep_parents=False), ALL_FAILED)
+
+    assert {trial.proposal.parents for trial in population.trials[1:]} == {(0,)}
+
+
 def test_beam_lets_a_straggler_compete_in_the_next_selection() -> None:
     beam = Beam(width=1, branching=2, keep_parents=True)
     population = baseline()
@@ -84,6 +94,15 @@ def test_evolution_forgets_the_oldest_however_good() -> None:
     assert {ask(evolution, population, seed).parents for seed in range(20)} == {
         (4,)
     }  # 1.7 beats 1.8 and 1.9; 0.5 is gone
+
+
+def test_evolution_compares_scores_whatever_seeds_they_were_taken_with() -> None:
+    old = make_trial(0, 2.0, status=Status.BASELINE)
+    old = replace(old, evaluations=(make_evaluation(2.0, seed=1), make_evaluation(2.4, seed=2)))
+    new = replace(make_trial(1, 2.3, status=Status.DISCARD), evaluations=(make_evaluation(2.3, seed=2),))
+    evolution = RegularisedEvolution(population_size=2, tournament_size=50)
+
+    assert ask(evolution, Population((old, new)), 0).parents == (1,)  # seed 2 is the unlucky one
 
 
 def test_evolution_with_a_tournament_of_one_draws_uniformly() -> None:

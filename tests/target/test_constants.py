@@ -116,3 +116,30 @@ def test_an_unknown_constant_is_named_with_those_there_are() -> None:
 def test_a_value_that_is_no_literal_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="must be finite"):
         replace_constants("A = 1.0\n", {"A": value})
+
+
+def test_choices_have_the_type_of_the_value() -> None:
+    constants = parse_constants("A = 0.5  # knob: 0.5 | 1\nB = 'x'  # knob: 'x' | \"y\" | z\n")
+
+    assert [type(choice) for choice in constants["A"].knob.choices] == [float, float]
+    assert constants["B"].knob.choices == ("x", "y", "z")
+
+
+def test_a_literal_over_several_lines_is_no_constant() -> None:
+    assert list(parse_constants('A = """a\nb"""\nB = 1\n')) == ["B"]
+
+
+@pytest.mark.parametrize(
+    "again",
+    ["A = B = 2", "A, B = 2, 3", "A += 1", "if True:\n    A = 2", "for A in (1, 2):\n    pass", "del A"],
+)
+def test_a_name_that_is_bound_again_is_no_constant(again: str) -> None:
+    assert "A" not in parse_constants(f"A = 1\n{again}\n")
+    assert "A" not in parse_constants("A = 1\ndef f():\n    global A\n    A = 2\n")
+    assert "A" in parse_constants("A = 1\ndef f():\n    A = 2\n")  # a name of the function's own
+
+
+def test_a_knob_stays_with_its_constant_whatever_ends_the_lines() -> None:
+    for newline in ("\n", "\r\n", "\r"):
+        constants = parse_constants(f"A = 1{newline}B = 2  # knob: fixed{newline}C = 3{newline}")
+        assert [constant.knob.fixed for constant in constants.values()] == [False, True, False]

@@ -21,6 +21,7 @@ def f(x: int) -> int:
     [
         SOURCE.replace("# layers", "# knob: 2..24 int"),
         SOURCE.replace('"""Double it."""', '"""Doubles."""'),
+        SOURCE.replace('    """Double it."""\n', ""),
         SOURCE.replace("\n\n\n", "\n"),
         SOURCE.replace("x * 2", "(x*2)"),
         SOURCE.replace("\n", "\r\n"),
@@ -59,3 +60,9 @@ def test_what_does_not_parse_still_has_an_identity(source: str) -> None:
 
 def test_a_docstring_alone_is_a_body() -> None:
     assert Program('def f():\n    """Doc."""\n').id == Program("def f():\n    pass\n").id
+
+
+def test_docstrings_of_classes_and_coroutines_do_not_count_either() -> None:
+    source = 'class A:\n    """One."""\n\n\nasync def f():\n    """One."""\n'
+
+    assert Program(source.replace("One", "Two")).id == Program(source).id
