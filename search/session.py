@@ -23,6 +23,7 @@ from search.summary import Summary
 from search.watch import MakeTracker, Watch
 from target.corpus import CorpusFiles, prepare_corpus
 from target.executor import Executor
+from target.sandbox import isolation_warning
 from target.spec import TargetSpec
 
 MAY_CHANGE: Final = ("budget", "executor", "max_failures", "name", "outputs", "propose_ahead", "tracker")
@@ -77,6 +78,8 @@ def run_session(session: Session) -> Summary:
         write_atomically(run.config, yaml.safe_dump(dict(session.config), sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(list(session.overrides)))
         with _watch(session) as watch:
+            if warning := isolation_warning(session.spec.sandbox):
+                watch.say(f"warning: {warning}")
             watch.say("preparing the corpus")
             corpus = prepare_corpus(session.spec.corpus)
             _describe(run, session.spec, corpus, ledger)

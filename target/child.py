@@ -14,6 +14,7 @@ from typing import NoReturn
 import torch._dynamo  # noqa: F401 -- the first step of any optimizer imports it, for 1.3 CPU seconds: once is enough
 
 from target.contract import ContractError
+from target.errors import TargetError
 from target.job import Job, Kind
 from target.model_server import serve
 from target.preflight import check
@@ -31,9 +32,12 @@ def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
         report_fd: Gets the layers in force as one line of JSON, and is closed before any of the candidate's code runs.
     """
     workspace = Path(job.workspace)
-    confinement = Confinement(workspace=workspace, memory_bytes=job.memory_bytes, cpu_seconds=job.cpu_seconds)
     log_fd, *rest = fds
-    layers = confine(confinement, log_fd=log_fd, keep_fds=(*rest, report_fd))
+    try:
+        layers = confine(_confinement(job), log_fd=log_fd, keep_fds=(*rest, report_fd))
+    except (OSError, TargetError) as error:
+        os.write(report_fd, json.dumps({"error": f"a child could not be confined: {error}"}).encode())
+        os._exit(70)
     os.write(report_fd, json.dumps({"isolation": layers}).encode())
     os.close(report_fd)
     sys.stdin = os.fdopen(0, closefd=False)
@@ -49,6 +53,18 @@ def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
             case Kind.SERVE:
                 serve(job, *rest)
     raise AssertionError("the end of the process came and went")
+
+
+def _confinement(job: Job) -> Confinement:
+    return Confinement(
+        workspace=Path(job.workspace),
+        sandbox=job.sandbox,
+        device=job.device,
+        readable=tuple(map(Path, job.readable)),
+        withheld=tuple(map(Path, job.withheld)),
+        memory_bytes=job.memory_bytes,
+        cpu_seconds=job.cpu_seconds,
+    )
 
 
 def _run_as_main(path: Path) -> None:

@@ -70,19 +70,24 @@ class CorpusFiles:
         return self.public / "tokens.bin"
 
     @property
+    def sealed(self) -> Path:
+        """Directory that only the scorer may read."""
+        return self.root / "sealed"
+
+    @property
     def val(self) -> Path:
         """Validation tokens, in the format of `train_tokens`."""
-        return self.root / "sealed" / "val.bin"
+        return self.sealed / "val.bin"
 
     @property
     def holdout(self) -> Path:
         """Tokens that only a final report reads, in the format of `train_tokens`."""
-        return self.root / "sealed" / "holdout.bin"
+        return self.sealed / "holdout.bin"
 
     @property
     def token_bytes(self) -> Path:
         """Bytes of text of each token, int32 little-endian (vocab_size,); 0 for a token without text."""
-        return self.root / "sealed" / "token_bytes.bin"
+        return self.sealed / "token_bytes.bin"
 
     @property
     def meta(self) -> Path:

@@ -58,6 +58,12 @@ def named_source(corpus: Corpus) -> Source:
     return SOURCES[corpus.name]
 
 
+def installed_text(corpus: Corpus) -> tuple[Path, ...]:
+    """Return the directories with the text of a corpus, every split of it, as far as they are installed."""
+    specs = map(importlib.util.find_spec, named_source(corpus).versions)
+    return tuple(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())
+
+
 def read_documents(corpus: Corpus, source: Source) -> dict[str, bytes]:
     """Return every document by its path, such as `sympy/core/add.py`, in the order of the corpus.
 

@@ -80,8 +80,11 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(spec: TargetSpec, options: argparse.Namespace) -> dict[str, Any]:
     from target.corpus import prepare_corpus
     from target.evaluator import Evaluator
+    from target.sandbox import isolation_warning
 
     program = spec.read_program(options.file)
+    if warning := isolation_warning(spec.sandbox):
+        print(f"warning: {warning}", file=sys.stderr)
     echo = None if options.json else sys.stderr.buffer
     with scratch_directory() as folder:
         log = options.log or folder / "run.log"

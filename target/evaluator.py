@@ -27,6 +27,7 @@ from target.feedback import CandidateFailure
 from target.launcher import Zygote, ZygoteDied
 from target.program import Program
 from target.runlog import RunLog
+from target.sandbox import refuse_missing_layers
 from target.scorer import Validation
 from target.spec import TargetSpec
 from target.stages import Bench
@@ -67,6 +68,8 @@ class Evaluator:
         self._zygote: Zygote | None = None
 
     def __enter__(self) -> Self:
+        if self._spec.sandbox == "strict":
+            refuse_missing_layers()
         with _machine_errors("cannot make a directory for workspaces"):
             self._scratch = Path(tempfile.mkdtemp(prefix="graft-", dir=self._parent))
         self._running_zygote()

@@ -6,6 +6,8 @@ import enum
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from target.spec import Sandbox
+
 
 class Kind(enum.StrEnum):
     """What the child does, and which descriptors come with the job, the log's pipe first."""
@@ -33,6 +35,9 @@ class Job:
         vocab_size: Tokens of the vocabulary, V.
         batch_rows: Rows of a forward pass, B.
         sequence_tokens: Tokens of a row, T.
+        sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
+        readable: Paths that it may read beside its workspace.
+        withheld: Paths that it may not read, wherever they are.
         tolerance_nats: Largest accepted change of a log-probability that must not change.
     """
 
@@ -46,6 +51,9 @@ class Job:
     batch_rows: int
     sequence_tokens: int
     tolerance_nats: float
+    sandbox: Sandbox = "auto"
+    readable: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as plain JSON types."""
@@ -54,4 +62,5 @@ class Job:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
         """Rebuild a job from `to_json`."""
-        return cls(**{**record, "kind": Kind(record["kind"])})
+        paths = {name: tuple(record[name]) for name in ("readable", "withheld")}
+        return cls(**{**record, **paths, "kind": Kind(record["kind"])})

@@ -6,9 +6,11 @@ wait for, nothing of its tree is alive, double forks and new sessions included.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+import struct
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from target.errors import TargetError
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_CAPBSET_DROP = 24
+_CAPABILITY_VERSION = 0x2008_0522
+_CAP_DAC_READ_SEARCH = 2
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
@@ -58,6 +63,29 @@ def die_with_parent(parent: int) -> None:
 def forbid_new_privileges() -> None:
     """Make set-user-id programs ordinary ones for the calling process and all below it."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop_capabilities() -> None:
+    """Leave root one power over other users' files: to read them, for the interpreter may be another user's."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(64):
+        if capability != _CAP_DAC_READ_SEARCH:
+            libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for who has none to drop, and beyond the last
+    kept = 1 << _CAP_DAC_READ_SEARCH if os.geteuid() == 0 else 0
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    if libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)) and libc.capset(header, bytes(24)):
+        raise OSError(ctypes.get_errno(), f"capset: {os.strerror(ctypes.get_errno())}")
+
+
+def user_threads() -> int:
+    """Return how many threads the user of the calling process has, as the kernel counts them against a limit."""
+    found = 0
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                tasks = (entry / "task").stat()
+                found += (tasks.st_nlink - 2) if tasks.st_uid == os.getuid() else 0
+    return found
 
 
 def children(pid: int) -> list[int]:

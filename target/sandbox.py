@@ -12,10 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from target.processes import die_with_parent, forbid_new_privileges
+from target import landlock, seccomp
+from target.errors import TargetError
+from target.grants import child_grants
+from target.processes import die_with_parent, drop_capabilities, forbid_new_privileges, user_threads
+from target.spec import Sandbox
 
 FILE_BYTES = 4 << 30  # largest file a candidate can write
 OPEN_FILES = 1024
+PROCESSES = 512  # and threads, beyond those that the user has already; the kernel counts all of a user's together
 
 # What a trusted process of ours passes down; everything else, keys and proxies included, stays behind.
 _INHERITED = (
@@ -36,11 +41,19 @@ class Confinement:
 
     Attributes:
         workspace: Its directory: working directory, home, temporary files and caches.
+        sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
+        device: Where its model runs.
+        readable: Paths that it may read beside its workspace, the interpreter and the system's libraries.
+        withheld: Paths that it may not read even there.
         memory_bytes: Address space; None on CUDA, which maps far more than it uses.
         cpu_seconds: CPU time of each single process, a backstop behind the parent's clock; None for no limit.
     """
 
     workspace: Path
+    sandbox: Sandbox
+    device: str
+    readable: tuple[Path, ...]
+    withheld: tuple[Path, ...]
     memory_bytes: int | None
     cpu_seconds: int | None
 
@@ -59,6 +72,41 @@ def scrubbed_environment(threads: int) -> dict[str, str]:
     }
 
 
+def missing_layers() -> tuple[str, ...]:
+    """Return which layers this machine does not offer, each with what it takes."""
+    missing = []
+    version = landlock.abi()
+    if version < landlock.ABI_TRUNCATE:
+        missing.append(
+            f"landlock (version {landlock.ABI_TRUNCATE} is required, this kernel has {version or 'none'}; "
+            "it comes with Linux 6.2 and must be in the list of the boot parameter lsm=)"
+        )
+    if not seccomp.available():
+        missing.append("seccomp (filters are required, on x86-64 or aarch64)")
+    return tuple(missing)
+
+
+def isolation_warning(sandbox: Sandbox) -> str | None:
+    """Return what the user should know about the layers in force; None if all of them are."""
+    if sandbox == "off":
+        return "target.sandbox=off: candidates can read and change whatever you can, the validation text included"
+    if missing := missing_layers():
+        return f"isolation is incomplete: this machine lacks {'; '.join(missing)}"
+    return None
+
+
+def refuse_missing_layers() -> None:
+    """Check that every layer can be put up.
+
+    Raises:
+        TargetError: One cannot.
+    """
+    if missing := missing_layers():
+        raise TargetError(
+            f"target.sandbox=strict, but this machine lacks {'; '.join(missing)}; sandbox=auto does without"
+        )
+
+
 def confine(confinement: Confinement, *, log_fd: int, keep_fds: Iterable[int]) -> tuple[str, ...]:
     """Confine the calling process, freshly forked, and all that it will start.
 
@@ -69,22 +117,37 @@ def confine(confinement: Confinement, *, log_fd: int, keep_fds: Iterable[int]) -
 
     Returns:
         Names of the layers in force.
+
+    Raises:
+        OSError: A layer that the kernel offers cannot be put up.
+        TargetError: `sandbox` is `strict` and a layer is missing.
     """
     die_with_parent(os.getppid())
     os.setsid()
     _keep_only(log_fd, set(keep_fds))
-    _limit_resources(confinement)
+    limits = _limit_resources(confinement)
     forbid_new_privileges()
     _enter(confinement.workspace)
-    return (
-        "process-group",
-        "pdeathsig",
-        "subreaper",
-        "closed-files",
-        "rlimits",
-        "no-new-privileges",
-        "scrubbed-environment",
-    )
+    always = ("process-group", "pdeathsig", "subreaper", "closed-files", "no-new-privileges", "scrubbed-environment")
+    return (*always, *limits, *_restrict(confinement))
+
+
+def _restrict(confinement: Confinement) -> tuple[str, ...]:
+    if confinement.sandbox == "off":
+        return ()
+    if confinement.sandbox == "strict":
+        refuse_missing_layers()
+    layers = ["no-capabilities"]
+    drop_capabilities()
+    version = landlock.abi()
+    if version:
+        places = child_grants(confinement.workspace, device=confinement.device, readable=confinement.readable)
+        landlock.restrict(tuple(places), confinement.withheld, version)
+        layers.append(f"landlock-{version}")
+    if seccomp.available():
+        seccomp.restrict(signals_to_own_pid=version < landlock.ABI_SIGNALS)
+        layers.append("seccomp")
+    return tuple(layers)
 
 
 def _keep_only(log_fd: int, keep_fds: set[int]) -> None:
@@ -97,17 +160,20 @@ def _keep_only(log_fd: int, keep_fds: set[int]) -> None:
             os.closerange(fd, fd + 1)
 
 
-def _limit_resources(confinement: Confinement) -> None:
+def _limit_resources(confinement: Confinement) -> tuple[str, ...]:
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: FILE_BYTES, resource.RLIMIT_NOFILE: OPEN_FILES}
     if confinement.memory_bytes is not None:
         limits[resource.RLIMIT_AS] = confinement.memory_bytes
     if confinement.cpu_seconds is not None:
         limits[resource.RLIMIT_CPU] = confinement.cpu_seconds
+    if os.getuid():  # root is exempt
+        limits[resource.RLIMIT_NPROC] = user_threads() + PROCESSES
     for kind, value in limits.items():
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))
     Path("/proc/self/oom_score_adj").write_text("1000")  # the machine's memory runs out: this one goes first
+    return ("rlimits", "process-limit") if resource.RLIMIT_NPROC in limits else ("rlimits",)
 
 
 def _enter(workspace: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from target.constants import Value
 from target.errors import TargetError
 from target.program import Program
 
+Sandbox = Literal["auto", "strict", "off"]
 SEED_PROGRAM = Path(__file__).parent / "train.py"
 
 
@@ -85,6 +86,8 @@ class TargetSpec:
         memory_bytes: Address space of the candidate (`device=cpu` only).
         preflight_seconds: Limit, in CPU seconds, of the check before the training.
         sequence_tokens: Context length at scoring, T.
+        sandbox: `strict` refuses to run when a layer of isolation is missing, `auto` uses those that are there, `off`
+            keeps only what an evaluation cannot do without: limits, and the end of everything a candidate starts.
     """
 
     name: str
@@ -102,6 +105,7 @@ class TargetSpec:
     memory_bytes: int
     preflight_seconds: float
     sequence_tokens: int
+    sandbox: Sandbox = "auto"
 
     def __post_init__(self) -> None:
         for name in ("threads", "train_seconds", "memory_bytes", "preflight_seconds", "sequence_tokens"):
@@ -116,6 +120,8 @@ class TargetSpec:
                 "target.finish_seconds must be at least 0 and below train_seconds + startup_seconds, "
                 f"got {self.finish_seconds} of {self.limit_seconds}"
             )
+        if self.sandbox not in get_args(Sandbox):
+            raise TargetError(f"target.sandbox must be auto, strict or off, got {self.sandbox!r}")
         if self.stall_factor < 1:
             raise TargetError(f"target.stall_factor must be at least 1, got {self.stall_factor}")
 
@@ -160,6 +166,7 @@ class TargetSpec:
         try:
             plain["corpus"] = Corpus(**plain["corpus"])
             plain["scoring"] = Scoring(**plain["scoring"])
+            plain["sandbox"] = plain.get("sandbox", "auto") or "off"  # YAML reads a bare off as false
             plain["program"] = Path(plain["program"]).expanduser() if plain.get("program") else None
             return cls(**plain)
         except (KeyError, TypeError) as error:

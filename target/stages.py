@@ -14,6 +14,7 @@ import numpy as np
 from target.clock import Limits
 from target.contract import ContractError, check_source
 from target.corpus import CorpusFiles
+from target.documents import installed_text
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
@@ -94,6 +95,9 @@ class Bench:
             vocab_size=spec.corpus.vocab_size,
             batch_rows=spec.scoring.batch_rows,
             sequence_tokens=spec.sequence_tokens,
+            sandbox=spec.sandbox,
+            readable=(str(self.corpus.public),) if kind is Kind.TRAIN else (),
+            withheld=tuple(map(str, (self.corpus.sealed, *installed_text(spec.corpus)))),
             tolerance_nats=spec.scoring.tolerance_nats,
         )
 

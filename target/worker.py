@@ -60,7 +60,9 @@ def main() -> None:
     os.dup2(2, 1)
     become_subreaper()
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    hung_up = threading.Event()
+    reader = threading.Thread(target=_read, args=(requests, hung_up), daemon=True)
+    reader.start()
     with contextlib.ExitStack() as stack, os.fdopen(reply_fd, "wb", buffering=0) as replies:
         worker = _Worker(stack, reply_fd)
         while True:
@@ -69,13 +71,16 @@ def main() -> None:
                 reply = {"ok": worker.answer(request)}
             except TargetError as error:
                 reply = {"error": str(error)}
+            if hung_up.is_set():
+                reader.join()  # the error is the end's own doing, and no answer: the reader ends the process
             replies.write(json.dumps(reply).encode() + b"\n")
 
 
-def _read(requests: queue.SimpleQueue[bytes]) -> None:
+def _read(requests: queue.SimpleQueue[bytes], hung_up: threading.Event) -> None:
     """Pass requests on; at their end, end everything, whatever the main thread is doing."""
     for line in sys.stdin.buffer:
         requests.put(line)
+    hung_up.set()
     kill_descendants(KILL_SECONDS)
     os._exit(0)
 

@@ -152,6 +152,16 @@ def test_a_seed_program_that_does_not_score_stops_the_search_and_says_why(
     assert (summary["status"], summary["best_val_bpb"]) == ("stopped", None)
 
 
+def test_a_search_without_isolation_says_so_once_and_in_its_records(tmp_path: Path) -> None:
+    done = run(tmp_path, "name=o", "target.sandbox=off", "budget.trainings=1", QUIET)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("warning: target.sandbox=off: candidates can read and change whatever you can") == 1
+    environment = json.loads((tmp_path / "outputs" / "o" / "environment.json").read_text())
+    assert "rlimits" in environment["isolation"]
+    assert "seccomp" not in environment["isolation"]
+
+
 def test_a_resumed_search_with_another_configuration_is_refused_by_key(tmp_path: Path) -> None:
     assert run(tmp_path, "name=g", "budget.trainings=1", QUIET).returncode == 0
     root = tmp_path / "outputs" / "g"

@@ -129,7 +129,7 @@ EVALUATE = [
     ("loop for ever", in_main("while True: pass"), TIMED_OUT, "CPU seconds used; stop when prepare.seconds_left"),
     ("trains on", variant(("prepare.finish(model)", "prepare.finish(model)\n    while True: pass")), TIMED_OUT, "by itself"),
     ("hidden worker", in_main("if os.fork():\n    os.wait()\nelse:\n    while True: pass"), TIMED_OUT, "CPU seconds used"),
-    ("prepare edited", in_main("os.chmod('prepare.py', 0o644); open('prepare.py', 'a').write('#')"), REJECTED, "prepare.py"),
+    ("prepare edited", in_main("os.chmod('prepare.py', 0o644); open('prepare.py', 'a').write('#')"), CRASHED, "PermissionError"),
     ("other weights", variant(("prepare.finish(model)", "prepare.finish(nn.Linear(2, 2))")), REJECTED, "must fit build_model"),
     ("pickle", variant(("prepare.finish(model)", "torch.save({'w': os.system}, 'out/weights.pt')")), CRASHED, "loading weights"),
     ("list", variant(("prepare.finish(model)", "torch.save([1], 'out/weights.pt')")), REJECTED, "state_dict of tensors"),
@@ -198,7 +198,7 @@ def test_an_evaluation_goes_on_when_the_zygote_is_killed_once(spec, corpus, tmp_
     marker = tmp_path / "killed"
     source = in_main(f"import pathlib, signal\nmarker = pathlib.Path({str(marker)!r})\n"
                      "if not marker.exists():\n    marker.touch(); os.kill(os.getppid(), signal.SIGKILL)")  # fmt: skip
-    with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
+    with Evaluator(dataclasses.replace(spec, sandbox="off"), corpus, scratch=tmp_path) as evaluator:
         found = evaluator.evaluate(Program(source), 1, log)
         assert found.outcome is OK
         assert below(evaluator.zygote_pid) == []
@@ -206,7 +206,7 @@ def test_an_evaluation_goes_on_when_the_zygote_is_killed_once(spec, corpus, tmp_
 
 def test_a_program_that_always_kills_the_zygote_is_at_fault(spec, corpus, tmp_path, log):
     source = in_main("import signal\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)")
-    with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
+    with Evaluator(dataclasses.replace(spec, sandbox="off"), corpus, scratch=tmp_path) as evaluator:
         found = evaluator.evaluate(Program(source), 1, log)
         assert (found.outcome, evaluator.evaluate(Program(HONEST), 1, log).outcome) == (CRASHED, OK)
     assert "killed twice" in found.detail

@@ -49,15 +49,16 @@ def below(worker):
 def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_again(executor, tmp_path):
     marker, log = tmp_path / "first", tmp_path / "run.log"
     source = in_main(
-        f"import pathlib\nmarker = pathlib.Path({str(marker)!r})\n"
-        "if not marker.exists():\n    marker.touch()\n    while True: time.sleep(0.01)"
+        "print('running', flush=True)\n"
+        f"while not os.path.exists({str(marker)!r}): time.sleep(0.01)"  # it can see the file, not make it
     )
     result = executor.evaluate(Program(source), 1, log)
-    _wait_for(marker.exists)
+    _wait_for(lambda: log.exists() and "running" in log.read_text())
     busy = next(worker for worker in workers() if len(below(worker)) > 1)
     tree = below(busy)
 
     busy.kill()
+    marker.touch()
 
     assert result.result(WAIT_SECONDS).outcome is Outcome.OK
     assert alive(tree) == []

@@ -1,0 +1,147 @@
+"""Landlock: a process gives up every file but those it names, for itself and all below it, without privilege.
+
+The kernel's interface has grown; `restrict` uses as much of it as is there. Not covered by any version: metadata
+(chmod, chown, extended attributes; seccomp forbids those), stat, and what is open already.
+
+Source: https://docs.kernel.org/userspace-api/landlock.html, `include/uapi/linux/landlock.h`. The package `landlock` on
+PyPI knows neither signals nor sockets.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import os
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+_ASK_VERSION: Final = 1
+_PATH_BENEATH: Final = 1
+_NETWORK: Final = 0b11  # bind and connect TCP, since version 4
+_SCOPES: Final = 0b11  # abstract sockets and signals, since version 6
+
+ABI_TRUNCATE: Final = 3
+ABI_SIGNALS: Final = 6
+
+
+class Access(enum.IntFlag):
+    """What may be done with what is at or below a path."""
+
+    EXECUTE = 1 << 0
+    WRITE_FILE = 1 << 1
+    READ_FILE = 1 << 2
+    READ_DIR = 1 << 3
+    REMOVE_DIR = 1 << 4
+    REMOVE_FILE = 1 << 5
+    MAKE_CHAR = 1 << 6
+    MAKE_DIR = 1 << 7
+    MAKE_REG = 1 << 8
+    MAKE_SOCK = 1 << 9
+    MAKE_FIFO = 1 << 10
+    MAKE_BLOCK = 1 << 11
+    MAKE_SYM = 1 << 12
+    REFER = 1 << 13  # move or link from one directory to another
+    TRUNCATE = 1 << 14
+    IOCTL_DEV = 1 << 15
+
+    READ = READ_FILE | READ_DIR
+    RUN = READ | EXECUTE
+    WRITE = RUN | WRITE_FILE | TRUNCATE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_FIFO | MAKE_SYM | REFER
+    DEVICE = READ_FILE | WRITE_FILE | IOCTL_DEV
+
+
+_OF_FILES: Final = Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEV
+_ALL: Final = ((1, 13), (2, 14), (3, 15), (5, 16))  # version, number of rights it handles
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What stays allowed at a path and below; a path that is not there is passed over.
+
+    Attributes:
+        path: A file or a directory; links are followed.
+        access: What may be done.
+    """
+
+    path: Path
+    access: Access
+
+
+def abi() -> int:
+    """Return the version of Landlock that the kernel speaks; 0 if it has none, or has it switched off."""
+    return max(0, _call(_CREATE_RULESET, None, 0, _ASK_VERSION))
+
+
+def restrict(grants: Sequence[Grant], withheld: Sequence[Path], version: int) -> None:
+    """Restrict the calling thread, and all that it will start, to the grants; it must have no new privileges.
+
+    From version 4 on TCP is refused, from 6 on signals to and abstract sockets of processes outside.
+
+    Args:
+        grants: What stays allowed; they add up.
+        withheld: Paths that no grant reaches, even if it names a directory above.
+        version: As `abi` returned it, at least 1.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    handled = Access((1 << max(bits for since, bits in _ALL if version >= since)) - 1)
+    fields = [handled, *([_NETWORK] if version >= 4 else []), *([_SCOPES] if version >= ABI_SIGNALS else [])]
+    attributes = struct.pack(f"={len(fields)}Q", *fields)
+    ruleset = _checked(_call(_CREATE_RULESET, attributes, len(attributes), 0), "landlock_create_ruleset")
+    closed = [path.resolve() for path in withheld]
+    try:
+        for grant in grants:
+            for part in _around(grant, closed):
+                _allow(ruleset, part, handled)
+        _checked(_call(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
+    finally:
+        os.close(ruleset)
+
+
+def _around(grant: Grant, withheld: Sequence[Path]) -> Iterator[Grant]:
+    """Split a grant into ones that reach no withheld path: rules only add up, so its neighbours are named instead."""
+    path = grant.path.resolve()
+    inside = [other for other in withheld if other.is_relative_to(path)]
+    if any(path.is_relative_to(other) for other in withheld):
+        return
+    if not inside:
+        yield Grant(path, grant.access)
+        return
+    yield Grant(path, grant.access & Access.READ_DIR)  # names, not contents: imports list directories
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not entry.is_symlink():  # what it leads to needs a grant of its own
+                yield from _around(Grant(Path(entry.path), grant.access), inside)
+
+
+def _allow(ruleset: int, grant: Grant, handled: Access) -> None:
+    try:
+        fd = os.open(grant.path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # not there, or not ours to reach: nothing to allow
+    try:
+        access = grant.access & handled
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            access &= _OF_FILES
+        if access:
+            _checked(_call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, fd), 0), "landlock_add_rule")
+    finally:
+        os.close(fd)
+
+
+def _checked(result: int, call: str) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"{call}: {os.strerror(ctypes.get_errno())}")
+    return result
+
+
+def _call(number: int, *arguments: int | bytes | None) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    wide = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
+    return int(libc.syscall(ctypes.c_long(number), *wide))

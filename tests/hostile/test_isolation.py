@@ -1,0 +1,173 @@
+# ruff: noqa: E501 -- one candidate a row, as in a table
+"""What the layers between a candidate and the machine stop. Every theft here succeeds without them, which is tested too."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from target.evaluation import Outcome
+from target.program import Program
+from tests.target.candidates import HONEST, in_main
+from tests.target.conftest import below
+
+OK, CRASHED, TIMED_OUT, OUT_OF_MEMORY = Outcome.OK, Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
+PLANTED = "sk-planted-4711"
+DENIED = "PermissionError"
+LIBC = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\ndef must(result):\n    if result < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))\n    return result\n"
+
+# name, what it tries, lines of main() that print STOLEN once they have it, words of the detail
+THEFTS = [
+    ("sealed text", "read sealed/val.bin", "import json, pathlib\nprint('STOLEN', pathlib.Path(json.load(open(os.environ['GRAFT_RUN']))['public']).parent.joinpath('sealed/val.bin').read_bytes()[:9])", DENIED),
+    ("text, untokenised", "read the corpus where it is installed", "import sympy\nprint('STOLEN', open(sympy.__file__).read()[:9])", DENIED),
+    ("text, compiled", "read the corpus in a .pyc", "import sympy\nprint('STOLEN', open(sympy.__cached__, 'rb').read()[:9])", DENIED),
+    ("key file", "read a private key in a home", "print('STOLEN', open('{planted}/.ssh/id_ed25519').read())", DENIED),
+    ("environment", "read another process's environment", "if 'API_KEY' in open('/proc/{rich}/environ').read(): print('STOLEN')", DENIED),
+    ("other trial", "read another trial's weights", "import pathlib\nprint('STOLEN', [p.read_bytes() for p in pathlib.Path.cwd().parents[1].rglob('weights.pt')][0])", "IndexError|PermissionError"),
+    ("list home", "list a home", "print('STOLEN', os.listdir('{planted}'))", DENIED),
+    ("write outside", "leave a file in a home", "open('{planted}/new', 'w').close(); print('STOLEN')", DENIED),
+    ("empty a file", "truncate a file of the user's", "os.truncate('{planted}/victim', 0); print('STOLEN')", DENIED),
+    ("delete", "delete a file of the user's", "os.unlink('{planted}/victim2'); print('STOLEN')", DENIED),
+    ("change mode", "make a file of the user's unreadable", "os.chmod('{planted}/victim', 0o600); print('STOLEN')", DENIED),
+    ("patch torch", "open torch for writing", "open(torch.__file__, 'a').close(); print('STOLEN')", DENIED),
+    ("patch prepare", "make prepare.py writable", "os.chmod('prepare.py', 0o644); open('prepare.py', 'a').close(); print('STOLEN')", DENIED),
+    ("network", "connect to a TCP server on this machine", "import socket\nsocket.create_connection(('127.0.0.1', {port}), 5); print('STOLEN')", DENIED),
+    ("udp", "send a datagram", "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {port})); print('STOLEN')", DENIED),
+    ("socket file", "connect to a daemon's socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('{planted}/daemon'); print('STOLEN')", DENIED),
+    ("abstract socket", "connect to an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect(chr(0) + 'graft-test-{port}'); print('STOLEN')", DENIED),
+    ("ptrace", "trace the zygote", LIBC + "must(libc.ptrace(0x4206, os.getppid(), None, None)); print('STOLEN')", DENIED),
+    ("read memory", "process_vm_readv on the zygote", LIBC + "buffer = ctypes.create_string_buffer(8)\nwhere = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), (ctypes.c_size_t * 2)(id(torch), 8)\nmust(libc.process_vm_readv(os.getppid(), where[0], 1, where[1], 1, 0)); print('STOLEN')", DENIED),
+    ("/proc/mem", "open the zygote's memory", "open(f'/proc/{{os.getppid()}}/mem', 'rb').close(); print('STOLEN')", DENIED),
+    ("descriptors", "open a descriptor of the zygote", "print('STOLEN', os.listdir(f'/proc/{{os.getppid()}}/fd'))", DENIED),
+    ("signal", "signal the zygote", "import signal\nos.kill(os.getppid(), signal.SIGWINCH); print('STOLEN')", DENIED),
+    ("signal worker", "signal the zygote's parent", "import signal\nos.kill({harness}, signal.SIGWINCH); print('STOLEN')", DENIED),
+    ("signal all", "signal everybody", "os.kill(-1, 0); print('STOLEN')", DENIED),
+    ("namespace", "become root in a new namespace", LIBC + "must(libc.unshare(0x10000000)); print('STOLEN')", DENIED),
+    ("cleave", "clone into a new user namespace", LIBC + "pid = must(libc.syscall(56 if os.uname().machine == 'x86_64' else 220, ctypes.c_long(0x10000011), 0, 0, 0, 0))\nif pid: print('STOLEN')\nelse: os._exit(0)", DENIED),
+    ("shared memory", "leave memory behind (System V)", LIBC + "must(libc.shmctl(must(libc.shmget(0, 4096, 0o1600)), 0, None)); print('STOLEN')", DENIED),
+    ("/dev/shm", "leave memory behind (POSIX)", "open('/dev/shm/graft-test-{port}', 'w').close(); os.unlink('/dev/shm/graft-test-{port}'); print('STOLEN')", DENIED),
+]  # fmt: skip
+
+LIMITS = [
+    ("50 GB", "allocate 50 GB", "x = bytearray(50 << 30)", OUT_OF_MEMORY, "out of memory"),
+    ("50 GB, torch", "allocate 50 GB in torch", "x = torch.empty(50 << 28)", OUT_OF_MEMORY, "out of memory"),
+    ("huge file", "write more than a file may hold", "os.truncate(os.open('out/x', os.O_RDWR | os.O_CREAT), 1 << 40)", CRASHED, "File too large"),
+    ("open files", "open files without end", "files = [open('run.json') for _ in range(10**6)]", CRASHED, "Too many open files"),
+    ("raise limits", "lift its own limits", "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))", CRASHED, "not allowed to raise"),
+    ("fork bomb", "fork 2**6 processes and spin", "for _ in range(6): os.fork()\nwhile True: pass", TIMED_OUT, "still running"),
+    ("daemon", "leave a process behind, and finish", "if os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n    while True: time.sleep(1)", OK, ""),
+    ("unkillable", "ignore every signal and spin", "import signal\nfor n in range(1, 32):\n    if n not in (9, 19): signal.signal(n, signal.SIG_IGN)\nwhile True: pass", TIMED_OUT, "still running"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bait(tmp_path_factory, scratch):
+    """Everything worth stealing, for real: files, an environment, servers."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".ssh").mkdir(mode=0o700)
+    (home / ".ssh" / "id_ed25519").write_text(PLANTED)
+    (scratch / "graft-other" / "run-other" / "out").mkdir(parents=True)
+    (scratch / "graft-other" / "run-other" / "out" / "weights.pt").write_text(PLANTED)
+    rich = subprocess.Popen(["sleep", "3600"], env={**os.environ, "API_KEY": PLANTED})
+    servers = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
+    port = servers[0].getsockname()[1]
+    servers[1].bind(str(home / "daemon"))
+    servers[2].bind(f"\0graft-test-{port}")
+    for server in servers:
+        server.listen()
+    yield {"planted": home, "port": port, "rich": rich.pid, "harness": os.getpid()}
+    rich.kill()
+    rich.wait()
+    for server in servers:
+        server.close()
+
+
+def plant(bait: dict[str, object], lines: str) -> Program:
+    home = Path(str(bait["planted"]))
+    for name in ("victim", "victim2"):
+        (home / name).write_text(PLANTED)
+    return Program(in_main(_fill(lines, bait)))
+
+
+def stolen(log: Path) -> bool:
+    """Return whether the candidate printed that it has something; a traceback may quote its lines."""
+    return any(line.startswith("STOLEN") for line in log.read_text().splitlines())
+
+
+def _fill(lines: str, bait: dict[str, object]) -> str:
+    for name, value in bait.items():
+        lines = lines.replace(f"{{{name}}}", str(value))
+    return lines.replace("{{", "{").replace("}}", "}")
+
+
+@pytest.mark.parametrize(("name", "tries", "lines", "said"), THEFTS, ids=[row[0] for row in THEFTS])
+def test_a_theft_is_stopped(confined, bait, log, tell, name, tries, lines, said):
+    found = confined.evaluate(plant(bait, lines), 0, log)
+
+    tell(name, tries, found)
+    assert not stolen(log)
+    assert PLANTED not in log.read_text() + found.detail
+    assert found.outcome is CRASHED, found.detail
+    assert re.search(said, found.detail), found.detail
+    assert (Path(str(bait["planted"])) / "victim").read_text() == PLANTED
+
+
+@pytest.mark.parametrize(("name", "lines"), [(row[0], row[2]) for row in THEFTS], ids=[row[0] for row in THEFTS])
+def test_the_same_theft_succeeds_without_the_layers(unconfined, bait, log, name, lines):
+    unconfined.evaluate(plant(bait, lines), 0, log)
+
+    assert stolen(log)
+
+
+@pytest.mark.parametrize(("name", "tries", "lines", "outcome", "said"), LIMITS, ids=[row[0] for row in LIMITS])
+def test_a_limit_holds_and_nothing_is_left(confined, log, tell, name, tries, lines, outcome, said):
+    found = confined.evaluate(Program(in_main(lines)), 0, log)
+
+    tell(name, tries, found)
+    assert found.outcome is outcome, found.detail
+    assert said in found.detail
+    assert below(confined.zygote_pid) == []
+
+
+def test_a_checkpoint_is_not_there_for_the_next_trial(confined, log, tell, tmp_path):
+    places = f"[os.environ[n] for n in ('HOME', 'TMPDIR', 'XDG_CACHE_HOME', 'TORCHINDUCTOR_CACHE_DIR')] + ['.', '..', '/tmp', '/var/tmp', '/dev/shm', '{tmp_path}']"
+    leave = f"for place in {places}:\n    try:\n        os.makedirs(place, exist_ok=True); open(place + '/graft-warm-start', 'w').write('w'); print('LEFT', place)\n    except OSError: pass"
+    fetch = f"for place in {places}:\n    try:\n        print('STOLEN', open(place + '/graft-warm-start').read())\n    except OSError: pass"
+
+    left = confined.evaluate(Program(in_main(leave)), 0, log)
+    assert log.read_text().count("LEFT") == 4
+    found = confined.evaluate(Program(in_main(fetch)), 0, log)
+
+    tell("warm start", "leave a checkpoint in caches and directories", left)
+    tell("warm start, 2", "find it in the next trial", found)
+    assert not stolen(log)
+    assert found.outcome is left.outcome is OK
+    assert found.val_bpb == pytest.approx(left.val_bpb, abs=1e-6)
+
+
+def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined, log, tell):
+    program = Program(HONEST)
+
+    assert confined.preflight(program, log) is None
+    inside, outside = (evaluator.evaluate(program, 7, log) for evaluator in (confined, unconfined))
+
+    tell("honest", "train", inside)
+    assert inside.outcome is OK
+    assert (inside.weights_sha256, inside.val_bpb) == (outside.weights_sha256, pytest.approx(outside.val_bpb, abs=1e-6))
+    assert {"seccomp", "no-capabilities"} <= set(inside.isolation)
+    assert any(layer.startswith("landlock-") for layer in inside.isolation)
+    assert "seccomp" not in outside.isolation
+
+
+def test_pairs_of_sockets_and_children_of_its_own_remain(confined, log):
+    lines = "import socket, subprocess, signal\na, b = socket.socketpair()\na.send(b'x'); assert b.recv(1) == b'x'\nchild = subprocess.Popen(['sleep', '60'])\nchild.terminate(); assert child.wait() == -signal.SIGTERM"
+    found = confined.evaluate(Program(in_main(lines)), 0, log)
+
+    assert found.outcome is OK, found.detail
+    assert psutil.pid_exists(confined.zygote_pid)
