@@ -58,4 +58,5 @@ def _libraries() -> set[Path]:
     installed = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, site.getusersitepackages()}
     installed |= {entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}
     linked = (*os.environ.get("LD_LIBRARY_PATH", "").split(":"), os.environ.get("CUDA_HOME", ""))
-    return {Path(path) for path in (*installed, *linked) if Path(path).is_absolute()}
+    found = {Path(path) for path in (*installed, *linked) if Path(path).is_absolute()}
+    return {path for path in found if found.isdisjoint(path.parents)}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import functools
 import os
 import stat
 import struct
@@ -94,39 +95,40 @@ def restrict(grants: Sequence[Grant], withheld: Sequence[Path], version: int) ->
     fields = [handled, *([_NETWORK] if version >= 4 else []), *([_SCOPES] if version >= ABI_SIGNALS else [])]
     attributes = struct.pack(f"={len(fields)}Q", *fields)
     ruleset = _checked(_call(_CREATE_RULESET, attributes, len(attributes), 0), "landlock_create_ruleset")
-    closed = [path.resolve() for path in withheld]
+    closed = [os.path.realpath(path) for path in withheld]
     try:
         for grant in grants:
-            for part in _around(grant, closed):
-                _allow(ruleset, part, handled)
+            for path, access in _around(os.path.realpath(grant.path), grant.access, closed):
+                _allow(ruleset, path, access & handled)
         _checked(_call(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
     finally:
         os.close(ruleset)
 
 
-def _around(grant: Grant, withheld: Sequence[Path]) -> Iterator[Grant]:
-    """Split a grant into ones that reach no withheld path: rules only add up, so its neighbours are named instead."""
-    path = grant.path.resolve()
-    inside = [other for other in withheld if other.is_relative_to(path)]
-    if any(path.is_relative_to(other) for other in withheld):
+def _around(path: str, access: Access, withheld: Sequence[str]) -> Iterator[tuple[str, Access]]:
+    """Split a grant into ones that reach no withheld path: rules only add up, so its neighbours are named instead.
+
+    Plain strings: there are hundreds of them in each fork, and a `Path` costs more than its rule.
+    """
+    if any(path == other or path.startswith(f"{other}/") for other in withheld):
         return
+    inside = [other for other in withheld if other.startswith(f"{path.rstrip('/')}/")]
     if not inside:
-        yield Grant(path, grant.access)
+        yield path, access
         return
-    yield Grant(path, grant.access & Access.READ_DIR)  # names, not contents: imports list directories
+    yield path, access & Access.READ_DIR  # names, not contents: imports list directories
     with os.scandir(path) as entries:
         for entry in entries:
             if not entry.is_symlink():  # what it leads to needs a grant of its own
-                yield from _around(Grant(Path(entry.path), grant.access), inside)
+                yield from _around(entry.path, access, inside)
 
 
-def _allow(ruleset: int, grant: Grant, handled: Access) -> None:
+def _allow(ruleset: int, path: str, access: Access) -> None:
     try:
-        fd = os.open(grant.path, os.O_PATH | os.O_CLOEXEC)
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return  # not there, or not ours to reach: nothing to allow
     try:
-        access = grant.access & handled
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             access &= _OF_FILES
         if access:
@@ -141,7 +143,11 @@ def _checked(result: int, call: str) -> int:
     return result
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _call(number: int, *arguments: int | bytes | None) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
     wide = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
-    return int(libc.syscall(ctypes.c_long(number), *wide))
+    return int(_libc().syscall(ctypes.c_long(number), *wide))
