@@ -45,7 +45,7 @@ class Confinement:
         device: Where its model runs.
         readable: Paths that it may read beside its workspace, the interpreter and the system's libraries.
         withheld: Paths that it may not read even there.
-        memory_bytes: Address space; None on CUDA, which maps far more than it uses.
+        memory_bytes: Address space beyond that of a fresh child; None on CUDA, which maps far more than it uses.
         cpu_seconds: CPU time of each single process, a backstop behind the parent's clock; None for no limit.
     """
 
@@ -163,7 +163,7 @@ def _keep_only(log_fd: int, keep_fds: set[int]) -> None:
 def _limit_resources(confinement: Confinement) -> tuple[str, ...]:
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: FILE_BYTES, resource.RLIMIT_NOFILE: OPEN_FILES}
     if confinement.memory_bytes is not None:
-        limits[resource.RLIMIT_AS] = confinement.memory_bytes
+        limits[resource.RLIMIT_AS] = _address_space_bytes() + confinement.memory_bytes
     if confinement.cpu_seconds is not None:
         limits[resource.RLIMIT_CPU] = confinement.cpu_seconds
     if os.getuid():  # root is exempt
@@ -174,6 +174,12 @@ def _limit_resources(confinement: Confinement) -> tuple[str, ...]:
         resource.setrlimit(kind, (allowed, allowed))
     Path("/proc/self/oom_score_adj").write_text("1000")  # the machine's memory runs out: this one goes first
     return ("rlimits", "process-limit") if resource.RLIMIT_NPROC in limits else ("rlimits",)
+
+
+def _address_space_bytes() -> int:
+    """Return the address space of this process: with a CUDA build of torch it is 3 GB before anything is computed."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    return pages * resource.getpagesize()
 
 
 def _enter(workspace: Path) -> None:

@@ -83,7 +83,7 @@ class TargetSpec:
         finish_seconds: Reserved at the end of the clock for saving the weights.
         stall_factor: A training is killed when the wall clock passes this multiple of the CPU limit (`clock=cpu` only),
             so that a candidate that sleeps cannot hold a slot for ever.
-        memory_bytes: Address space of the candidate (`device=cpu` only).
+        memory_bytes: Address space of the candidate, beyond that of Python with torch (`device=cpu` only).
         preflight_seconds: Limit, in CPU seconds, of the check before the training.
         sequence_tokens: Context length at scoring, T.
         sandbox: `strict` refuses to run when a layer of isolation is missing, `auto` uses those that are there, `off`

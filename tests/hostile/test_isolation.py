@@ -58,7 +58,7 @@ LIMITS = [
     ("50 GB", "allocate 50 GB", "x = bytearray(50 << 30)", OUT_OF_MEMORY, "out of memory"),
     ("50 GB, torch", "allocate 50 GB in torch", "x = torch.empty(50 << 28)", OUT_OF_MEMORY, "out of memory"),
     ("huge file", "write more than a file may hold", "os.truncate(os.open('out/x', os.O_RDWR | os.O_CREAT), 1 << 40)", CRASHED, "File too large"),
-    ("open files", "open files without end", "files = [open('run.json') for _ in range(10**6)]", CRASHED, "Too many open files"),
+    ("open files", "open files without end", "files = [os.open('run.json', os.O_RDONLY) for _ in range(10**6)]", CRASHED, "Too many open files"),
     ("raise limits", "lift its own limits", "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))", CRASHED, "not allowed to raise"),
     ("fork bomb", "fork 2**6 processes and spin", "for _ in range(6): os.fork()\nwhile True: pass", TIMED_OUT, "still running"),
     ("daemon", "leave a process behind, and finish", "if os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n    while True: time.sleep(1)", OK, ""),
