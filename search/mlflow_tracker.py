@@ -57,11 +57,16 @@ class MlflowTracker:
         self._fresh = False
         self._closing = False
         self._stop = threading.Event()
+        self._ready = threading.Event()
         self._failing = False
         self._store: MlflowStore | None = None
         self._sent: dict[int, tuple[Trial, Trial | None]] = {}
         self._thread = threading.Thread(target=self._serve, name="mlflow", daemon=True)
         self._thread.start()
+
+    def get_ready(self, seconds: float) -> None:
+        """Wait until MLflow is imported and its store open, or has failed, at most so long."""
+        self._ready.wait(seconds)
 
     def update(self, population: Population, summary: Summary) -> None:
         """Hand over the present state; only the newest is sent."""
@@ -90,6 +95,11 @@ class MlflowTracker:
 
     def _serve(self) -> None:
         errors = import_mlflow()
+        try:
+            self._store = MlflowStore(self._run, self._name, self._uri)
+        except errors as error:
+            self._fail(error)
+        self._ready.set()
         closing = False
         while not closing and not self._stop.is_set():
             with self._wake:
@@ -101,11 +111,14 @@ class MlflowTracker:
                 self._send(*state, closing=closing)
                 self._failing = False
             except errors as error:
-                self._store = None  # what has arrived is asked for anew
-                self._sent.clear()
-                if not self._failing:
-                    self._warn(f"MLflow at {self._shown_uri} cannot be used, the search goes on: {_reason(error)}")
-                self._failing = True
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._store = None  # what has arrived is asked for anew
+        self._sent.clear()
+        if not self._failing:
+            self._warn(f"MLflow at {self._shown_uri} cannot be used, the search goes on: {_reason(error)}")
+        self._failing = True
 
     def _send(self, population: Population, summary: Summary, *, closing: bool) -> None:
         store = self._store = self._store or MlflowStore(self._run, self._name, self._uri)

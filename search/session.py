@@ -85,6 +85,7 @@ def run_session(session: Session) -> Summary:
             _describe(run, session.spec, corpus, ledger)
             try:
                 executor.start()
+                watch.get_ready()
                 search = Search(session.settings, run=run, ledger=ledger, executor=executor, observer=watch)
                 with _interruptible(search):
                     summary = search.run()

@@ -17,6 +17,9 @@ class Tracker(Protocol):
     could not send and tries again at the next chance.
     """
 
+    def get_ready(self, seconds: float) -> None:
+        """Get over what takes much of the machine, at most so long: only the first trainings would be slowed by it."""
+
     def update(self, population: Population, summary: Summary) -> None:
         """Take note of the present state; return at once."""
 
@@ -35,6 +38,9 @@ class NullTracker:
 
     def __init__(self, *, run: RunDirectory, name: str, warn: Callable[[str], None]) -> None:
         """Take what every tracker is given."""
+
+    def get_ready(self, seconds: float) -> None:
+        """Do nothing."""
 
     def update(self, population: Population, summary: Summary) -> None:
         """Do nothing."""

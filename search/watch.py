@@ -19,6 +19,7 @@ from search.summary import Summary
 from search.tracker import Tracker
 from target.evaluation import Evaluation
 
+_READY_SECONDS: Final = 30.0  # importing MLflow and creating its database take five, a server that is away longer
 _PICTURE_SECONDS: Final = 30.0  # between two drawings: they take longer than a verdict does
 
 
@@ -59,6 +60,10 @@ class Watch:
     def say(self, text: str) -> None:
         """Tell the user something."""
         self._display.message(text)
+
+    def get_ready(self) -> None:
+        """Wait until the tracker needs little of the machine, so that the baseline is trained like its rivals."""
+        self._tracker.get_ready(_READY_SECONDS)
 
     def recorded(self, population: Population, summary: Summary) -> None:
         """Pass on a verdict, or a new state of the search."""

@@ -52,6 +52,14 @@ def test_it_ends_without_having_been_told_anything(make_tracker):
     assert hint is None or hint.strip()
 
 
+def test_getting_ready_ends_in_time_whatever_happens(make_tracker):
+    tracker = make_tracker()
+    tracker.get_ready(0.01)
+    tracker.get_ready(60)
+
+    tracker.close()
+
+
 def test_closing_twice_is_harmless(make_tracker):
     tracker = make_tracker()
     tracker.update(MIXED, make_summary(MIXED))
