@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import ast
+import threading
+from typing import Final
+
+# CPython 3.11 counts the depth of a syntax tree under construction in one place for all threads, and fails with a
+# SystemError when two of them take turns (gh-106905). Ours wait for each other; a library's may still come between.
+_ONE_AT_A_TIME: Final = threading.Lock()
+_TRIES: Final = 20
 
 
 def parse(source: str) -> ast.Module:
-    """Return the syntax tree of a source.
+    """Return the syntax tree of a source; safe to call from several threads.
 
     Raises:
         SyntaxError: It does not parse; null bytes, lone surrogates and nesting deeper than the parser goes included.
     """
     try:
-        return ast.parse(source)
+        with _ONE_AT_A_TIME:
+            return _parse(source, _TRIES)
     except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(str(error) or "nested too deeply to be parsed") from error
+
+
+def _parse(source: str, tries: int) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SystemError:
+        if tries <= 1:
+            raise
+    return _parse(source, tries - 1)
