@@ -45,11 +45,14 @@ class Config:
     name: str = MISSING
     outputs: str = MISSING
     seed: int = MISSING
+    direction: str | None = None
     propose_ahead: int = MISSING
     max_failures: int = MISSING
     budget: Budget = field(default_factory=Budget)
     strategy: Any = MISSING
     operator: Any = MISSING
+    extra_operators: dict[str, Any] = field(default_factory=dict)
+    llm: Any = MISSING
     acceptance: Any = MISSING
     target: Any = MISSING
     executor: Any = MISSING

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from operators.chat import ChatModel, Exchange
 from operators.population import Population
 from operators.trial import Mutation, Proposal
 
@@ -32,12 +36,43 @@ class MutationError(Exception):
     Args:
         message: Why, as feedback for the next attempt.
         cost_usd: What was spent on it.
+        exchanges: What was said to models, and what they answered.
     """
 
-    def __init__(self, message: str, *, cost_usd: float = 0.0) -> None:
+    def __init__(self, message: str, *, cost_usd: float = 0.0, exchanges: Sequence[Exchange] = ()) -> None:
         super().__init__(message)
         self.cost_usd = cost_usd
+        self.exchanges = tuple(exchanges)
 
 
 class ProviderError(Exception):
     """Whoever provides the mutations cannot: an outage, a wrong key. No trial is consumed."""
+
+
+def no_model() -> None:
+    """Return no language model: what `llm=none` names."""
+    return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a search lends to those of its operators that ask for it.
+
+    Attributes:
+        model: The language model; None if none is configured.
+        direction: The file with the human's direction, `program.md`; read it at every proposal.
+        limits: What a trial may take, as sentences for a prompt.
+    """
+
+    model: ChatModel | None
+    direction: Path
+    limits: tuple[str, ...]
+
+
+MakeOperator = Callable[..., Operator]
+"""An operator that waits for `resources`: what Hydra makes of a node with `_partial_: true`."""
+
+
+def equip(made: Operator | MakeOperator, resources: Resources) -> Operator:
+    """Return an operator ready for work: one that waits for the resources of the search gets them."""
+    return made(resources=resources) if callable(made) else made

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from operators.chat import Exchange
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -61,6 +62,7 @@ class Mutation:
         description: One line that says what changed.
         rationale: Why, in the operator's words.
         cost_usd: Price of the model calls it took.
+        exchanges: What was said to models, and what they answered, in order.
     """
 
     program: Program
@@ -68,6 +70,7 @@ class Mutation:
     description: str
     rationale: str = ""
     cost_usd: float = 0.0
+    exchanges: tuple[Exchange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

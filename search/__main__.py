@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from conf.schema import Config
 
 if TYPE_CHECKING:
+    from operators.base import Operator, Resources
     from search.session import Session
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
@@ -46,7 +47,9 @@ def main(config: DictConfig) -> None:
 
 
 def _session(config: DictConfig) -> Session:
+    from operators.base import Resources
     from search.budget import Budget
+    from search.direction import find_direction
     from search.rundir import RunDirectory
     from search.session import Session
     from search.settings import Settings
@@ -59,13 +62,19 @@ def _session(config: DictConfig) -> Session:
     limits = config.budget if not _unlimited(config.budget) else config.budget.unset
     plain = _plain(config)
     spec = TargetSpec.from_config(plain["target"])
+    resources = Resources(
+        model=_instantiate(config.llm, "llm"), direction=find_direction(config.direction), limits=spec.limits
+    )
     settings = Settings(
         name=name,
         strategy_name=job.runtime.choices["strategy"],
         seed=config.seed,
         seed_program=spec.seed_program(),
         strategy=_instantiate(config.strategy, "strategy"),
-        operator=_instantiate(config.operator, "operator"),
+        operator=_equipped(config.operator, "operator", resources),
+        extra_operators={
+            name: _equipped(node, f"extra_operators.{name}", resources) for name, node in config.extra_operators.items()
+        },
         acceptance=_instantiate(config.acceptance, "acceptance"),
         budget=Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd")),
         propose_ahead=config.propose_ahead,
@@ -100,6 +109,17 @@ def _instantiate(node: DictConfig, group: str) -> Any:
         return hydra.utils.instantiate(node)
     except InstantiationException as error:
         raise UserError(f"{group}: {error.__cause__ or error}") from error
+
+
+def _equipped(node: DictConfig, group: str, resources: Resources) -> Operator:
+    """Build an operator, and lend it the resources of the search if it asks for them."""
+    from operators.base import equip
+    from search.errors import UserError
+
+    try:
+        return equip(_instantiate(node, group), resources)
+    except ValueError as error:
+        raise UserError(f"{group}: {error}") from error
 
 
 def _leave(code: int, message: str) -> NoReturn:

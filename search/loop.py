@@ -221,7 +221,7 @@ class Search:
 
     def _submit_proposal(self, proposers: ThreadPoolExecutor, number: int) -> None:
         proposal = self._population.trials[number].proposal
-        future = proposers.submit(self._settings.operator.mutate, proposal, self._population)
+        future = proposers.submit(self._settings.operator_for(proposal).mutate, proposal, self._population)
         self._tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
 
     def _submit_preflight(self, number: int) -> None:

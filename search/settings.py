@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from operators.base import Operator
+from operators.trial import Proposal
 from search.acceptance import Acceptance
 from search.budget import Budget
 from search.errors import UserError
@@ -22,7 +24,8 @@ class Settings:
         seed: Seeds the strategy, the operator and the trainings.
         seed_program: Trial 0.
         strategy: Decides what to mutate.
-        operator: Mutates.
+        operator: Mutates, unless the strategy asks for another.
+        extra_operators: Those that the strategy may ask for, by name.
         acceptance: Decides what is better.
         budget: When to stop.
         propose_ahead: Programs that may be made while all slots are busy.
@@ -39,6 +42,24 @@ class Settings:
     budget: Budget
     propose_ahead: int
     max_failures: int
+    extra_operators: Mapping[str, Operator] = field(default_factory=dict)
+
+    def operator_for(self, proposal: Proposal) -> Operator:
+        """Return the operator that a proposal asks for, or the one for all others.
+
+        Raises:
+            UserError: It asks for one that there is not.
+        """
+        if proposal.operator is None or proposal.operator == self.operator.name:
+            return self.operator
+        try:
+            return self.extra_operators[proposal.operator]
+        except KeyError:
+            raise UserError(
+                f"strategy {self.strategy_name} asks for the operator {proposal.operator!r}, which must be the "
+                f"`operator` of the search or among `extra_operators`; there are {self.operator.name!r} and "
+                f"{sorted(self.extra_operators)}"
+            ) from None
 
     def __post_init__(self) -> None:
         if self.propose_ahead < 0 or self.max_failures < 1:

@@ -130,6 +130,18 @@ class TargetSpec:
         """From the start of the training process to its kill, by `clock`."""
         return self.train_seconds + self.startup_seconds
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What a training may take, as sentences for whoever writes programs."""
+        clock = "CPU seconds of the process and its children" if self.clock == "cpu" else "seconds of wall time"
+        memory = f"Address space is limited to {self.memory_bytes / 1e9:.1f} GB beyond that of Python with torch."
+        return (
+            f"A training has {self.limit_seconds:g} {clock}, start-up included; prepare.seconds_left() counts them.",
+            f"It runs on {self.device} with {self.threads} CPU thread{'s' * (self.threads > 1)}.",
+            *((memory,) if self.device == "cpu" else ()),
+            f"Scoring has rows of {self.sequence_tokens} tokens and a vocabulary of {self.corpus.vocab_size}.",
+        )
+
     def seed_program(self) -> Program:
         """Return the program that a search begins with.
 

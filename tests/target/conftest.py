@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sysconfig
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -74,4 +76,15 @@ def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 running.append(process)
+    return running
+
+
+def survivors(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still run although the pipe they held has ended.
+
+    The kernel closes what a process has open an instant before the process is gone: that instant is granted.
+    """
+    deadline = time.monotonic() + 20
+    while (running := alive(processes)) and time.monotonic() < deadline:
+        os.sched_yield()
     return running

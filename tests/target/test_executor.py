@@ -13,7 +13,7 @@ from target.evaluation import Outcome
 from target.executor import LocalExecutor
 from target.program import Program
 from tests.target.candidates import DAEMON, HONEST, in_main
-from tests.target.conftest import alive
+from tests.target.conftest import survivors
 
 WAIT_SECONDS = 90
 WAITING = in_main("print('running', flush=True)\nwhile True: time.sleep(0.01)")
@@ -61,7 +61,7 @@ def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_ag
     marker.touch()
 
     assert result.result(WAIT_SECONDS).outcome is Outcome.OK
-    assert alive(tree) == []
+    assert survivors(tree) == []
 
 
 def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path):
@@ -103,7 +103,7 @@ def test_closing_ends_what_is_in_flight_and_leaves_no_process(spec, corpus, tmp_
     for future in (running, queued):
         with pytest.raises(TargetError, match="closed"):
             future.result(WAIT_SECONDS)
-    assert alive(tree) == []
+    assert survivors(tree) == []
 
 
 def test_a_corpus_that_does_not_serve_is_told_at_the_start(spec, corpus):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.target.candidates import DAEMON, HONEST, in_main
-from tests.target.conftest import alive
+from tests.target.conftest import survivors
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,7 +82,7 @@ def test_when_it_is_killed_its_pipe_ends_with_the_last_of_its_processes(spec, co
     worker.process.kill()
 
     assert worker.process.stdout.read() == b""
-    assert alive(tree) == []
+    assert survivors(tree) == []
     worker.process.communicate()
 
 
@@ -98,7 +98,7 @@ def test_the_end_of_stdin_ends_it_and_everything_below_it_in_mid_training(worker
     worker.process.stdin.close()
 
     assert worker.process.wait(20) == 0
-    assert alive(tree) == []
+    assert survivors(tree) == []
 
 
 def _configuration(spec, corpus, scratch):
