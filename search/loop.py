@@ -134,6 +134,7 @@ class Search:
 
     def stop(self, reason: str) -> Summary:
         """Record that the search stands still, and why."""
+        self._recorder.repair()
         return self._recorder.record("stopped", reason)
 
     @property

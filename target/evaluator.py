@@ -175,8 +175,8 @@ class Evaluator:
             if self._has_room():
                 raise
             raise DiskFullError(
-                f"less than {_ROOM_BYTES >> 20} MiB are free in {self._scratch}, where programs work, so nobody can say "
-                f"whose fault it is that one failed ({failure.detail})"
+                f"less than {_ROOM_BYTES >> 20} MiB are free in {self._scratch}, where programs work, so nobody can "
+                f"say whose fault it is that one failed ({failure.detail})"
             ) from failure
         except ZygoteDied as death:
             self._end_zygote()

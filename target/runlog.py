@@ -91,7 +91,7 @@ class RunLog:
         self._end.add(chunk[len(head) :])
 
     def _write(self, content: bytes) -> None:
-        """Write, or remember why not until the log is closed: a candidate must not fail because nobody reads its pipe."""
+        """Write, or remember why not until the log is closed: no candidate shall fail because nobody reads its pipe."""
         left = memoryview(content)
         try:
             while left:

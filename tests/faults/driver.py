@@ -1,7 +1,7 @@
 """A search in a process that breaks itself at a chosen moment: `python -m tests.faults.driver`.
 
-One order a line on stdin, one report a line on stdout, both JSON. Every order is carried out by a fork, so that a session
-costs milliseconds. All is the product's but the evaluations, which are instant, and the picture.
+One order a line on stdin, one report a line on stdout, both JSON. Every order is carried out by a fork, so that a
+session costs milliseconds. All is the product's but the evaluations, which are instant, and the picture.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _done(result: Any) -> Future[Any]:
     return future
 
 
-def _session(order: Order) -> Session:
+def make_session(order: Order) -> Session:
     root = Path(order.root)
     diary = root.parent / TRAINED
     tracker: Any = NullTracker
@@ -252,13 +252,18 @@ def fill(folder: Path) -> None:
             continue
 
 
-def _run(order: Order, counter: mmap.mmap, say: Callable[[str], None]) -> int:
+def leave_out_what_is_slow() -> None:
+    """Leave out the corpus, the description of the machine and the picture."""
     search.session.prepare_corpus = lambda corpus: SimpleNamespace(hash="none")  # type: ignore[assignment,return-value]
     search.session.describe_environment = lambda *_: {}
     search.progress.draw_progress = lambda path, *_: write_atomically(path, "a picture")
+
+
+def _run(order: Order, counter: mmap.mmap, say: Callable[[str], None]) -> int:
+    leave_out_what_is_slow()
     Faults(order, counter).install()
     try:
-        summary = run_session(_session(order))
+        summary = run_session(make_session(order))
     except (DiskFullError, OSError) as error:
         if isinstance(error, OSError) and not disk_is_full(error):
             raise
