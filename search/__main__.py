@@ -140,6 +140,9 @@ def _leave(code: int, message: str) -> NoReturn:
 
 def run() -> None:
     """Start from the command line."""
+    from search.secrets import redact_logs
+
+    redact_logs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole, instead of Hydra's digest of them
     ConfigStore.instance().store(name="schema", node=Config)
     with tempfile.TemporaryDirectory(prefix="graft-hydra-") as folder:

@@ -5,6 +5,7 @@ What is recorded is read by others: people with whom a run directory is shared, 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,16 @@ def redact(text: str) -> str:
 def redact_settings(text: str) -> str:
     """Return a text about a command line without the values of settings that are named like secrets."""
     return _SETTING.sub(rf"\1{BLOT}", text)
+
+
+def redact_logs() -> None:
+    """Redact whatever this process logs from now on: Hydra repeats the command line of each job of a sweep."""
+    logging.setLogRecordFactory(_RedactedRecord)
+
+
+class _RedactedRecord(logging.LogRecord):
+    def getMessage(self) -> str:  # noqa: N802 -- the name is logging's
+        return redact_settings(redact(super().getMessage()))
 
 
 def redact_all(value: Any) -> Any:

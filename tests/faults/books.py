@@ -43,6 +43,11 @@ def check_books(root: Path, *, trainings: int | None = None) -> Population:
     return population
 
 
+def population_of(root: Path) -> Population:
+    """Return the trials of a run directory, none if the search has not got to its ledger."""
+    return read_population(RunDirectory(root)) if (root / "journal.log").exists() else Population()
+
+
 def check_ledger(population: Population) -> None:
     """Check what holds at every moment."""
     measured = [(trial.number, run.seed) for trial in population.trials for run in trial.evaluations if run.trained]

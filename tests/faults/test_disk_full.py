@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from search.mlflow_store import import_mlflow
-from tests.faults.books import check_books, check_kept, check_ledger
+from tests.faults.books import check_books, check_kept, check_ledger, population_of
+from tests.faults.conftest import TRAININGS, Undisturbed
 from tests.faults.disk import SmallDisk, small_disk_driver
 from tests.faults.driver import Driver
-from tests.faults.test_writes import TRAININGS, Undisturbed, driver, population_of, undisturbed
+from tests.search.command import QUIET, command, summary_of
 
-__all__ = ["driver", "undisturbed"]  # fixtures
-
-REFUSALS, FILLS = 12, 6
+REFUSALS, FILLS = 10, 4
 SEARCH = {"trainings": TRAININGS, "slots": 1}
 
 
@@ -63,6 +63,62 @@ def test_a_search_on_a_full_disk_stops_and_goes_on_when_there_is_room(
     after = check_books(disk.copy() / "run", trainings=TRAININGS)
     check_kept(before, after)
     assert after == undisturbed.population
+
+
+def test_the_command_says_so_and_goes_on_when_there_is_room(namespace: Driver, tmp_path: Path) -> None:
+    disk = SmallDisk(namespace, tmp_path, size_kb=80_000)
+    outputs = tmp_path / "outputs"
+    search = command("name=d", f"outputs={outputs}", "executor.workers=1", "budget.trainings=1", QUIET)
+    disk.fill()
+    refused = namespace.ask({"run": [*search, f"outputs={disk.root}"]})
+    assert refused["exit"] == 75
+    assert refused["err"].startswith(f"error: No space left on device: {disk.root}/d/")
+    assert refused["err"].endswith("; nothing is lost: make room, and the same command resumes\n")
+
+    refused = namespace.ask({"run": ["env", f"TMPDIR={disk.root}", *search]})  # candidates work there
+    assert refused["exit"] == 75
+    assert "No space left on device" in refused["err"]
+    assert summary_of(outputs / "d")["status"] == "stopped"
+    assert population_of(outputs / "d").trainings == 0
+
+    disk.make_room()
+    done = namespace.ask({"run": ["env", f"TMPDIR={disk.root}", *search]})
+    assert done["exit"] == 0, done["err"]
+    check_books(outputs / "d", trainings=1)
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from target.corpus import prepare_corpus
+from target.documents import Source, split_of
+from target.errors import DiskFullError
+from target.spec import Corpus
+text, cache = map(Path, sys.argv[1:])
+text.mkdir(exist_ok=True)
+for number in range(300):
+    (text / f"{number}.py").write_text(f"the text {number} says {number * number} " * 100)
+try:
+    files = prepare_corpus(Corpus(name="packages", vocab_size=300), source=Source(versions={}, roots={"text": text}), cache=cache)
+except DiskFullError as error:
+    sys.exit(str(error))
+print(sorted(path.name for path in cache.iterdir()))
+"""
+
+
+def test_a_corpus_is_not_half_prepared_on_a_full_disk(namespace: Driver, tmp_path: Path) -> None:
+    disk = SmallDisk(namespace, tmp_path, size_kb=4096)
+    prepare = [sys.executable, "-c", PREPARE, str(tmp_path / "text"), str(disk.root / "cache")]
+    disk.fill()
+    refused = namespace.ask({"run": prepare})
+    assert refused["exit"] == 1
+    assert "No space left on device" in refused["err"]
+    assert "set GRAFT_CACHE" in refused["err"]
+
+    disk.make_room()
+    done = namespace.ask({"run": prepare})
+    assert done["exit"] == 0, done["err"]
+    assert ".part" not in done["out"]
 
 
 def test_a_full_disk_under_mlflow_never_stops_a_search(namespace: Driver, tmp_path: Path) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.books import check_books
+from tests.faults.books import check_books, check_kept
 from tests.faults.driver import ROOT, Driver
 from tests.search.command import QUIET, command, summary_of
 
-BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 Start = Callable[[Path, str], "subprocess.Popen[str]"]
 
 
@@ -42,10 +41,9 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
-@BOTH
-@pytest.mark.parametrize("where", ["proposing", "starting"])
+@pytest.mark.parametrize(("where", "number"), [("proposing", signal.SIGINT), ("starting", signal.SIGTERM)])
 def test_the_first_ends_a_search_that_waits_for_ever(
-    tmp_path: Path, start: Start, where: str, number: signal.Signals
+    tmp_path: Path, start: Start, driver: Driver, where: str, number: signal.Signals
 ) -> None:
     root = tmp_path / "run"
     search = start(root, where)
@@ -57,17 +55,15 @@ def test_the_first_ends_a_search_that_waits_for_ever(
     assert f"stopped: interrupted by {number.name}" in said
     assert summary_of(root)["stop_reason"] == f"interrupted by {number.name}"
     before = check_books(root)
-    with Driver() as driver:
-        assert driver.session(root).exit == 0
-    assert check_books(root, trainings=8).trials[: len(before.decided)] == before.trials[: len(before.decided)]
+    assert driver.session(root).exit == 0
+    check_kept(before, check_books(root, trainings=8))
 
 
 def test_a_search_that_was_killed_and_is_told_to_end_while_it_starts_is_no_longer_said_to_run(
-    tmp_path: Path, start: Start
+    tmp_path: Path, start: Start, driver: Driver
 ) -> None:
     root = tmp_path / "run"
-    with Driver() as driver:
-        assert driver.session(root, at=120).exit == -9
+    assert driver.session(root, at=120).exit == -9
     assert summary_of(root)["status"] == "running"
     search = start(root, "starting")
     search.send_signal(signal.SIGTERM)

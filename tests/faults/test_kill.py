@@ -15,8 +15,8 @@ from tests.faults.books import check_books, check_kept, check_ledger
 from tests.faults.processes import assert_gone, child_in, family, lines_of, wait_until
 from tests.search.command import QUIET, command, rows_of, run
 
-BUDGET = 6
-SEARCH = ("name=k", "strategy=evolution", "seed=3", f"budget.trainings={BUDGET}", QUIET)
+BUDGET = 4
+SEARCH = ("name=k", "strategy=evolution", "seed=3", f"budget.trainings={BUDGET}", "executor.workers=1", QUIET)
 
 
 def test_a_search_killed_again_and_again_ends_with_nothing_lost_and_nothing_repeated(tmp_path: Path) -> None:
@@ -31,11 +31,10 @@ def test_a_search_killed_again_and_again_ends_with_nothing_lost_and_nothing_repe
         family,  # the workers are starting
         lambda search: child_in("train", search),
         lines,
-        lines,
     ]
     before, rows = Population(), list[dict[str, str]]()
     for moment in moments:
-        goal = lines_of(root / "journal.log") + rng.randrange(3, 8)
+        goal = lines_of(root / "journal.log") + rng.randrange(3, 6)
         killed(tmp_path, moment)
         after = read_population(RunDirectory(root))
         check_ledger(after)

@@ -6,53 +6,18 @@ The searches are the product's from `run_session` down; only the evaluations are
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from operators.population import Population
-from search.ledger import read_population
-from search.rundir import RunDirectory
-from tests.faults.books import check_books, check_kept, check_ledger, trained
+from tests.faults.books import check_books, check_kept, check_ledger, population_of, trained
+from tests.faults.conftest import TRAININGS, Undisturbed
 from tests.faults.driver import TRAINED, Driver
 from tests.search.command import rows_of, summary_of
 
-TRAININGS = 6
 KILLS, TEARS, SIGNALS = 28, 8, 10  # of searches of their own
 KILLS_OF_ONE_SEARCH = 20
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """What came of the search when nothing happened to it, and in how many writes."""
-
-    population: Population
-    writes: int
-
-    def point(self, index: int, count: int) -> int:
-        """Return one of the writes, drawn from the index-th of so many stretches of the search."""
-        first, last = (1 + self.writes * each // count for each in (index, index + 1))
-        return random.Random(f"{index} {count}").randrange(first, last)
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Driver]:
-    with Driver() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def undisturbed(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    root = tmp_path_factory.mktemp("outputs") / "run"
-    report = driver.session(root, trainings=TRAININGS, slots=1)
-    assert report.exit == 0
-    return Undisturbed(check_books(root, trainings=TRAININGS), report.writes)
-
-
-def population_of(root: Path) -> Population:
-    return read_population(RunDirectory(root)) if (root / "journal.log").exists() else Population()
 
 
 def rows_before(root: Path) -> list[dict[str, str]]:
