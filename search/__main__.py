@@ -48,7 +48,8 @@ def main(config: DictConfig) -> None:
     except OSError as error:
         if not disk_is_full(error):
             raise
-        _leave(EXIT_RESUMABLE, f"{error.strerror}: {error.filename or 'the console'}; {_MAKE_ROOM}")
+        place = f": {error.filename}" if error.filename else ""
+        _leave(EXIT_RESUMABLE, f"{error.strerror}{place}; {_MAKE_ROOM}")
     if summary.status != "finished":
         sys.exit(EXIT_INTERRUPTED if "interrupted" in summary.stop_reason else EXIT_FAILED)
 

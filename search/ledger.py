@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from operators.population import Population
 from operators.trial import SCORED, Mutation, Proposal, Status, Trial
-from search.errors import UserError
+from search.errors import UserError, errors_of
 from search.rundir import RunDirectory, write_atomically
 from target.evaluation import Evaluation
 from target.program import Program
@@ -165,10 +165,11 @@ class _JournalFile(JournalFileBackend):
         """
         size = self._path.stat().st_size
         try:
-            super().append_logs(logs)
-        except OSError as error:
+            with errors_of(self._path):
+                super().append_logs(logs)
+        except OSError:
             os.truncate(self._path, size)
-            raise OSError(error.errno, error.strerror, str(self._path)) from error
+            raise
 
 
 def read_population(run: RunDirectory) -> Population:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.trial import Trial
-from search.errors import UserError
+from search.errors import UserError, errors_of
 from search.summary import Summary
 from target.errors import disk_is_full
 from target.program import Program
@@ -180,12 +180,11 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
     try:
-        yield unfinished
-        unfinished.replace(path)
-    except BaseException as error:
+        with errors_of(path):
+            yield unfinished
+            unfinished.replace(path)
+    except BaseException:
         unfinished.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -91,7 +91,7 @@ PREPARE = """
 import sys
 from pathlib import Path
 from target.corpus import prepare_corpus
-from target.documents import Source, split_of
+from target.documents import Source
 from target.errors import DiskFullError
 from target.spec import Corpus
 text, cache = map(Path, sys.argv[1:])
@@ -99,7 +99,8 @@ text.mkdir(exist_ok=True)
 for number in range(300):
     (text / f"{number}.py").write_text(f"the text {number} says {number * number} " * 100)
 try:
-    files = prepare_corpus(Corpus(name="packages", vocab_size=300), source=Source(versions={}, roots={"text": text}), cache=cache)
+    source = Source(versions={}, roots={"text": text})
+    prepare_corpus(Corpus(name="packages", vocab_size=300), source=source, cache=cache)
 except DiskFullError as error:
     sys.exit(str(error))
 print(sorted(path.name for path in cache.iterdir()))
