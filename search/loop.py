@@ -7,11 +7,12 @@ trials under way than slots plus `propose_ahead`.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from search.recorder import Recorder
 from search.rundir import RunDirectory
 from search.settings import Settings
 from search.summary import RunStatus, Summary
-from target.errors import TargetError
+from search.threads import call_in_thread
+from target.errors import TargetError, disk_is_full
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
@@ -107,25 +109,33 @@ class Search:
             SeedProgramError: If trial 0 does not score.
             ProviderError: If the operator's provider is out of order.
             TargetError: If nothing can be evaluated here.
+            OSError: If a file cannot be written, to a full disk for one.
         """
-        proposers = ThreadPoolExecutor(self._executor.slots + self._settings.propose_ahead, "propose")
         try:
-            self._begin(proposers)
+            self._begin()
             while True:
                 self._settle()
                 exhausted = self._exhausted()
                 if self._interrupted or (exhausted and not self._tasks):
                     break
                 if not exhausted:
-                    self._launch(proposers)
+                    self._launch()
                 self._collect()
             self._close_books(exhausted)
             return self._recorder.record(self._end_status(exhausted), self._interrupted or exhausted or "")
         except (SeedProgramError, ProviderError, TargetError) as error:
-            self._recorder.record("stopped", str(error))
+            self.stop(str(error))
             raise
-        finally:
-            proposers.shutdown(wait=False, cancel_futures=True)
+        except OSError as error:
+            if disk_is_full(error):
+                with contextlib.suppress(OSError):  # of the same disk; one of another kind has been told already
+                    self.stop(str(error))
+            raise
+
+    def stop(self, reason: str) -> Summary:
+        """Record that the search stands still, and why."""
+        self._recorder.repair()
+        return self._recorder.record("stopped", reason)
 
     @property
     def _population(self) -> Population:
@@ -133,7 +143,7 @@ class Search:
 
     # Beginning and resuming
 
-    def _begin(self, proposers: ThreadPoolExecutor) -> None:
+    def _begin(self) -> None:
         program = self._settings.seed_program
         if not self._population.trials:
             self._ledger.propose(Proposal(parents=(), seed=self._settings.seed, operator="seed"))
@@ -149,7 +159,7 @@ class Search:
         self._require_baseline()
         for trial in self._population.pending:
             if trial.program is None:
-                self._submit_proposal(proposers, trial.number)
+                self._submit_proposal(trial.number)
             elif trial.evaluations:
                 self._fit.add(trial.number)
             else:
@@ -199,7 +209,7 @@ class Search:
 
     # Launching
 
-    def _launch(self, proposers: ThreadPoolExecutor) -> None:
+    def _launch(self) -> None:
         """Fill the slots: trainings that somebody waits for first, then new trials."""
         measuring = {(task.number, task.seed) for task in self._tasks.values() if task.stage is Stage.MEASURE}
         steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
@@ -217,11 +227,11 @@ class Search:
             number = len(self._population.trials)
             rng = random.Random(f"proposal {self._settings.seed} {number}")
             self._ledger.propose(self._settings.strategy.ask(self._population, rng))
-            self._submit_proposal(proposers, number)
+            self._submit_proposal(number)
 
-    def _submit_proposal(self, proposers: ThreadPoolExecutor, number: int) -> None:
+    def _submit_proposal(self, number: int) -> None:
         proposal = self._population.trials[number].proposal
-        future = proposers.submit(self._settings.operator_for(proposal).mutate, proposal, self._population)
+        future = call_in_thread(self._settings.operator_for(proposal).mutate, proposal, self._population)
         self._tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
 
     def _submit_preflight(self, number: int) -> None:

@@ -10,6 +10,7 @@ from search.acceptance import Verdict
 from search.ledger import Elapsed, Ledger
 from search.observer import Observer
 from search.rundir import RunDirectory
+from search.secrets import redact
 from search.settings import Settings
 from search.summary import RunStatus, Summary, summarize
 
@@ -76,7 +77,7 @@ class Recorder:
         trial = self._ledger.decide(
             number,
             verdict.status,
-            detail=verdict.detail,
+            detail=redact(verdict.detail),
             elapsed=self.elapsed(),
             failure_cost_usd=failure_cost_usd,
         )
@@ -96,7 +97,7 @@ class Recorder:
             strategy=self._settings.strategy_name,
             seed=self._settings.seed,
             status=status,
-            stop_reason=stop_reason,
+            stop_reason=redact(stop_reason),
             wall_seconds=elapsed.wall_seconds,
             busy_fraction=elapsed.busy_seconds / slot_seconds if slot_seconds else 0.0,
         )

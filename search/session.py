@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Final, Protocol
 
 import yaml
 
 from search.environment import describe_environment
 from search.errors import UserError
+from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.ledger import Ledger
 from search.lock import locked
 from search.loop import Search
 from search.rundir import RunDirectory, write_atomically
+from search.secrets import redact_all
 from search.settings import Settings
 from search.summary import Summary
 from search.watch import MakeTracker, Watch
 from target.corpus import CorpusFiles, prepare_corpus
+from target.errors import TargetError
 from target.executor import Executor
 from target.sandbox import isolation_warning
 from target.spec import TargetSpec
@@ -70,30 +71,56 @@ def run_session(session: Session) -> Summary:
         TargetError: If nothing can be evaluated here.
     """
     run = session.run
+    config = redact_all(session.config)
     executor = session.make_executor(session.spec)
     run.create()
-    with locked(run.lock):
-        _check_config(run, session.config)
+    with handled_interrupts() as interrupts, locked(run.lock):
+        _check_config(run, config)
+        run.clear_leftovers()
         ledger = Ledger(run)
-        write_atomically(run.config, yaml.safe_dump(dict(session.config), sort_keys=False))
-        write_atomically(run.overrides, yaml.safe_dump(list(session.overrides)))
+        write_atomically(run.config, yaml.safe_dump(config, sort_keys=False))
+        write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
         with _watch(session) as watch:
             if warning := isolation_warning(session.spec.sandbox):
                 watch.say(f"warning: {warning}")
-            watch.say("preparing the corpus")
-            corpus = prepare_corpus(session.spec.corpus)
-            _describe(run, session.spec, corpus, ledger)
-            try:
-                executor.start()
-                watch.get_ready()
-                search = Search(session.settings, run=run, ledger=ledger, executor=executor, observer=watch)
-                with _interruptible(search):
-                    summary = search.run()
-            finally:
-                executor.close()
-                _describe(run, session.spec, corpus, ledger)
+            summary = _drive(session, ledger, executor, watch, interrupts)
             watch.finish(ledger.population, summary)
             return summary
+
+
+def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, interrupts: Interrupts) -> Summary:
+    """Start what the search needs, run it, end what was started; an interrupt at any point is an end like others."""
+
+    def make_search() -> Search:
+        return Search(session.settings, run=session.run, ledger=ledger, executor=executor, observer=watch)
+
+    with contextlib.closing(executor):
+        try:
+            corpus = _get_ready(session, ledger, executor, watch)
+        except (Interrupted, TargetError) as error:  # a killed session may have left a summary that says "running"
+            summary = make_search().stop(str(error))
+            if isinstance(error, Interrupted):
+                return summary
+            raise
+        try:
+            search = make_search()
+            with interrupts.taken_by(search.interrupt):
+                summary = search.run()
+            if interrupts.came:
+                watch.say("what was under way is abandoned; another signal ends the process at once")
+            return summary
+        finally:
+            executor.close()
+            _describe(session.run, session.spec, corpus, ledger)
+
+
+def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watch) -> CorpusFiles:
+    watch.say("preparing the corpus")
+    corpus = prepare_corpus(session.spec.corpus)
+    _describe(session.run, session.spec, corpus, ledger)
+    executor.start()
+    watch.get_ready()
+    return corpus
 
 
 def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: Ledger) -> None:
@@ -106,25 +133,6 @@ def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: 
 def _watch(session: Session) -> Watch:
     settings = session.settings
     return Watch(session.run, name=settings.name, budget=settings.budget, make_tracker=session.make_tracker)
-
-
-@contextmanager
-def _interruptible(search: Search) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into an orderly end; the second ends the process at once."""
-
-    def handle(number: int, _: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-        search.interrupt(f"interrupted by {signal.Signals(number).name}")
-
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in before:
-        signal.signal(each, handle)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Generic, Protocol, TypeVar
 
 from target.corpus import CorpusFiles, prepare_corpus
-from target.errors import TargetError
+from target.errors import DiskFullError, TargetError, machine_errors
 from target.evaluation import Evaluation
 from target.program import Program
 from target.sandbox import scrubbed_environment
@@ -92,10 +92,8 @@ class LocalExecutor:
             TargetError: The target cannot be evaluated here.
         """
         corpus = self._corpus or prepare_corpus(self._spec.corpus)
-        try:
+        with machine_errors("cannot make a directory for the workers"):
             scratch = self._scratch.enter_context(scratch_directory())
-        except OSError as error:
-            raise TargetError(f"cannot make a directory for the workers: {error}") from error
         configuration = {
             "spec": _plain(dataclasses.asdict(self._spec)),
             "corpus": _plain(dataclasses.asdict(corpus)),
@@ -262,7 +260,7 @@ class _WorkerProcess:
             raise _WorkerDied(self.end())
         reply = json.loads(line)
         if "error" in reply:
-            raise TargetError(reply["error"])
+            raise (DiskFullError if reply["disk_full"] else TargetError)(reply["error"])
         return reply["ok"]
 
     def hang_up(self) -> None:

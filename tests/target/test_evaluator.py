@@ -6,6 +6,7 @@ import math
 import re
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 import target.prepare
+from target.errors import DiskFullError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
 from target.program import Program
@@ -202,6 +204,31 @@ def test_an_evaluation_goes_on_when_the_zygote_is_killed_once(spec, corpus, tmp_
         found = evaluator.evaluate(Program(source), 1, log)
         assert found.outcome is OK
         assert below(evaluator.zygote_pid) == []
+
+
+def test_a_training_that_is_killed_once_is_done_again_and_a_second_time_it_is_at_fault(spec, corpus, tmp_path, log):
+    marker = tmp_path / "killed"
+    source = in_main(f"import pathlib, signal\nmarker = pathlib.Path({str(marker)!r})\n"
+                     "once = not marker.exists()\nmarker.touch()\n"
+                     "if once or ALWAYS: os.kill(os.getpid(), signal.SIGKILL)")  # fmt: skip
+    with Evaluator(dataclasses.replace(spec, sandbox="off"), corpus, scratch=tmp_path) as evaluator:
+        assert evaluator.evaluate(Program(source.replace("ALWAYS", "False")), 1, log).outcome is OK
+        found = evaluator.evaluate(Program(source.replace("ALWAYS", "True")), 1, log)
+    assert (found.outcome, found.trained) == (CRASHED, True)
+    assert "SIGKILL" in found.detail
+
+
+def test_nobody_is_blamed_for_a_failure_on_a_full_disk(spec, corpus, tmp_path, log, monkeypatch):
+    monkeypatch.setattr("target.evaluator._ROOM_BYTES", 1 << 60)
+    with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
+        assert evaluator.evaluate(Program(HONEST), 1, log).outcome is OK
+        with pytest.raises(DiskFullError, match=r"nobody can say whose fault .*no room"):
+            evaluator.evaluate(Program(in_main("raise OSError(28, 'no room')")), 1, log)
+
+
+def test_a_log_that_cannot_be_written_is_the_machines_fault_not_the_programs(evaluator):
+    with pytest.raises(DiskFullError, match="No space left on device"):
+        evaluator.evaluate(Program(in_main("print('x' * 500_000)")), 1, Path("/dev/full"))
 
 
 def test_a_program_that_always_kills_the_zygote_is_at_fault(spec, corpus, tmp_path, log):
