@@ -81,6 +81,7 @@ class LanguageModel:
         self._places = threading.Semaphore(concurrency if concurrency is not None else 1_000_000)
         self._clock = clock
         self._sleep = sleep
+        self._priced: set[str] = set()
 
     @property
     def choose(self) -> Choose | None:
@@ -107,9 +108,17 @@ class LanguageModel:
         rng = random.Random(f"retry {seed} {attempt}")
         began = self._clock()
         reply = self._say_something(endpoint, messages, endpoint.max_tokens, rng)
+        self._mention_price(endpoint)
         if reply.finish_reason == "length" and endpoint.max_tokens is not None:
             reply = _sum(reply, self._say_something(endpoint, messages, _LONGER * endpoint.max_tokens, rng))
         return replace(reply, seconds=self._clock() - began)
+
+    def _mention_price(self, endpoint: Endpoint) -> None:
+        """Say once that a model is counted as free because nobody knows better."""
+        if endpoint.model not in self._priced:
+            self._priced.add(endpoint.model)
+            if not has_price(endpoint):
+                self.tell(f"the cost of {endpoint.where} is counted as 0: litellm has no price of it; set llm.price")
 
     def _say_something(
         self, endpoint: Endpoint, messages: Sequence[Message], max_tokens: int | None, rng: random.Random
