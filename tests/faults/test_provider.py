@@ -1,0 +1,177 @@
+"""A search whose provider fails in every way there is: nothing is lost, nothing is paid twice, no trial is consumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from operators.trial import Status
+from search.ledger import read_population
+from search.rundir import RunDirectory
+from tests.llm_habits import habit
+from tests.llm_server import FAULTS, Completion, LlmServer, Request
+from tests.operators.asking import ASKING
+from tests.search.command import QUIET, assert_clean_failure, command, rows_of, run, summary_of
+
+ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": ""}
+QUICK = ("llm.model=openai/scripted", "llm.backoff_seconds=0.01", "llm.longest_backoff_seconds=0.02")
+LOST = ("drop", "drop in the middle", "not json", "other json", "html", "no choices")
+PLAN = {
+    2: "429",
+    3: "429 without advice",
+    5: "500",
+    6: "502",
+    7: "503",
+    **{9 + index: fault for index, fault in enumerate(LOST)},
+    16: "hang",
+    18: "drip",
+    20: "refusal",
+    22: "policy",
+    24: "empty",
+    25: "no text",
+    27: "truncated",
+}
+"""Every fault that a search survives, at a known request, by itself and in a row."""
+PAID = {"empty", "no text", "truncated", "refusal"}
+ENDS = {"400", "401", "402", "403", "404", "quota", "context", "429 for an hour"}
+
+
+def test_the_plan_leaves_nothing_out() -> None:
+    assert {*PLAN.values(), *ENDS} == FAULTS.keys()
+
+
+def overrides(server: LlmServer, *more: str) -> tuple[str, ...]:
+    return (*ASKING, *QUICK, f"llm.api_base={server.url}", QUIET, *more)
+
+
+def test_a_search_survives_every_fault_and_loses_nothing(tmp_path: Path) -> None:
+    with LlmServer(faults=PLAN) as server:
+        price = "llm.price={input: 10, output: 0}"
+        done = run(
+            tmp_path,
+            *overrides(server, "name=f", "budget.trainings=16", "llm.total_seconds=15", price),
+            env=ENVIRONMENT,
+            timeout=400,
+        )
+        requests = list(server.requests)
+
+    assert done.returncode == 0, done.stderr
+    root = tmp_path / "outputs" / "f"
+    summary = summary_of(root)
+    assert (summary["status"], summary["trainings"]) == ("finished", 16)
+    assert len(requests) > max(PLAN), "all of the plan happened"
+    population = read_population(RunDirectory(root))
+    refused = [trial for trial in population.trials if trial.status is Status.NOT_BUILT]
+    assert ["content filter" in trial.detail for trial in refused] == [True, True], "no outage is a failed trial"
+    asked = [trial for trial in population.trials if trial.number and trial.decided is not None]
+    assert all(trial.exchanges for trial in asked), "every trial has what was said about it"
+    for trial in asked:
+        folder = RunDirectory(root).trial(trial.number)
+        assert f"Parent {trial.proposal.parents[0]}:" in (folder / "prompt.md").read_text()
+        assert f"{trial.exchanges[0].reply.completion_tokens} completion tokens" in (folder / "reply.md").read_text()
+        requests_of = json.loads((folder / "result.json").read_text())["requests"]
+        assert sum(each["cost_usd"] for each in requests_of) == pytest.approx(trial.cost_usd)
+    answered = [each for each in requests if PLAN.get(each.number, "empty") in PAID]
+    spent = sum(10 * (len(request.text) // 4) for request in answered) / 1e6
+    assert summary["cost_usd"] == pytest.approx(spent), "what was of no use is paid too"
+
+
+def test_an_outage_stops_the_search_and_the_same_proposals_are_asked_again(tmp_path: Path) -> None:
+    with LlmServer(faults=dict.fromkeys(range(4, 400), "503")) as server:
+        arguments = overrides(server, "name=o", "budget.trainings=9", "executor.workers=1", "llm.outage_minutes=0.005")
+        done = run(tmp_path, *arguments, env=ENVIRONMENT)
+
+        assert done.returncode == 75, done.stderr
+        assert_clean_failure(
+            done, "llm.outage_minutes=0.005 allow no more", "nothing is lost: the same command resumes"
+        )
+        before = read_population(RunDirectory(tmp_path / "outputs" / "o"))
+        assert [trial.number for trial in before.pending] == [len(before.trials) - 1], "it waits to be asked again"
+        assert not any(trial.status is Status.NOT_BUILT for trial in before.trials)
+        rows = rows_of(tmp_path / "outputs" / "o")
+        server.faults.clear()
+        done = run(tmp_path, *arguments, env=ENVIRONMENT)
+
+    assert done.returncode == 0, done.stderr
+    after = read_population(RunDirectory(tmp_path / "outputs" / "o"))
+    assert after.trainings == 9
+    assert [trial.proposal for trial in after.trials[: len(before.trials)]] == [t.proposal for t in before.trials]
+    assert rows_of(tmp_path / "outputs" / "o")[: len(rows)] == rows
+
+
+@pytest.mark.parametrize(
+    ("fault", "phrase"),
+    [
+        ("401", "does not accept the key: check the environment variable SCRIPTED_KEY"),
+        ("404", "no such model there: check llm.model and llm.api_base"),
+        ("context", "longer than the model's context"),
+    ],
+)
+def test_what_waiting_does_not_mend_stops_the_search_at_once(tmp_path: Path, fault: str, phrase: str) -> None:
+    secret = "sk-scripted-0123456789abcdef"
+    with LlmServer(faults=dict.fromkeys(range(1, 9), fault)) as server:
+        arguments = overrides(server, "name=r", "budget.trainings=3", "llm.api_key_env=SCRIPTED_KEY")
+        done = run(tmp_path, *arguments, env={**ENVIRONMENT, "SCRIPTED_KEY": secret})
+
+        assert done.returncode == 2
+        assert_clean_failure(done, f"model openai/scripted at {server.url}", phrase, "nothing is lost")
+        assert len(server.requests) <= 2, "one for each slot"
+        server.faults.clear()
+        done = run(tmp_path, *arguments, env={**ENVIRONMENT, "SCRIPTED_KEY": secret})
+    assert done.returncode == 0, done.stderr
+    assert summary_of(tmp_path / "outputs" / "r")["trainings"] == 3
+    for path in (tmp_path / "outputs").rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), f"{path} has the key"
+    assert secret not in done.stdout + done.stderr
+
+
+@pytest.fixture
+def silent() -> Iterator[LlmServer]:
+    with LlmServer(faults=dict.fromkeys(range(1, 9), "hang")) as server:
+        yield server
+
+
+def test_a_search_that_waits_for_an_answer_can_be_interrupted(tmp_path: Path, silent: LlmServer) -> None:
+    arguments = overrides(silent, "name=i", "budget.trainings=3", "executor.workers=1")
+    search = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.PIPE, text=True
+    )
+    assert search.stdout
+    for line in search.stdout:
+        if "baseline" in line:
+            break
+    search.send_signal(signal.SIGINT)
+
+    search.communicate(timeout=60)
+    assert search.returncode == 130
+
+
+def test_a_reply_that_was_paid_for_is_not_paid_for_again(tmp_path: Path) -> None:
+    """The first attempt is answered, the second meets an outage: after it, only the second is made again."""
+    answers = iter(["I would rather not change anything."])
+
+    def reply(request: Request) -> str | Completion:
+        return next(answers, None) or habit(request)
+
+    with LlmServer(reply, faults=dict.fromkeys(range(2, 400), "500")) as server:
+        price = "llm.price={input: 10, output: 100}"
+        more = ("name=p", "budget.trainings=3", "executor.workers=1", "llm.outage_minutes=0.001", price)
+        assert run(tmp_path, *overrides(server, *more), env=ENVIRONMENT).returncode == 75
+        n_before = len(server.requests)
+        server.faults.clear()
+        done = run(tmp_path, *overrides(server, *more), env=ENVIRONMENT)
+        later = server.requests[n_before:]
+
+    assert done.returncode == 0, done.stderr
+    assert later[0].messages[-1]["content"] == "there is no block", "it goes on with what was wrong with the first"
+    trial = read_population(RunDirectory(tmp_path / "outputs" / "p")).trials[1]
+    assert trial.exchanges[0].reply.text.startswith("I would rather")
+    assert len(trial.exchanges) == 2
+    assert trial.cost_usd == pytest.approx(sum(exchange.reply.cost_usd for exchange in trial.exchanges))
