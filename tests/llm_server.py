@@ -150,7 +150,7 @@ class LlmServer(ThreadingHTTPServer):
         self.key = key
         self.stopping = threading.Event()
         self._reply = reply if callable(reply) else _in_order(reply)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._open = 0
 
     @property
@@ -175,7 +175,18 @@ class LlmServer(ThreadingHTTPServer):
             self.requests.append(request)
             self._open += 1
             self.most_at_once = max(self.most_at_once, self._open)
+            self._lock.notify_all()
         return request
+
+    def wait_for(self, count: int, seconds: float = 120) -> None:
+        """Return when so many requests have come.
+
+        Raises:
+            TimeoutError: They have not.
+        """
+        with self._lock:
+            if not self._lock.wait_for(lambda: len(self.requests) >= count, seconds):
+                raise TimeoutError(f"{len(self.requests)} requests in {seconds:g} s, not {count}")
 
     def done(self) -> None:
         """Note that a request has been answered."""
