@@ -86,6 +86,7 @@ class Trial:
         decided: Rank of its verdict among all verdicts; None while pending.
         detail: Why it failed or was discarded, for people and models.
         failure_cost_usd: What was spent if no program came of it.
+        failure_exchanges: What was said to models and answered, in order, if no program came of it.
     """
 
     number: int
@@ -96,6 +97,7 @@ class Trial:
     decided: int | None = None
     detail: str = ""
     failure_cost_usd: float = 0.0
+    failure_exchanges: tuple[Exchange, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.decided is None) != (self.status is Status.PENDING):
@@ -140,6 +142,11 @@ class Trial:
     def cost_usd(self) -> float:
         """What its model calls cost."""
         return self.mutation.cost_usd if self.mutation else self.failure_cost_usd
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What was said to models about it, and what they answered, in order."""
+        return self.mutation.exchanges if self.mutation else self.failure_exchanges
 
     def measurement(self, seed: int) -> Evaluation | None:
         """Return the evaluation with a training seed, if there is one."""

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from operators.population import Population
+from operators.secrets import redact
 from operators.trial import Trial
 from search.mlflow_records import trial_record
 from search.mlflow_store import MlflowStore, import_mlflow, sqlite_path
 from search.rundir import RunDirectory
-from search.secrets import redact
 from search.summary import Summary
 
 _LOGGER: Final = logging.getLogger(__name__)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from operators.base import MutationError
 from operators.population import Population
-from operators.trial import Trial
+from operators.secrets import redact
+from operators.trial import Mutation, Trial
 from search.acceptance import Verdict
 from search.ledger import Elapsed, Ledger
 from search.observer import Observer
 from search.rundir import RunDirectory
-from search.secrets import redact
 from search.settings import Settings
 from search.summary import RunStatus, Summary, summarize
+
+Spent = MutationError | Mutation
+"""Both say what was spent on them."""
 
 
 class Recorder:
@@ -72,14 +76,15 @@ class Recorder:
         """Bring the folder of a decided trial up to date."""
         self._run.write_trial(self.population.trials[number], self.population)
 
-    def decide(self, number: int, verdict: Verdict, *, failure_cost_usd: float = 0.0) -> Trial:
-        """Record the verdict on a trial and return the trial."""
+    def decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> Trial:
+        """Record the verdict on a trial, and what was spent if no program came of it; return the trial."""
         trial = self._ledger.decide(
             number,
             verdict.status,
             detail=redact(verdict.detail),
             elapsed=self.elapsed(),
-            failure_cost_usd=failure_cost_usd,
+            failure_cost_usd=spent.cost_usd if spent else 0.0,
+            failure_exchanges=spent.exchanges if spent else (),
         )
         self._run.write_trial(trial, self.population)
         self.record("running", "")

@@ -9,14 +9,16 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from operators.chat import Reply
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError, errors_of
 from search.summary import Summary
+from search.transcript import prompts_text, replies_text
 from target.errors import disk_is_full
 from target.program import Program
 
@@ -85,6 +87,11 @@ class RunDirectory:
         """Where the source with a hash is kept."""
         return self.root / "programs" / f"{source_sha256}.py"
 
+    @property
+    def exchanges(self) -> Path:
+        """Where requests to models and their replies are kept."""
+        return self.root / "exchanges"
+
     def trial(self, number: int) -> Path:
         """The folder of one trial."""
         return self.root / "trials" / f"{number:04d}"
@@ -129,7 +136,7 @@ class RunDirectory:
         write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
 
     def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
-        """Write what a person wants to see of a decided trial: program, diff against its parent, result.
+        """Write what a person wants to see of a decided trial: program, diff against its parent, prompts, result.
 
         Args:
             trial: The trial.
@@ -144,6 +151,9 @@ class RunDirectory:
             write_atomically(folder / "train.py", trial.program.source)
             parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
             write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program))
+        if trial.exchanges:
+            write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
+            write_atomically(folder / "reply.md", replies_text(trial.exchanges))
         write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
 
 
@@ -222,5 +232,11 @@ def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
         "rationale": trial.mutation.rationale if trial.mutation else "",
         "detail": trial.detail,
         "cost_usd": trial.cost_usd,
+        "requests": [_request(exchange.reply) for exchange in trial.exchanges],
         "evaluations": [run.to_json() for run in trial.evaluations],
     }
+
+
+def _request(reply: Reply) -> dict[str, Any]:
+    """Return what a request took; the texts are in prompt.md and reply.md."""
+    return {name: value for name, value in asdict(reply).items() if name != "text"}

@@ -1,24 +1,16 @@
-"""Keys and passwords: refused in a configuration, blotted out of whatever is written down or said.
-
-What is recorded is read by others: people with whom a run directory is shared, MLflow's users, the next prompt.
-"""
+"""Keys and passwords in a configuration are refused; what a search says and writes down is cleared of others."""
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from operators.secrets import BLOT, SECRET_NAME, WORDS, redact
 from search.errors import UserError
 
-_WORDS: Final = "api_?key|key|token|password|passwd|secret|credentials?"
-_NAME: Final = re.compile(rf"(^|[_.-])({_WORDS})$", re.IGNORECASE)
-_SETTING: Final = re.compile(rf"((?:\b|[_.-])(?:{_WORDS})=)\S+", re.IGNORECASE)
-_USER_INFO: Final = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
-_LEAST_CHARACTERS: Final = 8  # shorter values are words such as "none", which stand in innocent texts
-BLOT: Final = "***"
+_SETTING: Final = re.compile(rf"((?:\b|[_.-])(?:{WORDS})=)\S+", re.IGNORECASE)
 
 
 def refuse_secrets(config: Mapping[str, Any]) -> None:
@@ -28,19 +20,11 @@ def refuse_secrets(config: Mapping[str, Any]) -> None:
         UserError: It does; the message has the name of the setting, not what it holds.
     """
     for name, value in _leaves(config):
-        if isinstance(value, str) and value and _NAME.search(name):
+        if isinstance(value, str) and value and SECRET_NAME.search(name):
             raise UserError(
                 f"{name} must not be in a configuration, which is recorded with the run: set it in the environment, "
                 "such as OPENAI_API_KEY for a model or MLFLOW_TRACKING_PASSWORD for a tracking server"
             )
-
-
-def redact(text: str) -> str:
-    """Return a text without the user names and passwords of URLs, and without the secrets of the environment."""
-    text = _USER_INFO.sub(BLOT, text)
-    for secret in _secrets_of_environment():
-        text = text.replace(secret, BLOT)
-    return text
 
 
 def redact_settings(text: str) -> str:
@@ -65,12 +49,6 @@ def redact_all(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: redact_all(each) for key, each in value.items()}
     return [redact_all(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def _secrets_of_environment() -> list[str]:
-    """Return the values of variables that are named like secrets, the longest first."""
-    values = {value for name, value in os.environ.items() if _NAME.search(name) and len(value) >= _LEAST_CHARACTERS}
-    return sorted(values, key=len, reverse=True)
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import yaml
@@ -16,6 +16,7 @@ from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.ledger import Ledger
 from search.lock import locked
 from search.loop import Search
+from search.models import Models
 from search.rundir import RunDirectory, write_atomically
 from search.secrets import redact_all
 from search.settings import Settings
@@ -27,8 +28,29 @@ from target.executor import Executor
 from target.sandbox import isolation_warning
 from target.spec import TargetSpec
 
-MAY_CHANGE: Final = ("budget", "executor", "max_failures", "name", "outputs", "propose_ahead", "tracker")
-"""Keys that do not decide what is searched, so that a resumed search may have others."""
+MAY_CHANGE: Final = (
+    "budget",
+    "executor",
+    "llm.api_base",
+    "llm.api_key_env",
+    "llm.backoff_seconds",
+    "llm.concurrency",
+    "llm.connect_seconds",
+    "llm.longest_backoff_seconds",
+    "llm.outage_minutes",
+    "llm.price",
+    "llm.requests_per_minute",
+    "llm.total_seconds",
+    "max_failures",
+    "name",
+    "outputs",
+    "propose_ahead",
+    "tracker",
+)
+"""Keys, with all below them, that do not decide what is searched, so that a resumed search may have others.
+
+How a model is reached may change, and what it costs; which model is asked, and how, may not.
+"""
 
 
 class MakeExecutor(Protocol):
@@ -50,6 +72,7 @@ class Session:
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
+        models: Language models, for operators that need one.
     """
 
     settings: Settings
@@ -59,6 +82,7 @@ class Session:
     make_tracker: MakeTracker
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
+    models: Models = field(default_factory=Models)
 
 
 def run_session(session: Session) -> Summary:
@@ -81,6 +105,7 @@ def run_session(session: Session) -> Summary:
         write_atomically(run.config, yaml.safe_dump(config, sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
         with _watch(session) as watch:
+            session.models.tell(watch.say)
             if warning := isolation_warning(session.spec.sandbox):
                 watch.say(f"warning: {warning}")
             summary = _drive(session, ledger, executor, watch, interrupts)
@@ -144,13 +169,17 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     except yaml.YAMLError as error:
         raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
     old, new = (_flatten(each) for each in (stored, config))
-    keys = [key for key in {**old, **new} if key.split(".")[0] not in MAY_CHANGE and old.get(key) != new.get(key)]
+    keys = [key for key in {**old, **new} if not _may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
         raise UserError(
             f"{run.root} holds a search with another configuration: {changes}. "
             "Give the same command to resume it, or choose another name"
         )
+
+
+def _may_change(key: str) -> bool:
+    return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
