@@ -88,8 +88,11 @@ def replay(record: Path, root: Path, **settings: Any) -> tuple[Population, Summa
 
 
 def programs(population: Population) -> Mapping[int, str | None]:
+    """Return what was built, or known not to be; the budget of a record may end while a program waits for a slot."""
     return {
-        trial.number: trial.program and trial.program.id for trial in population.trials if trial.decided is not None
+        trial.number: trial.program and trial.program.id
+        for trial in population.trials
+        if trial.program or trial.decided is not None
     }
 
 
