@@ -116,11 +116,11 @@ def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path 
     root = (cache or cache_root()) / key
     files = CorpusFiles(root=root, hash=key, vocab_size=corpus.vocab_size)
     if not root.exists():
-        what, remedy = (
-            f"cannot write the corpus cache {root.parent}",
-            "set GRAFT_CACHE to a directory with 100 MB of space",
-        )
-        with machine_errors(what, remedy=remedy), _locked(root.with_suffix(".lock")):
+        remedy = "set GRAFT_CACHE to a directory with 100 MB of space"
+        with (
+            machine_errors(f"cannot write the corpus cache {root.parent}", remedy=remedy),
+            _locked(root.with_suffix(".lock")),
+        ):
             if not root.exists():
                 _build(files, corpus, documents)
     _verify(files)

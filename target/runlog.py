@@ -97,7 +97,7 @@ class RunLog:
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
-            self._failure = error
+            self._failure = OSError(error.errno, error.strerror, str(self._path))
 
 
 class _Ring:

@@ -6,8 +6,8 @@
 
 A failure of the machine is {"error": message, "disk_full": whether that is it}; a fault of ours ends the process with a
 traceback. Replies go to what was stdout; what libraries print there goes to stderr. The end of stdin, at any moment,
-ends the worker and all below.
-The zygote holds the reply pipe open too, so its end means that nothing of the worker's is left.
+ends the worker and all below. The zygote holds the reply pipe open too, so its end means that nothing of the worker's
+is left.
 """
 
 from __future__ import annotations

@@ -41,6 +41,9 @@ class SmallDisk:
     def fill(self) -> None:
         self._driver.ask({"fill": str(self.root)})
 
+    def leave(self, *, bytes_free: int) -> None:
+        self._run("truncate", "-s", f"-{bytes_free}", str(self.root / "filler"))
+
     def make_room(self) -> None:
         self._run("rm", "-f", str(self.root / "filler"))
 

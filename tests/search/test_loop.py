@@ -463,6 +463,17 @@ def test_a_champion_that_is_measured_again_has_it_in_its_folder(bench: Bench) ->
         assert len(result["evaluations"]) == len(trial.evaluations)
 
 
+def test_a_folder_that_a_crash_left_without_the_newest_training_gets_it_on_resume(bench: Bench) -> None:
+    bench.search(trainings=40)
+    again = next(trial for trial in bench.ledger.population.decided if len(trial.evaluations) > 1)
+    path = bench.run.trial(again.number) / "result.json"
+    stale = json.loads(path.read_text())
+    path.write_text(json.dumps({**stale, "evaluations": stale["evaluations"][:-1]}))
+    bench.search(trainings=40)
+
+    assert json.loads(path.read_text())["evaluations"] == stale["evaluations"]
+
+
 def test_every_training_keeps_its_own_log(bench: Bench) -> None:
     bench.search(trainings=12, interrupt_after=3)
     bench.search(trainings=12)
