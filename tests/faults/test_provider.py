@@ -102,7 +102,9 @@ def test_an_outage_stops_the_search_and_no_more_is_asked_again_than_was_not_answ
         assert [trial.number for trial in before.pending] == [3], "it waits to be asked again"
         assert not any(trial.status is Status.NOT_BUILT for trial in before.trials)
         server.faults.clear()
-        done = run(tmp_path, *overrides(server, *more), env=ENVIRONMENT)
+        other = run(tmp_path, *overrides(server, *more, "llm.model=openai/other"), env=ENVIRONMENT)
+        assert_clean_failure(other, "llm.model was 'openai/scripted', is 'openai/other'")
+        done = run(tmp_path, *overrides(server, *more, "llm.outage_minutes=30", "llm.concurrency=1"), env=ENVIRONMENT)
         again = server.requests[n_requests]
 
     assert done.returncode == 0, done.stderr

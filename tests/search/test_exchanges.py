@@ -10,6 +10,7 @@ from operators.trial import Mutation, Proposal, Status
 from search.errors import UserError
 from search.exchanges import ExchangeStore
 from search.ledger import Elapsed, Ledger, read_population
+from search.mlflow_records import trial_record
 from search.recorder import Spent
 from search.rundir import RunDirectory
 from target.program import Program
@@ -104,6 +105,14 @@ def test_a_trial_comes_back_from_the_ledger_with_what_was_said_about_it(tmp_path
     run.write_trial(ledger.population.trials[1], ledger.population)
     assert (run.trial(1) / "prompt.md").read_text().count("What?") == 2
     assert "two" in (run.trial(1) / "reply.md").read_text()
+    metrics = trial_record(ledger.population.trials[1], ledger.population).metrics
+    assert {name: metrics[name] for name in metrics if name.startswith("llm_")} == {
+        "llm_requests": 2,
+        "llm_prompt_tokens": 14,
+        "llm_cached_tokens": 6,
+        "llm_completion_tokens": 10,
+        "llm_seconds": 3,
+    }
     next(run.exchanges.glob("9-1.json")).unlink()
     with pytest.raises(UserError, match=r"9-1\.json is missing"):
         read_population(run)
