@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from target.clock import Limits, TreeClock
+from target.clock import Excess, Limits, TreeClock
 from target.errors import TargetError
 from target.job import Job
 from target.processes import become_subreaper, children, kill, kill_descendants
@@ -38,12 +38,12 @@ class Ending:
 
     Attributes:
         status: Its wait status; None if it was killed.
-        exceeded: Which limit it was killed for, in words; None if it ended by itself.
+        exceeded: Which limit it was killed for; None if it ended by itself.
         peak_bytes: Largest resident memory of the child itself; 0 if it was killed.
     """
 
     status: int | None
-    exceeded: str | None
+    exceeded: Excess | None
     peak_bytes: int
 
 
@@ -90,7 +90,7 @@ class Zygote:
             ZygoteDied: It is gone.
             TargetError: The child could not be confined.
         """
-        clock = TreeClock(self.pid)
+        clock = TreeClock(self.pid, job.workspace)
         try:
             socket.send_fds(self._socket, [json.dumps({"job": job.to_json()}).encode()], list(fds))
         except OSError as error:
@@ -216,9 +216,13 @@ class Child:
             message = self._zygote.receive(_POLL_SECONDS)
             if message is not None:
                 return Ending(status=message["exited"], exceeded=None, peak_bytes=message["peak_bytes"])
-            self.clock.poll()
-            if exceeded := self.clock.exceeded(limits):
+            if exceeded := self.excess(limits):
                 return Ending(status=None, exceeded=exceeded, peak_bytes=0)
+
+    def excess(self, limits: Limits) -> Excess | None:
+        """Return which limit has passed by now, or None."""
+        self.clock.poll()
+        return self.clock.exceeded(limits) or self.clock.overfull(limits)
 
     def wait_briefly(self, seconds: float) -> int | None:
         """Return the wait status of a child that is about to end; None if it does not."""

@@ -73,11 +73,18 @@ class Plan:
             batches=rng.permutation(rows).reshape(-1, size),
             again=int(rng.integers(rows // size)),
             cut_rows=cut_rows,
-            cuts=rng.integers(1, max(2, sequence_tokens), size=shape),
+            cuts=_spread(rng, shape, sequence_tokens),
             donors=(cut_rows + rng.integers(1, rows, size=shape)) % rows,  # never the row itself
             mixed=rng.choice(rows, size, replace=False),
             places=rng.permutation(size),
         )
+
+
+def _spread(rng: np.random.Generator, shape: tuple[int, ...], sequence_tokens: int) -> NDArray[np.int64]:
+    """Draw cuts without replacement, again and again: no position has two before every one has one."""
+    positions = np.arange(1, max(2, sequence_tokens))
+    rounds = math.ceil(math.prod(shape) / positions.size)
+    return np.concatenate([rng.permutation(positions) for _ in range(rounds)])[: math.prod(shape)].reshape(shape)
 
 
 def probe_state(model: Model, validation: Validation, plan: Plan, watched: Watched) -> dict[str, float]:

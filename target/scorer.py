@@ -155,7 +155,8 @@ def _log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[n
         raise CandidateFailure(
             Outcome.REJECTED, "finite: every logit must be finite, but some are NaN or infinite; the training diverged?"
         )
-    private -= top
+    with np.errstate(over="ignore"):  # finite logits may be so far apart that a probability is 0
+        private -= top
     chosen = np.take_along_axis(private, ids, axis=2)
     np.exp(private, out=private)
     log_probs: NDArray[np.float32] = chosen - np.log(private.sum(axis=2, keepdims=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from target.corpus import CorpusFiles
-from target.evaluation import Evaluation
+from target.evaluation import Evaluation, Outcome
 from target.evaluator import Evaluator
 from target.spec import TargetSpec
 from tests.target.conftest import corpus, log, spec  # noqa: F401 -- fixtures
@@ -24,14 +24,21 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def confined(spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
-    with Evaluator(dataclasses.replace(spec, sandbox="strict"), corpus, scratch=scratch) as evaluator:
+def hostile_spec(spec: TargetSpec) -> TargetSpec:  # noqa: F811
+    """Little memory, so that it is filled quickly; short patience; as many cuts as a target has for each trial."""
+    scoring = dataclasses.replace(spec.scoring, cuts=128, seconds=4)
+    return dataclasses.replace(spec, scoring=scoring, memory_bytes=1_000_000_000, disk_bytes=200_000_000)
+
+
+@pytest.fixture(scope="session")
+def confined(hostile_spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
+    with Evaluator(dataclasses.replace(hostile_spec, sandbox="strict"), corpus, scratch=scratch) as evaluator:
         yield evaluator
 
 
 @pytest.fixture(scope="session")
-def unconfined(spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
-    with Evaluator(dataclasses.replace(spec, sandbox="off"), corpus, scratch=scratch) as evaluator:
+def unconfined(hostile_spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
+    with Evaluator(dataclasses.replace(hostile_spec, sandbox="off"), corpus, scratch=scratch) as evaluator:
         yield evaluator
 
 
@@ -39,9 +46,10 @@ def unconfined(spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator
 def tell():
     """Put a verdict into the table."""
 
-    def tell(name: str, tries: str, found: Evaluation) -> None:
+    def tell(name: str, tries: str, found: Evaluation, *, hostile: bool = False) -> None:
         detail = " ".join(found.detail.split()) or f"val_bpb {found.val_bpb:.3f}"
-        _ROWS.append((name, tries, found.outcome.value, detail[:_DETAIL_CHARACTERS]))
+        outcome = "harmless" if hostile and found.outcome is Outcome.OK else found.outcome.value
+        _ROWS.append((name, tries, outcome, detail[:_DETAIL_CHARACTERS]))
 
     return tell
 

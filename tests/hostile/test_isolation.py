@@ -9,12 +9,11 @@ import socket
 import subprocess
 from pathlib import Path
 
-import psutil
 import pytest
 
 from target.evaluation import Outcome
 from target.program import Program
-from tests.target.candidates import HONEST, in_main
+from tests.target.candidates import FORK_A_DAEMON, HONEST, in_main
 from tests.target.conftest import below
 
 OK, CRASHED, TIMED_OUT, OUT_OF_MEMORY = Outcome.OK, Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
@@ -58,10 +57,15 @@ LIMITS = [
     ("50 GB", "allocate 50 GB", "x = bytearray(50 << 30)", OUT_OF_MEMORY, "out of memory"),
     ("50 GB, torch", "allocate 50 GB in torch", "x = torch.empty(50 << 28)", OUT_OF_MEMORY, "out of memory"),
     ("huge file", "write more than a file may hold", "os.truncate(os.open('out/x', os.O_RDWR | os.O_CREAT), 1 << 40)", CRASHED, "File too large"),
+    ("50 GB, shared out", "allocate 400 MB in each of eight processes", "for _ in range(3): os.fork()\nx = b'x' * 400_000_000\nos.wait()", OUT_OF_MEMORY, "held"),
+    ("50 GB, hidden", "allocate in memory files", "files = [os.memfd_create('x') for _ in range(50)]\nfor fd in files: os.truncate(fd, 1 << 30)", CRASHED, "Operation not permitted"),
+    ("disk fill", "write a gigabyte in ten files", "for n in range(10):\n    with open(f'tmp/{n}', 'wb') as file:\n        for _ in range(100): file.write(bytes(1_000_000))", CRASHED, "too much disk"),
+    ("disk fill, hidden", "write it to files that are deleted", "files = []\nfor n in range(10):\n    files.append(open('tmp/x', 'wb')); os.unlink('tmp/x')\n    for _ in range(100): files[-1].write(bytes(1_000_000))\ntime.sleep(9)", CRASHED, "too much disk"),
+    ("many files", "make fifteen thousand files", "for n in range(15_000): os.close(os.open(f'tmp/{n}', os.O_CREAT | os.O_WRONLY))\ntime.sleep(9)", CRASHED, "files are allowed"),
     ("open files", "open files without end", "files = [os.open('run.json', os.O_RDONLY) for _ in range(10**6)]", CRASHED, "Too many open files"),
     ("raise limits", "lift its own limits", "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))", CRASHED, "not allowed to raise"),
     ("fork bomb", "fork 2**6 processes and spin", "for _ in range(6): os.fork()\nwhile True: pass", TIMED_OUT, "still running"),
-    ("daemon", "leave a process behind, and finish", "if os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n    while True: time.sleep(1)", OK, ""),
+    ("daemon", "leave a process behind, and finish", FORK_A_DAEMON, OK, ""),
     ("unkillable", "ignore every signal and spin", "import signal\nfor n in range(1, 32):\n    if n not in (9, 19): signal.signal(n, signal.SIG_IGN)\nwhile True: pass", TIMED_OUT, "still running"),
 ]  # fmt: skip
 
@@ -163,11 +167,3 @@ def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined
     assert {"seccomp", "no-capabilities"} <= set(inside.isolation)
     assert any(layer.startswith("landlock-") for layer in inside.isolation)
     assert "seccomp" not in outside.isolation
-
-
-def test_pairs_of_sockets_and_children_of_its_own_remain(confined, log):
-    lines = "import socket, subprocess, signal\na, b = socket.socketpair()\na.send(b'x'); assert b.recv(1) == b'x'\nchild = subprocess.Popen(['sleep', '60'])\nchild.terminate(); assert child.wait() == -signal.SIGTERM"
-    found = confined.evaluate(Program(in_main(lines)), 0, log)
-
-    assert found.outcome is OK, found.detail
-    assert psutil.pid_exists(confined.zygote_pid)
