@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 import numpy as np
 
-from target import stages
+from target import namespaces, stages
 from target.corpus import CorpusFiles
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
@@ -171,8 +171,18 @@ class Evaluator:
 
     def _running_zygote(self) -> Zygote:
         if self._zygote is None:
-            self._zygote = Zygote(threads=self._spec.threads, lifelines=self._lifelines)
+            self._zygote = Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=self._view())
         return self._zygote
+
+    def _view(self) -> namespaces.View | None:
+        if self._spec.sandbox == "off" or namespaces.missing():
+            return None
+        return namespaces.View(
+            writable=(self._scratch,),
+            readable=(self._corpus.public,),
+            withheld=(self._corpus.sealed,),
+            device=self._spec.device,
+        )
 
     def _end_zygote(self) -> None:
         zygote, self._zygote = self._zygote, None

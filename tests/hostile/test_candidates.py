@@ -36,7 +36,7 @@ def twin_score(confined: Evaluator, tmp_path_factory):
 def test_a_hostile_candidate_is_refused_or_gains_nothing(confined, twin_score, log, tell, candidate):
     found = confined.evaluate(Program(candidate.source), SEED, log)
 
-    tell(candidate.name, candidate.tries, found, hostile=True)
+    tell(candidate.name, candidate.tries, found)
     assert found.outcome is candidate.outcome, found.detail
     assert re.search(candidate.said, found.detail), found.detail
     assert not any(line.startswith("STOLEN") for line in log.read_text().splitlines())
@@ -52,7 +52,7 @@ def test_an_honest_architecture_is_accepted(confined, log, tell, candidate):
 
     found = confined.evaluate(Program(candidate.source), SEED, log)
 
-    tell(candidate.name, candidate.tries, found)
+    tell(candidate.name, candidate.tries, found, hostile=False)
     assert found.outcome is Outcome.OK, found.detail
     assert 1 < found.val_bpb < 12
 

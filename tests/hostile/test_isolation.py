@@ -10,7 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
+from target import landlock
 from target.evaluation import Outcome
 from target.program import Program
 from tests.target.candidates import FORK_A_DAEMON, HONEST, in_main
@@ -18,39 +20,42 @@ from tests.target.conftest import below
 
 OK, CRASHED, TIMED_OUT, OUT_OF_MEMORY = Outcome.OK, Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
 PLANTED = "sk-planted-4711"
-DENIED = "PermissionError"
+DENIED = "PermissionError|FileNotFoundError|ProcessLookupError|ConnectionRefusedError|IndexError|Read-only file system"
 LIBC = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\ndef must(result):\n    if result < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))\n    return result\n"
 
-# name, what it tries, lines of main() that print STOLEN once they have it, words of the detail
+# name, what it tries, lines of main() that print STOLEN once they have it, layers that stop it, each one by itself:
+# L Landlock, S seccomp, N namespaces. `pytest tests/hostile --without LAYER` checks that column.
 THEFTS = [
-    ("sealed text", "read sealed/val.bin", "import json, pathlib\nprint('STOLEN', pathlib.Path(json.load(open(os.environ['GRAFT_RUN']))['public']).parent.joinpath('sealed/val.bin').read_bytes()[:9])", DENIED),
-    ("text, untokenised", "read the corpus where it is installed", "import sympy\nprint('STOLEN', open(sympy.__file__).read()[:9])", DENIED),
-    ("text, compiled", "read the corpus in a .pyc", "import sympy\nprint('STOLEN', open(sympy.__cached__, 'rb').read()[:9])", DENIED),
-    ("key file", "read a private key in a home", "print('STOLEN', open('{planted}/.ssh/id_ed25519').read())", DENIED),
-    ("environment", "read another process's environment", "if 'API_KEY' in open('/proc/{rich}/environ').read(): print('STOLEN')", DENIED),
-    ("other trial", "read another trial's weights", "import pathlib\nprint('STOLEN', [p.read_bytes() for p in pathlib.Path.cwd().parents[1].rglob('weights.pt')][0])", "IndexError|PermissionError"),
-    ("list home", "list a home", "print('STOLEN', os.listdir('{planted}'))", DENIED),
-    ("write outside", "leave a file in a home", "open('{planted}/new', 'w').close(); print('STOLEN')", DENIED),
-    ("empty a file", "truncate a file of the user's", "os.truncate('{planted}/victim', 0); print('STOLEN')", DENIED),
-    ("delete", "delete a file of the user's", "os.unlink('{planted}/victim2'); print('STOLEN')", DENIED),
-    ("change mode", "make a file of the user's unreadable", "os.chmod('{planted}/victim', 0o600); print('STOLEN')", DENIED),
-    ("patch torch", "open torch for writing", "open(torch.__file__, 'a').close(); print('STOLEN')", DENIED),
-    ("patch prepare", "make prepare.py writable", "os.chmod('prepare.py', 0o644); open('prepare.py', 'a').close(); print('STOLEN')", DENIED),
-    ("network", "connect to a TCP server on this machine", "import socket\nsocket.create_connection(('127.0.0.1', {port}), 5); print('STOLEN')", DENIED),
-    ("udp", "send a datagram", "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {port})); print('STOLEN')", DENIED),
-    ("socket file", "connect to a daemon's socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('{planted}/daemon'); print('STOLEN')", DENIED),
-    ("abstract socket", "connect to an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect(chr(0) + 'graft-test-{port}'); print('STOLEN')", DENIED),
-    ("ptrace", "trace the zygote", LIBC + "must(libc.ptrace(0x4206, os.getppid(), None, None)); print('STOLEN')", DENIED),
-    ("read memory", "process_vm_readv on the zygote", LIBC + "buffer = ctypes.create_string_buffer(8)\nwhere = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), (ctypes.c_size_t * 2)(id(torch), 8)\nmust(libc.process_vm_readv(os.getppid(), where[0], 1, where[1], 1, 0)); print('STOLEN')", DENIED),
-    ("/proc/mem", "open the zygote's memory", "open(f'/proc/{{os.getppid()}}/mem', 'rb').close(); print('STOLEN')", DENIED),
-    ("descriptors", "open a descriptor of the zygote", "print('STOLEN', os.listdir(f'/proc/{{os.getppid()}}/fd'))", DENIED),
-    ("signal", "signal the zygote", "import signal\nos.kill(os.getppid(), signal.SIGWINCH); print('STOLEN')", DENIED),
-    ("signal worker", "signal the zygote's parent", "import signal\nos.kill({harness}, signal.SIGWINCH); print('STOLEN')", DENIED),
-    ("signal all", "signal everybody", "os.kill(-1, 0); print('STOLEN')", DENIED),
-    ("namespace", "become root in a new namespace", LIBC + "must(libc.unshare(0x10000000)); print('STOLEN')", DENIED),
-    ("cleave", "clone into a new user namespace", LIBC + "pid = must(libc.syscall(56 if os.uname().machine == 'x86_64' else 220, ctypes.c_long(0x10000011), 0, 0, 0, 0))\nif pid: print('STOLEN')\nelse: os._exit(0)", DENIED),
-    ("shared memory", "leave memory behind (System V)", LIBC + "must(libc.shmctl(must(libc.shmget(0, 4096, 0o1600)), 0, None)); print('STOLEN')", DENIED),
-    ("/dev/shm", "leave memory behind (POSIX)", "open('/dev/shm/graft-test-{port}', 'w').close(); os.unlink('/dev/shm/graft-test-{port}'); print('STOLEN')", DENIED),
+    ("sealed text", "read sealed/val.bin", "import json, pathlib\nprint('STOLEN', pathlib.Path(json.load(open(os.environ['GRAFT_RUN']))['public']).parent.joinpath('sealed/val.bin').read_bytes()[:9])", "LN"),
+    ("text, untokenised", "read the corpus where it is installed", "import sympy\nprint('STOLEN', open(sympy.__file__).read()[:9])", "L"),
+    ("text, compiled", "read the corpus in a .pyc", "import sympy\nprint('STOLEN', open(sympy.__cached__, 'rb').read()[:9])", "L"),
+    ("key file", "read a private key in a home", "print('STOLEN', open('{planted}/.ssh/id_ed25519').read())", "LN"),
+    ("environment", "read another process's environment", "if 'API_KEY' in open('/proc/{rich}/environ').read(): print('STOLEN')", "LN"),
+    ("other trial", "read another trial's weights", "import pathlib\nprint('STOLEN', [p.read_bytes() for p in pathlib.Path.cwd().parents[1].rglob('weights.pt')][0])", "LN"),
+    ("list home", "list a home", "print('STOLEN', os.listdir('{planted}'))", "LN"),
+    ("write outside", "leave a file in a home", "open('{planted}/new', 'w').close(); print('STOLEN')", "LN"),
+    ("empty a file", "truncate a file of the user's", "os.truncate('{planted}/victim', 0); print('STOLEN')", "LN"),
+    ("delete", "delete a file of the user's", "os.unlink('{planted}/victim2'); print('STOLEN')", "LN"),
+    ("change mode", "make a file of the user's unreadable", "os.chmod('{planted}/victim', 0o600); print('STOLEN')", "SN"),
+    ("patch torch", "open torch for writing", "open(torch.__file__, 'a').close(); print('STOLEN')", "LN"),
+    ("patch prepare", "make prepare.py writable", "os.chmod('prepare.py', 0o644); open('prepare.py', 'a').close(); print('STOLEN')", "LS"),
+    ("patch tokenizer", "open tokenizer.json for writing", "import json\nopen(json.load(open(os.environ['GRAFT_RUN']))['public'] + '/tokenizer.json', 'a').close(); print('STOLEN')", "LN"),
+    ("patch byte table", "open token_bytes.bin for writing", "import json\nopen(json.load(open(os.environ['GRAFT_RUN']))['public'] + '/../sealed/token_bytes.bin', 'a').close(); print('STOLEN')", "LN"),
+    ("network", "connect to a TCP server on this machine", "import socket\nsocket.create_connection(('127.0.0.1', {port}), 5); print('STOLEN')", "LSN"),
+    ("udp", "send a datagram", "import socket\nsender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nsender.connect(('127.0.0.1', {port}))\nfor _ in range(2): sender.send(b'x')  # the second one fails if nobody took the first\nprint('STOLEN')", "SN"),
+    ("socket file", "connect to a daemon's socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('{planted}/daemon'); print('STOLEN')", "SN"),
+    ("abstract socket", "connect to an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect(chr(0) + 'graft-test-{port}'); print('STOLEN')", "LSN"),
+    ("ptrace", "trace the zygote", LIBC + "must(libc.ptrace(0x4206, os.getppid(), None, None)); print('STOLEN')", "LS"),
+    ("read memory", "process_vm_readv on the zygote", LIBC + "buffer = ctypes.create_string_buffer(8)\nwhere = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), (ctypes.c_size_t * 2)(id(torch), 8)\nmust(libc.process_vm_readv(os.getppid(), where[0], 1, where[1], 1, 0)); print('STOLEN')", "LS"),
+    ("/proc/mem", "open the zygote's memory", "open(f'/proc/{{os.getppid()}}/mem', 'rb').close(); print('STOLEN')", "L"),
+    ("descriptors", "open a descriptor of the zygote", "print('STOLEN', os.listdir(f'/proc/{{os.getppid()}}/fd'))", "L"),
+    ("signal", "signal the zygote", "import signal\nos.kill(os.getppid(), signal.SIGWINCH); print('STOLEN')", "LS"),
+    ("signal worker", "signal the zygote's parent", "import signal\nos.kill({harness}, signal.SIGWINCH); print('STOLEN')", "LSN"),
+    ("signal all", "signal everybody", "os.kill(-1, 0); print('STOLEN')", "LSN"),
+    ("namespace", "become root in a new namespace", LIBC + "must(libc.unshare(0x10000000)); print('STOLEN')", "S"),
+    ("cleave", "clone into a new user namespace", LIBC + "pid = must(libc.syscall(56 if os.uname().machine == 'x86_64' else 220, ctypes.c_long(0x10000011), 0, 0, 0, 0))\nif pid: print('STOLEN')\nelse: os._exit(0)", "S"),
+    ("shared memory", "leave memory behind (System V)", LIBC + "must(libc.shmctl(must(libc.shmget(0, 4096, 0o1600)), 0, None)); print('STOLEN')", "S"),
+    ("/dev/shm", "leave memory behind (POSIX)", "open('/dev/shm/graft-test-{port}', 'w').close(); os.unlink('/dev/shm/graft-test-{port}'); print('STOLEN')", "LN"),
 ]  # fmt: skip
 
 LIMITS = [
@@ -81,6 +86,8 @@ def bait(tmp_path_factory, scratch):
     rich = subprocess.Popen(["sleep", "3600"], env={**os.environ, "API_KEY": PLANTED})
     servers = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
     port = servers[0].getsockname()[1]
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", port))
     servers[1].bind(str(home / "daemon"))
     servers[2].bind(f"\0graft-test-{port}")
     for server in servers:
@@ -88,7 +95,7 @@ def bait(tmp_path_factory, scratch):
     yield {"planted": home, "port": port, "rich": rich.pid, "harness": os.getpid()}
     rich.kill()
     rich.wait()
-    for server in servers:
+    for server in (*servers, datagrams):
         server.close()
 
 
@@ -110,15 +117,19 @@ def _fill(lines: str, bait: dict[str, object]) -> str:
     return lines.replace("{{", "{").replace("}}", "}")
 
 
-@pytest.mark.parametrize(("name", "tries", "lines", "said"), THEFTS, ids=[row[0] for row in THEFTS])
-def test_a_theft_is_stopped(confined, bait, log, tell, name, tries, lines, said):
+@pytest.mark.parametrize(("name", "tries", "lines", "layers"), THEFTS, ids=[row[0] for row in THEFTS])
+def test_a_theft_is_stopped_by_any_of_its_layers(confined, in_force, bait, log, tell, name, tries, lines, layers):
     found = confined.evaluate(plant(bait, lines), 0, log)
 
+    if not in_force & set(layers):
+        tell(name, tries, found, outcome="NOT STOPPED" if stolen(log) else None)
+        assert stolen(log) or _refused_to_everybody(name), found.detail
+        return
     tell(name, tries, found)
     assert not stolen(log)
     assert PLANTED not in log.read_text() + found.detail
     assert found.outcome is CRASHED, found.detail
-    assert re.search(said, found.detail), found.detail
+    assert re.search(DENIED, found.detail), found.detail
     assert (Path(str(bait["planted"])) / "victim").read_text() == PLANTED
 
 
@@ -126,7 +137,15 @@ def test_a_theft_is_stopped(confined, bait, log, tell, name, tries, lines, said)
 def test_the_same_theft_succeeds_without_the_layers(unconfined, bait, log, name, lines):
     unconfined.evaluate(plant(bait, lines), 0, log)
 
-    assert stolen(log)
+    assert stolen(log) or _refused_to_everybody(name)
+
+
+def _refused_to_everybody(name: str) -> bool:
+    """Return whether the machine refuses a theft to the user of the tests too, so that it shows nothing."""
+    yama = Path("/proc/sys/kernel/yama/ptrace_scope")
+    traces = os.geteuid() == 0 or not yama.exists() or yama.read_text().strip() == "0"
+    return {"patch torch": not os.access(torch.__file__, os.W_OK), "ptrace": not traces, "read memory": not traces,
+            "/proc/mem": not traces}.get(name, False)  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "tries", "lines", "outcome", "said"), LIMITS, ids=[row[0] for row in LIMITS])
@@ -155,15 +174,15 @@ def test_a_checkpoint_is_not_there_for_the_next_trial(confined, log, tell, tmp_p
     assert found.val_bpb == pytest.approx(left.val_bpb, abs=1e-6)
 
 
-def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined, log, tell):
+def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined, in_force, log, tell):
     program = Program(HONEST)
 
     assert confined.preflight(program, log) is None
     inside, outside = (evaluator.evaluate(program, 7, log) for evaluator in (confined, unconfined))
 
-    tell("honest", "train", inside)
+    tell("honest", "honest: with the layers and without", inside, hostile=False)
     assert inside.outcome is OK
     assert (inside.weights_sha256, inside.val_bpb) == (outside.weights_sha256, pytest.approx(outside.val_bpb, abs=1e-6))
-    assert {"seccomp", "no-capabilities"} <= set(inside.isolation)
-    assert any(layer.startswith("landlock-") for layer in inside.isolation)
-    assert "seccomp" not in outside.isolation
+    names = {"L": f"landlock-{landlock.abi()}", "S": "seccomp", "N": "namespaces"}
+    assert {names[layer] for layer in in_force} | {"no-capabilities"} <= set(inside.isolation)
+    assert not set(names.values()) & set(outside.isolation)

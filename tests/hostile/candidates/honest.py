@@ -207,6 +207,6 @@ CANDIDATES = tuple(
         ("softcap", "capped logits", SOFTCAP),
         ("mixture", "a mixture of two softmaxes", MIXTURE),
         ("weight norm", "a parametrised layer", WEIGHT_NORM),
-        ("own children", "socket pairs and children of its own", OWN_CHILDREN),
+        ("own children", "temporary files, socket pairs and children of its own", OWN_CHILDREN),
     )
 )  # fmt: skip
