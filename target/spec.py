@@ -41,7 +41,7 @@ class Scoring:
     Attributes:
         rows: Rows of `sequence_tokens` targets in the scored pass.
         batch_rows: Rows of one forward pass; every pass, probes included, has this shape.
-        cuts: Positions at which the causality probe replaces the rest of a row.
+        cuts: Positions at which the causality probe replaces the rest of a row; one in each row if it is thorough.
         tolerance_nats: Largest accepted change of a log-probability that must not change.
         seconds: Wall-clock limit of one forward pass.
     """

@@ -20,7 +20,7 @@ from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
 from target.launcher import Child, Ending, Zygote
-from target.probes import Plan, judge, probe_last_position, probe_replica, probe_state
+from target.probes import Plan, judge, probe_contrast, probe_last_position, probe_replica, probe_state
 from target.program import Program
 from target.runlog import RunLog
 from target.scorer import Validation, score
@@ -49,6 +49,7 @@ class Bench:
         spec: The target.
         corpus: Its text.
         validation: The rows of the score.
+        contrast: The rows of D5.
         scratch: Where workspaces are made.
         zygote: Forks the children.
         program: The program.
@@ -59,6 +60,7 @@ class Bench:
     spec: TargetSpec
     corpus: CorpusFiles
     validation: Validation
+    contrast: Validation
     scratch: Path
     zygote: Zygote
     program: Program
@@ -242,19 +244,20 @@ def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
     )
 
 
-def measure(bench: Bench, weights: Weights, record: dict[str, Any]) -> float:
+def measure(bench: Bench, weights: Weights, record: dict[str, Any], *, thorough: bool) -> float:
     """Return the validation bits per byte of the weights, once the probes are satisfied.
 
     Args:
         bench: The evaluation.
         weights: What was trained.
         record: Gets fields of the `Evaluation`.
+        thorough: Cut every row, a full second pass, and measure the contrast too.
 
     Raises:
         CandidateFailure: The model cannot be scored, or a probe refuses it.
     """
     scoring, rng = bench.spec.scoring, bench.rng
-    plan = Plan.draw(scoring, bench.spec.sequence_tokens, rng)
+    plan = Plan.draw(scoring, bench.spec.sequence_tokens, rng, thorough=thorough)
     with bench.served(weights) as model:
         record["n_parameters"] = model.n_parameters
         val_bpb, watched = score(model, bench.validation, plan.batches, rng)
@@ -262,5 +265,7 @@ def measure(bench: Bench, weights: Weights, record: dict[str, Any]) -> float:
     record["probes"] = measured
     with bench.served(weights) as replica:
         measured |= probe_replica(replica, bench.validation, plan, watched, rng)
+        if thorough:
+            measured |= probe_contrast(replica, bench.contrast, scoring.batch_rows, val_bpb, rng)
     judge(measured, scoring.tolerance_nats)
     return val_bpb

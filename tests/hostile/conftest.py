@@ -65,6 +65,7 @@ def in_force(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     found = {"L": landlock.abi() >= landlock.ABI_TRUNCATE, "S": seccomp.available(), "N": namespaces.missing() is None}
     for layer, there in found.items():
         _LAYERS[{"L": "landlock", "S": "seccomp", "N": "namespaces"}[layer]] = there
+    found["C"] = os.geteuid() == 0 and not found["N"]
     return frozenset(layer for layer, there in found.items() if there)
 
 

@@ -24,13 +24,14 @@ DENIED = "PermissionError|FileNotFoundError|ProcessLookupError|ConnectionRefused
 LIBC = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\ndef must(result):\n    if result < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))\n    return result\n"
 
 # name, what it tries, lines of main() that print STOLEN once they have it, layers that stop it, each one by itself:
-# L Landlock, S seccomp, N namespaces. `pytest tests/hostile --without LAYER` checks that column.
+# L Landlock, S seccomp, N namespaces, C capabilities: root's candidates have fewer than the processes they attack, unless
+# those are in namespaces, and have no more themselves. `pytest tests/hostile --without LAYER` checks this column.
 THEFTS = [
     ("sealed text", "read sealed/val.bin", "import json, pathlib\nprint('STOLEN', pathlib.Path(json.load(open(os.environ['GRAFT_RUN']))['public']).parent.joinpath('sealed/val.bin').read_bytes()[:9])", "LN"),
     ("text, untokenised", "read the corpus where it is installed", "import sympy\nprint('STOLEN', open(sympy.__file__).read()[:9])", "L"),
     ("text, compiled", "read the corpus in a .pyc", "import sympy\nprint('STOLEN', open(sympy.__cached__, 'rb').read()[:9])", "L"),
     ("key file", "read a private key in a home", "print('STOLEN', open('{planted}/.ssh/id_ed25519').read())", "LN"),
-    ("environment", "read another process's environment", "if 'API_KEY' in open('/proc/{rich}/environ').read(): print('STOLEN')", "LN"),
+    ("environment", "read another process's environment", "if 'API_KEY' in open('/proc/{rich}/environ').read(): print('STOLEN')", "LNC"),
     ("other trial", "read another trial's weights", "import pathlib\nprint('STOLEN', [p.read_bytes() for p in pathlib.Path.cwd().parents[1].rglob('weights.pt')][0])", "LN"),
     ("list home", "list a home", "print('STOLEN', os.listdir('{planted}'))", "LN"),
     ("write outside", "leave a file in a home", "open('{planted}/new', 'w').close(); print('STOLEN')", "LN"),
@@ -45,13 +46,13 @@ THEFTS = [
     ("udp", "send a datagram", "import socket\nsender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nsender.connect(('127.0.0.1', {port}))\nfor _ in range(2): sender.send(b'x')  # the second one fails if nobody took the first\nprint('STOLEN')", "SN"),
     ("socket file", "connect to a daemon's socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('{planted}/daemon'); print('STOLEN')", "SN"),
     ("abstract socket", "connect to an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect(chr(0) + 'graft-test-{port}'); print('STOLEN')", "LSN"),
-    ("ptrace", "trace the zygote", LIBC + "must(libc.ptrace(0x4206, os.getppid(), None, None)); print('STOLEN')", "LS"),
-    ("read memory", "process_vm_readv on the zygote", LIBC + "buffer = ctypes.create_string_buffer(8)\nwhere = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), (ctypes.c_size_t * 2)(id(torch), 8)\nmust(libc.process_vm_readv(os.getppid(), where[0], 1, where[1], 1, 0)); print('STOLEN')", "LS"),
-    ("/proc/mem", "open the zygote's memory", "open(f'/proc/{{os.getppid()}}/mem', 'rb').close(); print('STOLEN')", "L"),
+    ("ptrace", "trace the zygote", LIBC + "must(libc.ptrace(0x4206, os.getppid(), None, None)); print('STOLEN')", "LSC"),
+    ("read memory", "process_vm_readv on the zygote", LIBC + "buffer = ctypes.create_string_buffer(8)\nwhere = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), (ctypes.c_size_t * 2)(id(torch), 8)\nmust(libc.process_vm_readv(os.getppid(), where[0], 1, where[1], 1, 0)); print('STOLEN')", "LSC"),
+    ("/proc/mem", "open the zygote's memory", "open(f'/proc/{{os.getppid()}}/mem', 'rb').close(); print('STOLEN')", "LC"),
     ("descriptors", "open a descriptor of the zygote", "print('STOLEN', os.listdir(f'/proc/{{os.getppid()}}/fd'))", "L"),
     ("signal", "signal the zygote", "import signal\nos.kill(os.getppid(), signal.SIGWINCH); print('STOLEN')", "LS"),
     ("signal worker", "signal the zygote's parent", "import signal\nos.kill({harness}, signal.SIGWINCH); print('STOLEN')", "LSN"),
-    ("signal all", "signal everybody", "os.kill(-1, 0); print('STOLEN')", "LSN"),
+    ("signal all", "signal everybody", "os.kill(-1, 0); print('STOLEN')", "SN"),  # Landlock stops each signal, but the call succeeds
     ("namespace", "become root in a new namespace", LIBC + "must(libc.unshare(0x10000000)); print('STOLEN')", "S"),
     ("cleave", "clone into a new user namespace", LIBC + "pid = must(libc.syscall(56 if os.uname().machine == 'x86_64' else 220, ctypes.c_long(0x10000011), 0, 0, 0, 0))\nif pid: print('STOLEN')\nelse: os._exit(0)", "S"),
     ("shared memory", "leave memory behind (System V)", LIBC + "must(libc.shmctl(must(libc.shmget(0, 4096, 0o1600)), 0, None)); print('STOLEN')", "S"),
@@ -184,5 +185,5 @@ def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined
     assert inside.outcome is OK
     assert (inside.weights_sha256, inside.val_bpb) == (outside.weights_sha256, pytest.approx(outside.val_bpb, abs=1e-6))
     names = {"L": f"landlock-{landlock.abi()}", "S": "seccomp", "N": "namespaces"}
-    assert {names[layer] for layer in in_force} | {"no-capabilities"} <= set(inside.isolation)
+    assert {names[layer] for layer in in_force - {"C"}} | {"no-capabilities"} <= set(inside.isolation)
     assert not set(names.values()) & set(outside.isolation)
