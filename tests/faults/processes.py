@@ -47,10 +47,6 @@ def wait_until(condition: Callable[[], _Found | None], *, while_running: int) ->
     return found
 
 
-def lines_of(journal: Path) -> int:
-    return journal.read_bytes().count(b"\n") if journal.exists() else 0
-
-
 def trainings_in(journal: Path) -> int:
     return journal.read_bytes().count(b'"val_bpb"') if journal.exists() else 0
 

@@ -1,8 +1,10 @@
-"""kill -9 of a real search, again and again: what was finished is kept, the rest is run again, nobody lives on."""
+"""kill -9 of a real search, again and again: what was finished is kept, the rest is run again, nobody lives on.
+
+`test_writes` has the many moments between two writes; here are real workers and trainings.
+"""
 
 from __future__ import annotations
 
-import random
 import signal
 import subprocess
 from collections.abc import Callable
@@ -12,29 +14,23 @@ from operators.population import Population
 from search.ledger import read_population
 from search.rundir import RunDirectory
 from tests.faults.books import check_books, check_kept, check_ledger
-from tests.faults.processes import assert_gone, child_in, family, lines_of, wait_until
+from tests.faults.processes import assert_gone, child_in, family, trainings_in, wait_until
 from tests.search.command import QUIET, command, rows_of, run
 
-BUDGET = 4
+BUDGET = 3
 SEARCH = ("name=k", "strategy=evolution", "seed=3", f"budget.trainings={BUDGET}", "executor.workers=1", QUIET)
 
 
 def test_a_search_killed_again_and_again_ends_with_nothing_lost_and_nothing_repeated(tmp_path: Path) -> None:
     root = tmp_path / "outputs" / "k"
-    rng = random.Random(7)
-
-    def lines(search: int) -> bool:
-        return lines_of(root / "journal.log") >= goal
-
     moments: list[Callable[[int], object]] = [
         lambda search: (root / "journal.log").exists(),  # the corpus is next
-        family,  # the workers are starting
+        lambda search: len(family(search)) >= 3,  # two workers and a zygote: they are starting
         lambda search: child_in("train", search),
-        lines,
+        lambda search: trainings_in(root / "journal.log") and child_in("train", search),
     ]
     before, rows = Population(), list[dict[str, str]]()
     for moment in moments:
-        goal = lines_of(root / "journal.log") + rng.randrange(3, 6)
         killed(tmp_path, moment)
         after = read_population(RunDirectory(root))
         check_ledger(after)
