@@ -205,7 +205,7 @@ def _blame(error: Any, endpoint: Endpoint) -> NoReturn:
     said = redact(_CLASSES.sub("", " ".join(str(error).split())))[:_LONGEST_MESSAGE]
     used_up = any(word in said.lower() for word in _USED_UP)
     if not used_up and (status >= 500 or status in _WORTH_WAITING):
-        raise UnavailableError(said, retry_after_seconds=_retry_after(error)) from error
+        raise UnavailableError(f"{type(error).__name__}: {said}", retry_after_seconds=_retry_after(error)) from error
     if used_up or status == 402:
         advice = "the account has no credit left; pay, or give another key"
     elif type(error).__name__ == "ContextWindowExceededError":
