@@ -21,7 +21,7 @@ from target.evaluation import Outcome
 from target.evaluator import Evaluator
 from target.program import Program
 from tests.target.candidates import DAEMON, HONEST, in_main
-from tests.target.conftest import below, survivors
+from tests.target.conftest import alive, below, survivors
 
 needed = pytest.mark.skipif(namespaces.missing() is not None, reason=f"this machine lacks {namespaces.missing()}")
 ROOT = Path(__file__).parents[2]
@@ -93,10 +93,10 @@ with Evaluator(spec, corpus, scratch=pathlib.Path({str(tmp_path)!r})) as evaluat
     assert worker.stdout is not None
     zygote = int(worker.stdout.readline())
     deadline = time.monotonic() + 60
-    while len(tree := below(zygote)) < 2:
+    while len(alive(psutil.Process(zygote).children())) < 2:  # the candidate, and the daemon once it is an orphan
         assert time.monotonic() < deadline, "the candidate started no daemon"
         os.sched_yield()
-    tree.append(psutil.Process(zygote))
+    tree = [psutil.Process(zygote), *below(zygote)]
     for pid in (zygote, worker.pid):
         os.kill(pid, signal.SIGKILL)
     worker.wait()
