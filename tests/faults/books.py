@@ -9,6 +9,7 @@ from pathlib import Path
 from operators.population import Population
 from operators.trial import Trial
 from search.ledger import read_population
+from search.mlflow_store import import_mlflow
 from search.rundir import RunDirectory
 from search.summary import summarize
 from tests.search.command import rows_of, summary_of
@@ -72,3 +73,14 @@ def check_kept(before: Population, after: Population) -> None:
 def trained(trials: Iterable[Trial]) -> set[str]:
     """Return the finished trainings as the diary of the driver has them."""
     return {f"{trial.program.id} {run.seed}" for trial in trials if trial.program for run in trial.evaluations}
+
+
+def mirrored(outputs: Path) -> list[int]:
+    """Return the trials of the search `run` that MLflow has whole, one as often as it is there."""
+    import_mlflow()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{outputs}/mlflow.db")
+    experiment = client.get_experiment_by_name("run")
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    return sorted(int(run.data.tags["graft.trial"]) for run in runs if "graft.sent" in run.data.tags)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from operators.population import Population
 from tests.faults.books import check_books
-from tests.faults.driver import Driver
+from tests.faults.driver import ROOT, Driver
 
 TRAININGS = 6
+Start = Callable[[Path, str], "subprocess.Popen[str]"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +44,27 @@ def undisturbed(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Und
     report = driver.session(root, trainings=TRAININGS, slots=1)
     assert report.exit == 0
     return Undisturbed(check_books(root, trainings=TRAININGS), report.writes)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(root: Path, where: str) -> subprocess.Popen[str]:
+        """Start a search, and return it when it is stuck."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.stuck", str(root), where],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stderr
+        assert process.stderr.readline() == "here\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -32,6 +32,7 @@ import search.session
 from operators.constants import ConstantsOperator
 from search.acceptance import Confirm
 from search.budget import Budget
+from search.errors import UserError
 from search.mlflow_tracker import MlflowTracker
 from search.rundir import RunDirectory, write_atomically
 from search.session import Session, run_session
@@ -272,6 +273,9 @@ def _run(order: Order, counter: mmap.mmap, say: Callable[[str], None]) -> int:
     except KeyboardInterrupt as error:
         say(str(error))
         return 130
+    except UserError as error:
+        say(str(error))
+        return 2
     say(summary.stop_reason)
     return 0 if summary.status == "finished" else 130
 

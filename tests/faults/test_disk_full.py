@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.mlflow_store import import_mlflow
-from tests.faults.books import check_books, check_kept, check_ledger, population_of
+from tests.faults.books import check_books, check_kept, check_ledger, mirrored, population_of
 from tests.faults.conftest import TRAININGS, Undisturbed
 from tests.faults.disk import SmallDisk, small_disk_driver
 from tests.faults.driver import Driver
@@ -133,14 +132,3 @@ def test_a_full_disk_under_mlflow_never_stops_a_search(namespace: Driver, tmp_pa
     disk.make_room()
     assert namespace.session(root, **tracked).exit == 0
     assert mirrored(disk.copy()) == decided
-
-
-def mirrored(outputs: Path) -> list[int]:
-    """Return the trials that MLflow has whole; an error of ours if it has one twice."""
-    import_mlflow()
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=f"sqlite:///{outputs}/mlflow.db")
-    experiment = client.get_experiment_by_name("run")
-    runs = client.search_runs([experiment.experiment_id]) if experiment else []
-    return sorted(int(run.data.tags["graft.trial"]) for run in runs if "graft.sent" in run.data.tags)

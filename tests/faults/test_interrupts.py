@@ -4,41 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.books import check_books, check_kept
-from tests.faults.driver import ROOT, Driver
+from tests.faults.conftest import Start
+from tests.faults.driver import Driver
 from tests.search.command import QUIET, command, summary_of
-
-Start = Callable[[Path, str], "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    started: list[subprocess.Popen[str]] = []
-
-    def start(root: Path, where: str) -> subprocess.Popen[str]:
-        """Start a search, and return it when it is stuck."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.stuck", str(root), where],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stderr
-        assert process.stderr.readline() == "here\n"
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize(("where", "number"), [("proposing", signal.SIGINT), ("starting", signal.SIGTERM)])

@@ -6,13 +6,14 @@ The searches are the product's from `run_session` down; only the evaluations are
 from __future__ import annotations
 
 import random
+import signal
 from pathlib import Path
 
 import pytest
 
 from operators.population import Population
-from tests.faults.books import check_books, check_kept, check_ledger, population_of, trained
-from tests.faults.conftest import TRAININGS, Undisturbed
+from tests.faults.books import check_books, check_kept, check_ledger, mirrored, population_of, trained
+from tests.faults.conftest import TRAININGS, Start, Undisturbed
 from tests.faults.driver import TRAINED, Driver
 from tests.search.command import rows_of, summary_of
 
@@ -89,6 +90,33 @@ def test_a_search_told_to_end_at_a_write_leaves_true_books_and_goes_on(
     after = check_books(root, trainings=TRAININGS)
     check_kept(before, after)
     assert after == undisturbed.population
+
+
+def test_a_mirror_is_complete_after_kills(driver: Driver, tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    tracked = {"trainings": TRAININGS, "slots": 1, "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}
+    for at in (30, 45, 60):
+        assert driver.session(root, **tracked, at=at).exit == -9
+    assert driver.session(root, **tracked).exit == 0
+
+    assert mirrored(tmp_path) == [trial.number for trial in check_books(root, trainings=TRAININGS).decided]
+
+
+def test_a_second_search_on_the_folder_is_refused_and_the_first_goes_on_unharmed(
+    driver: Driver, tmp_path: Path, start: Start
+) -> None:
+    root = tmp_path / "run"
+    first = start(root, "closing")
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    second = driver.session(root, trainings=40)
+
+    assert second.exit == 2
+    assert f"{root} is in use by process {first.pid} on " in second.message
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    check_kept(check_books(root, trainings=8), population_of(root))
+    assert driver.session(root, trainings=10).exit == 0
 
 
 def test_a_wall_clock_that_jumps_changes_nothing(driver: Driver, tmp_path: Path, undisturbed: Undisturbed) -> None:
