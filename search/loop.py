@@ -11,7 +11,7 @@ import enum
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from search.rundir import RunDirectory
 from search.settings import Settings
 from search.strategies.base import NothingToProposeError
 from search.summary import RunStatus, Summary
+from search.threads import call_in_thread
 from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.executor import Executor
@@ -110,16 +111,15 @@ class Search:
             ProviderError: If the operator's provider is out of order.
             TargetError: If nothing can be evaluated here.
         """
-        proposers = ThreadPoolExecutor(self._executor.slots + self._settings.propose_ahead, "propose")
         try:
-            self._begin(proposers)
+            self._begin()
             while True:
                 self._settle()
                 exhausted = self._exhausted() or self._idle
                 if self._interrupted or (exhausted and not self._tasks):
                     break
                 if not exhausted:
-                    self._launch(proposers)
+                    self._launch()
                 if not self._idle:
                     self._collect()
             self._close_books(exhausted)
@@ -127,8 +127,6 @@ class Search:
         except (SeedProgramError, ProviderError, TargetError) as error:
             self._recorder.record("stopped", str(error))
             raise
-        finally:
-            proposers.shutdown(wait=False, cancel_futures=True)
 
     @property
     def _population(self) -> Population:
@@ -136,7 +134,7 @@ class Search:
 
     # Beginning and resuming
 
-    def _begin(self, proposers: ThreadPoolExecutor) -> None:
+    def _begin(self) -> None:
         program = self._settings.seed_program
         if not self._population.trials:
             self._ledger.propose(Proposal(parents=(), seed=self._settings.seed, operator="seed"))
@@ -152,7 +150,7 @@ class Search:
         self._require_baseline()
         for trial in self._population.pending:
             if trial.program is None:
-                self._submit_proposal(proposers, trial.number)
+                self._submit_proposal(trial.number)
             elif trial.evaluations:
                 self._fit.add(trial.number)
             else:
@@ -202,7 +200,7 @@ class Search:
 
     # Launching
 
-    def _launch(self, proposers: ThreadPoolExecutor) -> None:
+    def _launch(self) -> None:
         """Fill the slots: trainings that somebody waits for first, then new trials."""
         measuring = {(task.number, task.seed) for task in self._tasks.values() if task.stage is Stage.MEASURE}
         steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
@@ -225,11 +223,11 @@ class Search:
                 self._idle = "" if self._tasks else str(error)
                 return
             self._ledger.propose(proposal)
-            self._submit_proposal(proposers, number)
+            self._submit_proposal(number)
 
-    def _submit_proposal(self, proposers: ThreadPoolExecutor, number: int) -> None:
+    def _submit_proposal(self, number: int) -> None:
         proposal = self._population.trials[number].proposal
-        future = proposers.submit(self._settings.operator_for(proposal).mutate, proposal, self._population)
+        future = call_in_thread(self._settings.operator_for(proposal).mutate, proposal, self._population)
         self._tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
 
     def _submit_preflight(self, number: int) -> None:

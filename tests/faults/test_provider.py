@@ -130,8 +130,10 @@ def test_a_search_that_waits_for_an_answer_can_be_interrupted(tmp_path: Path, si
     search = subprocess.Popen(
         command(*arguments), cwd=tmp_path, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.PIPE
     )
-    silent.wait_for(1)
-    search.send_signal(signal.SIGINT)
-
-    search.communicate(timeout=60)
+    try:
+        silent.wait_for(1)
+        search.send_signal(signal.SIGINT)
+        search.communicate(timeout=60)
+    finally:
+        search.kill()
     assert search.returncode == 130
