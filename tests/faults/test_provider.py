@@ -14,31 +14,17 @@ import pytest
 from operators.trial import Status
 from search.ledger import read_population
 from search.rundir import RunDirectory
+from tests.llm_faults import FAULTS, SLOW, TEMPORARY
 from tests.llm_habits import habit
-from tests.llm_server import FAULTS, LlmServer, Request
+from tests.llm_server import LlmServer, Request
 from tests.operators.asking import ASKING
 from tests.search.command import QUIET, assert_clean_failure, command, rows_of, run, summary_of
 
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": ""}
 QUICK = ("llm.model=openai/scripted", "llm.backoff_seconds=0.01", "llm.longest_backoff_seconds=0.02")
-TEMPORARY = (
-    "429",
-    "429 without advice",
-    "500",
-    "502",
-    "503",
-    "hang",
-    "drop",
-    "drop in the middle",
-    "drip",
-    "not json",
-    "other json",
-    "html",
-    "no choices",
-)
 LASTING = ("refusal", "policy", "empty", "no text", "truncated")
-PLAN = dict(enumerate((*TEMPORARY, *LASTING), start=2))
+PLAN = dict(enumerate((*TEMPORARY, *SLOW, *LASTING), start=2))
 """Every fault that a search survives, at a known request, all in a row."""
 PAID = {"empty", "no text", "truncated", "refusal"}
 ENDS = {"400", "401", "402", "403", "404", "quota", "context", "429 for an hour"}
@@ -144,8 +130,10 @@ def test_a_search_that_waits_for_an_answer_can_be_interrupted(tmp_path: Path, si
     search = subprocess.Popen(
         command(*arguments), cwd=tmp_path, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.PIPE
     )
-    silent.wait_for(1)
-    search.send_signal(signal.SIGINT)
-
-    search.communicate(timeout=60)
+    try:
+        silent.wait_for(1)
+        search.send_signal(signal.SIGINT)
+        search.communicate(timeout=60)
+    finally:
+        search.kill()
     assert search.returncode == 130

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from operators.base import MutationError, Resources
-from operators.chat import MODEL, Exchange, Message
+from operators.chat import Exchange, Message
 from operators.population import Population
 from operators.trial import Mutation, Proposal
 from target.program import Program
@@ -38,11 +38,8 @@ class AskingOperator:
         text = f"Parent {proposal.parents[0]}:\n\n```python\n{parent.source}```\n\nAnswer with <<<<<<< SEARCH blocks."
         messages, exchanges, problem = [Message(role="user", text=text)], list[Exchange](), ""
         for attempt in range(_ATTEMPTS):
-            model = proposal.labels.get(MODEL)
             try:
-                reply = self._model.complete(
-                    messages, seed=proposal.seed, attempt=attempt, model=str(model) if model else None
-                )
+                reply = self._model.complete(messages, seed=proposal.seed, attempt=attempt, model=proposal.model)
             except MutationError as error:
                 exchanges += error.exchanges
                 raise MutationError(str(error), cost_usd=_cost(exchanges), exchanges=exchanges) from error

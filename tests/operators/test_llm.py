@@ -14,7 +14,8 @@ from operators.chat import Message
 from operators.endpoint import Price, read_endpoints
 from operators.llm import LanguageModel, open_model
 from operators.provider import has_price, import_litellm
-from tests.llm_server import FAULTS, Completion, LlmServer, Request
+from tests.llm_faults import FAULTS, SLOW, TEMPORARY, Completion
+from tests.llm_server import LlmServer, Request
 
 MESSAGES = (Message(role="system", text="You edit."), Message(role="user", text="Say something."))
 SETTINGS: Mapping[str, Any] = {
@@ -36,20 +37,6 @@ SETTINGS: Mapping[str, Any] = {
     "concurrency": None,
     "requests_per_minute": None,
 }
-TEMPORARY = (
-    "429",
-    "429 without advice",
-    "500",
-    "502",
-    "503",
-    "no choices",
-    "drop",
-    "drop in the middle",
-    "not json",
-    "other json",
-    "html",
-)
-SLOW = ("hang", "drip")
 FINAL = {
     "400": "does not accept the request: check llm.model",
     "401": "does not accept the key: none was sent; name the environment variable that has it in llm.api_key_env",
