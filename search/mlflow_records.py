@@ -26,7 +26,7 @@ _TAG_CHARACTERS: Final = 5000
 _KEY_CHARACTERS: Final = 200
 
 
-_RELATIVE: Final = ("val_bpb", "delta_val_bpb")
+_RELATIVE: Final = ("val_bpb", "delta_val_bpb", "posterior_mean", "standard_error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +130,12 @@ def _params(trial: Trial) -> dict[str, str]:
 
 def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict[str, float]:
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
+    mean, error = population.posterior[trial.number] if trial.scored else (None, None)
     figures: dict[str, float | None] = {
         "val_bpb": population.scores.get(trial.number) if trial.scored else None,
         "delta_val_bpb": delta(trial, parent, population) if trial.scored else None,
+        "posterior_mean": mean,
+        "standard_error": error,
         "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,
         "peak_memory_gb": peak / 1e9 if peak else None,
         "cost_usd": trial.cost_usd,
