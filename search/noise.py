@@ -20,9 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from search.acceptance import training_seed
+from search.composed import read_config
 from search.environment import describe_device
 from search.errors import UserError
 from search.rundir import RunDirectory, write_atomically
@@ -78,10 +77,9 @@ def stored_noise(spec: TargetSpec, device: Mapping[str, Any]) -> Noise | None:
 def noise_of(run: RunDirectory) -> Noise | None:
     """Return what was measured for the target and the machine of a search, as far as its folder tells them."""
     try:
-        target = yaml.safe_load(run.config.read_text(encoding="utf-8"))["target"]
+        spec = TargetSpec.from_config(read_config(run)["target"])
         device = json.loads(run.environment.read_text(encoding="utf-8"))["device"]
-        spec = TargetSpec.from_config(target)
-    except (OSError, ValueError, KeyError, TypeError, TargetError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, UserError, TargetError):
         return None  # the folder of a search that has not begun, or a target without trainings
     return stored_noise(spec, device)
 
@@ -140,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         spec = _spec(options.target)
         program = spec.read_program(options.program) if options.program else spec.seed_program()
         runs, again = measure_noise(spec, program, seeds=options.seeds, repeats=options.repeats, slots=options.slots)
-        sys.stdout.write(_table([*runs, *again[1:]], spec, options.slots))
+        everything = [*runs, *again[1:]]
+        sys.stdout.write(_table(everything, spec, options.slots))
         noise = summarize(spec, program, runs, again)
         sys.stdout.write(_text(noise))
         if options.json:

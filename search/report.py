@@ -34,7 +34,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
     environment = jinja2.Environment(  # Markdown: no HTML escapes, the filters below do it
         loader=jinja2.PackageLoader("search"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters |= {"text": _text, "code": _code}
+    environment.filters |= {"text": escape_markdown, "code": _code}
     best = population.champion
     steps = ancestry(best, population) if best else []
     patch = _patch(steps)
@@ -176,7 +176,8 @@ def _files(run: RunDirectory, best: Trial | None) -> list[tuple[str, str]]:
     return [(name, what) for name, what in files if (run.root / name).exists()]
 
 
-def _text(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Return a text from outside as one line that Markdown shows as it is."""
     return re.sub(r"([\\`*_{}\[\]<>()#|~!&])", r"\\\1", one_line(text))
 
 

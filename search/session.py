@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import yaml
 
+from search.composed import flatten, read_config
 from search.environment import describe_environment
 from search.errors import UserError
 from search.ledger import Ledger
@@ -131,11 +132,7 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     """Refuse to go on with another search than the one that the folder holds."""
     if not run.config.exists():
         return
-    try:
-        stored = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
-    old, new = (_flatten(each) for each in (stored, config))
+    old, new = (flatten(each) for each in (read_config(run), config))
     keys = [key for key in {**old, **new} if key.split(".")[0] not in MAY_CHANGE and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
@@ -143,12 +140,3 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
             f"{run.root} holds a search with another configuration: {changes}. "
             "Give the same command to resume it, or choose another name"
         )
-
-
-def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(config, Mapping) or not config:
-        return {prefix: config}
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
