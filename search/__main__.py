@@ -88,6 +88,7 @@ def _session(config: DictConfig) -> Session:
         make_tracker=_instantiate(config.tracker, "tracker"),
         config=plain,
         overrides=tuple(job.overrides.task),
+        final_seeds=config.final.seeds,
     )
 
 

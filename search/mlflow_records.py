@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from operators.population import Population
 from operators.trial import Trial
+from search.final_report import FinalReport
 from search.summary import Summary
 from search.verdicts import delta, description_of, operator_of
 
@@ -99,6 +100,18 @@ def summary_tags(summary: Summary) -> dict[str, str]:
     if summary.best_trial is not None:
         note += f"\n\nval_bpb {summary.baseline_val_bpb:.4f} → {summary.best_val_bpb:.4f}, trial #{summary.best_trial}"
     return {key: clean(value, _TAG_CHARACTERS) for key, value in {**tags, "mlflow.note.content": note}.items()}
+
+
+def final_tags(report: FinalReport | None) -> dict[str, str]:
+    """Return a final report as tags of the run of a search, for the reason that `summary_tags` has."""
+    if report is None:
+        return {}
+    tags = {"graft.final": report.verdict, "graft.final_reason": report.reason}
+    for name, each in (("val", report.val), ("holdout", report.holdout)):
+        if each:
+            ends = "" if each.low is None else f" [{each.low:+.6f}, {each.high:+.6f}]"
+            tags[f"graft.final_{name}_difference"] = f"{each.difference:+.6f}{ends}"
+    return {key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()}
 
 
 def clean(text: str, characters: int) -> str:

@@ -58,6 +58,11 @@ class RunDirectory:
         return self.root / "summary.json"
 
     @property
+    def final(self) -> Path:
+        """Whether the improvement holds, once that is measured."""
+        return self.root / "final.json"
+
+    @property
     def environment(self) -> Path:
         """What it ran on."""
         return self.root / "environment.json"

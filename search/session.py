@@ -12,9 +12,12 @@ from typing import Any, Final, Protocol
 
 import yaml
 
+from operators.population import Population
 from search.composed import flatten, read_config
 from search.environment import describe_environment
 from search.errors import UserError
+from search.final import run_final
+from search.final_report import verdict_sentence
 from search.ledger import Ledger
 from search.lock import locked
 from search.loop import Search
@@ -27,7 +30,7 @@ from target.executor import Executor
 from target.sandbox import isolation_warning
 from target.spec import TargetSpec
 
-MAY_CHANGE: Final = ("budget", "executor", "max_failures", "name", "outputs", "propose_ahead", "tracker")
+MAY_CHANGE: Final = ("budget", "executor", "final", "max_failures", "name", "outputs", "propose_ahead", "tracker")
 """Keys that do not decide what is searched, so that a resumed search may have others."""
 
 
@@ -50,6 +53,7 @@ class Session:
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
+        final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
     """
 
     settings: Settings
@@ -59,6 +63,11 @@ class Session:
     make_tracker: MakeTracker
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
+    final_seeds: int = 0
+
+    def __post_init__(self) -> None:
+        if self.final_seeds < 0 or self.final_seeds == 1:
+            raise UserError(f"final.seeds must be 0, or at least 2 to tell anything, got {self.final_seeds}")
 
 
 def run_session(session: Session) -> Summary:
@@ -93,8 +102,24 @@ def run_session(session: Session) -> Summary:
             finally:
                 executor.close()
                 _describe(run, session.spec, corpus, ledger)
+            _check_improvement(session, ledger.population, summary, watch)
             watch.finish(ledger.population, summary)
             return summary
+
+
+def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:
+    """Make the final report, if one is wanted and there is an improvement."""
+    if not session.final_seeds or summary.status != "finished" or not summary.best_trial:
+        return
+    report = run_final(
+        session.run,
+        population,
+        session.make_executor(session.spec),
+        search_seed=session.settings.seed,
+        n_seeds=session.final_seeds,
+        say=watch.say,
+    )
+    watch.say(verdict_sentence(report))
 
 
 def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: Ledger) -> None:

@@ -158,6 +158,14 @@ def seeds_to_detect(difference: float, sd: float, n_comparisons: int) -> int | N
     return max(high, seeds_to_rank(n_comparisons))
 
 
+def seeds_to_exclude_zero(mean: float, sd: float) -> int | None:
+    """Return how many values a t interval needs to leave out 0, were mean and sd true; None for too many."""
+    from scipy.stats import t
+
+    tail = (1 - CONFIDENCE) / 2
+    return next((n for n in range(2, 1000) if t.isf(tail, n - 1) * sd / math.sqrt(n) < abs(mean)), None)
+
+
 def _power(effect: float, n_seeds: int, level: float) -> float:
     """Return the power of the two-sided two-sample t test for a difference in standard deviations (Cohen 1988)."""
     from scipy.stats import nct, t
