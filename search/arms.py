@@ -61,7 +61,7 @@ def obstacles(arms: Arms, *, noise_free: bool) -> list[str]:
         if len(found) > 1:
             places = " and ".join(str(run.root) for run in list(found.values())[:2])
             difference = _difference(*list(found)[:2])
-            reasons.append(f"{name}s differ{difference}: compare searches with one {name}, see {places}")
+            reasons.append(f"they must have one {name}{difference}, see {places}")
     for label, members in arms.items():
         seeds = Counter(run.config.get("seed") for run in members)
         twice = sorted(str(seed) for seed, count in seeds.items() if count > 1)

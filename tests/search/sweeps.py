@@ -80,7 +80,7 @@ def write_run(
     return ledger.population
 
 
-def write_sweep(root: Path, arms: dict[str, float], *, seeds: int, trials: int = 12, **options: Any) -> None:
+def write_sweep(root: Path, arms: dict[str, float], *, seeds: int, trials: int = 4, **options: Any) -> None:
     """Write searches that go down evenly to about the value of their arm, a little further with each seed."""
     for strategy, final in arms.items():
         for seed in range(seeds):
