@@ -39,6 +39,17 @@ class Budget:
 
 
 @dataclass
+class FinalReport:
+    """What is measured when a search has ended by its budget.
+
+    Attributes:
+        seeds: Fresh seeds for the best and the baseline; 0 for none.
+    """
+
+    seeds: int = MISSING
+
+
+@dataclass
 class Config:
     """The configuration of a search; the groups are checked by the constructors that they name."""
 
@@ -49,6 +60,7 @@ class Config:
     propose_ahead: int = MISSING
     max_failures: int = MISSING
     budget: Budget = field(default_factory=Budget)
+    final: FinalReport = field(default_factory=FinalReport)
     strategy: Any = MISSING
     operator: Any = MISSING
     extra_operators: dict[str, Any] = field(default_factory=dict)

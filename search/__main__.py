@@ -106,6 +106,7 @@ def _session(config: DictConfig) -> Session:
         config=plain,
         overrides=tuple(job.overrides.task),
         models=models,
+        final_seeds=config.final.seeds,
     )
 
 

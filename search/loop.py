@@ -95,6 +95,7 @@ class Search:
         self._tick_seconds = tick_seconds
         self._tasks: dict[Future[Any], Task] = {}
         self._fit: set[int] = set()  # trials that passed the pre-flight, in this session
+        self._repeats: dict[tuple[int, int], None] = {}  # trainings, (number, seed), of programs proposed again
         self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
         self._idle = ""  # why there is nothing to do, though the budget is not used up
@@ -216,7 +217,8 @@ class Search:
         """Fill the slots: trainings that somebody waits for first, then new trials."""
         measuring = {(task.number, task.seed) for task in self._tasks.values() if task.stage is Stage.MEASURE}
         steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
-        wanted = dict.fromkeys(training for step in steps for training in step.trainings if training not in measuring)
+        trainings = (*(training for step in steps for training in step.trainings), *self._repeats)
+        wanted = {each: None for each in trainings if each not in measuring}
         left = self._settings.budget.trainings_left(self._population.trainings + len(measuring))
         slots = min(self._executor.slots - len(measuring), left)
         for number, seed in list(wanted)[: max(0, int(slots))]:
@@ -292,6 +294,8 @@ class Search:
             problem = "the program is not valid UTF-8 text: it has a lone surrogate"
         if problem:
             self._decide(task.number, Verdict(Status.NOT_BUILT, problem), mutation)
+            again = self._settings.acceptance.repeat(twin, self._population) if twin and twin.scored else None
+            self._repeats |= dict.fromkeys(again.trainings if again else ())
             return
         self._ledger.build(task.number, mutation)
         self._submit_preflight(task.number)
@@ -311,6 +315,7 @@ class Search:
         if log.exists():  # its name while it was written; now it has its place in the order of the trainings
             log.replace(log.with_name(f"run-{earlier + 1}.log" if earlier else "run.log"))
         self._ledger.evaluate(task.number, evaluation)
+        self._repeats.pop((task.number, evaluation.seed), None)
         if trial.decided is not None:
             self._recorder.measured_again(task.number)
         self._observer.measured(self._population.trials[task.number], evaluation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import tempfile
 import uuid
@@ -62,6 +63,11 @@ class RunDirectory:
     def summary(self) -> Path:
         """End state, rewritten after every trial."""
         return self.root / "summary.json"
+
+    @property
+    def final(self) -> Path:
+        """Whether the improvement holds, once that is measured."""
+        return self.root / "final.json"
 
     @property
     def environment(self) -> Path:
@@ -220,11 +226,14 @@ def _row(trial: Trial, population: Population) -> list[str]:
 
 
 def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
+    mean, error = population.posterior[trial.number] if trial.scored else (None, None)
     return {
         "number": trial.number,
         "status": trial.status.value,
         "outcome": trial.outcome.value if trial.outcome else None,
         "val_bpb": population.scores[trial.number] if trial.scored else None,
+        "posterior_mean": mean,
+        "standard_error": error if error is not None and math.isfinite(error) else None,
         "program_id": trial.program.id if trial.program else None,
         "parents": list(trial.proposal.parents),
         "operator": trial.mutation.operator if trial.mutation else trial.proposal.operator,

@@ -10,8 +10,12 @@ from typing import Any, Final, Protocol
 
 import yaml
 
+from operators.population import Population
+from search.composed import flatten, read_config
 from search.environment import describe_environment
 from search.errors import UserError
+from search.final import run_final
+from search.final_report import verdict_sentence
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.ledger import Ledger
 from search.lock import locked
@@ -31,6 +35,7 @@ from target.spec import TargetSpec
 MAY_CHANGE: Final = (
     "budget",
     "executor",
+    "final",
     "llm.api_base",
     "llm.api_key_env",
     "llm.backoff_seconds",
@@ -73,6 +78,7 @@ class Session:
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
         models: Language models, for operators that need one.
+        final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
     """
 
     settings: Settings
@@ -83,6 +89,11 @@ class Session:
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
     models: Models = field(default_factory=Models)
+    final_seeds: int = 0
+
+    def __post_init__(self) -> None:
+        if self.final_seeds < 0 or self.final_seeds == 1:
+            raise UserError(f"final.seeds must be 0, or at least 2 to tell anything, got {self.final_seeds}")
 
 
 def run_session(session: Session) -> Summary:
@@ -109,6 +120,7 @@ def run_session(session: Session) -> Summary:
             if warning := isolation_warning(session.spec.sandbox):
                 watch.say(f"warning: {warning}")
             summary = _drive(session, ledger, executor, watch, interrupts)
+            _check_improvement(session, ledger.population, summary, watch)
             watch.finish(ledger.population, summary)
             return summary
 
@@ -148,6 +160,21 @@ def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watc
     return corpus
 
 
+def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:
+    """Make the final report, if one is wanted and there is an improvement."""
+    if not session.final_seeds or summary.status != "finished" or not summary.best_trial:
+        return
+    report = run_final(
+        session.run,
+        population,
+        session.make_executor(session.spec),
+        search_seed=session.settings.seed,
+        n_seeds=session.final_seeds,
+        say=watch.say,
+    )
+    watch.say(verdict_sentence(report))
+
+
 def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: Ledger) -> None:
     """Write environment.json; which layers of isolation are in force is known with the first evaluation."""
     layers = {layer for trial in ledger.population.trials for each in trial.evaluations for layer in each.isolation}
@@ -164,11 +191,7 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     """Refuse to go on with another search than the one that the folder holds."""
     if not run.config.exists():
         return
-    try:
-        stored = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
-    old, new = (_flatten(each) for each in (stored, config))
+    old, new = (flatten(each) for each in (read_config(run), config))
     keys = [key for key in {**old, **new} if not _may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
@@ -180,12 +203,3 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
 
 def _may_change(key: str) -> bool:
     return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
-
-
-def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(config, Mapping) or not config:
-        return {prefix: config}
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else str(key)))
-    return flat

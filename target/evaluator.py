@@ -9,6 +9,7 @@ replica      a second fresh child, which never saw the scored pass, answers the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import tempfile
 import time
@@ -120,7 +121,9 @@ class Evaluator:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return None
 
-    def evaluate(self, program: Program, seed: int, log: Path, *, thorough: bool = False) -> Evaluation:
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Evaluation:
         """Train a program, and score what comes of it.
 
         Args:
@@ -128,6 +131,7 @@ class Evaluator:
             seed: Seed of the training.
             log: File for what it prints.
             thorough: Probe as one does who is about to believe the score.
+            holdout: Score the sealed split too: for a final report, never for a decision of a search.
 
         Raises:
             TargetError: The evaluation cannot be done here.
@@ -141,13 +145,21 @@ class Evaluator:
                 stages.check_text(program)
                 weights = stages.train(bench, seed, record)
                 with _timed(record, "score_seconds"), contextlib.closing(weights):
-                    return stages.measure(bench, weights, record, thorough=thorough)
+                    val_bpb = stages.measure(bench, weights, record, thorough=thorough)
+                    if holdout:
+                        record["holdout_bpb"] = stages.measure_holdout(bench, weights, self._holdout)
+                    return val_bpb
 
         try:
             val_bpb = self._twice(run)
         except CandidateFailure as failure:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return Evaluation(outcome=Outcome.OK, val_bpb=val_bpb, **record)
+
+    @functools.cached_property
+    def _holdout(self) -> Validation:
+        rows, length = self._spec.scoring.rows, self._spec.sequence_tokens
+        return Validation.load(self._corpus, n_rows=rows, sequence_tokens=length, holdout=True)
 
     @contextlib.contextmanager
     def _bench(self, zygote: Zygote, program: Program, log: Path) -> Iterator[Bench]:

@@ -43,8 +43,18 @@ class Executor(Protocol):
     def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
         """Check a program without training it; None if it passes, else the verdict."""
 
-    def evaluate(self, program: Program, seed: int, log: Path, *, thorough: bool = False) -> Future[Evaluation]:
-        """Train a program with a seed and score it; `thorough` is for scores that somebody is about to believe."""
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Future[Evaluation]:
+        """Train a program with a seed and score it.
+
+        Args:
+            program: The program.
+            seed: Seed of the training.
+            log: File for what it prints.
+            thorough: Probe as one does who is about to believe the score.
+            holdout: Score the sealed split too: for a final report, never for a decision of a search.
+        """
 
     def close(self) -> None:
         """End everything at once; what was not done raises `TargetError`. Closing twice is allowed."""
@@ -113,12 +123,13 @@ class LocalExecutor:
         request = {"preflight": {"source": program.source, "log": str(log.absolute())}}
         return self._submit("preflight", request, lambda reply: reply and Evaluation.from_json(reply))
 
-    def evaluate(self, program: Program, seed: int, log: Path, *, thorough: bool = False) -> Future[Evaluation]:
-        """Train a program with a seed and score it; `thorough` is for scores that somebody is about to believe."""
-        request = {
-            "evaluate": {"source": program.source, "seed": seed, "log": str(log.absolute()), "thorough": thorough}
-        }
-        return self._submit("evaluate", request, Evaluation.from_json)
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Future[Evaluation]:
+        """Train a program with a seed and score it."""
+        arguments = {"source": program.source, "seed": seed, "log": str(log.absolute())}
+        flags = {"thorough": thorough, "holdout": holdout}
+        return self._submit("evaluate", {"evaluate": {**arguments, **flags}}, Evaluation.from_json)
 
     def close(self) -> None:
         """End everything at once; what was not done raises `TargetError`."""

@@ -30,7 +30,7 @@ _SECRET_IDS: Final = 3  # random tokens at each position whose log-probabilities
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The validation rows.
+    """The rows of one held-out split.
 
     Attributes:
         rows: (R, T + 1), int64; the first T tokens are inputs, the last T targets.
@@ -51,17 +51,24 @@ class Validation:
         return self.rows[:, 1:]
 
     @classmethod
-    def load(cls, corpus: CorpusFiles, *, n_rows: int, sequence_tokens: int) -> Validation:
-        """Take rows spread evenly over the validation text.
+    def load(cls, corpus: CorpusFiles, *, n_rows: int, sequence_tokens: int, holdout: bool = False) -> Validation:
+        """Take rows spread evenly over the text of a split.
+
+        Args:
+            corpus: The text.
+            n_rows: Rows, R.
+            sequence_tokens: Targets of a row, T.
+            holdout: Take what stays sealed for a final report in place of the text that a search selects by.
 
         Raises:
             TargetError: The text is too short.
         """
-        tokens = _read(corpus.val)
+        path = corpus.holdout if holdout else corpus.val
+        tokens = split_holdout(_read(path))[1] if holdout else _read(path)
         windows = (tokens.size - 1) // sequence_tokens
         if windows < n_rows:
             raise TargetError(
-                f"scoring.rows must be at most {windows}, which is what the validation text of the corpus has at "
+                f"scoring.rows must be at most {windows}, which is what the {path.stem} text of the corpus has at "
                 f"{sequence_tokens} tokens a row, got {n_rows}"
             )
         return cls._spread(tokens, corpus, n_rows, sequence_tokens)

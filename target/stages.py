@@ -269,3 +269,19 @@ def measure(bench: Bench, weights: Weights, record: dict[str, Any], *, thorough:
             measured |= probe_contrast(replica, bench.contrast, scoring.batch_rows, val_bpb, rng)
     judge(measured, scoring.tolerance_nats)
     return val_bpb
+
+
+def measure_holdout(bench: Bench, weights: Weights, holdout: Validation) -> float:
+    """Return the bits per byte of weights on the holdout, from a server that has seen nothing else.
+
+    Args:
+        bench: The evaluation; its probes are satisfied.
+        weights: What was trained.
+        holdout: As many rows as the score has.
+
+    Raises:
+        CandidateFailure: The model cannot be scored.
+    """
+    batches = bench.rng.permutation(len(holdout.rows)).reshape(-1, bench.spec.scoring.batch_rows)
+    with bench.served(weights) as model:
+        return score(model, holdout, batches, bench.rng)[0]

@@ -62,7 +62,9 @@ class ScriptedExecutor:
         done.set_result(refusal if self._refuse(program) else None)
         return done
 
-    def evaluate(self, program: Program, seed: int, log: Path, *, thorough: bool = False) -> Future[Evaluation]:
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Future[Evaluation]:
         future: Future[Evaluation] = Future()
         self.trained.append((program.id, seed))
         if thorough:
@@ -71,7 +73,12 @@ class ScriptedExecutor:
         value = self._score(program, seed)
         outcome = Outcome.CRASHED if value is None else Outcome.OK
         result = Evaluation(
-            outcome=outcome, seed=seed, val_bpb=value, train_seconds=1.0, detail="" if value else "exit 1"
+            outcome=outcome,
+            seed=seed,
+            val_bpb=value,
+            holdout_bpb=value + 0.1 if holdout and value is not None else None,
+            train_seconds=1.0,
+            detail="" if value else "exit 1",
         )
         broken = len(self.trained) == self._fail_at
         self._open.append((future, TargetError("the device fell off the bus") if broken else result))
