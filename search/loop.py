@@ -8,12 +8,10 @@ trials under way than slots plus `propose_ahead`.
 from __future__ import annotations
 
 import contextlib
-import enum
 import random
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,36 +27,12 @@ from search.rundir import RunDirectory
 from search.settings import Settings
 from search.strategies.base import NothingToProposeError
 from search.summary import RunStatus, Summary
+from search.tasks import Stage, Task
 from search.threads import call_in_thread
 from target.errors import TargetError, disk_is_full
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
-
-
-class Stage(enum.StrEnum):
-    """What is being done about a trial."""
-
-    PROPOSE = "propose"
-    PREFLIGHT = "pre-flight"
-    MEASURE = "train"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A piece of work that is under way.
-
-    Attributes:
-        stage: What is done.
-        number: For which trial.
-        seed: Training seed, if it is a training.
-        started: When, by the clock of the loop.
-    """
-
-    stage: Stage
-    number: int
-    seed: int | None = None
-    started: float
 
 
 class Search:
@@ -215,10 +189,8 @@ class Search:
 
     def _launch(self) -> None:
         """Fill the slots: trainings that somebody waits for first, then new trials."""
-        measuring = {(task.number, task.seed) for task in self._tasks.values() if task.stage is Stage.MEASURE}
-        steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
-        trainings = (*(training for step in steps for training in step.trainings), *self._repeats)
-        wanted = {each: None for each in trainings if each not in measuring}
+        measuring = {(task.number, task.seed) for task in self._tasks.values() if task.seed is not None}
+        wanted = self._wanted(measuring)
         left = self._settings.budget.trainings_left(self._population.trainings + len(measuring))
         slots = min(self._executor.slots - len(measuring), left)
         for number, seed in list(wanted)[: max(0, int(slots))]:
@@ -238,6 +210,17 @@ class Search:
                 return
             self._ledger.propose(proposal)
             self._submit_proposal(number)
+
+    def _wanted(self, measuring: set[tuple[int, int]]) -> dict[tuple[int, int], None]:
+        """Return the trainings, (number, seed), that somebody waits for and that are not under way, in their order.
+
+        A candidate's first training decides whether there is a second, also when a keep rotates the seeds meanwhile.
+        """
+        trials = self._population.trials
+        undecided = {number for number, _ in measuring if number and not trials[number].evaluations}
+        steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
+        trainings = (*(training for step in steps for training in step.trainings), *self._repeats)
+        return {each: None for each in trainings if each not in measuring and each[0] not in undecided}
 
     def _submit_proposal(self, number: int) -> None:
         proposal = self._population.trials[number].proposal
