@@ -54,6 +54,10 @@ class GaussianProcess:
         alpha = scipy.linalg.cho_solve(factor, residual, check_finite=False)
         return factor, alpha, mean, max(float(residual @ alpha) / len(residual), 1e-12)
 
+    def mean(self, points: Floats) -> Floats:
+        """Return the posterior mean at (M, D) points, (M,)."""
+        return self.posterior_mean().mean(points)
+
     def posterior_mean(self) -> PosteriorMean:
         """Return the function without its uncertainty: small, and quick at single points."""
         _, alpha, mean, _ = self._solved

@@ -76,6 +76,21 @@ class Axis:
             return [_CATEGORY * (value == choice) for choice in self.choices]
         return [self.position(value)]
 
+    def snap(self, positions: Any) -> Any:
+        """Return the positions of the admissible values nearest to an array of positions."""
+        import numpy as np
+
+        if self.levels == math.inf:
+            return np.clip(positions, 0.0, 1.0)
+        if self.choices or self.kind == "pow2":
+            return np.rint(np.clip(positions, 0.0, 1.0) * (self.levels - 1)) / max(self.levels - 1, 1)
+        places = np.array([self.position(level) for level in self._integers])
+        return places[np.abs(places[:, None] - np.ravel(positions)).argmin(0)].reshape(np.shape(positions))
+
+    @property
+    def _integers(self) -> range:
+        return range(math.ceil(self.low), math.floor(self.high) + 1)
+
 
 def axis_of(constant: Constant) -> Axis | None:
     """Return the axis of a constant; None if it cannot be moved."""
@@ -121,11 +136,19 @@ def encode(axes: Sequence[Axis], rows: Sequence[Mapping[str, Value]], default: M
     return np.array(features, dtype=np.float64).reshape(len(rows), width)
 
 
-def owners(axes: Sequence[Axis]) -> list[int]:
-    """Return for each column of `encode` the index of its axis."""
-    return [
-        index for index, axis in enumerate(axes) for _ in range(len(axis.choices) if axis.kind == "category" else 1)
-    ]
+def encode_positions(axes: Sequence[Axis], positions: Any) -> Any:
+    """Return what `encode` does, from an (N, A) array of admissible positions, one column for each axis."""
+    import numpy as np
+
+    columns = []
+    for index, axis in enumerate(axes):
+        column = positions[:, index]
+        if axis.kind == "category":
+            level = np.rint(column * (len(axis.choices) - 1))
+            columns += [_CATEGORY * (level == each) for each in range(len(axis.choices))]
+        else:
+            columns.append(column)
+    return np.column_stack(columns)
 
 
 def _bounds(value: float, constant: Constant) -> tuple[float, float]:
