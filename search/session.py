@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import yaml
 
@@ -21,20 +21,10 @@ from search.rundir import RunDirectory, write_atomically
 from search.settings import Settings
 from search.summary import Summary
 from search.watch import MakeTracker, Watch
-from target.corpus import CorpusFiles, prepare_corpus
-from target.executor import Executor
-from target.sandbox import isolation_warning
-from target.spec import TargetSpec
+from target.base import MakeExecutor, Target
 
 MAY_CHANGE: Final = ("budget", "executor", "max_failures", "name", "outputs", "propose_ahead", "tracker")
 """Keys that do not decide what is searched, so that a resumed search may have others."""
-
-
-class MakeExecutor(Protocol):
-    """Makes an executor for a target."""
-
-    def __call__(self, spec: TargetSpec) -> Executor:
-        """Return the executor, not started yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +34,8 @@ class Session:
     Attributes:
         settings: The search.
         run: Its folder.
-        spec: Its target.
-        make_executor: Makes the executor for a target and its corpus.
+        target: Its target.
+        make_executor: Makes the executor for a target that really trains.
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
@@ -53,7 +43,7 @@ class Session:
 
     settings: Settings
     run: RunDirectory
-    spec: TargetSpec
+    target: Target
     make_executor: MakeExecutor
     make_tracker: MakeTracker
     config: Mapping[str, Any]
@@ -70,7 +60,7 @@ def run_session(session: Session) -> Summary:
         TargetError: If nothing can be evaluated here.
     """
     run = session.run
-    executor = session.make_executor(session.spec)
+    executor = session.target.make_executor(session.make_executor)
     run.create()
     with locked(run.lock):
         _check_config(run, session.config)
@@ -78,11 +68,8 @@ def run_session(session: Session) -> Summary:
         write_atomically(run.config, yaml.safe_dump(dict(session.config), sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(list(session.overrides)))
         with _watch(session) as watch:
-            if warning := isolation_warning(session.spec.sandbox):
-                watch.say(f"warning: {warning}")
-            watch.say("preparing the corpus")
-            corpus = prepare_corpus(session.spec.corpus)
-            _describe(run, session.spec, corpus, ledger)
+            described = session.target.prepare(watch.say)
+            _describe(run, described, ledger)
             try:
                 executor.start()
                 watch.get_ready()
@@ -91,15 +78,15 @@ def run_session(session: Session) -> Summary:
                     summary = search.run()
             finally:
                 executor.close()
-                _describe(run, session.spec, corpus, ledger)
+                _describe(run, described, ledger)
             watch.finish(ledger.population, summary)
             return summary
 
 
-def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: Ledger) -> None:
+def _describe(run: RunDirectory, target: Mapping[str, Any], ledger: Ledger) -> None:
     """Write environment.json; which layers of isolation are in force is known with the first evaluation."""
     layers = {layer for trial in ledger.population.trials for each in trial.evaluations for layer in each.isolation}
-    environment = describe_environment(spec, corpus, tuple(sorted(layers)))
+    environment = describe_environment(target, tuple(sorted(layers)))
     write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
 
 

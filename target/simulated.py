@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import random
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from target.contract import ContractError, check_source
 from target.errors import TargetError
@@ -89,3 +91,37 @@ def _done(result: _Result) -> Future[_Result]:
     future: Future[_Result] = Future()
     future.set_result(result)
     return future
+
+
+class SimulatedTarget:
+    """A target that an oracle answers for.
+
+    Args:
+        oracle: Makes the oracle and the seed program; called once, when they are first needed.
+        slots: Evaluations side by side, as the search sees it.
+        described: What environment.json says of it.
+    """
+
+    def __init__(self, oracle: Callable[[], tuple[Oracle, Program]], *, slots: int, described: Mapping[str, Any]) -> None:
+        self._make = functools.cache(oracle)
+        self._slots = slots
+        self._described = described
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What a training may take, as sentences for whoever writes programs."""
+        return ("Nothing is trained: a model of trainings says what the program would have scored.",)
+
+    def seed_program(self) -> Program:
+        """Return the program that a search begins with."""
+        return self._make()[1]
+
+    def make_executor(self, make: object) -> SimulatedExecutor:
+        """Return an executor that evaluates at once, in this process; `make` is for targets that train."""
+        del make
+        return SimulatedExecutor(self._make()[0], slots=self._slots)
+
+    def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
+        """Say that nothing here is measured."""
+        say("simulated trainings: scores are made up by a model, and no time passes")
+        return {"kind": "simulated", **self._described}

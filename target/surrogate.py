@@ -23,13 +23,14 @@ from typing import Any, Final, Literal, Protocol, get_args
 import numpy as np
 
 from target.constants import Value, parse_constants
+from target.corpus import cache_root
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.forest import Forest, fit_forest
 from target.gaussian import Floats, GaussianProcess, PosteriorMean, fit_lengths
 from target.program import Program
-from target.recorded import Noise, Record, Recorded, measured_noise
-from target.simulated import noise
+from target.recorded import Noise, Record, Recorded, measured_noise, read_record
+from target.simulated import SimulatedTarget, noise
 from target.space import Axis, axes_of, encode
 
 Family = Literal["blend", "gp", "forest"]
@@ -292,3 +293,33 @@ class SurrogateOracle:
         prediction = self._surrogate.predict(program.constants)
         draw = random.Random(f"failure {program.id}").random()
         return draw < prediction.fail_probability, prediction
+
+
+def surrogate_target(*, name: str, trials: str | None, model: Family, slots: int) -> SimulatedTarget:
+    """Return the target that `conf/target/surrogate.yaml` describes.
+
+    Args:
+        name: Its name.
+        trials: A CSV file of recorded trainings, or a folder with run directories.
+        model: Family of the surrogate.
+        slots: Evaluations side by side.
+
+    Raises:
+        TargetError: If no trials are named, or they cannot be used.
+    """
+    if trials is None:
+        raise TargetError(
+            "target.trials must name recorded trainings: a CSV file with a column for each constant, outcome, val_bpb "
+            "and train_seconds, or a folder with run directories of this search"
+        )
+    path = Path(trials).expanduser()
+    if not path.exists():
+        raise TargetError(f"target.trials: there is no {path}")
+    described = {"surrogate": {"name": name, "trials": str(path), "model": model}}
+    return SimulatedTarget(lambda: load_surrogate(path, model), slots=slots, described=described)
+
+
+def load_surrogate(trials: Path, model: Family) -> tuple[SurrogateOracle, Program]:
+    """Return the oracle of recorded trainings, fitted or from the cache, and the program to begin with."""
+    record = read_record(trials)
+    return SurrogateOracle(fit_surrogate(record, model, cache_root() / "surrogates")), record.program
