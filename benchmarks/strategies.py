@@ -1,16 +1,17 @@
 """Which strategy finds the most per hour of training, where an hour takes a second.
 
-    python benchmarks/strategies.py --data FILE.csv.gz [--seeds 16] [--hours 24] [--model blend] [--json FILE]
+    python benchmarks/strategies.py --data FILE.csv.gz [--seeds 16] [--hours 24] [--model gp] [--json FILE]
     python benchmarks/strategies.py --target landscape [--seeds 16] [--hours 24] [--json FILE]
 
-Every strategy in conf/strategy runs on a model of recorded five-minute trainings, with the settings of its YAML file, the
-default acceptance rule and no language model; a training is charged with the seconds that it took in the record. Beside
-them Optuna's samplers run as they come, over the ranges of the record. `--target landscape` has strategies x operators,
-the change of structure included.
+Every strategy in conf/strategy runs on a model of recorded five-minute trainings, with the settings of its YAML file,
+the default acceptance rule and no language model; a training is charged with the seconds that it took in the record.
+Beside them Optuna's samplers run as they come, over the ranges of the record. `--target landscape` has strategies x
+operators, the change of structure included.
 
-What counts at any time is the program that would be handed over then: for our strategies the champion, which had to be
-confirmed, for Optuna the trial with the best score; both are rated by their noise-free value. An hour is null in the JSON
-and `-` in the table if the median over the seeds never got there. Intervals are 95 % bootstrap intervals of the median.
+What counts at any time is the program that would be handed over then: for our strategies the champion, which had to
+be confirmed, for Optuna the trial with the best score; both are rated by their noise-free value. An hour is null in the
+JSON and `-` in the table if the median over the seeds never got there. Intervals are 95 % bootstrap intervals of the
+median.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="recorded trainings (surrogate)")
     parser.add_argument("--target", choices=("surrogate", "landscape"), default="surrogate")
-    parser.add_argument("--model", choices=("blend", "gp", "forest"), default="blend", help="surrogate's family")
+    parser.add_argument("--model", choices=("blend", "gp", "forest"), default="gp", help="surrogate's family")
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--hours", type=float, default=24.0, help="simulated training time of a search")
     parser.add_argument("--rows", nargs="+", help="only these")
@@ -76,8 +77,11 @@ def main() -> None:
         if options.target == "surrogate"
         else [f"{strategy}/{operator}" for strategy in STRATEGIES for operator in STRUCTURE]
     )
-    jobs = [(options.target, options.data, options.model, name, seed, options.hours) for name in names
-            for seed in range(options.seeds)]
+    jobs = [
+        (options.target, options.data, options.model, name, seed, options.hours)
+        for name in names
+        for seed in range(options.seeds)
+    ]
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
         results = pool.map(run, jobs, chunksize=1)
     levels = LEVELS if options.target == "surrogate" else landscape_levels()
@@ -182,9 +186,7 @@ def truth_of(oracle: Oracle, trial: Any) -> float:
 def run_sampler(name: str, oracle: Oracle, program: Program, seed: int, hours: float) -> dict[str, Any]:
     """Run one of Optuna's samplers with its default settings; it is told of failures, and learns what it can."""
     import optuna
-    from optuna.exceptions import ExperimentalWarning
 
-    del ExperimentalWarning
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     samplers: dict[str, Callable[[], Any]] = {
         "optuna_random": lambda: optuna.samplers.RandomSampler(seed=seed),
@@ -222,9 +224,7 @@ def suggest(trial: Any, axis: Axis) -> Any:
     return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.kind == "log")
 
 
-def summarise(
-    name: str, runs: list[dict[str, Any]], hours: float, levels: tuple[float, float]
-) -> dict[str, Any]:
+def summarise(name: str, runs: list[dict[str, Any]], hours: float, levels: tuple[float, float]) -> dict[str, Any]:
     """Return a row: medians over the seeds, and their intervals."""
     row: dict[str, Any] = {"name": name}
     for level in levels:
@@ -271,10 +271,15 @@ def print_table(rows: list[dict[str, Any]], levels: tuple[float, float]) -> None
         cells = []
         for column in columns:
             digits = 2 if column.startswith("hours") else 4
-            shown = ["-" if value is None else f"{value:.{digits}f}" for value in (row[column], *row[column + "_interval"])]
+            shown = [
+                "-" if value is None else f"{value:.{digits}f}" for value in (row[column], *row[column + "_interval"])
+            ]
             cells.append(f"{shown[0]} [{shown[1]}, {shown[2]}]")
-        print(f"{row['name']:22}" + "".join(f"{cell:>22}" for cell in cells)
-              + f"  {row['failure_rate']:5.0%} {row['trainings']:5.0f}")
+        print(
+            f"{row['name']:22}"
+            + "".join(f"{cell:>22}" for cell in cells)
+            + f"  {row['failure_rate']:5.0%} {row['trainings']:5.0f}"
+        )
 
 
 if __name__ == "__main__":

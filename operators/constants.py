@@ -58,7 +58,9 @@ class ConstantsOperator:
             program = parent.with_constants(changes)
             twin = population.find(program.id)
             if twin is None:
-                return Mutation(program=program, operator=self.name, description=describe_changes(parent.constants, changes))
+                return Mutation(
+                    program=program, operator=self.name, description=describe_changes(parent.constants, changes)
+                )
             known = twin.number if twin else known
         raise MutationError(
             f"{_DRAWS} draws gave no new program, the last was that of trial {known}"

@@ -68,9 +68,11 @@ def gather(program: Program, population: Population, *, limit: int) -> Experienc
     own = [trial for trial in population.trials if trial.program and trial.program.skeleton_id == program.skeleton_id]
     chosen = _limited(own, population, limit)
     ancestor = _ancestor(own, population)
-    foreign = [] if ancestor is None else [
-        trial for trial in population.trials if trial.program and trial.program.skeleton_id == ancestor
-    ]
+    foreign = (
+        []
+        if ancestor is None
+        else [trial for trial in population.trials if trial.program and trial.program.skeleton_id == ancestor]
+    )
     foreign = _limited(foreign, population, max(limit // 2 - len(chosen), 0))
     seen = [_seen(trial, population, foreign=False) for trial in chosen]
     seen += [_seen(trial, population, foreign=True) for trial in foreign]

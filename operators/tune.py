@@ -3,9 +3,10 @@
 Bayesian optimisation around the incumbent. A Gaussian process predicts scores, a second one failures; of many local
 variations, a few constants moved at a time, the one with the largest expected improvement per second is proposed.
 
-Sources: expected improvement, Jones et al. 1998; candidates that move a random few of the coordinates of the incumbent,
-Regis and Shoemaker 2013 and TuRBO (Eriksson et al. 2019, https://arxiv.org/abs/1910.01739, appendix A); feasibility as a
-factor, Gardner et al. 2014; pending trials as believed, Ginsbourger et al. 2010; priors of lengths, Hvarfner et al. 2024.
+Sources: expected improvement, Jones et al. 1998; candidates that move a random few coordinates of the incumbent, Regis
+and Shoemaker 2013 and TuRBO (Eriksson et al. 2019, https://arxiv.org/abs/1910.01739, appendix A); feasibility as a
+factor, Gardner et al. 2014; pending trials as believed, Ginsbourger et al. 2010; priors of lengths, Hvarfner et al.
+2024, https://arxiv.org/abs/2402.02229.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from target.space import encode, encode_positions
 if TYPE_CHECKING:
     from target.gaussian import Floats, GaussianProcess
 
-_PRIOR_LENGTH: Final = 1.5  # of a unit axis
+_PRIOR_LENGTH: Final = 0.7  # of a unit axis
 _FIT_STEPS: Final = 15
 _MOVED: Final = (1.0, 6.0)  # axes that a candidate moves on average, from and to
 _STEPS: Final = (0.04, 0.5)  # sd of a move, in units of the range, from and to
@@ -53,6 +54,7 @@ class TuneOperator:
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the first parent with some of its constants moved."""
         import numpy as np
+        from threadpoolctl import threadpool_limits
 
         parent = population.trials[proposal.parents[0]].program
         if parent is None:
@@ -65,7 +67,8 @@ class TuneOperator:
             raise MutationError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
         rng = np.random.default_rng(proposal.seed)
         candidates = draw_candidates(experience, self._candidates, rng)
-        worth = Model(experience).worth(encode_positions(experience.axes, candidates))
+        with threadpool_limits(limits=1, user_api="blas"):  # matrices this small only wait for other threads
+            worth = Model(experience).worth(encode_positions(experience.axes, candidates))
         for index in np.argsort(-worth, kind="stable")[:_TRIES]:
             changes = _changes(experience, candidates[index])
             program = parent.with_constants(changes)
@@ -76,10 +79,10 @@ class TuneOperator:
 
 
 def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
-    """Return (count, A) positions: variations of the parent in a few of its constants, by small steps and large ones."""
+    """Return (count, A) positions: the parent with a few of its constants moved, by small steps and large ones."""
     import numpy as np
 
-    start, axes = _home(experience), experience.axes
+    start, axes = home(experience), experience.axes
     n_axes = len(axes)
     moved = rng.random((count, n_axes)) < rng.uniform(*_MOVED, (count, 1)) / n_axes
     moved[np.arange(count), rng.integers(n_axes, size=count)] = True
@@ -95,7 +98,8 @@ def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
     return np.where(moved, snapped, start)
 
 
-def _home(experience: Experience) -> Floats:
+def home(experience: Experience) -> Floats:
+    """Return where the parent is, (A,) positions."""
     import numpy as np
 
     return np.array([axis.position(experience.default[axis.name]) for axis in experience.axes])
@@ -104,7 +108,7 @@ def _home(experience: Experience) -> Floats:
 def _changes(experience: Experience, positions: Floats) -> dict[str, Value]:
     """Return the constants that differ from the parent's."""
     found = {}
-    for axis, old, new in zip(experience.axes, _home(experience), positions, strict=True):
+    for axis, old, new in zip(experience.axes, home(experience), positions, strict=True):
         value = axis.value(float(new))
         if new != old and value != experience.default[axis.name]:
             found[axis.name] = value
@@ -142,11 +146,11 @@ class Model:
         from scipy.special import ndtr
 
         points = np.column_stack([features, np.zeros(len(features))])  # none of them is foreign
-        if self._score is None:  # nothing is known: prefer small moves
-            home = self._encode([self._experience.default], [False])
-            return -np.abs(points - home).sum(1)
+        if self._score is None:
+            return np.zeros(len(points))  # nothing is known: the first candidate is as good as any
         own = self._score.inputs[self._score.inputs[:, -1] == 0]
-        best = self._score.mean(own if len(own) else self._score.inputs).min()
+        known = own if len(own) else self._score.inputs
+        best = self._score.mean(known).min()
         mean, sd = self._score.predict(points)
         z = (best - mean) / sd
         gain = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
@@ -155,6 +159,14 @@ class Model:
         seconds = succeeds * (scored_seconds or 1.0) + (1 - succeeds) * failed_seconds
         worth: Floats = gain * succeeds / np.maximum(seconds, 1e-9)
         return worth
+
+    def predicted(self, features: Floats) -> tuple[Floats, Floats]:
+        """Return the expected score, on a scale of the model's own, and the probability of a failure at candidates."""
+        import numpy as np
+
+        points = np.column_stack([features, np.zeros(len(features))])
+        scores = np.zeros(len(points)) if self._score is None else self._score.mean(points)
+        return scores, self.fail_probability(points)
 
     def fail_probability(self, points: Floats) -> Floats:
         """Return the probability that a training at encoded points fails."""
@@ -188,7 +200,7 @@ def _fit(inputs: Floats, targets: Floats) -> GaussianProcess:
 
     spread = float(targets.std()) or 1.0
     lengths, nugget = fit_lengths(inputs, targets / spread, prior_length=_PRIOR_LENGTH, steps=_FIT_STEPS)
-    return GaussianProcess(inputs, targets / spread, lengths, nugget)
+    return GaussianProcess(inputs, targets, lengths, nugget)
 
 
 def _flattened(scores: Floats) -> Floats:
@@ -202,4 +214,3 @@ def _flattened(scores: Floats) -> Floats:
     unit = max(float(np.median(gaps)), 1e-9)
     flat: Floats = np.arcsinh(gaps / unit)
     return flat
-

@@ -1,4 +1,4 @@
-"""Extremely randomised trees (Geurts et al. 2006), kept as plain arrays: one prediction costs a fraction of a millisecond."""
+"""Extremely randomised trees (Geurts et al. 2006), kept as plain arrays: a prediction costs about a millisecond."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def _objective(theta: Floats, inputs: Floats, targets: Floats, prior: tuple[Floa
     by_length = np.einsum("nd,n,nd->d", scaled, slope.sum(1), scaled) - np.einsum("nd,nd->d", scaled, slope @ scaled)
     gradient = -np.append(by_length, 0.5 * nugget * np.trace(outer))
     deviation = (theta - prior[0]) / prior[1]
-    return value + 0.5 * float(deviation @ deviation), gradient + deviation / prior[1]
+    return float(value) + 0.5 * float(deviation @ deviation), gradient + deviation / prior[1]
 
 
 def _squared(left: Floats, right: Floats, lengths: Floats) -> Floats:
@@ -161,7 +161,8 @@ def _squared(left: Floats, right: Floats, lengths: Floats) -> Floats:
 
 def _squared_plain(left: Floats, right: Floats) -> Floats:
     squared = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
-    return np.maximum(squared, 0, out=squared)
+    found: Floats = np.maximum(squared, 0, out=squared)
+    return found
 
 
 def _matern(squared: Floats) -> Floats:

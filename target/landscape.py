@@ -6,8 +6,8 @@
 from the optimum. **Switches** are functions of the program, told apart by what they return: each variant has an effect,
 each pair of variants another (epistasis), and a variant moves the optimum of two constants, so that a good change of
 structure looks bad until its constants are tuned. What a model writes beyond the known variants has an effect too,
-drawn from its text, seldom good. **Failures**: programs beyond the memory run out of it after half a minute; two pairs of
-variants crash. The seed decides about all of it.
+drawn from its text, seldom good. **Failures**: programs beyond the memory run out of it after half a minute; two pairs
+of variants crash. The seed decides about all of it.
 
 Calibration, on public figures of five-minute trainings: the seed program scores 0.9979 and the best possible one about
 0.03 less; trainings of one program have sd 0.0003, failures cost 32 s, others 300 s.
@@ -120,7 +120,10 @@ class Landscape:
         chosen = [(name, returned[name]) for name in self._variants]
         memory = _memory(constants) / _memory(Program(SOURCE).constants)
         if memory > _MEMORY:
-            return Outcome.OUT_OF_MEMORY, f"out of memory: {memory:.2f} times the seed program's, the limit is {_MEMORY}"
+            return (
+                Outcome.OUT_OF_MEMORY,
+                f"out of memory: {memory:.2f} times the seed program's, the limit is {_MEMORY}",
+            )
         for pair in itertools.combinations(chosen, 2):
             if pair in self._crashes:
                 return Outcome.CRASHED, f"RuntimeError: {pair[0][1]} does not work with {pair[1][1]}"
@@ -148,9 +151,7 @@ class Landscape:
             list(zip(self._variants, variants, strict=True)) for variants in itertools.product(*self._variants.values())
         ]
         self._raw_start = self._raw(combinations[0])
-        working = [
-            each for each in combinations if not self._crashes & set(itertools.combinations(each, 2))
-        ]
+        working = [each for each in combinations if not self._crashes & set(itertools.combinations(each, 2))]
         gain = self._raw_start - min(map(self._raw, working))
         self._scale = _SWITCHES / max(gain, 1e-9)
 
@@ -204,7 +205,7 @@ def _variants(source: str) -> dict[str, list[str]]:
     return found
 
 
-SOURCE: Final = '''"""A program of the synthetic landscape. Its constants and what its functions return decide its score; nothing runs it."""
+SOURCE: Final = '''"""A program of the synthetic landscape: constants and what functions return decide its score."""
 
 DEPTH = 8  # knob: 2..24 int
 WIDTH = 512  # knob: 128..2048 pow2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
 import statistics
@@ -161,9 +162,8 @@ def _knob(values: Sequence[Value]) -> str:
 def _read_csv(path: Path) -> Record:
     import csv
 
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
-        raw = list(csv.DictReader(file))
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    raw = list(csv.DictReader(io.StringIO(content.decode())))
     names = [name for name in (raw[0] if raw else ()) if name.isupper()]
     columns = {name: _typed([row[name] for row in raw]) for name in names}
     rows = tuple(
@@ -219,7 +219,7 @@ def _read_result(path: Path, skeleton_id: str) -> list[Recorded]:
     ]
 
 
-_PROGRAM: Final = '''"""The constants of recorded trainings. A surrogate tells what a training with them would yield; nothing runs this."""
+_PROGRAM: Final = '''"""The constants of recorded trainings: a surrogate tells what a training would yield."""
 
 {constants}
 

@@ -102,7 +102,9 @@ class SimulatedTarget:
         described: What environment.json says of it.
     """
 
-    def __init__(self, oracle: Callable[[], tuple[Oracle, Program]], *, slots: int, described: Mapping[str, Any]) -> None:
+    def __init__(
+        self, oracle: Callable[[], tuple[Oracle, Program]], *, slots: int, described: Mapping[str, Any]
+    ) -> None:
         self._make = functools.cache(oracle)
         self._slots = slots
         self._described = described

@@ -84,12 +84,14 @@ class Axis:
             return np.clip(positions, 0.0, 1.0)
         if self.choices or self.kind == "pow2":
             return np.rint(np.clip(positions, 0.0, 1.0) * (self.levels - 1)) / max(self.levels - 1, 1)
-        places = np.array([self.position(level) for level in self._integers])
-        return places[np.abs(places[:, None] - np.ravel(positions)).argmin(0)].reshape(np.shape(positions))
-
-    @property
-    def _integers(self) -> range:
-        return range(math.ceil(self.low), math.floor(self.high) + 1)
+        positions, span = np.clip(positions, 0.0, 1.0), self.high - self.low
+        numbers = (
+            self.low + positions * span if self.kind == "linear" else self.low * (self.high / self.low) ** positions
+        )
+        numbers = np.clip(np.rint(numbers), math.ceil(self.low), math.floor(self.high))
+        if self.kind == "linear":
+            return (numbers - self.low) / span
+        return np.log(numbers / self.low) / math.log(self.high / self.low)
 
 
 def axis_of(constant: Constant) -> Axis | None:

@@ -117,7 +117,6 @@ class Surrogate:
             memory_bytes=memory,
         )
 
-
     def _admissible(self, constants: Mapping[str, Value]) -> Mapping[str, Value]:
         """Return the constants as the record's own program would have understood them."""
         values = {**self.default, **constants}
@@ -223,14 +222,16 @@ def _fit(family: Family, key: str, inputs: Floats, targets: Floats, counts: Floa
     path = cache / f"{key}.npz" if cache else None
     if path and path.exists():
         with np.load(path) as stored:
-            return kind(**{name: stored[name] for name in stored.files})
-    fitted = _fit_process(inputs, targets, counts) if family == "gp" else fit_forest(inputs, targets, counts)
+            found: Regressor = kind(**{name: stored[name] for name in stored.files})
+            return found
+    fitted: Any = _fit_process(inputs, targets, counts) if family == "gp" else fit_forest(inputs, targets, counts)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.npz")  # a reader sees all of it or nothing
         np.savez_compressed(part, **fitted.arrays())
         part.replace(path)
-    return fitted
+    made: Regressor = fitted
+    return made
 
 
 def _fit_process(inputs: Floats, targets: Floats, counts: Floats) -> PosteriorMean:
@@ -276,9 +277,7 @@ class SurrogateOracle:
         seconds = self._surrogate.seconds[outcome]
         if fails:
             detail = f"{outcome.value.replace('_', ' ')}, in {prediction.fail_probability:.0%} of trainings like this"
-            return Evaluation(
-                outcome=outcome, seed=seed, train_seconds=seconds, wall_seconds=seconds, detail=detail
-            )
+            return Evaluation(outcome=outcome, seed=seed, train_seconds=seconds, wall_seconds=seconds, detail=detail)
         sd = self._surrogate.noise.sd(prediction.val_bpb)
         return Evaluation(
             outcome=outcome,

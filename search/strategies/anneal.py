@@ -64,7 +64,7 @@ class Anneal:
 
     def _temperature(self, count: int) -> float:
         progress = min(count / self._verdicts, 1.0)
-        return self._start * (self._end / self._start) ** progress
+        return float(self._start * (self._end / self._start) ** progress)
 
 
 def _draw(trial: Trial) -> float:

@@ -18,8 +18,8 @@ _DEPTH_NAMES: Final = ("DEPTH", "N_LAYER", "LAYERS")
 def parameters(trial: Trial, population: Population) -> float:
     """Return the binary logarithm of the number of parameters, else that of the peak memory; 0 if neither is known."""
     del population
-    sizes = [run.n_parameters or run.peak_memory_bytes or 0 for run in trial.evaluations]
-    return math.log2(max(sizes)) if sizes and max(sizes) else 0.0
+    largest = max((run.n_parameters or run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
+    return math.log2(largest) if largest else 0.0
 
 
 def depth(trial: Trial, population: Population) -> float:

@@ -16,9 +16,9 @@ _TRIED: Final = 2  # trials of the configured operator that show whether it chan
 class Hybrid:
     """Divides the trials between the configured operator and the tuner by what each has gained per GPU-second.
 
-    An arm's rate is its discounted gain on the best score over its discounted training seconds; both arms begin with the
-    same imaginary past. Arms are drawn in proportion to their rates, and none below `least`. An operator whose programs
-    all have the skeleton of their parent changes constants only, which is the tuner's business: it gets `least`.
+    An arm's rate is its discounted gain on the best score over its discounted training seconds; both arms begin with
+    the same imaginary past. Arms are drawn in proportion to their rates, and none below `least`. An operator whose
+    programs all have the skeleton of their parent changes constants only, the tuner's business: it gets `least`.
 
     Tuning goes on at the best program, or, with probability `young`, at the newest skeleton that is worth it: among the
     better half of all scored trials and tried less than `trials` times. A change of structure is seldom better before
@@ -106,7 +106,9 @@ class Hybrid:
         newest = max(young, key=lambda trial: trial.number, default=None)
         if newest is None or newest.program is None:
             return None
-        return next(trial for trial in young if trial.program and trial.program.skeleton_id == newest.program.skeleton_id)
+        return next(
+            trial for trial in young if trial.program and trial.program.skeleton_id == newest.program.skeleton_id
+        )
 
 
 def _new_skeleton(trial: Trial, population: Population) -> bool:

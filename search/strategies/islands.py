@@ -29,7 +29,8 @@ class Islands:
     def __init__(self, *, islands: int, interval: int, tournament_size: int) -> None:
         if min(islands, interval, tournament_size) < 1:
             raise ValueError(
-                f"islands, interval and tournament_size must be at least 1, got {islands}, {interval}, {tournament_size}"
+                "islands, interval and tournament_size must be at least 1, "
+                f"got {islands}, {interval} and {tournament_size}"
             )
         self._islands = islands
         self._interval = interval

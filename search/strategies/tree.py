@@ -33,9 +33,10 @@ class _Node:
 class Tree:
     """Walks down from trial 0 by upper confidence bounds, and mutates the first node that may have another child.
 
-    A node with n visits may have up to widening * n^exponent children (progressive widening: there is no end of possible
-    mutations). Trial 0 first gets `drafts` of them (AIDE). The value of a node is the best rank at or below it, from 0
-    for the worst scored trial to 1 for the best, so that value and bonus are on one scale, whatever val_bpb is.
+    A node with n visits may have up to widening * n^exponent children (progressive widening: there is no end of
+    possible mutations). Trial 0 first gets `drafts` of them (AIDE). The value of a node is the best rank at or below
+    it, from 0 for the worst scored trial to 1 for the best, so that value and bonus are on one scale, whatever val_bpb
+    is.
 
     Args:
         drafts: Children of trial 0 before anything else.
