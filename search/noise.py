@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ]
             write_atomically(options.json, json.dumps({"rows": rows, **asdict(noise)}, indent=2) + "\n")
         if program == spec.seed_program():
-            path = _place(spec, describe_device(spec))
+            path = _place(spec, describe_device(spec.device))
             write_atomically(path, json.dumps(asdict(noise), indent=2) + "\n")
             sys.stdout.write(f"kept in {path}, for the reports of searches\n")
     except (UserError, TargetError) as error:

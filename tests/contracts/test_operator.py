@@ -17,6 +17,7 @@ from operators.trial import Mutation, Proposal, Status, Trial
 from target.program import Program
 from target.spec import SEED_PROGRAM
 
+SWITCH = "\n\ndef variant(x):\n    return x  # switch: x | -x | 2 * x | x * x\n"
 OPERATORS = sorted((Path(conf.__file__).parent / "operator").glob("*.yaml"))
 
 
@@ -34,7 +35,7 @@ def population_of(source: str) -> Population:
 
 @pytest.fixture
 def population() -> Population:
-    return population_of(SEED_PROGRAM.read_text(encoding="utf-8"))
+    return population_of(SEED_PROGRAM.read_text(encoding="utf-8") + SWITCH)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
