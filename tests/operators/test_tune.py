@@ -13,7 +13,12 @@ from operators.tune_view import constants_view
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
-SOURCE = "LR = 0.01  # knob: 1e-4..1 log\nDEPTH = 8  # knob: 2..32 int\nWIDTH = 0.5  # knob: 0..1 linear\nKIND = 'a'  # knob: a | b | c\n"
+SOURCE = """\
+LR = 0.01  # knob: 1e-4..1 log
+DEPTH = 8  # knob: 2..32 int
+WIDTH = 0.5  # knob: 0..1 linear
+KIND = 'a'  # knob: a | b | c
+"""
 TUNE = TuneOperator(candidates=300, memory=100)
 
 
