@@ -1,6 +1,7 @@
 """The tuner's state as sentences for a prompt: what matters, where it would look, what it expects to fail.
 
-Language models keep no track of an optimisation themselves; shown its state they use it (Centaur, arXiv 2603.24647).
+Language models do not keep track of an optimisation themselves; shown its state they use it (Centaur,
+https://arxiv.org/abs/2603.24647).
 """
 
 from __future__ import annotations
