@@ -63,6 +63,8 @@ class Mutation:
         rationale: Why, in the operator's words.
         cost_usd: Price of the model calls it took.
         exchanges: What was said to models, and what they answered, in order.
+        prompt: Name and hash of the prompt that it began with, as in `default@1a2b3c4d`; empty without a model.
+        extra_parents: Trials whose programs went into it beside the parents of the proposal: the operator's choice.
     """
 
     program: Program
@@ -71,6 +73,8 @@ class Mutation:
     rationale: str = ""
     cost_usd: float = 0.0
     exchanges: tuple[Exchange, ...] = ()
+    prompt: str = ""
+    extra_parents: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,9 @@ class Trial:
         decided: Rank of its verdict among all verdicts; None while pending.
         detail: Why it failed or was discarded, for people and models.
         failure_cost_usd: What was spent if no program came of it.
+        failure_operator: Which operator failed, if no program came of it.
+        failure_prompt: The prompt, likewise.
+        failure_extra_parents: What that operator drew on, likewise.
     """
 
     number: int
@@ -96,6 +103,9 @@ class Trial:
     decided: int | None = None
     detail: str = ""
     failure_cost_usd: float = 0.0
+    failure_operator: str = ""
+    failure_prompt: str = ""
+    failure_extra_parents: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.decided is None) != (self.status is Status.PENDING):
@@ -140,6 +150,22 @@ class Trial:
     def cost_usd(self) -> float:
         """What its model calls cost."""
         return self.mutation.cost_usd if self.mutation else self.failure_cost_usd
+
+    @property
+    def operator(self) -> str:
+        """Name of the operator that made it or failed to, or of the one that was asked for; empty if not known."""
+        made = self.mutation.operator if self.mutation else self.failure_operator
+        return made or self.proposal.operator or ""
+
+    @property
+    def prompt(self) -> str:
+        """Name and hash of the prompt; empty without a model."""
+        return self.mutation.prompt if self.mutation else self.failure_prompt
+
+    @property
+    def extra_parents(self) -> tuple[int, ...]:
+        """Trials whose programs the operator drew on, beside the parents of the proposal."""
+        return self.mutation.extra_parents if self.mutation else self.failure_extra_parents
 
     def measurement(self, seed: int) -> Evaluation | None:
         """Return the evaluation with a training seed, if there is one."""
