@@ -14,6 +14,7 @@ from typing import Protocol
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from search.contrast import doubt
 from target.evaluation import Evaluation, Outcome
 
 
@@ -73,12 +74,14 @@ class Confirm:
 
     Args:
         seed: Seed of the search, from which the training seeds derive.
+        contrast_noise_bpb: Standard deviation of D5 between trainings of one program; see `search/contrast.py`.
 
     Source: chosen by simulation over k-sigma thresholds, races and the naive rule at equal trainings.
     """
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, contrast_noise_bpb: float = 0.025) -> None:
         self._seed = seed
+        self._contrast_noise_bpb = contrast_noise_bpb
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
         """Gate on the first seed of the pair, then compare on both."""
@@ -95,7 +98,10 @@ class Confirm:
         missing = _missing((trial, champion), (first,))
         if missing:
             return Measure(missing)
-        return _compare(trial, champion, (first, second))
+        verdict = _compare(trial, champion, (first, second))
+        if isinstance(verdict, Verdict) and verdict.status is Status.KEEP:
+            return Verdict(Status.KEEP, doubt(trial, champion, self._contrast_noise_bpb))
+        return verdict
 
 
 def training_seed(search_seed: int, index: int) -> int:

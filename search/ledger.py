@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +20,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from operators.chat import Exchange
 from operators.population import Population
-from operators.trial import SCORED, Mutation, Proposal, Status, Trial
-from search.errors import UserError
+from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
+from search.errors import UserError, errors_of
 from search.exchanges import ExchangeStore
 from search.rundir import RunDirectory, write_atomically
 from target.evaluation import Evaluation
@@ -49,7 +49,7 @@ class Elapsed:
 class Ledger:
     """Writes a search down, step by step, and gives the population as of now.
 
-    The caller holds the lock of the run directory: there is one writer.
+    The caller holds the lock of the run directory, and has cleared it of what a killed one left: there is one writer.
 
     Args:
         run: Where the journal and the programs are.
@@ -62,7 +62,6 @@ class Ledger:
         self._run = run
         self._exchanges = ExchangeStore(run.exchanges)
         _mend_tail(run.journal)
-        run.journal.with_name(run.journal.name + ".lock").unlink(missing_ok=True)  # left by a killed writer
         self._storage = _open(run.journal)
         study_id = _study_id(self._storage)
         if study_id is None:
@@ -175,6 +174,28 @@ class Ledger:
         self.population = self.population.with_trial(replace(self.population.trials[number], **changes))
 
 
+class _JournalFile(JournalFileBackend):
+    """Optuna's journal, but a line that cannot be written whole is taken back: others would come to stand behind it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines, all of them or none.
+
+        Raises:
+            OSError: If they cannot be written.
+        """
+        size = self._path.stat().st_size
+        try:
+            with errors_of(self._path):
+                super().append_logs(logs)
+        except OSError:
+            os.truncate(self._path, size)
+            raise
+
+
 def read_population(run: RunDirectory) -> Population:
     """Read the trials of a search without touching it; it may be running.
 
@@ -192,7 +213,7 @@ def read_population(run: RunDirectory) -> Population:
 def _open(journal: Path) -> JournalStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return JournalStorage(JournalFileBackend(str(journal)))
+        return JournalStorage(_JournalFile(journal))
     except _REPLAY_ERRORS as error:
         raise UserError(
             f"{journal}: every line is JSON, but together they are no Optuna journal "
@@ -293,6 +314,28 @@ def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Mutati
         rationale=record["rationale"],
         cost_usd=record["cost_usd"],
         exchanges=ExchangeStore(run.exchanges).read(seed, record["n_exchanges"]),
+        prompt=record["prompt"],
+        extra_parents=tuple(record["extra_parents"]),
+    )
+
+
+def _failure_record(failure: Failure) -> dict[str, Any]:
+    return {
+        "operator": failure.operator,
+        "cost_usd": failure.cost_usd,
+        "n_exchanges": len(failure.exchanges),
+        "prompt": failure.prompt,
+        "extra_parents": failure.extra_parents,
+    }
+
+
+def _failure(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Failure:
+    return Failure(
+        operator=record["operator"],
+        cost_usd=record["cost_usd"],
+        exchanges=ExchangeStore(run.exchanges).read(seed, record["n_exchanges"]),
+        prompt=record["prompt"],
+        extra_parents=tuple(record["extra_parents"]),
     )
 
 

@@ -7,11 +7,12 @@ trials under way than slots plus `propose_ahead`.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from search.acceptance import Measure, Verdict
 from search.errors import SeedProgramError, UserError
 from search.ledger import Ledger
 from search.observer import Observer, Running
-from search.recorder import Recorder
+from search.recorder import Recorder, Spent
 from search.rundir import RunDirectory
 from search.settings import Settings
+from search.strategies.base import NothingToProposeError
 from search.summary import RunStatus, Summary
-from target.errors import TargetError
+from search.threads import call_in_thread
+from target.errors import TargetError, disk_is_full
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
@@ -94,6 +97,7 @@ class Search:
         self._fit: set[int] = set()  # trials that passed the pre-flight, in this session
         self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
+        self._idle = ""  # why there is nothing to do, though the budget is not used up
 
     def interrupt(self, reason: str) -> None:
         """Ask the search to abandon what is under way and stop; safe to call from a signal handler."""
@@ -107,25 +111,34 @@ class Search:
             SeedProgramError: If trial 0 does not score.
             ProviderError: If the operator's provider is out of order.
             TargetError: If nothing can be evaluated here.
+            OSError: If a file cannot be written, to a full disk for one.
         """
-        proposers = ThreadPoolExecutor(self._executor.slots + self._settings.propose_ahead, "propose")
         try:
-            self._begin(proposers)
+            self._begin()
             while True:
                 self._settle()
-                exhausted = self._exhausted()
+                exhausted = self._exhausted() or self._idle
                 if self._interrupted or (exhausted and not self._tasks):
                     break
                 if not exhausted:
-                    self._launch(proposers)
-                self._collect()
+                    self._launch()
+                if not self._idle:
+                    self._collect()
             self._close_books(exhausted)
             return self._recorder.record(self._end_status(exhausted), self._interrupted or exhausted or "")
         except (SeedProgramError, ProviderError, TargetError) as error:
-            self._recorder.record("stopped", str(error))
+            self.stop(str(error))
             raise
-        finally:
-            proposers.shutdown(wait=False, cancel_futures=True)
+        except OSError as error:
+            if disk_is_full(error):
+                with contextlib.suppress(OSError):  # of the same disk; one of another kind has been told already
+                    self.stop(str(error))
+            raise
+
+    def stop(self, reason: str) -> Summary:
+        """Record that the search stands still, and why."""
+        self._recorder.repair()
+        return self._recorder.record("stopped", reason)
 
     @property
     def _population(self) -> Population:
@@ -133,7 +146,7 @@ class Search:
 
     # Beginning and resuming
 
-    def _begin(self, proposers: ThreadPoolExecutor) -> None:
+    def _begin(self) -> None:
         program = self._settings.seed_program
         if not self._population.trials:
             self._ledger.propose(Proposal(parents=(), seed=self._settings.seed, operator="seed"))
@@ -149,7 +162,7 @@ class Search:
         self._require_baseline()
         for trial in self._population.pending:
             if trial.program is None:
-                self._submit_proposal(proposers, trial.number)
+                self._submit_proposal(trial.number)
             elif trial.evaluations:
                 self._fit.add(trial.number)
             else:
@@ -181,8 +194,8 @@ class Search:
         ready = (trial for trial in population.pending if trial.number in self._fit)
         return [(trial, self._settings.acceptance.step(trial, population)) for trial in ready]
 
-    def _decide(self, number: int, verdict: Verdict, *, failure_cost_usd: float = 0.0) -> None:
-        self._recorder.decide(number, verdict, failure_cost_usd=failure_cost_usd)
+    def _decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> None:
+        self._recorder.decide(number, verdict, spent)
         self._fit.discard(number)
         self._require_baseline()
 
@@ -199,7 +212,7 @@ class Search:
 
     # Launching
 
-    def _launch(self, proposers: ThreadPoolExecutor) -> None:
+    def _launch(self) -> None:
         """Fill the slots: trainings that somebody waits for first, then new trials."""
         measuring = {(task.number, task.seed) for task in self._tasks.values() if task.stage is Stage.MEASURE}
         steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
@@ -216,12 +229,17 @@ class Search:
         for _ in range(int(min(slots + self._settings.propose_ahead, left)) - under_way):
             number = len(self._population.trials)
             rng = random.Random(f"proposal {self._settings.seed} {number}")
-            self._ledger.propose(self._settings.strategy.ask(self._population, rng))
-            self._submit_proposal(proposers, number)
+            try:
+                proposal = self._settings.strategy.ask(self._population, rng)
+            except NothingToProposeError as error:
+                self._idle = "" if self._tasks else str(error)
+                return
+            self._ledger.propose(proposal)
+            self._submit_proposal(number)
 
-    def _submit_proposal(self, proposers: ThreadPoolExecutor, number: int) -> None:
+    def _submit_proposal(self, number: int) -> None:
         proposal = self._population.trials[number].proposal
-        future = proposers.submit(self._settings.operator_for(proposal).mutate, proposal, self._population)
+        future = call_in_thread(self._settings.operator_for(proposal).mutate, proposal, self._population)
         self._tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
 
     def _submit_preflight(self, number: int) -> None:
@@ -229,7 +247,9 @@ class Search:
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 
     def _submit_training(self, number: int, seed: int) -> None:
-        future = self._executor.evaluate(self._program(number), seed, self._log(number, f"run-{seed}.log"))
+        thorough = not number or bool(self._population.trials[number].evaluations)  # a champion, or soon to be one
+        log = self._log(number, f"run-{seed}.log")
+        future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough)
         self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())
 
     def _program(self, number: int) -> Program:
@@ -264,17 +284,14 @@ class Search:
         try:
             mutation = future.result()
         except MutationError as error:
-            verdict = Verdict(Status.NOT_BUILT, str(error))
-            self._decide(task.number, verdict, failure_cost_usd=error.cost_usd)
-            return
-        if not mutation.program.is_text:
-            verdict = Verdict(Status.NOT_BUILT, "the program is not valid UTF-8 text: it has a lone surrogate")
-            self._decide(task.number, verdict, failure_cost_usd=mutation.cost_usd)
+            self._decide(task.number, Verdict(Status.NOT_BUILT, str(error)), error)
             return
         twin = self._population.find(mutation.program.id)
-        if twin is not None:
-            verdict = Verdict(Status.NOT_BUILT, f"the same program as trial {twin.number}")
-            self._decide(task.number, verdict, failure_cost_usd=mutation.cost_usd)
+        problem = f"the same program as trial {twin.number}" if twin else ""
+        if not mutation.program.is_text:
+            problem = "the program is not valid UTF-8 text: it has a lone surrogate"
+        if problem:
+            self._decide(task.number, Verdict(Status.NOT_BUILT, problem), mutation)
             return
         self._ledger.build(task.number, mutation)
         self._submit_preflight(task.number)
@@ -310,7 +327,8 @@ class Search:
                 self._decide(trial.number, Verdict(status, "the budget ended before it was measured again"))
 
     def _end_status(self, exhausted: str | None) -> RunStatus:
-        return "finished" if exhausted and exhausted.startswith("budget") and not self._interrupted else "stopped"
+        done = bool(self._idle) or (exhausted or "").startswith("budget")
+        return "finished" if done and not self._interrupted else "stopped"
 
     def _running(self) -> list[Running]:
         now = self._clock()

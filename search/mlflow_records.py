@@ -137,8 +137,23 @@ def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict
         "peak_memory_gb": peak / 1e9 if peak else None,
         "cost_usd": trial.cost_usd,
         "n_evaluations": len(trial.evaluations),
+        **_requests(trial),
     }
     return {key: float(value) for key, value in figures.items() if value is not None and math.isfinite(value)}
+
+
+def _requests(trial: Trial) -> dict[str, float | None]:
+    """Return what its requests to models took; nothing for a trial without any."""
+    replies = [exchange.reply for exchange in trial.exchanges]
+    if not replies:
+        return {}
+    return {
+        "llm_requests": len(replies),
+        "llm_prompt_tokens": sum(reply.prompt_tokens for reply in replies),
+        "llm_cached_tokens": sum(reply.cached_tokens for reply in replies),
+        "llm_completion_tokens": sum(reply.completion_tokens for reply in replies),
+        "llm_seconds": sum(reply.seconds for reply in replies),
+    }
 
 
 def _curve(trial: Trial) -> tuple[tuple[int, float], ...]:

@@ -6,15 +6,20 @@ import difflib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from operators.chat import Reply
 from operators.population import Population
 from operators.trial import Trial
-from search.errors import UserError
+from search.errors import UserError, errors_of
 from search.summary import Summary
+from search.transcript import prompts_text, replies_text
+from target.errors import disk_is_full
 from target.program import Program
 
 COLUMNS: Final = (
@@ -29,6 +34,8 @@ COLUMNS: Final = (
     "cost_usd",
     "description",
 )
+
+_UNFINISHED: Final = ".part"  # ends the name, which begins with a dot, of what is being written
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,11 @@ class RunDirectory:
         """Where the source with a hash is kept."""
         return self.root / "programs" / f"{source_sha256}.py"
 
+    @property
+    def exchanges(self) -> Path:
+        """Where requests to models and their replies are kept."""
+        return self.root / "exchanges"
+
     def trial(self, number: int) -> Path:
         """The folder of one trial."""
         return self.root / "trials" / f"{number:04d}"
@@ -89,15 +101,24 @@ class RunDirectory:
 
         Raises:
             UserError: If it cannot be made or written.
+            OSError: If there is no room for it.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
+            if disk_is_full(error):
+                raise
             raise UserError(
                 f"cannot write to {self.root}: {error.strerror}; choose another place with outputs=DIR"
             ) from error
+
+    def clear_leftovers(self) -> None:
+        """Remove the files that a killed process was writing; the caller holds the lock."""
+        optunas = self.root.glob(f"{self.journal.name}.lock*")  # links, and links that were being renamed
+        for path in (*self.root.rglob(f".*{_UNFINISHED}"), *optunas):
+            path.unlink()
 
     def append_results(self, population: Population) -> None:
         """Add the decided trials that results.tsv does not have yet, in the order of their verdicts.
@@ -115,21 +136,24 @@ class RunDirectory:
         write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
 
     def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
-        """Write what a person wants to see of a decided trial: program, diff against its parent, result.
+        """Write what a person wants to see of a decided trial: program, diff against its parent, prompts, result.
 
         Args:
             trial: The trial.
             population: All trials.
-            unless_there: Leave a folder alone that is complete already.
+            unless_there: Leave a folder alone that has all trainings of the trial already.
         """
         folder = self.trial(trial.number)
-        if unless_there and (folder / "result.json").exists():  # it is written last
+        if unless_there and _evaluations_in(folder / "result.json") == len(trial.evaluations):  # it is written last
             return
         folder.mkdir(parents=True, exist_ok=True)
         if trial.program:
             write_atomically(folder / "train.py", trial.program.source)
             parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
             write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program))
+        if trial.exchanges:
+            write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
+            write_atomically(folder / "reply.md", replies_text(trial.exchanges))
         write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
 
 
@@ -145,19 +169,37 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a reader, or a crash, sees the old text or the new one, never a part.
 
     Lone surrogates, which models do produce, are written as escapes.
+
+    Raises:
+        OSError: If it cannot be written; the old file is as it was.
+    """
+    content = text.encode(errors="backslashreplace")
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write a file to, which takes the place of `path` if the block ends well.
+
+    Raises:
+        OSError: If it cannot be written; it names `path`, not the file in the making.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        with errors_of(path):
+            yield unfinished
+            unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
+
+
+def _evaluations_in(result: Path) -> int | None:
+    return len(json.loads(result.read_text(encoding="utf-8"))["evaluations"]) if result.exists() else None
 
 
 def _row(trial: Trial, population: Population) -> list[str]:
@@ -190,5 +232,11 @@ def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
         "rationale": trial.mutation.rationale if trial.mutation else "",
         "detail": trial.detail,
         "cost_usd": trial.cost_usd,
+        "requests": [_request(exchange.reply) for exchange in trial.exchanges],
         "evaluations": [run.to_json() for run in trial.evaluations],
     }
+
+
+def _request(reply: Reply) -> dict[str, Any]:
+    """Return what a request took; the texts are in prompt.md and reply.md."""
+    return {name: value for name, value in asdict(reply).items() if name != "text"}

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import yaml
 
 from search.environment import describe_environment
 from search.errors import UserError
+from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.ledger import Ledger
 from search.lock import locked
 from search.loop import Search
+from search.models import Models
 from search.rundir import RunDirectory, write_atomically
+from search.secrets import redact_all
 from search.settings import Settings
 from search.summary import Summary
 from search.watch import MakeTracker, Watch
 from target.corpus import CorpusFiles, prepare_corpus
+from target.errors import TargetError
 from target.executor import Executor
 from target.sandbox import isolation_warning
 from target.spec import TargetSpec
 
-MAY_CHANGE: Final = ("budget", "executor", "max_failures", "name", "outputs", "propose_ahead", "tracker")
-"""Keys that do not decide what is searched, so that a resumed search may have others."""
+MAY_CHANGE: Final = (
+    "budget",
+    "executor",
+    "llm.api_base",
+    "llm.api_key_env",
+    "llm.backoff_seconds",
+    "llm.concurrency",
+    "llm.connect_seconds",
+    "llm.longest_backoff_seconds",
+    "llm.outage_minutes",
+    "llm.price",
+    "llm.requests_per_minute",
+    "llm.total_seconds",
+    "max_failures",
+    "name",
+    "outputs",
+    "propose_ahead",
+    "tracker",
+)
+"""Keys, with all below them, that do not decide what is searched, so that a resumed search may have others.
+
+How a model is reached may change, and what it costs; which model is asked, and how, may not.
+"""
 
 
 class MakeExecutor(Protocol):
@@ -49,6 +72,7 @@ class Session:
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
+        models: Language models, for operators that need one.
     """
 
     settings: Settings
@@ -58,6 +82,7 @@ class Session:
     make_tracker: MakeTracker
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
+    models: Models = field(default_factory=Models)
 
 
 def run_session(session: Session) -> Summary:
@@ -70,30 +95,57 @@ def run_session(session: Session) -> Summary:
         TargetError: If nothing can be evaluated here.
     """
     run = session.run
+    config = redact_all(session.config)
     executor = session.make_executor(session.spec)
     run.create()
-    with locked(run.lock):
-        _check_config(run, session.config)
+    with handled_interrupts() as interrupts, locked(run.lock):
+        _check_config(run, config)
+        run.clear_leftovers()
         ledger = Ledger(run)
-        write_atomically(run.config, yaml.safe_dump(dict(session.config), sort_keys=False))
-        write_atomically(run.overrides, yaml.safe_dump(list(session.overrides)))
+        write_atomically(run.config, yaml.safe_dump(config, sort_keys=False))
+        write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
         with _watch(session) as watch:
+            session.models.tell(watch.say)
             if warning := isolation_warning(session.spec.sandbox):
                 watch.say(f"warning: {warning}")
-            watch.say("preparing the corpus")
-            corpus = prepare_corpus(session.spec.corpus)
-            _describe(run, session.spec, corpus, ledger)
-            try:
-                executor.start()
-                watch.get_ready()
-                search = Search(session.settings, run=run, ledger=ledger, executor=executor, observer=watch)
-                with _interruptible(search):
-                    summary = search.run()
-            finally:
-                executor.close()
-                _describe(run, session.spec, corpus, ledger)
+            summary = _drive(session, ledger, executor, watch, interrupts)
             watch.finish(ledger.population, summary)
             return summary
+
+
+def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, interrupts: Interrupts) -> Summary:
+    """Start what the search needs, run it, end what was started; an interrupt at any point is an end like others."""
+
+    def make_search() -> Search:
+        return Search(session.settings, run=session.run, ledger=ledger, executor=executor, observer=watch)
+
+    with contextlib.closing(executor):
+        try:
+            corpus = _get_ready(session, ledger, executor, watch)
+        except (Interrupted, TargetError) as error:  # a killed session may have left a summary that says "running"
+            summary = make_search().stop(str(error))
+            if isinstance(error, Interrupted):
+                return summary
+            raise
+        try:
+            search = make_search()
+            with interrupts.taken_by(search.interrupt):
+                summary = search.run()
+            if interrupts.came:
+                watch.say("what was under way is abandoned; another signal ends the process at once")
+            return summary
+        finally:
+            executor.close()
+            _describe(session.run, session.spec, corpus, ledger)
+
+
+def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watch) -> CorpusFiles:
+    watch.say("preparing the corpus")
+    corpus = prepare_corpus(session.spec.corpus)
+    _describe(session.run, session.spec, corpus, ledger)
+    executor.start()
+    watch.get_ready()
+    return corpus
 
 
 def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: Ledger) -> None:
@@ -108,25 +160,6 @@ def _watch(session: Session) -> Watch:
     return Watch(session.run, name=settings.name, budget=settings.budget, make_tracker=session.make_tracker)
 
 
-@contextmanager
-def _interruptible(search: Search) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into an orderly end; the second ends the process at once."""
-
-    def handle(number: int, _: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-        search.interrupt(f"interrupted by {signal.Signals(number).name}")
-
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in before:
-        signal.signal(each, handle)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
 def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     """Refuse to go on with another search than the one that the folder holds."""
     if not run.config.exists():
@@ -136,13 +169,17 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     except yaml.YAMLError as error:
         raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
     old, new = (_flatten(each) for each in (stored, config))
-    keys = [key for key in {**old, **new} if key.split(".")[0] not in MAY_CHANGE and old.get(key) != new.get(key)]
+    keys = [key for key in {**old, **new} if not _may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
         raise UserError(
             f"{run.root} holds a search with another configuration: {changes}. "
             "Give the same command to resume it, or choose another name"
         )
+
+
+def _may_change(key: str) -> bool:
+    return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,31 @@
+"""Keys and passwords are blotted out of whatever is written down, shown, or sent to a model.
+
+What is recorded is read by others: people with whom a run directory is shared, MLflow's users, the next prompt.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+BLOT: Final = "***"
+WORDS: Final = "api_?key|key|token|password|passwd|secret|credentials?"
+SECRET_NAME: Final = re.compile(rf"(^|[_.-])({WORDS})$", re.IGNORECASE)
+_USER_INFO: Final = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
+_KEY_LIKE: Final = re.compile(r"\b(sk|pk|gsk|xai)-[A-Za-z0-9_-]{12,}")
+_LEAST_CHARACTERS: Final = 8  # shorter values are words such as "none", which stand in innocent texts
+
+
+def redact(text: str) -> str:
+    """Return a text without passwords in URLs, secrets of the environment, and what looks like a provider's key."""
+    text = _USER_INFO.sub(BLOT, text)
+    for secret in _secrets_of_environment():
+        text = text.replace(secret, BLOT)
+    return _KEY_LIKE.sub(BLOT, text)
+
+
+def _secrets_of_environment() -> list[str]:
+    """Return the values of variables that are named like secrets, the longest first."""
+    named = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
+    return sorted((value for value in named if len(value) >= _LEAST_CHARACTERS), key=len, reverse=True)
