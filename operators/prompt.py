@@ -20,6 +20,7 @@ from operators.chat import Message
 from operators.constants_view import constants_view
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
+from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class Prompt:
             number=0,
             proposal=Proposal(parents=(), seed=0),
             mutation=Mutation(program=Program(""), operator="seed", description="the seed program"),
+            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0),),
             status=Status.BASELINE,
             decided=0,
         )
