@@ -65,6 +65,7 @@ class Config:
     operator: Any = MISSING
     extra_operators: dict[str, Any] = field(default_factory=dict)
     llm: Any = MISSING
+    prompt: Any = MISSING
     acceptance: Any = MISSING
     target: Any = MISSING
     executor: Any = MISSING

@@ -37,12 +37,27 @@ class MutationError(Exception):
         message: Why, as feedback for the next attempt.
         cost_usd: What was spent on it.
         exchanges: What was said to models, and what they answered.
+        operator: Name of the operator, if it is not that of the operator that was asked.
+        prompt: Name and hash of the prompt.
+        extra_parents: Trials that it chose to draw on, beside the parents of the proposal.
     """
 
-    def __init__(self, message: str, *, cost_usd: float = 0.0, exchanges: Sequence[Exchange] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        cost_usd: float = 0.0,
+        exchanges: Sequence[Exchange] = (),
+        operator: str = "",
+        prompt: str = "",
+        extra_parents: Sequence[int] = (),
+    ) -> None:
         super().__init__(message)
         self.cost_usd = cost_usd
         self.exchanges = tuple(exchanges)
+        self.operator = operator
+        self.prompt = prompt
+        self.extra_parents = tuple(extra_parents)
 
 
 class ProviderError(Exception):

@@ -68,6 +68,8 @@ class Mutation:
         rationale: Why, in the operator's words.
         cost_usd: Price of the model calls it took.
         exchanges: What was said to models, and what they answered, in order.
+        prompt: Name and hash of the prompt that it began with, as in `default@1a2b3c4d`; empty without a model.
+        extra_parents: Trials whose programs went into it beside the parents of the proposal: the operator's choice.
     """
 
     program: Program
@@ -76,6 +78,27 @@ class Mutation:
     rationale: str = ""
     cost_usd: float = 0.0
     exchanges: tuple[Exchange, ...] = ()
+    prompt: str = ""
+    extra_parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What an operator did that came to no program; the fields are those of `Mutation`.
+
+    Attributes:
+        operator: Name of the operator that failed.
+        cost_usd: Price of the model calls it took.
+        exchanges: What was said to models, and what they answered, in order.
+        prompt: Name and hash of the prompt.
+        extra_parents: Trials that it drew on beside the parents of the proposal.
+    """
+
+    operator: str
+    cost_usd: float = 0.0
+    exchanges: tuple[Exchange, ...] = ()
+    prompt: str = ""
+    extra_parents: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +113,7 @@ class Trial:
         status: Where it stands.
         decided: Rank of its verdict among all verdicts; None while pending.
         detail: Why it failed or was discarded, for people and models.
-        failure_cost_usd: What was spent if no program came of it.
-        failure_exchanges: What was said to models and answered, in order, if no program came of it.
+        failure: What its operator did if no program came of it.
     """
 
     number: int
@@ -101,8 +123,7 @@ class Trial:
     status: Status = Status.PENDING
     decided: int | None = None
     detail: str = ""
-    failure_cost_usd: float = 0.0
-    failure_exchanges: tuple[Exchange, ...] = ()
+    failure: Failure | None = None
 
     def __post_init__(self) -> None:
         if (self.decided is None) != (self.status is Status.PENDING):
@@ -146,12 +167,31 @@ class Trial:
     @property
     def cost_usd(self) -> float:
         """What its model calls cost."""
-        return self.mutation.cost_usd if self.mutation else self.failure_cost_usd
+        return self._made.cost_usd if self._made else 0.0
+
+    @property
+    def operator(self) -> str:
+        """Name of the operator that made it or failed to, or of the one that was asked for; empty if not known."""
+        return self._made.operator if self._made else self.proposal.operator or ""
+
+    @property
+    def prompt(self) -> str:
+        """Name and hash of the prompt; empty without a model."""
+        return self._made.prompt if self._made else ""
+
+    @property
+    def extra_parents(self) -> tuple[int, ...]:
+        """Trials whose programs the operator drew on, beside the parents of the proposal."""
+        return self._made.extra_parents if self._made else ()
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """What was said to models about it, and what they answered, in order."""
-        return self.mutation.exchanges if self.mutation else self.failure_exchanges
+        return self._made.exchanges if self._made else ()
+
+    @property
+    def _made(self) -> Mutation | Failure | None:
+        return self.mutation or self.failure
 
     def measurement(self, seed: int) -> Evaluation | None:
         """Return the evaluation with a training seed, if there is one."""

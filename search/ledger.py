@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +20,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from operators.chat import Exchange
 from operators.population import Population
-from operators.trial import SCORED, Mutation, Proposal, Status, Trial
+from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
 from search.errors import UserError, errors_of
 from search.exchanges import ExchangeStore
 from search.rundir import RunDirectory, write_atomically
@@ -97,6 +96,8 @@ class Ledger:
             "cost_usd": mutation.cost_usd,
             "constants": mutation.program.constants,
             "n_exchanges": len(exchanges),
+            "prompt": mutation.prompt,
+            "extra_parents": mutation.extra_parents,
         }
         self._storage.set_trial_user_attr(self._trial_id(number), "mutation", record)
         self._update(number, mutation=replace(mutation, exchanges=exchanges))
@@ -120,18 +121,18 @@ class Ledger:
         *,
         detail: str,
         elapsed: Elapsed,
-        failure_cost_usd: float = 0.0,
-        failure_exchanges: Sequence[Exchange] = (),
+        failure: Failure | None = None,
     ) -> Trial:
         """Record the verdict on a trial, for good, and return the trial."""
         decided = len(self.population.decided)
-        exchanges = self._exchanges.keep_all(self._seed(number), failure_exchanges)
+        if failure:
+            kept = self._exchanges.keep_all(self._seed(number), failure.exchanges)
+            failure = replace(failure, exchanges=kept)
         record = {
             "status": status.value,
             "decided": decided,
             "detail": detail,
-            "failure_cost_usd": failure_cost_usd,
-            "n_exchanges": len(exchanges),
+            "failure": _failure_record(failure) if failure else None,
             **asdict(elapsed),
         }
         self._storage.set_trial_user_attr(self._trial_id(number), "verdict", record)
@@ -140,8 +141,7 @@ class Ledger:
             status=status,
             decided=decided,
             detail=detail,
-            failure_cost_usd=failure_cost_usd,
-            failure_exchanges=exchanges,
+            failure=failure,
         )
         self.elapsed = elapsed
         trial = self.population.trials[number]
@@ -295,8 +295,7 @@ def _trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any]) -> 
         status=Status(verdict.get("status", "pending")),
         decided=verdict.get("decided"),
         detail=verdict.get("detail", ""),
-        failure_cost_usd=verdict.get("failure_cost_usd", 0.0),
-        failure_exchanges=ExchangeStore(run.exchanges).read(proposal["seed"], verdict.get("n_exchanges", 0)),
+        failure=_failure(run, verdict["failure"], proposal["seed"]) if verdict.get("failure") else None,
     )
 
 
@@ -315,6 +314,28 @@ def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Mutati
         rationale=record["rationale"],
         cost_usd=record["cost_usd"],
         exchanges=ExchangeStore(run.exchanges).read(seed, record["n_exchanges"]),
+        prompt=record["prompt"],
+        extra_parents=tuple(record["extra_parents"]),
+    )
+
+
+def _failure_record(failure: Failure) -> dict[str, Any]:
+    return {
+        "operator": failure.operator,
+        "cost_usd": failure.cost_usd,
+        "n_exchanges": len(failure.exchanges),
+        "prompt": failure.prompt,
+        "extra_parents": failure.extra_parents,
+    }
+
+
+def _failure(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Failure:
+    return Failure(
+        operator=record["operator"],
+        cost_usd=record["cost_usd"],
+        exchanges=ExchangeStore(run.exchanges).read(seed, record["n_exchanges"]),
+        prompt=record["prompt"],
+        extra_parents=tuple(record["extra_parents"]),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operators.base import MutationError
 from operators.population import Population
 from operators.secrets import redact
-from operators.trial import Mutation, Trial
+from operators.trial import Failure, Mutation, Trial
 from search.acceptance import Verdict
 from search.ledger import Elapsed, Ledger
 from search.observer import Observer
@@ -83,12 +83,21 @@ class Recorder:
             verdict.status,
             detail=redact(verdict.detail),
             elapsed=self.elapsed(),
-            failure_cost_usd=spent.cost_usd if spent else 0.0,
-            failure_exchanges=spent.exchanges if spent else (),
+            failure=self._failure(number, spent) if spent else None,
         )
         self._run.write_trial(trial, self.population)
         self.record("running", "")
         return trial
+
+    def _failure(self, number: int, spent: Spent) -> Failure:
+        proposal = self.population.trials[number].proposal
+        return Failure(
+            operator=spent.operator or self._settings.operator_for(proposal).name,
+            cost_usd=spent.cost_usd,
+            exchanges=spent.exchanges,
+            prompt=spent.prompt,
+            extra_parents=spent.extra_parents,
+        )
 
     def record(self, status: RunStatus, stop_reason: str) -> Summary:
         """Rewrite the summary, complete the table, tell the observer."""

@@ -4,33 +4,76 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 import conf
-from operators.base import MutationError, Operator
+from conf.schema import Config
+from operators.base import MutationError, Operator, Resources, equip
+from operators.chat import Message, Reply
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from target.program import Program
 from target.spec import SEED_PROGRAM
+from tests.llm_habits import habit
+from tests.search.builders import make_evaluation
 
 SWITCH = "\n\ndef variant(x):\n    return x  # switch: x | -x | 2 * x | x * x\n"
 OPERATORS = sorted((Path(conf.__file__).parent / "operator").glob("*.yaml"))
+DIRECTION = Path(__file__).parents[2] / "program.md"
+ConfigStore.instance().store(name="schema", node=Config)
 
 
 @pytest.fixture(params=OPERATORS, ids=lambda path: path.stem)
 def operator(request: pytest.FixtureRequest) -> Operator:
-    config = OmegaConf.create({"operator": OmegaConf.load(request.param), "seed": 0})
-    return instantiate(config.operator)
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", overrides=[f"operator={request.param.stem}"])
+    resources = Resources(model=ScriptedModel(), direction=DIRECTION, limits=("One minute.",))
+    return equip(instantiate(config.operator), resources)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What the habit of the scripted model needs to know."""
+
+    text: str
+    repeats: int
+
+
+class ScriptedModel:
+    """Answers as the scripted server does, a function of the question and the seed."""
+
+    def complete(self, messages: Sequence[Message], *, seed: int, attempt: int, model: str | None = None) -> Reply:
+        text = habit(Conversation("\n\n".join(message.text for message in messages), seed))
+        return Reply(
+            text=text,
+            model="scripted",
+            finish_reason="stop",
+            prompt_tokens=1,
+            completion_tokens=1,
+            cost_usd=0.5,
+            seconds=0,
+        )
 
 
 def population_of(source: str) -> Population:
     mutation = Mutation(program=Program(source), operator="seed", description="the seed program")
     proposal = Proposal(parents=(), seed=0)
-    return Population((Trial(number=0, proposal=proposal, mutation=mutation, status=Status.BASELINE, decided=0),))
+    seed = Trial(
+        number=0,
+        proposal=proposal,
+        mutation=mutation,
+        evaluations=(make_evaluation(),),
+        status=Status.BASELINE,
+        decided=0,
+    )
+    return Population((seed,))
 
 
 @pytest.fixture
@@ -44,7 +87,7 @@ def test_it_makes_another_program_and_says_how(operator: Operator, population: P
 
     assert population.find(mutation.program.id) is None
     compile(mutation.program.source, "train.py", "exec")
-    assert mutation.operator == operator.name
+    assert mutation.operator.split("/")[0] == operator.name, "one that delegates says so: crossover/patch"
     assert mutation.description
     assert "\n" not in mutation.description
     assert mutation.cost_usd >= 0

@@ -8,7 +8,7 @@ import pytest
 from operators.chat import MODEL
 from operators.population import Population
 from operators.selection import Choose, make_choice, upper_bounds
-from operators.trial import Status, Trial
+from operators.trial import Failure, Status, Trial
 from tests.search.builders import make_trial
 
 NAMES = ["cheap", "dear", "new"]
@@ -27,7 +27,8 @@ def population_of(*rows: tuple[str, float | Status, float]) -> Population:
 def _labelled(trial: Trial, model: str, cost_usd: float) -> Trial:
     mutation = replace(trial.mutation, cost_usd=cost_usd) if trial.mutation else None
     proposal = replace(trial.proposal, labels={MODEL: model})
-    return replace(trial, proposal=proposal, mutation=mutation, failure_cost_usd=cost_usd if mutation is None else 0.0)
+    failure = Failure(operator="x", cost_usd=cost_usd) if mutation is None else None
+    return replace(trial, proposal=proposal, mutation=mutation, failure=failure)
 
 
 def choices(choose: Choose, population: Population, n: int = 300) -> Counter[str]:

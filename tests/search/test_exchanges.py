@@ -6,7 +6,7 @@ import pytest
 
 from operators.base import MutationError
 from operators.chat import Exchange, Message, Reply
-from operators.trial import Mutation, Proposal, Status
+from operators.trial import Failure, Mutation, Proposal, Status
 from search.errors import UserError
 from search.exchanges import ExchangeStore
 from search.ledger import Elapsed, Ledger, read_population
@@ -83,8 +83,7 @@ def spend(run: RunDirectory, spent: Spent) -> Ledger:
             Status.NOT_BUILT,
             detail=str(spent),
             elapsed=Elapsed(),
-            failure_cost_usd=spent.cost_usd,
-            failure_exchanges=spent.exchanges,
+            failure=Failure(operator="x", cost_usd=spent.cost_usd, exchanges=spent.exchanges),
         )
     return ledger
 

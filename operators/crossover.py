@@ -1,0 +1,70 @@
+"""A language model combines two programs, told what each of them did well."""
+
+from __future__ import annotations
+
+import random
+
+from operators.base import MakeOperator, MutationError, Operator, Resources, equip
+from operators.delegate import delegate
+from operators.dialogue import open_dialogue, parent_of
+from operators.history import ancestors, parents_of
+from operators.population import Population
+from operators.prompt import Briefing, Prompt
+from operators.trial import Mutation, Proposal, Trial
+
+
+class CrossoverOperator:
+    """Combines the first parent with the second, or with a trial of its own choice if the strategy names only one.
+
+    The choice falls on the n-th best of the possible trials with a weight of 1/n. A pair is degenerate, and no
+    possible one, if one of the two descends from the other, if their programs are equal, or if it has been combined
+    before: nothing new can come of it (GEAR's list).
+
+    Args:
+        prompt: How to ask.
+        attempts: Requests a proposal, at most; each tells the model what was wrong with its last answer.
+        fallback: Works where there is no other trial to combine the parent with, as at the beginning of a search.
+        resources: What the search lends.
+    """
+
+    name = "crossover"
+
+    def __init__(
+        self, *, prompt: Prompt, attempts: int, fallback: Operator | MakeOperator, resources: Resources
+    ) -> None:
+        self._dialogue = open_dialogue(self.name, prompt, attempts, resources)
+        self._fallback = equip(fallback, resources)
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        """Return the first parent with the merits of another trial."""
+        base = parent_of(proposal, population)
+        if len(proposal.parents) > 1:
+            second: Trial | None = population.trials[proposal.parents[1]]
+            if second and (reason := degenerate(base, second, population)):
+                raise MutationError(f"trials {base.number} and {second.number} cannot be combined: {reason}")
+        else:
+            second = _choose(base, population, random.Random(f"crossover {proposal.seed}"))
+        if second is None:
+            return delegate(self.name, self._fallback, proposal, population)
+        briefing = Briefing(answer="patch", proposal=proposal, population=population, base=base, second=second)
+        chosen = () if second.number in proposal.parents else (second.number,)
+        return self._dialogue.mutate(briefing, extra_parents=chosen)
+
+
+def degenerate(first: Trial, second: Trial, population: Population) -> str:
+    """Return why nothing new can come of two trials together; empty if something can."""
+    if second.program is None or first.program is None:
+        return "one of them has no program"
+    if first.program.id == second.program.id:
+        return "they have the same program"
+    if second.number in ancestors(first.number, population) or first.number in ancestors(second.number, population):
+        return "one descends from the other"
+    pair = {first.number, second.number}
+    known = next((trial for trial in population.trials if set(parents_of(trial)) == pair), None)
+    return f"trial {known.number} has done it" if known else ""
+
+
+def _choose(base: Trial, population: Population, rng: random.Random) -> Trial | None:
+    possible = [trial for trial in population.ranked() if not degenerate(base, trial, population)]
+    weights = [1 / rank for rank in range(1, len(possible) + 1)]
+    return rng.choices(possible, weights)[0] if possible else None

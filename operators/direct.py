@@ -1,0 +1,34 @@
+"""A language model changes the parent: by the lines that change, or by the whole file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from operators.base import Resources
+from operators.dialogue import open_dialogue, parent_of
+from operators.population import Population
+from operators.prompt import Briefing, Prompt
+from operators.trial import Mutation, Proposal
+
+
+class DirectOperator:
+    """Asks for the next program in one form, and takes it in any other that can be applied for certain.
+
+    Args:
+        answer: `patch` asks for SEARCH/REPLACE blocks; `rewrite` asks for the whole file, which suits large changes and
+            models that cannot quote. It is the operator's name, too.
+        prompt: How to ask.
+        attempts: Requests a proposal, at most; each tells the model what was wrong with its last answer.
+        resources: What the search lends.
+    """
+
+    def __init__(
+        self, *, answer: Literal["patch", "rewrite"], prompt: Prompt, attempts: int, resources: Resources
+    ) -> None:
+        self.name: str = answer
+        self._dialogue = open_dialogue(answer, prompt, attempts, resources)
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        """Return the first parent, changed."""
+        base = parent_of(proposal, population)
+        return self._dialogue.mutate(Briefing(answer=self.name, proposal=proposal, population=population, base=base))

@@ -1,0 +1,115 @@
+"""What a search has tried so far, told for a prompt: lineage, inspirations, what failed and why."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+from operators.population import Population
+from operators.trial import Proposal, Status, Trial
+
+INSPIRATIONS: Final = "inspirations"
+"""Label of a proposal with the trials that its strategy wants shown, as in `3,7`."""
+
+_NOISE_FRACTION: Final = 0.002  # of the score: closer to the parent than this is a near miss
+_DETAIL_CHARACTERS: Final = 600
+_FAILED: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED, Status.PRUNED})
+
+
+def lineage(trial: Trial, population: Population) -> list[Trial]:
+    """Return a trial and its ancestors by first parents, the trial first."""
+    chain = [trial]
+    while chain[-1].proposal.parents:
+        chain.append(population.trials[chain[-1].proposal.parents[0]])
+    return chain
+
+
+def ancestors(number: int, population: Population) -> set[int]:
+    """Return the numbers of all ancestors of a trial, by whatever parent."""
+    found, open_numbers = set[int](), [number]
+    while open_numbers:
+        for parent in parents_of(population.trials[open_numbers.pop()]):
+            if parent not in found:
+                found.add(parent)
+                open_numbers.append(parent)
+    return found
+
+
+def parents_of(trial: Trial) -> tuple[int, ...]:
+    """Return the trials whose programs went into a trial: those of the strategy, then those of the operator."""
+    return (*trial.proposal.parents, *trial.extra_parents)
+
+
+def steps(trial: Trial, population: Population) -> list[str]:
+    """Return what each ancestor changed and what came of it, the latest first; without the seed program."""
+    return [effect(each, population) for each in lineage(trial, population) if each.proposal.parents]
+
+
+def effect(trial: Trial, population: Population) -> str:
+    """Return a trial in one line: what it changed, its score and the difference to its parent."""
+    change = trial.mutation.description if trial.mutation else "no program came of it"
+    score = population.scores.get(trial.number) if trial.scored else None
+    if score is None:
+        return f"#{trial.number} {change}: {trial.status.value}"
+    parent = population.scores.get(trial.proposal.parents[0]) if trial.proposal.parents else None
+    against = "" if parent is None else f" ({score - parent:+.4f} against its parent)"
+    return f"#{trial.number} {change}: val_bpb {score:.4f}{against}"
+
+
+def inspirations(proposal: Proposal, parent: Trial, population: Population, count: int) -> list[Trial]:
+    """Return the trials that the strategy names in its label, or else the best scored ones beside the lineage."""
+    named = str(proposal.labels.get(INSPIRATIONS, ""))
+    numbers = [int(part) for part in named.split(",") if part.strip().isdecimal()]
+    chosen = [population.trials[number] for number in numbers if number < len(population.trials)]
+    known = {trial.number for trial in lineage(parent, population)}
+    others = chosen if named else [trial for trial in population.ranked() if trial.number not in known]
+    return [trial for trial in others if trial.program and trial.number != parent.number][:count]
+
+
+def unsuccessful(parent: Trial, population: Population) -> Iterator[Trial]:
+    """Yield the scored trials that did not beat their parents: the parent's own children first, then the latest."""
+    kept = [
+        trial
+        for trial in population.scored
+        if trial.status is Status.DISCARD and trial.mutation and trial.proposal.parents
+    ]
+    yield from sorted(kept, key=lambda trial: (parent.number not in trial.proposal.parents, -trial.number))
+
+
+def near_miss(trial: Trial, population: Population) -> bool:
+    """Return whether a trial is about as good as its parent, which noise may have decided."""
+    score, parent = (population.scores.get(number) for number in (trial.number, trial.proposal.parents[0]))
+    return score is not None and parent is not None and abs(score - parent) <= _NOISE_FRACTION * parent
+
+
+def failures(parent: Trial, population: Population) -> list[str]:
+    """Return what crashed or was refused, and why: the parent's own children first, then the latest."""
+    failed = [trial for trial in population.decided if trial.status in _FAILED and trial.mutation]
+    failed.sort(key=lambda trial: (parent.number not in trial.proposal.parents, -trial.number))
+    return [f"{effect(trial, population)}: {shortened(trial.detail)}" for trial in failed]
+
+
+def shortened(detail: str) -> str:
+    """Return the reason of a failure in one line of bounded length; its end says most."""
+    line = " ".join(detail.split())
+    return line if len(line) <= _DETAIL_CHARACTERS else f"... {line[-_DETAIL_CHARACTERS:]}"
+
+
+def curve(trial: Trial, points: int) -> list[str]:
+    """Return a few points of the training curve, evenly spread, the last one included."""
+    reported = trial.evaluations[0].curve if trial.evaluations else ()
+    if not reported or points < 1:
+        return []
+    stride = max(1, -(-len(reported) // points))
+    return [f"{seconds:.1f} s: {loss:.3f}" for seconds, loss in reported[::-1][::stride][::-1]]
+
+
+def changes_between(old: Trial, new: Trial, lines: int) -> str:
+    """Return the unified diff between the programs of two trials, cut after so many lines."""
+    if not (old.program and new.program):
+        return ""
+    before, after = old.program.source.splitlines(), new.program.source.splitlines()
+    found = [*difflib.unified_diff(before, after, f"#{old.number}", f"#{new.number}", n=1, lineterm="")]
+    more = [f"[{len(found) - lines} more lines]"] if len(found) > lines else []
+    return "\n".join([*found[:lines], *more])

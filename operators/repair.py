@@ -1,0 +1,87 @@
+"""A language model mends a program that failed, told how it ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from operators.base import MakeOperator, Operator, Resources, equip
+from operators.delegate import delegate
+from operators.dialogue import open_dialogue, parent_of
+from operators.history import parents_of
+from operators.population import Population
+from operators.prompt import Briefing, Prompt
+from operators.trial import Mutation, Proposal, Status, Trial
+
+REPAIRABLE: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED})
+
+
+class RepairOperator:
+    """Mends what came of the parent and failed; leaves the parent to another operator where there is nothing to mend.
+
+    Strategies name parents with a score. The program to be mended is the latest failed child of the parent that nobody
+    has tried to mend, or what a repair of such a child left, if that failed in turn, down to `depth` repairs in a row
+    (AIDE debugs to a depth of 3). Proposals that wait at the same time take one program each.
+
+    Args:
+        prompt: How to ask.
+        attempts: Requests a proposal, at most; each tells the model what was wrong with its last answer.
+        depth: Repairs in a row, at most.
+        fallback: Works where nothing waits to be mended.
+        resources: What the search lends.
+
+    Raises:
+        ValueError: If `depth` is below 1.
+    """
+
+    name = "repair"
+
+    def __init__(
+        self, *, prompt: Prompt, attempts: int, depth: int, fallback: Operator | MakeOperator, resources: Resources
+    ) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self._dialogue = open_dialogue(self.name, prompt, attempts, resources)
+        self._fallback = equip(fallback, resources)
+        self._depth = depth
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        """Return a failed program, mended."""
+        parent = parent_of(proposal, population)
+        waiting = broken(parent, population, depth=self._depth)[_rivals(proposal, population) :]
+        if not waiting:
+            return delegate(self.name, self._fallback, proposal, population)
+        briefing = Briefing(answer="patch", proposal=proposal, population=population, base=waiting[0])
+        return self._dialogue.mutate(briefing, extra_parents=(waiting[0].number,))
+
+
+def broken(parent: Trial, population: Population, *, depth: int) -> list[Trial]:
+    """Return the failed programs that came of a parent and may be mended, the latest first.
+
+    Args:
+        parent: A trial with a score.
+        population: All trials.
+        depth: Repairs in a row, at most.
+    """
+    tried = {number for trial in population.trials for number in trial.extra_parents}
+    return [
+        trial
+        for trial in reversed(population.children(parent.number))
+        if trial.status in REPAIRABLE
+        and trial.program
+        and trial.number not in tried
+        and _repairs(trial, population) < depth
+    ]
+
+
+def _repairs(trial: Trial, population: Population) -> int:
+    """Return how many repairs in a row led to a failed trial."""
+    mended = [population.trials[number] for number in parents_of(trial)]
+    failed = next((each for each in mended if each.status in REPAIRABLE), None)
+    return 0 if failed is None else 1 + _repairs(failed, population)
+
+
+def _rivals(proposal: Proposal, population: Population) -> int:
+    """Return how many earlier proposals for the same parent are being worked on at this moment."""
+    waiting = [trial for trial in population.pending if trial.program is None]
+    own = next((trial.number for trial in waiting if trial.proposal == proposal), len(population.trials))
+    return sum(trial.proposal.parents[:1] == proposal.parents[:1] for trial in waiting if trial.number < own)
