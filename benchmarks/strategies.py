@@ -43,7 +43,7 @@ from target.landscape import Landscape
 from target.program import Program
 from target.simulated import Oracle
 from target.space import Axis, axes_of
-from target.surrogate import load_surrogate
+from target.surrogate_target import load_surrogate
 
 CONF: Final = Path(__file__).parents[1] / "conf"
 STRATEGIES: Final = sorted(path.stem for path in (CONF / "strategy").glob("*.yaml"))
