@@ -57,7 +57,15 @@ class SimulatedExecutor:
         log.write_text("simulated\n", encoding="utf-8")
         return _done(check(program))
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Future[Evaluation]:
+    def evaluate(
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,  # noqa: ARG002 -- there is nothing to probe
+        holdout: bool = False,  # noqa: ARG002 -- nor a sealed text
+    ) -> Future[Evaluation]:
         """Compute a training."""
         self._require_open()
         found = check(program) or self._oracle.evaluate(program, seed)
