@@ -14,6 +14,7 @@ from typing import Protocol
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from search.contrast import doubt
 from target.evaluation import Evaluation, Outcome
 
 
@@ -120,7 +121,9 @@ def _compare(trial: Trial, champion: Trial | None, seeds: tuple[int, ...]) -> Me
     missing = _missing((trial, champion), seeds)
     if missing:
         return Measure(missing)
-    return Verdict(Status.KEEP if _mean(trial, seeds) < _mean(champion, seeds) else Status.DISCARD)
+    if _mean(trial, seeds) < _mean(champion, seeds):
+        return Verdict(Status.KEEP, doubt(trial, champion))
+    return Verdict(Status.DISCARD)
 
 
 def _missing(trials: tuple[Trial, ...], seeds: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

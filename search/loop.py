@@ -229,7 +229,9 @@ class Search:
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 
     def _submit_training(self, number: int, seed: int) -> None:
-        future = self._executor.evaluate(self._program(number), seed, self._log(number, f"run-{seed}.log"))
+        thorough = not number or bool(self._population.trials[number].evaluations)  # a champion, or soon to be one
+        log = self._log(number, f"run-{seed}.log")
+        future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough)
         self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())
 
     def _program(self, number: int) -> Program:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 import numpy as np
 
-from target import stages
+from target import namespaces, stages
 from target.corpus import CorpusFiles
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
@@ -64,6 +64,12 @@ class Evaluator:
         self._echo = echo
         self._lifelines = tuple(lifelines)
         self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
+        self._contrast = Validation.load_contrast(
+            corpus,
+            n_rows=spec.scoring.rows,
+            batch_rows=spec.scoring.batch_rows,
+            sequence_tokens=spec.sequence_tokens,
+        )
         self._rng = np.random.default_rng()  # from the system's entropy: candidates must not foresee it
         self._zygote: Zygote | None = None
 
@@ -112,13 +118,14 @@ class Evaluator:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return None
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Evaluation:
+    def evaluate(self, program: Program, seed: int, log: Path, *, thorough: bool = False) -> Evaluation:
         """Train a program, and score what comes of it.
 
         Args:
             program: The program.
             seed: Seed of the training.
             log: File for what it prints.
+            thorough: Probe as one does who is about to believe the score.
 
         Raises:
             TargetError: The evaluation cannot be done here.
@@ -132,7 +139,7 @@ class Evaluator:
                 stages.check_text(program)
                 weights = stages.train(bench, seed, record)
                 with _timed(record, "score_seconds"), contextlib.closing(weights):
-                    return stages.measure(bench, weights, record)
+                    return stages.measure(bench, weights, record, thorough=thorough)
 
         try:
             val_bpb = self._twice(run)
@@ -147,6 +154,7 @@ class Evaluator:
                 spec=self._spec,
                 corpus=self._corpus,
                 validation=self._validation,
+                contrast=self._contrast,
                 scratch=self._scratch,
                 zygote=zygote,
                 program=program,
@@ -171,8 +179,18 @@ class Evaluator:
 
     def _running_zygote(self) -> Zygote:
         if self._zygote is None:
-            self._zygote = Zygote(threads=self._spec.threads, lifelines=self._lifelines)
+            self._zygote = Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=self._view())
         return self._zygote
+
+    def _view(self) -> namespaces.View | None:
+        if self._spec.sandbox == "off" or namespaces.missing():
+            return None
+        return namespaces.View(
+            writable=(self._scratch,),
+            readable=(self._corpus.public,),
+            withheld=(self._corpus.sealed,),
+            device=self._spec.device,
+        )
 
     def _end_zygote(self) -> None:
         zygote, self._zygote = self._zygote, None

@@ -43,8 +43,8 @@ class Executor(Protocol):
     def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
         """Check a program without training it; None if it passes, else the verdict."""
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Future[Evaluation]:
-        """Train a program with a seed and score it."""
+    def evaluate(self, program: Program, seed: int, log: Path, *, thorough: bool = False) -> Future[Evaluation]:
+        """Train a program with a seed and score it; `thorough` is for scores that somebody is about to believe."""
 
     def close(self) -> None:
         """End everything at once; what was not done raises `TargetError`. Closing twice is allowed."""
@@ -115,9 +115,11 @@ class LocalExecutor:
         request = {"preflight": {"source": program.source, "log": str(log.absolute())}}
         return self._submit("preflight", request, lambda reply: reply and Evaluation.from_json(reply))
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Future[Evaluation]:
-        """Train a program with a seed and score it."""
-        request = {"evaluate": {"source": program.source, "seed": seed, "log": str(log.absolute())}}
+    def evaluate(self, program: Program, seed: int, log: Path, *, thorough: bool = False) -> Future[Evaluation]:
+        """Train a program with a seed and score it; `thorough` is for scores that somebody is about to believe."""
+        request = {
+            "evaluate": {"source": program.source, "seed": seed, "log": str(log.absolute()), "thorough": thorough}
+        }
         return self._submit("evaluate", request, Evaluation.from_json)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
     {"configure": {"spec": ..., "corpus": ..., "scratch": ...}}       -> {"ok": null}
     {"preflight": {"source": ..., "log": ...}}                        -> {"ok": evaluation or null}
-    {"evaluate": {"source": ..., "seed": ..., "log": ...}}            -> {"ok": evaluation}
+    {"evaluate": {"source": ..., "seed": ..., "log": ..., "thorough": ...}} -> {"ok": evaluation}
 
 A failure of the machine is {"error": message}; a fault of ours ends the process with a traceback. Replies go to what
 was stdout; what libraries print there goes to stderr. The end of stdin, at any moment, ends the worker and all below.
@@ -45,7 +45,8 @@ class _Worker:
                 return refused and refused.to_json()
             case "evaluate":
                 program, log = Program(arguments["source"]), Path(arguments["log"])
-                return self._evaluator.evaluate(program, arguments["seed"], log).to_json()
+                thorough = arguments.get("thorough", False)
+                return self._evaluator.evaluate(program, arguments["seed"], log, thorough=thorough).to_json()
         raise ValueError(f"a request must be configure, preflight or evaluate, got {name!r}")
 
     def _configure(self, *, spec: dict[str, Any], corpus: dict[str, Any], scratch: str) -> None:

@@ -41,6 +41,8 @@ class ScriptedExecutor:
     ) -> None:
         self.slots = slots
         self.trained: list[tuple[str, int]] = []
+        self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
+        self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
         self.most_at_once = 0
         self._score = score
         self._refuse = refuse
@@ -60,9 +62,11 @@ class ScriptedExecutor:
         done.set_result(refusal if self._refuse(program) else None)
         return done
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Future[Evaluation]:
+    def evaluate(self, program: Program, seed: int, log: Path, *, thorough: bool = False) -> Future[Evaluation]:
         future: Future[Evaluation] = Future()
         self.trained.append((program.id, seed))
+        if thorough:
+            self.probed.append((program.id, seed))
         log.write_text("trained\n")
         value = self._score(program, seed)
         outcome = Outcome.CRASHED if value is None else Outcome.OK

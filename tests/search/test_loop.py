@@ -477,3 +477,14 @@ def test_time_is_counted_up_to_an_interruption(bench: Bench) -> None:
 
     assert Ledger(bench.run).elapsed.wall_seconds >= first.wall_seconds
     assert bench.search(trainings=20).wall_seconds > first.wall_seconds
+
+
+def test_whoever_is_about_to_be_believed_is_probed_thoroughly(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    summary = bench.search(trainings=14)
+
+    trained, probed = bench.executor.trained, bench.executor.probed
+    firsts = {program for program, _ in trained} - {SEED_PROGRAM.id}
+    assert [run for run in trained if run[0] == SEED_PROGRAM.id] == [run for run in probed if run[0] == SEED_PROGRAM.id]
+    assert len(trained) - len(probed) == len(firsts), "all but the first training of each candidate"
+    assert summary.trainings == 14

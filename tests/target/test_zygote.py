@@ -14,19 +14,10 @@ from target.job import Job, Kind
 from target.launcher import Zygote, ZygoteDied
 from target.runlog import RunLog
 from target.workspace import Workspace
+from tests.target.candidates import FORK_A_DAEMON
 from tests.target.conftest import alive, below
 
 LIMITS = Limits(cpu_seconds=10, wall_seconds=10)
-FORK_A_DAEMON = """
-import os, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        while True:
-            time.sleep(0.01)
-    os._exit(0)
-os.wait()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +44,8 @@ def run(tmp_path):
         with RunLog(tmp_path / "log") as log, Workspace(tmp_path, source, {"mode": "train"}) as space:
             job = Job(
                 kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=memory_bytes,
-                cpu_seconds=None, vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
+                cpu_seconds=None, file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4,
+                tolerance_nats=1e-3,
             )  # fmt: skip
             with log.pipe() as log_fd, zygote.fork(job, (log_fd,)) as child:
                 ending = child.wait(limits)
@@ -118,7 +110,7 @@ def test_a_daemon_dies_with_the_child(shared, run):
 def test_a_fork_bomb_dies_at_the_limit(shared, run):
     source = "import os, time\nfor _ in range(6): os.fork()\nwhile True: time.sleep(0.001)"
     ending, _, _ = run(shared, source, Limits(cpu_seconds=60, wall_seconds=0.5))
-    assert "seconds passed" in ending.exceeded
+    assert "seconds passed" in ending.exceeded.words
     assert below(shared.pid) == []
 
 
@@ -144,7 +136,7 @@ for _ in range(2):
 
 def test_the_cpu_limit_ends_a_loop(shared, run):
     ending, child, _ = run(shared, "while True: pass", Limits(cpu_seconds=0.3, wall_seconds=60))
-    assert "CPU seconds used" in ending.exceeded
+    assert "CPU seconds used" in ending.exceeded.words
     assert 0.3 < child.clock.cpu_seconds < 0.8
 
 
@@ -204,5 +196,5 @@ def _daemon_job(tmp_path: Path) -> Job:
     space = Workspace(tmp_path, FORK_A_DAEMON + "\nwhile True: time.sleep(0.01)", {})
     return Job(
         kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=None, cpu_seconds=None,
-        vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
+        file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
     )  # fmt: skip
