@@ -83,15 +83,15 @@ class Validation:
         return cls._spread(contrast, corpus, n_rows, sequence_tokens)
 
     @classmethod
-    def _spread(cls, tokens: NDArray[np.int64], corpus: CorpusFiles, n_rows: int, sequence_tokens: int) -> Validation:
+    def _spread(cls, tokens: NDArray[np.uint16], corpus: CorpusFiles, n_rows: int, sequence_tokens: int) -> Validation:
         """Row i of n is window floor(i * windows / n)."""
         windows = (tokens.size - 1) // sequence_tokens
         starts = (np.arange(n_rows) * windows // n_rows) * sequence_tokens
-        rows = tokens[starts[:, None] + np.arange(sequence_tokens + 1)]
+        rows = tokens[starts[:, None] + np.arange(sequence_tokens + 1)].astype(np.int64)
         return cls(rows, np.fromfile(corpus.token_bytes, dtype="<i4"))
 
 
-def split_holdout(tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_holdout(tokens: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Split the holdout tokens into the contrast text and what stays sealed for a final report.
 
     A quarter is for contrast, on which each champion-to-be is measured: it is looked at often, and the report must not
@@ -101,8 +101,9 @@ def split_holdout(tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
     return tokens[:quarter], tokens[quarter:]
 
 
-def _read(path: Path) -> NDArray[np.int64]:
-    return np.fromfile(path, dtype="<u2").astype(np.int64)
+def _read(path: Path) -> NDArray[np.uint16]:
+    """Map the tokens of a split: what is not looked at takes no memory."""
+    return np.memmap(path, dtype="<u2", mode="r")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,18 +20,23 @@ class Corpus:
     """Where the text comes from and how it is tokenised.
 
     Attributes:
-        name: `packages`: the installed sources of sympy, networkx and mpmath.
+        name: `packages`: the installed sources of sympy, networkx and mpmath. `installed`: those of more packages.
+            `climbmix`: web text, downloaded.
         vocab_size: Tokens of the BPE, the special token included.
+        shards: Training shards of `climbmix`, 60 million tokens each.
     """
 
     name: str
     vocab_size: int
+    shards: int = 10
 
     def __post_init__(self) -> None:
         if self.vocab_size < 258:
             raise TargetError(
                 f"corpus.vocab_size must be at least 258 (256 bytes, a merge, a special token), got {self.vocab_size}"
             )
+        if self.shards < 1:
+            raise TargetError(f"corpus.shards must be at least 1, got {self.shards}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

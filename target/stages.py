@@ -101,7 +101,7 @@ class Bench:
             sequence_tokens=spec.sequence_tokens,
             sandbox=spec.sandbox,
             readable=(str(self.corpus.public),) if kind is Kind.TRAIN else (),
-            withheld=tuple(map(str, (self.corpus.sealed, *installed_text(spec.corpus)))),
+            withheld=tuple(map(str, (*self.corpus.withheld, *installed_text(spec.corpus)))),
             tolerance_nats=spec.scoring.tolerance_nats,
         )
 
