@@ -2,7 +2,7 @@
 
     python benchmarks/features.py [--seeds 6] [--steps 250] [--json FILE]
 
-Every arm trains the tiny program in processes of its own, with a clock that counts steps, so that a busy machine changes
+Every arm trains the tiny program in a process, with a clock that counts steps, so that a busy machine changes
 nothing but the seconds; the model is scored on the validation rows of the target. Differences are to the tiny program
 with the same seed. A part earns its place in `tiny` only if it brings more than its seconds would.
 """
@@ -54,7 +54,8 @@ def finish(model):
     with torch.inference_mode():
         for inputs, targets in zip(np.array_split(rows.inputs, 16), np.array_split(rows.targets, 16)):
             logits = model(torch.from_numpy(inputs))[..., : vocab_size()]
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten(), reduction="none")
+            wanted = torch.from_numpy(targets)
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
             nll.append(loss.numpy().reshape(targets.shape))
     bpb = bits_per_byte(np.concatenate(nll), rows.token_bytes[rows.targets])
     print(json.dumps({"val_bpb": bpb, "cpu_seconds": seconds}))
