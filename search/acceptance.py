@@ -74,12 +74,14 @@ class Confirm:
 
     Args:
         seed: Seed of the search, from which the training seeds derive.
+        contrast_noise_bpb: Standard deviation of D5 between trainings of one program; see `search/contrast.py`.
 
     Source: chosen by simulation over k-sigma thresholds, races and the naive rule at equal trainings.
     """
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, contrast_noise_bpb: float = 0.025) -> None:
         self._seed = seed
+        self._contrast_noise_bpb = contrast_noise_bpb
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
         """Gate on the first seed of the pair, then compare on both."""
@@ -96,7 +98,10 @@ class Confirm:
         missing = _missing((trial, champion), (first,))
         if missing:
             return Measure(missing)
-        return _compare(trial, champion, (first, second))
+        verdict = _compare(trial, champion, (first, second))
+        if isinstance(verdict, Verdict) and verdict.status is Status.KEEP:
+            return Verdict(Status.KEEP, doubt(trial, champion, self._contrast_noise_bpb))
+        return verdict
 
 
 def training_seed(search_seed: int, index: int) -> int:
@@ -121,9 +126,7 @@ def _compare(trial: Trial, champion: Trial | None, seeds: tuple[int, ...]) -> Me
     missing = _missing((trial, champion), seeds)
     if missing:
         return Measure(missing)
-    if _mean(trial, seeds) < _mean(champion, seeds):
-        return Verdict(Status.KEEP, doubt(trial, champion))
-    return Verdict(Status.DISCARD)
+    return Verdict(Status.KEEP if _mean(trial, seeds) < _mean(champion, seeds) else Status.DISCARD)
 
 
 def _missing(trials: tuple[Trial, ...], seeds: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

@@ -12,13 +12,18 @@ from typing import Final
 
 from operators.trial import Trial
 
-# Between two seeds of one program the contrast of the tiny target differs by about this much (docs/trust.md).
-NOISE_BPB: Final = 0.01
 _PROBE: Final = "d5_contrast_bpb"
+_STANDARD_DEVIATIONS: Final = 3.0  # of a difference of two, that is about two
 
 
-def doubt(trial: Trial, champion: Trial) -> str:
-    """Return what is doubtful about a gain over the champion, in words; empty if nothing is or nothing is known."""
+def doubt(trial: Trial, champion: Trial, noise_bpb: float) -> str:
+    """Return what is doubtful about a gain over the champion, in words; empty if nothing is or nothing is known.
+
+    Args:
+        trial: Who gained.
+        champion: Over whom.
+        noise_bpb: Standard deviation of the contrast between trainings of one program.
+    """
     pairs = [
         (own, other)
         for own in trial.evaluations
@@ -28,7 +33,7 @@ def doubt(trial: Trial, champion: Trial) -> str:
         return ""
     gain = statistics.fmean((other.val_bpb or 0.0) - (own.val_bpb or 0.0) for own, other in pairs)
     shift = statistics.fmean(own.probes[_PROBE] - other.probes[_PROBE] for own, other in pairs)
-    if not -shift > max(gain / 2, 2 * NOISE_BPB):
+    if not -shift > max(gain / 2, _STANDARD_DEVIATIONS * noise_bpb):
         return ""
     return (
         f"doubtful: of {gain:.4f} bpb gained on the validation text only {gain + shift:.4f} are gained on other text; "

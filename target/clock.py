@@ -9,7 +9,7 @@ from target.evaluation import Outcome
 from target.holdings import FILES, held_disk_bytes, held_memory_bytes
 from target.processes import descendants, usage
 
-_DISK_LOOK_FRACTION = 0.05  # of the time, at most: a tree of many files takes long to walk
+_DISK_LOOK_FRACTION = 0.2  # of the time, at most: a tree of many files takes long to walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

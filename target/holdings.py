@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-FILES: Final = 10_000  # and directories: inodes run out too
+FILES: Final = 5_000  # and directories: inodes run out too
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system
 _KIB: Final = 1024
 

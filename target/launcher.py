@@ -94,8 +94,11 @@ class Zygote:
 
         Raises:
             ZygoteDied: It is gone.
-            TargetError: The child could not be confined.
+            TargetError: The child could not be confined, or something of an earlier one is alive.
         """
+        if alive := children(self.pid):
+            pids = ", ".join(map(str, alive))
+            raise TargetError(f"a process of an earlier trial is alive ({pids}), so that no other may begin; end it")
         clock = TreeClock(self.pid, job.workspace)
         try:
             socket.send_fds(self._socket, [json.dumps({"job": job.to_json()}).encode()], list(fds))

@@ -24,6 +24,7 @@ from target.feedback import CandidateFailure
 Model = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 _CHUNK_BYTES: Final = 1 << 20  # a few rows of logits at a time: what is worked on stays in the CPU's cache
+_SAFE_POWER: Final = 1e-30  # and its inverse: far from where exp() or a sum of a million of them loses digits
 _SECRET_IDS: Final = 3  # random tokens at each position whose log-probabilities the probes compare too
 
 
@@ -188,6 +189,18 @@ def log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np
 
 
 def _log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    # One look at memory that the other side can still write to: everything below comes from what it took.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        powers = np.exp(logits, dtype=np.float32)
+    if not (powers.min() > _SAFE_POWER and powers.max() < 1 / _SAFE_POWER):  # a NaN fails both
+        return _log_probs_of_any(logits, ids)
+    chosen = np.take_along_axis(powers, ids, axis=2)
+    log_probs: NDArray[np.float32] = np.log(chosen) - np.log(powers.sum(axis=2, keepdims=True))
+    return log_probs
+
+
+def _log_probs_of_any(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Do the same for logits that are too large or too far apart to be exponents; it takes more passes."""
     private = np.array(logits, dtype=np.float32)  # a copy: the other side can no longer change what is looked at
     top = private.max(axis=2, keepdims=True)
     if not (np.isfinite(top).all() and np.isfinite(private.min())):

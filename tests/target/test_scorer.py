@@ -22,9 +22,10 @@ def reference(logits):
     return exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
 
 
+@pytest.mark.parametrize("scale", [0.1, 5, 20, 200], ids=["flat", "usual", "some too large for exp", "most too large"])
 @pytest.mark.parametrize("shape", [(4, 6, 11), (3, 700, 400)], ids=["one chunk", "a row is more than a chunk"])
-def test_log_probs_are_a_log_softmax(shape):
-    logits = draw(0, *shape, scale=20)
+def test_log_probs_are_a_log_softmax(shape, scale):
+    logits = draw(0, *shape, scale=scale)
     ids = np.random.default_rng(1).integers(0, shape[2], size=(*shape[:2], 5))
 
     expected = np.take_along_axis(reference(logits), ids, axis=2)

@@ -1,7 +1,9 @@
 """The zygote and its children, without the evaluator: what they inherit, what they use, and that they end."""
 
+import json
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -10,6 +12,7 @@ import psutil
 import pytest
 
 from target.clock import Limits
+from target.errors import TargetError
 from target.job import Job, Kind
 from target.launcher import Zygote, ZygoteDied
 from target.runlog import RunLog
@@ -159,6 +162,27 @@ def test_hanging_up_ends_all(own, tmp_path):
 
     zygote.wait(10)
     assert alive(tree) == []
+
+
+def test_a_trial_does_not_begin_while_something_of_another_is_alive(own, tmp_path):
+    with Path(os.devnull).open("wb") as null:
+        child = own.fork(_daemon_job(tmp_path), (null.fileno(),))
+        with pytest.raises(TargetError, match=r"a process of an earlier trial is alive \(\d+"):
+            own.fork(_daemon_job(tmp_path), (null.fileno(),))
+        with child:
+            pass
+        with own.fork(_daemon_job(tmp_path), (null.fileno(),)):
+            pass
+
+
+def test_a_process_that_cannot_be_killed_stops_the_search(own):
+    """The zygote's answer is played: nothing here survives SIGKILL."""
+    own._socket.close()
+    own._socket, zygote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with zygote:
+        zygote.send(json.dumps({"killed": False, "cpu_seconds": 0.0}).encode())
+        with pytest.raises(TargetError, match="a process of the trial cannot be killed"):
+            own.kill_tree()
 
 
 def test_when_it_is_killed_what_it_leaves_is_ended_too(tmp_path, run):
