@@ -53,6 +53,7 @@ def _session(config: DictConfig) -> Session:
     from search.rundir import RunDirectory
     from search.session import Session
     from search.settings import Settings
+    from target.device import fit
     from target.spec import TargetSpec
 
     job = HydraConfig.get()
@@ -61,7 +62,9 @@ def _session(config: DictConfig) -> Session:
         name = f"sweeps/{config.name}/{job.job.override_dirname or job.job.num}"
     limits = config.budget if not _unlimited(config.budget) else config.budget.unset
     plain = _plain(config)
-    spec = TargetSpec.from_config(plain["target"])
+    spec, device = fit(TargetSpec.from_config(plain["target"]))
+    if device:
+        sys.stderr.write(f"device: {device}\n")
     resources = Resources(
         model=_instantiate(config.llm, "llm"), direction=find_direction(config.direction), limits=spec.limits
     )

@@ -139,7 +139,7 @@ def _open_text(corpus: Corpus, source: Source | None, cache: Path) -> Text:
     if source is None and corpus.name == "climbmix":
         return fetch(corpus.shards, cache)
     source = source or named_source(corpus)
-    return PackageText(read_documents(corpus, source), source.readable)
+    return PackageText(read_documents(corpus, source), source)
 
 
 def _key(corpus: Corpus, text: Text) -> str:

@@ -48,12 +48,14 @@ class Source:
         manifest_sha256: Required hash of the manifest; None takes the files as they are.
         roots: Directory of each package; None finds the installed ones, without importing them.
         readable: Packages that candidates need themselves: all of their files are for training, and none is withheld.
+        held_out_percent: Documents of the other packages that go into each of val and holdout.
     """
 
     versions: Mapping[str, str | None]
     manifest_sha256: str | None = None
     roots: Mapping[str, Path] | None = None
     readable: frozenset[str] = frozenset()
+    held_out_percent: int = HELD_OUT_PERCENT
 
 
 # torch.compile imports sympy and networkx when it compiles, so a training with it cannot have them withheld
@@ -67,7 +69,7 @@ SOURCES: Final[Mapping[str, Source]] = {
         versions={"mpmath": "1.3.0", "networkx": "3.6.1", "sympy": "1.14.0"},
         manifest_sha256="2fcbc85f214a71df379c850427f0dcdfaa7df4335c1b8cc97bb8db0a1171843a",
     ),
-    "installed": Source(versions=dict.fromkeys(sorted(_READABLE | _WITHHELD)), readable=_READABLE),
+    "installed": Source(versions=dict.fromkeys(sorted(_READABLE | _WITHHELD)), readable=_READABLE, held_out_percent=8),
 }
 
 
@@ -77,16 +79,19 @@ class PackageText:
 
     Attributes:
         files: Their contents by path, in the order of the corpus.
-        readable: As in `Source`.
+        source: Where they come from.
     """
 
     files: Mapping[str, bytes]
-    readable: frozenset[str]
+    source: Source
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all paths and contents."""
-        return manifest_hash(self.files)
+        """Hash of all paths and contents, and of how they are split if that is not by path alone."""
+        manifest, percent = manifest_hash(self.files), self.source.held_out_percent
+        if not self.source.readable and percent == HELD_OUT_PERCENT:
+            return manifest
+        return hashlib.sha256(f"{manifest} {percent} {sorted(self.source.readable)}".encode()).hexdigest()
 
     def sample(self) -> Iterator[str]:
         """Yield all training documents."""
@@ -95,7 +100,8 @@ class PackageText:
     def documents(self, split: str) -> Iterator[str]:
         """Yield the documents of a split."""
         for path, content in self.files.items():
-            found = "train" if path.partition("/")[0] in self.readable else split_of(path)
+            readable = path.partition("/")[0] in self.source.readable
+            found = "train" if readable else split_of(path, self.source.held_out_percent)
             if found == split:
                 yield content.decode(errors="replace")
 
@@ -149,12 +155,12 @@ def manifest_hash(documents: Mapping[str, bytes]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def split_of(path: str) -> str:
+def split_of(path: str, held_out_percent: int = HELD_OUT_PERCENT) -> str:
     """Return the split of a document by its path, such as `sympy/core/add.py`."""
     percentile = _path_hash(path) % 100
-    if percentile < HELD_OUT_PERCENT:
+    if percentile < held_out_percent:
         return "val"
-    return "holdout" if percentile < 2 * HELD_OUT_PERCENT else "train"
+    return "holdout" if percentile < 2 * held_out_percent else "train"
 
 
 def _path_hash(path: str) -> int:

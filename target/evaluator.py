@@ -25,6 +25,7 @@ from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure
 from target.launcher import Zygote, ZygoteDied
+from target.logits import Buffers, buffers_for
 from target.program import Program
 from target.runlog import RunLog
 from target.sandbox import refuse_missing_layers
@@ -44,6 +45,7 @@ class Evaluator:
         scratch: Where workspaces are made; None for the system's temporary directory.
         echo: Gets a copy of what candidates print.
         lifelines: Descriptors that stay open in the zygote as long as it lives.
+        buffers: Where logits go at scoring; None for what fits the device of the target.
 
     Raises:
         TargetError: The target cannot be evaluated here.
@@ -57,12 +59,14 @@ class Evaluator:
         scratch: Path | None = None,
         echo: BinaryIO | None = None,
         lifelines: Sequence[int] = (),
+        buffers: Buffers | None = None,
     ) -> None:
         self._spec = spec
         self._corpus = corpus
         self._parent = scratch
         self._echo = echo
         self._lifelines = tuple(lifelines)
+        self._buffers = buffers or buffers_for(spec.device)
         self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
         self._contrast = Validation.load_contrast(
             corpus,
@@ -160,6 +164,7 @@ class Evaluator:
                 program=program,
                 log=run_log,
                 rng=self._rng,
+                buffers=self._buffers,
             )
 
     def _twice(self, work: Callable[[Zygote], _Result]) -> _Result:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,16 @@ from target.errors import TargetError
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
 
+
+class DeviceLogits(Protocol):
+    """Logits (B, T, V) on a device, whose softmax is taken there."""
+
+    def log_probs(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K); NaN where a logit is not finite."""
+
+
 # tokens (B, T) int64 -> logits (B, T, V) float32, in memory that the other side may still be writing to
-Model = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+Model = Callable[[NDArray[np.int64]], NDArray[np.float32] | DeviceLogits]
 
 _CHUNK_BYTES: Final = 1 << 20  # a few rows of logits at a time: what is worked on stays in the CPU's cache
 _SAFE_POWER: Final = 1e-30  # and its inverse: far from where exp() or a sum of a million of them loses digits
@@ -177,12 +185,17 @@ def bits_per_byte(nll_nats: NDArray[np.float32], byte_counts: NDArray[np.int32])
     return result
 
 
-def log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+def log_probs(logits: NDArray[np.float32] | DeviceLogits, ids: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K) under logits (B, T, V).
 
     Raises:
         CandidateFailure: A logit is not finite.
     """
+    if not isinstance(logits, np.ndarray):
+        found = logits.log_probs(ids)
+        if np.isnan(found).any():
+            raise _not_finite()
+        return found
     rows = max(1, _CHUNK_BYTES // (logits[0].size * logits.itemsize))
     chunks = [_log_probs(logits[i : i + rows], ids[i : i + rows]) for i in range(0, len(logits), rows)]
     return np.concatenate(chunks)
@@ -204,12 +217,16 @@ def _log_probs_of_any(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> ND
     private = np.array(logits, dtype=np.float32)  # a copy: the other side can no longer change what is looked at
     top = private.max(axis=2, keepdims=True)
     if not (np.isfinite(top).all() and np.isfinite(private.min())):
-        raise CandidateFailure(
-            Outcome.REJECTED, "finite: every logit must be finite, but some are NaN or infinite; the training diverged?"
-        )
+        raise _not_finite()
     with np.errstate(over="ignore"):  # finite logits may be so far apart that a probability is 0
         private -= top
     chosen = np.take_along_axis(private, ids, axis=2)
     np.exp(private, out=private)
     log_probs: NDArray[np.float32] = chosen - np.log(private.sum(axis=2, keepdims=True))
     return log_probs
+
+
+def _not_finite() -> CandidateFailure:
+    return CandidateFailure(
+        Outcome.REJECTED, "finite: every logit must be finite, but some are NaN or infinite; the training diverged?"
+    )

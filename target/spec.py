@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,6 +12,7 @@ from target.errors import TargetError
 from target.program import Program
 
 Sandbox = Literal["auto", "strict", "off"]
+_CARD_SLACK_BYTES = 1_000_000_000  # that a driver keeps of what is written on the box
 SEED_PROGRAM = Path(__file__).parent / "train.py"
 
 
@@ -80,6 +81,8 @@ class TargetSpec:
         scoring: The trusted score.
         program: File with the program the search begins with; None for `target/train.py` with `constants` applied.
         constants: Values for constants of `target/train.py`.
+        cards: What is different on a device with at least so many GB of memory, by that number: `constants` are added,
+            `batch_rows` is that of the scoring.
         device: Where it trains.
         clock: What the budget counts: CPU seconds of the process tree, or wall-clock seconds.
         threads: CPU threads of one training.
@@ -103,6 +106,7 @@ class TargetSpec:
     scoring: Scoring
     program: Path | None = None
     constants: Mapping[str, Value] = field(default_factory=dict)
+    cards: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     device: Literal["cpu", "cuda"]
     clock: Literal["cpu", "wall"]
     threads: int
@@ -125,6 +129,17 @@ class TargetSpec:
         if self.device not in ("cpu", "cuda") or self.clock not in ("cpu", "wall"):
             raise TargetError(
                 f"target.device must be cpu or cuda and target.clock cpu or wall, got {self.device} and {self.clock}"
+            )
+        for gigabytes, card in self.cards.items():
+            if not isinstance(gigabytes, int) or card.keys() - {"constants", "batch_rows"}:
+                raise TargetError(
+                    "target.cards must map gigabytes to constants and batch_rows, "
+                    f"got {gigabytes!r} with {', '.join(map(str, card))}"
+                )
+        if self.device == "cuda" and self.corpus.name == "packages":
+            raise TargetError(
+                "corpus=packages withholds sympy from candidates, which torch.compile needs on a GPU; "
+                "use corpus=installed, which needs no network either, or corpus=climbmix"
             )
         if not 0 <= self.finish_seconds < self.limit_seconds:
             raise TargetError(
@@ -151,6 +166,18 @@ class TargetSpec:
             f"It runs on {self.device} with {self.threads} CPU thread{'s' * (self.threads > 1)}.",
             *((memory,) if self.device == "cpu" else ()),
             f"Scoring has rows of {self.sequence_tokens} tokens and a vocabulary of {self.corpus.vocab_size}.",
+        )
+
+    def fitted(self, memory_bytes: int) -> TargetSpec:
+        """Return the target for a device with so much memory: as the largest of `cards` says that is no larger."""
+        if not self.cards:
+            return self
+        no_larger = [gigabytes for gigabytes in self.cards if gigabytes * 1e9 <= memory_bytes + _CARD_SLACK_BYTES]
+        card = self.cards[max(no_larger, default=min(self.cards))]
+        return replace(
+            self,
+            constants={**self.constants, **card.get("constants", {})},
+            scoring=replace(self.scoring, batch_rows=card.get("batch_rows", self.scoring.batch_rows)),
         )
 
     def seed_program(self) -> Program:

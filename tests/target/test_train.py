@@ -227,7 +227,7 @@ def train(program: Program, directory: Path, *, seed: int, limit_seconds: float)
 def test_it_trains_until_its_time_is_up_and_hands_over_its_weights(load, tiny, tmp_path):
     program = tiny.seed_program()
 
-    done = train(program, tmp_path / "run", seed=3, limit_seconds=12.0)  # half of it is the import of torch on a busy machine
+    done = train(program, tmp_path / "run", seed=3, limit_seconds=12.0)  # half is the import of torch
 
     assert done.returncode == 0, done.stderr
     curve = np.loadtxt(tmp_path / "run" / "out" / "curve.tsv", ndmin=2)  # (points, 2)
