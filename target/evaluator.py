@@ -151,6 +151,10 @@ class Evaluator:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return Evaluation(outcome=Outcome.OK, val_bpb=val_bpb, **record)
 
+    def bench(self, program: Program, log: Path) -> contextlib.AbstractContextManager[Bench]:
+        """Return what the stages of an evaluation need, for those who run them one by one."""
+        return self._bench(self._running_zygote(), program, log)
+
     @contextlib.contextmanager
     def _bench(self, zygote: Zygote, program: Program, log: Path) -> Iterator[Bench]:
         with _machine_errors("the evaluation cannot go on"), RunLog(log, echo=self._echo) as run_log:
@@ -193,7 +197,7 @@ class Evaluator:
         return namespaces.View(
             writable=(self._scratch,),
             readable=(self._corpus.public,),
-            withheld=(self._corpus.sealed,),
+            withheld=tuple(path for path in self._corpus.withheld if path.is_dir()),
             device=self._spec.device,
         )
 

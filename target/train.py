@@ -29,7 +29,7 @@ LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
 WINDOW_PATTERN = "L"  # knob: L | SL | SSSL  # what the blocks attend to in turn: all or a short window; the last to all
 SHORT_WINDOW = 1024  # knob: 32..2048 pow2  # tokens
 VALUE_EMBEDDINGS = 4  # knob: 0..8 int  # of the last blocks, each an embedding more (arXiv 2410.17897)
-RESIDUAL_SCALARS = True  # knob: True | False  # learned scale of stream and first embedding at each block
+RESIDUAL_SCALARS = False  # knob: True | False  # learned scale of stream and first embedding at each block
 
 # Optimiser
 BATCH_TOKENS = 131_072  # knob: 256..524288 pow2  # tokens of one step
