@@ -35,6 +35,7 @@ from target.corpus import CorpusFiles, prepare_corpus
 from target.evaluate import load_target
 from target.job import Kind
 from target.launcher import Zygote
+from target.logits import buffers_for
 from target.probes import Plan
 from target.program import Program
 from target.runlog import RunLog
@@ -152,7 +153,7 @@ def _bench(spec: TargetSpec, corpus: CorpusFiles, validation: Validation, progra
         try:
             yield Bench(
                 spec=spec, corpus=corpus, validation=validation, contrast=validation, scratch=scratch, zygote=zygote,
-                program=program, log=log, rng=rng,
+                program=program, log=log, rng=rng, buffers=buffers_for(spec.device),
             )  # fmt: skip
         finally:
             zygote.close()

@@ -134,12 +134,16 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 def _target(node: DictConfig, plain: dict[str, Any]) -> Target:
     """Build the target: what its `_target_` names, else one that trains by the settings of its YAML file."""
     from target.base import TrainedTarget
+    from target.device import fit
     from target.spec import TargetSpec
 
     if "_target_" in plain:
         made: Target = _instantiate(node, "target")
         return made
-    return TrainedTarget(TargetSpec.from_config(plain))
+    spec, device = fit(TargetSpec.from_config(plain))
+    if device:
+        sys.stderr.write(f"device: {device}\n")
+    return TrainedTarget(spec)
 
 
 def _instantiate(node: DictConfig, group: str) -> Any:

@@ -25,7 +25,7 @@ from search.composed import read_config
 from search.environment import describe_device
 from search.errors import UserError
 from search.rundir import RunDirectory, write_atomically
-from target.corpus import cache_root
+from target.cache import cache_root
 from target.errors import TargetError
 from target.evaluate import load_target
 from target.evaluation import Evaluation

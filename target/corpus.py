@@ -6,15 +6,13 @@ The cache has two sides: `public/` is what candidates may read, `sealed/` is wha
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,7 +20,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from target.documents import HELD_OUT_PERCENT, SPLITS, Source, manifest_hash, named_source, read_documents, split_of
+from target.cache import cache_root, file_sha256, locked
+from target.climbmix import fetch, shards_folder
+from target.documents import HELD_OUT_PERCENT, SPLITS, PackageText, Source, Text, named_source, read_documents
 from target.errors import TargetError, machine_errors
 from target.spec import Corpus
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BOS: Final = "<|bos|>"  # begins every document; the highest id of the vocabulary
 _FORMAT: Final = 1  # of the cache
+_BATCH_CHARACTERS: Final = 1 << 24  # of text that is encoded at a time
 _MAX_VOCAB_SIZE: Final = 1 << 16  # tokens are stored as uint16
 
 # GPT-4's, with runs of digits cut at two: Source: `SPLIT_PATTERN` in karpathy/nanochat `nanochat/tokenizer.py`.
@@ -75,6 +76,11 @@ class CorpusFiles:
         return self.root / "sealed"
 
     @property
+    def withheld(self) -> tuple[Path, ...]:
+        """Directories that no candidate may read: the sealed side, and downloads, which hold all of the text."""
+        return self.sealed, shards_folder(self.root.parent)
+
+    @property
     def val(self) -> Path:
         """Validation tokens, in the format of `train_tokens`."""
         return self.sealed / "val.bin"
@@ -108,37 +114,36 @@ def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path 
     Raises:
         TargetError: If the text is not that of the pinned releases, or the cache is damaged or cannot be written.
     """
-    source = source or named_source(corpus)
     if corpus.vocab_size > _MAX_VOCAB_SIZE:
         raise TargetError(f"corpus.vocab_size must be at most {_MAX_VOCAB_SIZE}, got {corpus.vocab_size}")
-    documents = read_documents(corpus, source)
-    key = _key(corpus, documents)
-    root = (cache or cache_root()) / key
+    cache = cache or cache_root()
+    text = _open_text(corpus, source, cache)
+    key = _key(corpus, text)
+    root = cache / key
     files = CorpusFiles(root=root, hash=key, vocab_size=corpus.vocab_size)
     if not root.exists():
-        remedy = "set GRAFT_CACHE to a directory with 100 MB of space"
+        remedy = "set GRAFT_CACHE to a directory with space for it: 100 MB, and 0.2 GB for each shard of climbmix"
         with (
             machine_errors(f"cannot write the corpus cache {root.parent}", remedy=remedy),
-            _locked(root.with_suffix(".lock")),
+            locked(root.with_suffix(".lock")),
         ):
             if not root.exists():
-                _build(files, corpus, documents)
+                _build(files, corpus, text)
     _verify(files)
     return files
 
 
-def cache_root() -> Path:
-    """Return the directory of all prepared corpora."""
-    if own := os.environ.get("GRAFT_CACHE"):
-        return Path(own).expanduser().absolute()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache").absolute() / "graft"
+def _open_text(corpus: Corpus, source: Source | None, cache: Path) -> Text:
+    if source is None and corpus.name == "climbmix":
+        return fetch(corpus.shards, cache)
+    source = source or named_source(corpus)
+    return PackageText(read_documents(corpus, source), source)
 
 
-def _key(corpus: Corpus, documents: Mapping[str, bytes]) -> str:
+def _key(corpus: Corpus, text: Text) -> str:
     recipe = {
         "format": _FORMAT,
-        "manifest": manifest_hash(documents),
+        "manifest": text.fingerprint,
         "vocab_size": corpus.vocab_size,
         "pattern": _PATTERN,
         "held_out_percent": HELD_OUT_PERCENT,
@@ -147,32 +152,20 @@ def _key(corpus: Corpus, documents: Mapping[str, bytes]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _build(files: CorpusFiles, corpus: Corpus, documents: Mapping[str, bytes]) -> None:
-    texts: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for path, content in documents.items():
-        texts[split_of(path)].append(content.decode(errors="replace"))
-    if not all(texts.values()):
-        raise TargetError(f"corpus {corpus.name!r} has too few files for three splits: {len(documents)}")
-    encoding = _train_tokenizer(texts["train"], corpus.vocab_size)
+def _build(files: CorpusFiles, corpus: Corpus, text: Text) -> None:
+    for split in SPLITS:
+        if next(text.documents(split), None) is None:
+            raise TargetError(f"corpus {corpus.name!r} has no document for {split}; it needs more files")
+    encoding = _train_tokenizer(text.sample(), corpus.vocab_size)
 
     part = CorpusFiles(root=files.root.with_suffix(".part"), hash=files.hash, vocab_size=files.vocab_size)
     shutil.rmtree(part.root, ignore_errors=True)  # of a process that was killed: we hold the lock
     part.public.mkdir(parents=True)
     part.val.parent.mkdir()
-    counts = {}
-    for split, file in zip(SPLITS, (part.train_tokens, part.val, part.holdout), strict=True):
-        tokens = _encode(encoding, texts[split], bos=corpus.vocab_size - 1)
-        file.write_bytes(tokens.tobytes())
-        n_bytes = sum(len(text.encode()) for text in texts[split])
-        counts[split] = {"documents": len(texts[split]), "tokens": tokens.size, "bytes": n_bytes}
+    counts = {
+        split: _encode(encoding, text.documents(split), file, bos=corpus.vocab_size - 1)
+        for split, file in zip(SPLITS, (part.train_tokens, part.val, part.holdout), strict=True)
+    }
     part.token_bytes.write_bytes(_token_bytes(encoding, corpus.vocab_size).tobytes())
     part.tokenizer.write_text(_tokenizer_json(encoding))
     meta = {
@@ -180,7 +173,7 @@ def _build(files: CorpusFiles, corpus: Corpus, documents: Mapping[str, bytes]) -
         "corpus": corpus.name,
         "vocab_size": corpus.vocab_size,
         "rustbpe": importlib.metadata.version("rustbpe"),
-        "manifest_sha256": manifest_hash(documents),
+        "manifest_sha256": text.fingerprint,
         "splits": counts,
         "files": _digests(part),
     }
@@ -188,12 +181,12 @@ def _build(files: CorpusFiles, corpus: Corpus, documents: Mapping[str, bytes]) -
     part.root.rename(files.root)
 
 
-def _train_tokenizer(texts: Iterable[str], vocab_size: int) -> tiktoken.Encoding:
+def _train_tokenizer(texts: Iterator[str], vocab_size: int) -> tiktoken.Encoding:
     import rustbpe
     import tiktoken
 
     tokenizer = rustbpe.Tokenizer()
-    tokenizer.train_from_iterator(iter(texts), vocab_size - 1, pattern=_PATTERN)
+    tokenizer.train_from_iterator(texts, vocab_size - 1, pattern=_PATTERN)
     return tiktoken.Encoding(
         name="graft",
         pat_str=_PATTERN,
@@ -202,13 +195,32 @@ def _train_tokenizer(texts: Iterable[str], vocab_size: int) -> tiktoken.Encoding
     )
 
 
-def _encode(encoding: tiktoken.Encoding, texts: list[str], *, bos: int) -> NDArray[np.uint16]:
-    def encode(text: str) -> NDArray[np.uint16]:
-        tokens = encoding.encode_to_numpy(text, disallowed_special=())
-        return np.concatenate(([bos], tokens)).astype("<u2")
+def _encode(encoding: tiktoken.Encoding, documents: Iterator[str], file: Path, *, bos: int) -> dict[str, int]:
+    """Write the tokens of documents to a file, a batch of text at a time, and return how much that was."""
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # tiktoken lets go of the GIL
-        return np.concatenate(list(pool.map(encode, texts)))
+    def encode(text: str) -> tuple[NDArray[np.uint16], int]:
+        tokens = encoding.encode_to_numpy(text, disallowed_special=())
+        return np.concatenate(([bos], tokens)).astype("<u2"), len(text.encode())
+
+    counts = {"documents": 0, "tokens": 0, "bytes": 0}
+    with ThreadPoolExecutor(os.cpu_count()) as pool, file.open("wb") as out:  # tiktoken lets go of the GIL
+        while batch := _batch(documents):
+            for tokens, n_bytes in pool.map(encode, batch):
+                out.write(tokens.tobytes())
+                counts["documents"] += 1
+                counts["tokens"] += tokens.size
+                counts["bytes"] += n_bytes
+    return counts
+
+
+def _batch(documents: Iterator[str]) -> list[str]:
+    batch, characters = [], 0
+    for text in documents:
+        batch.append(text)
+        characters += len(text)
+        if characters >= _BATCH_CHARACTERS:
+            break
+    return batch
 
 
 def _token_bytes(encoding: tiktoken.Encoding, vocab_size: int) -> NDArray[np.int32]:
@@ -231,11 +243,7 @@ def _tokenizer_json(encoding: tiktoken.Encoding) -> str:
 
 def _digests(files: CorpusFiles) -> dict[str, str]:
     paths = (files.train_tokens, files.tokenizer, files.val, files.holdout, files.token_bytes)
-    return {
-        path.relative_to(files.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
-        if path.exists()
-    }
+    return {path.relative_to(files.root).as_posix(): file_sha256(path) for path in paths if path.exists()}
 
 
 def _verify(files: CorpusFiles) -> None:

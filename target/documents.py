@@ -1,6 +1,7 @@
-"""The documents of the default text: Python sources of pinned packages, found in the environment.
+"""The documents of the texts that need no download: Python sources of packages, found in the environment.
 
-Nothing is downloaded: torch brings sympy, networkx and mpmath along, 34.6 MB of Python.
+`packages`: torch brings sympy, networkx and mpmath along, 34.6 MB of Python, pinned. `installed`: 220 MB of what else
+there is, for a device that would read `packages` many times over; its hash says which releases they were.
 
 The text is split by document, one document a file, by a hash of the file's path. Windows of one file share its names,
 imports and repeated phrases, so a split inside files would let a model score by remembering them. A hash of the path
@@ -12,10 +13,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from target.errors import TargetError
 from target.spec import Corpus
@@ -24,27 +25,85 @@ SPLITS: Final = ("train", "val", "holdout")
 HELD_OUT_PERCENT: Final = 2  # of the documents, for each of val and holdout
 
 
+class Text(Protocol):
+    """The documents of a corpus, read as often as they are asked for."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all documents."""
+
+    def sample(self) -> Iterator[str]:
+        """Yield the training documents that the tokeniser learns from."""
+
+    def documents(self, split: str) -> Iterator[str]:
+        """Yield the documents of a split."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Packages whose `*.py` files are the text.
 
     Attributes:
-        versions: Required version of each distribution, by name; the package has the same name.
+        versions: Required version of each distribution, by name; the package has the same name. None takes any.
         manifest_sha256: Required hash of the manifest; None takes the files as they are.
         roots: Directory of each package; None finds the installed ones, without importing them.
+        readable: Packages that candidates need themselves: all of their files are for training, and none is withheld.
+        held_out_percent: Documents of the other packages that go into each of val and holdout.
     """
 
-    versions: Mapping[str, str]
+    versions: Mapping[str, str | None]
     manifest_sha256: str | None = None
     roots: Mapping[str, Path] | None = None
+    readable: frozenset[str] = frozenset()
+    held_out_percent: int = HELD_OUT_PERCENT
 
+
+# torch.compile imports sympy and networkx when it compiles, so a training with it cannot have them withheld
+_READABLE: Final = frozenset({"mpmath", "networkx", "numpy", "sympy", "torch"})
+_WITHHELD: Final = frozenset(
+    {"alembic", "litellm", "matplotlib", "mlflow", "optuna", "pandas", "scipy", "sklearn", "sqlalchemy"}
+)
 
 SOURCES: Final[Mapping[str, Source]] = {
     "packages": Source(
         versions={"mpmath": "1.3.0", "networkx": "3.6.1", "sympy": "1.14.0"},
         manifest_sha256="2fcbc85f214a71df379c850427f0dcdfaa7df4335c1b8cc97bb8db0a1171843a",
-    )
+    ),
+    "installed": Source(versions=dict.fromkeys(sorted(_READABLE | _WITHHELD)), readable=_READABLE, held_out_percent=8),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class PackageText:
+    """Files of packages.
+
+    Attributes:
+        files: Their contents by path, in the order of the corpus.
+        source: Where they come from.
+    """
+
+    files: Mapping[str, bytes]
+    source: Source
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all paths and contents, and of how they are split if that is not by path alone."""
+        manifest, percent = manifest_hash(self.files), self.source.held_out_percent
+        if not self.source.readable and percent == HELD_OUT_PERCENT:
+            return manifest
+        return hashlib.sha256(f"{manifest} {percent} {sorted(self.source.readable)}".encode()).hexdigest()
+
+    def sample(self) -> Iterator[str]:
+        """Yield all training documents."""
+        return self.documents("train")
+
+    def documents(self, split: str) -> Iterator[str]:
+        """Yield the documents of a split."""
+        for path, content in self.files.items():
+            readable = path.partition("/")[0] in self.source.readable
+            found = "train" if readable else split_of(path, self.source.held_out_percent)
+            if found == split:
+                yield content.decode(errors="replace")
 
 
 def named_source(corpus: Corpus) -> Source:
@@ -54,13 +113,16 @@ def named_source(corpus: Corpus) -> Source:
         TargetError: If there is none.
     """
     if corpus.name not in SOURCES:
-        raise TargetError(f"corpus.name must be one of {', '.join(SOURCES)}, got {corpus.name!r}")
+        raise TargetError(f"corpus.name must be one of climbmix, {', '.join(SOURCES)}, got {corpus.name!r}")
     return SOURCES[corpus.name]
 
 
 def installed_text(corpus: Corpus) -> tuple[Path, ...]:
-    """Return the directories with the text of a corpus, every split of it, as far as they are installed."""
-    specs = map(importlib.util.find_spec, named_source(corpus).versions)
+    """Return the directories with held-out text, as far as they are installed."""
+    if corpus.name not in SOURCES:
+        return ()
+    source = named_source(corpus)
+    specs = map(importlib.util.find_spec, source.versions.keys() - source.readable)
     return tuple(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())
 
 
@@ -93,12 +155,12 @@ def manifest_hash(documents: Mapping[str, bytes]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def split_of(path: str) -> str:
+def split_of(path: str, held_out_percent: int = HELD_OUT_PERCENT) -> str:
     """Return the split of a document by its path, such as `sympy/core/add.py`."""
     percentile = _path_hash(path) % 100
-    if percentile < HELD_OUT_PERCENT:
+    if percentile < held_out_percent:
         return "val"
-    return "holdout" if percentile < 2 * HELD_OUT_PERCENT else "train"
+    return "holdout" if percentile < 2 * held_out_percent else "train"
 
 
 def _path_hash(path: str) -> int:
@@ -108,14 +170,17 @@ def _path_hash(path: str) -> int:
 def _installed(corpus: Corpus, source: Source) -> dict[str, Path]:
     roots = {}
     for name, required in source.versions.items():
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found = "none"
+        found = _version(name) if required else None
         spec = importlib.util.find_spec(name)
         if found != required or spec is None or not spec.submodule_search_locations:
-            raise TargetError(
-                f"corpus {corpus.name!r} needs {name}=={required}, found {found}; pip install {name}=={required}"
-            )
+            pinned = f"{name}=={required}" if required else name
+            raise TargetError(f"corpus {corpus.name!r} needs {pinned}, found {found or 'none'}; pip install {pinned}")
         roots[name] = Path(spec.submodule_search_locations[0])
     return roots
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

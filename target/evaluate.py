@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from target.device import fit
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.scratch import scratch_directory
@@ -24,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate one program, print the verdict, and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        spec = load_target(options.target, options.set)
+        spec, device = fit(load_target(options.target, options.set))
+        if device:
+            print(f"device: {device}", file=sys.stderr)
         verdict = _evaluate(spec, options)
     except TargetError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -113,6 +116,7 @@ def _table(verdict: dict[str, Any]) -> str:
         "val_bpb": "-" if verdict["val_bpb"] is None else f"{verdict['val_bpb']:.6f}",
         "seconds": f"{verdict['seconds']:.1f} training, {verdict['score_seconds']:.1f} scoring",
         "memory": "-" if memory is None else f"{memory / 2**20:.0f} MiB",
+        "epochs": "-" if verdict["epochs"] is None else f"{verdict['epochs']:.3g} times the training text",
         "parameters": "-" if verdict["n_parameters"] is None else f"{verdict['n_parameters']:,}",
         "seed": verdict["seed"],
         "detail": verdict["detail"].replace("\n", "\n             ") or "-",

@@ -40,6 +40,7 @@ class Evaluation:
         detail: Why it failed, as feedback that a person or a model can act on; empty when `outcome` is OK.
         probes: Measured value of each probe, by name.
         curve: (seconds, training loss in nats) pairs that the candidate reported. Not trusted.
+        epochs: How often the training read its text, by what `prepare` counted in its process. Not trusted.
         isolation: Layers that were in force, by name.
     """
 
@@ -57,6 +58,7 @@ class Evaluation:
     detail: str = ""
     probes: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[float, float], ...] = ()
+    epochs: float | None = None
     isolation: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

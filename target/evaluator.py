@@ -26,6 +26,7 @@ from target.errors import DiskFullError, machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure
 from target.launcher import Zygote, ZygoteDied
+from target.logits import Buffers, buffers_for
 from target.program import Program
 from target.runlog import RunLog
 from target.sandbox import refuse_missing_layers
@@ -47,6 +48,7 @@ class Evaluator:
         scratch: Where workspaces are made; None for the system's temporary directory.
         echo: Gets a copy of what candidates print.
         lifelines: Descriptors that stay open in the zygote as long as it lives.
+        buffers: Where logits go at scoring; None for what fits the device of the target.
 
     Raises:
         TargetError: The target cannot be evaluated here.
@@ -60,12 +62,14 @@ class Evaluator:
         scratch: Path | None = None,
         echo: BinaryIO | None = None,
         lifelines: Sequence[int] = (),
+        buffers: Buffers | None = None,
     ) -> None:
         self._spec = spec
         self._corpus = corpus
         self._parent = scratch
         self._echo = echo
         self._lifelines = tuple(lifelines)
+        self._buffers = buffers or buffers_for(spec.device)
         self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
         self._contrast = Validation.load_contrast(
             corpus,
@@ -161,6 +165,10 @@ class Evaluator:
         rows, length = self._spec.scoring.rows, self._spec.sequence_tokens
         return Validation.load(self._corpus, n_rows=rows, sequence_tokens=length, holdout=True)
 
+    def bench(self, program: Program, log: Path) -> contextlib.AbstractContextManager[Bench]:
+        """Return what the stages of an evaluation need, for those who run them one by one."""
+        return self._bench(self._running_zygote(), program, log)
+
     @contextlib.contextmanager
     def _bench(self, zygote: Zygote, program: Program, log: Path) -> Iterator[Bench]:
         with machine_errors("the evaluation cannot go on"), RunLog(log, echo=self._echo) as run_log:
@@ -174,6 +182,7 @@ class Evaluator:
                 program=program,
                 log=run_log,
                 rng=self._rng,
+                buffers=self._buffers,
             )
 
     def _twice(self, work: Callable[[Zygote], _Result]) -> _Result:
@@ -220,7 +229,7 @@ class Evaluator:
         return namespaces.View(
             writable=(self._scratch,),
             readable=(self._corpus.public,),
-            withheld=(self._corpus.sealed,),
+            withheld=tuple(path for path in self._corpus.withheld if path.is_dir()),
             device=self._spec.device,
         )
 

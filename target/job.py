@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from target.spec import Sandbox
 
@@ -39,6 +39,7 @@ class Job:
         sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
         readable: Paths that it may read beside its workspace.
         withheld: Paths that it may not read, wherever they are.
+        logits: What the descriptor of the logits is: `mapped` memory, or the `device` handle of memory on a GPU.
         tolerance_nats: Largest accepted change of a log-probability that must not change.
     """
 
@@ -53,6 +54,7 @@ class Job:
     batch_rows: int
     sequence_tokens: int
     tolerance_nats: float
+    logits: Literal["mapped", "device"] = "mapped"
     sandbox: Sandbox = "auto"
     readable: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()

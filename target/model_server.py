@@ -2,7 +2,8 @@
 
 Protocol, one byte each way over a socket, values in shared memory that the scorer allocated:
 
-    server  w  weights are loaded, no line of the candidate has run; the first 8 bytes of logits count the parameters
+    server  w  weights are loaded, no line of the candidate has run; the first of the tokens counts the parameters
+    server  h  nor has one, and the memory for the logits on the GPU cannot be opened here; memory of the host may do
     scorer  g  go on
     server  r  the model is built and has the weights
     scorer  f  run a forward pass over tokens (B, T)
@@ -18,7 +19,6 @@ import importlib.util
 import mmap
 import os
 import socket
-import struct
 import sys
 import types
 from pathlib import Path
@@ -27,7 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from target.contract import ContractError
+from target.device_memory import DeviceMemoryError
 from target.job import Job
+from target.logits_tensor import open_logits
 
 
 def import_program(workspace: Path) -> types.ModuleType:
@@ -73,13 +75,17 @@ def serve(job: Job, control_fd: int, tokens_fd: int, logits_fd: int, weights_fd:
     """Load weights and model, then answer until the scorer hangs up."""
     control = socket.socket(fileno=control_fd)
     shape = (job.batch_rows, job.sequence_tokens)
-    tokens_map, logits_map = mmap.mmap(tokens_fd, 0), mmap.mmap(logits_fd, 0)
-    tokens = torch.frombuffer(tokens_map, dtype=torch.int64).view(shape)
-    logits = torch.frombuffer(logits_map, dtype=torch.float32).view(*shape, job.vocab_size)
+    tokens = torch.frombuffer(mmap.mmap(tokens_fd, 0), dtype=torch.int64).view(shape)
     torch.set_num_threads(job.threads)
     try:
+        logits = open_logits(job.logits, logits_fd, (*shape, job.vocab_size))
+    except DeviceMemoryError as error:
+        print(f"scoring goes through memory of the host: {error}")  # noqa: T201 -- the log is for people
+        control.sendall(b"h")
+        return
+    try:
         state = _load(weights_fd)
-        struct.pack_into("<q", logits_map, 0, _count(state))
+        tokens.view(-1)[0] = _count(state)
         control.sendall(b"w")
         if control.recv(1) != b"g":
             return
@@ -90,6 +96,8 @@ def serve(job: Job, control_fd: int, tokens_fd: int, logits_fd: int, weights_fd:
         while control.recv(1) == b"f":
             with torch.inference_mode():
                 logits.copy_(forward(model, tokens.clone().to(job.device), job.vocab_size))
+                if job.device == "cuda":
+                    torch.cuda.synchronize()  # what is said to be written must be
             control.sendall(b"k")
     except ContractError:
         control.sendall(b"x")

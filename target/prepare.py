@@ -26,6 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+_drawn_epochs = 0.0  # tokens that batches() has given / tokens that there are
+
 
 @functools.cache
 def _run() -> dict[str, Any]:
@@ -77,6 +79,7 @@ def batches(rows: int, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
         inputs: (rows, tokens), int64, on `device()`.
         targets: (rows, tokens), the token behind each of the inputs.
     """
+    global _drawn_epochs
     text = np.memmap(Path(_run()["public"]) / "tokens.bin", dtype="<u2", mode="r")
     rng = np.random.default_rng(seed())
     window = np.arange(tokens + 1)
@@ -85,6 +88,7 @@ def batches(rows: int, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
         chunk = torch.from_numpy(text[starts + window].astype(np.int64))  # (rows, tokens + 1)
         if device().type == "cuda":
             chunk = chunk.pin_memory().to(device(), non_blocking=True)
+        _drawn_epochs += rows * tokens / text.size
         yield chunk[:, :-1], chunk[:, 1:]
 
 
@@ -107,6 +111,8 @@ def report(train_loss_nats: float) -> None:
 def finish(model: nn.Module) -> None:
     """Save the weights; they are loaded into a fresh `build_model(vocab_size)`, compiled or not here."""
     path = Path(_run()["out"]) / "weights.pt"
+    path.with_name("epochs.txt").write_text(f"{_drawn_epochs:.6g}", encoding="utf-8")
+    print(f"read {_drawn_epochs:.4g} times the training text", flush=True)  # noqa: T201 -- the log is for people
     weights = {name.replace("_orig_mod.", ""): tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     part = path.with_suffix(".part")
     torch.save(weights, part)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,16 @@ from target.errors import TargetError
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
 
+
+class DeviceLogits(Protocol):
+    """Logits (B, T, V) on a device, whose softmax is taken there."""
+
+    def log_probs(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K); NaN where a logit is not finite."""
+
+
 # tokens (B, T) int64 -> logits (B, T, V) float32, in memory that the other side may still be writing to
-Model = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+Model = Callable[[NDArray[np.int64]], NDArray[np.float32] | DeviceLogits]
 
 _CHUNK_BYTES: Final = 1 << 20  # a few rows of logits at a time: what is worked on stays in the CPU's cache
 _SAFE_POWER: Final = 1e-30  # and its inverse: far from where exp() or a sum of a million of them loses digits
@@ -91,15 +99,15 @@ class Validation:
         return cls._spread(contrast, corpus, n_rows, sequence_tokens)
 
     @classmethod
-    def _spread(cls, tokens: NDArray[np.int64], corpus: CorpusFiles, n_rows: int, sequence_tokens: int) -> Validation:
+    def _spread(cls, tokens: NDArray[np.uint16], corpus: CorpusFiles, n_rows: int, sequence_tokens: int) -> Validation:
         """Row i of n is window floor(i * windows / n)."""
         windows = (tokens.size - 1) // sequence_tokens
         starts = (np.arange(n_rows) * windows // n_rows) * sequence_tokens
-        rows = tokens[starts[:, None] + np.arange(sequence_tokens + 1)]
+        rows = tokens[starts[:, None] + np.arange(sequence_tokens + 1)].astype(np.int64)
         return cls(rows, np.fromfile(corpus.token_bytes, dtype="<i4"))
 
 
-def split_holdout(tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_holdout(tokens: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Split the holdout tokens into the contrast text and what stays sealed for a final report.
 
     A quarter is for contrast, on which each champion-to-be is measured: it is looked at often, and the report must not
@@ -109,8 +117,9 @@ def split_holdout(tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
     return tokens[:quarter], tokens[quarter:]
 
 
-def _read(path: Path) -> NDArray[np.int64]:
-    return np.fromfile(path, dtype="<u2").astype(np.int64)
+def _read(path: Path) -> NDArray[np.uint16]:
+    """Map the tokens of a split: what is not looked at takes no memory."""
+    return np.memmap(path, dtype="<u2", mode="r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +192,17 @@ def bits_per_byte(nll_nats: NDArray[np.float32], byte_counts: NDArray[np.int32])
     return result
 
 
-def log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+def log_probs(logits: NDArray[np.float32] | DeviceLogits, ids: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K) under logits (B, T, V).
 
     Raises:
         CandidateFailure: A logit is not finite.
     """
+    if not isinstance(logits, np.ndarray):
+        found = logits.log_probs(ids)
+        if np.isnan(found).any():
+            raise _not_finite()
+        return found
     rows = max(1, _CHUNK_BYTES // (logits[0].size * logits.itemsize))
     chunks = [_log_probs(logits[i : i + rows], ids[i : i + rows]) for i in range(0, len(logits), rows)]
     return np.concatenate(chunks)
@@ -210,12 +224,16 @@ def _log_probs_of_any(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> ND
     private = np.array(logits, dtype=np.float32)  # a copy: the other side can no longer change what is looked at
     top = private.max(axis=2, keepdims=True)
     if not (np.isfinite(top).all() and np.isfinite(private.min())):
-        raise CandidateFailure(
-            Outcome.REJECTED, "finite: every logit must be finite, but some are NaN or infinite; the training diverged?"
-        )
+        raise _not_finite()
     with np.errstate(over="ignore"):  # finite logits may be so far apart that a probability is 0
         private -= top
     chosen = np.take_along_axis(private, ids, axis=2)
     np.exp(private, out=private)
     log_probs: NDArray[np.float32] = chosen - np.log(private.sum(axis=2, keepdims=True))
     return log_probs
+
+
+def _not_finite() -> CandidateFailure:
+    return CandidateFailure(
+        Outcome.REJECTED, "finite: every logit must be finite, but some are NaN or infinite; the training diverged?"
+    )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import mmap
+import dataclasses
 import os
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +17,9 @@ from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import Job
 from target.launcher import Child, Zygote
+from target.logits import Buffers, LogitsBuffer, shared_array
 from target.runlog import RunLog
+from target.scorer import DeviceLogits
 from target.workspace import Weights
 
 _LAST_WORDS_SECONDS = 1.0
@@ -46,6 +46,10 @@ class _Stopped(Exception):  # noqa: N818 -- becomes a CandidateFailure once the 
         self.excess = excess
 
 
+class _Unreachable(Exception):  # noqa: N818 -- an event: the next server gets another kind of buffer
+    """The server cannot open the memory of the logits; no line of the candidate has run."""
+
+
 class ServedModel:
     """Runs forward passes in a child; use it as a function from tokens to logits.
 
@@ -59,26 +63,26 @@ class ServedModel:
         child: Child,
         control: socket.socket,
         tokens: NDArray[np.int64],
-        logits: NDArray[np.float32],
+        buffer: LogitsBuffer,
         limits: Limits,
         seconds: float,
     ) -> None:
         self.child = child
         self._control = control
         self._tokens = tokens
-        self._logits = logits
+        self._buffer = buffer
         self._limits = limits
         self._seconds = seconds
         self._control.settimeout(_WATCH_SECONDS)
         self._expect(b"w", "loading weights.pt")
-        self.n_parameters = int(logits.reshape(-1)[:2].view(np.int64)[0])
+        self.n_parameters = int(tokens.flat[0])
         self._exchange(b"g", b"r", "building the model for scoring")
 
-    def __call__(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    def __call__(self, tokens: NDArray[np.int64]) -> NDArray[np.float32] | DeviceLogits:
         """Return the logits (B, T, V) for tokens (B, T), in memory that the server can still write to."""
         self._tokens[:] = tokens
         self._exchange(b"f", b"k", "forward() at scoring")
-        return self._logits
+        return self._buffer.logits
 
     def _exchange(self, request: bytes, reply: bytes, stage: str) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the missing reply says it
@@ -98,13 +102,15 @@ class ServedModel:
                     raise _Stopped(stage, None) from None
             except ConnectionResetError:
                 reply = b""
+        if reply == b"h" and expected == b"w":
+            raise _Unreachable
         if reply != expected:
             raise _Stopped(stage, reply, self.child.wait_briefly(_LAST_WORDS_SECONDS))
 
 
 @contextlib.contextmanager
 def serve(
-    zygote: Zygote, job: Job, weights: Weights, log: RunLog, limits: Limits, *, seconds: float
+    zygote: Zygote, job: Job, weights: Weights, log: RunLog, limits: Limits, buffers: Buffers, *, seconds: float
 ) -> Iterator[ServedModel]:
     """Start a model server; leaving the block ends it.
 
@@ -114,27 +120,41 @@ def serve(
         weights: What it loads.
         log: Gets its output.
         limits: When it is stopped, beside that.
+        buffers: Where its logits go.
         seconds: Wall-clock limit of each step, a forward pass for one.
 
     Raises:
         CandidateFailure: From inside the block too, when the server breaks the contract, fails or takes too long.
     """
-    shape = (job.batch_rows, job.sequence_tokens)
     try:
         with contextlib.ExitStack() as stack:
-            log_fd = stack.enter_context(log.pipe())
-            tokens_fd, tokens = _shared(shape, np.int64)
-            stack.callback(os.close, tokens_fd)
-            logits_fd, logits = _shared((*shape, job.vocab_size), np.float32)
-            stack.callback(os.close, logits_fd)
-            control, theirs = socket.socketpair()
-            stack.enter_context(control)
-            with theirs:
-                child = zygote.fork(job, (log_fd, theirs.fileno(), tokens_fd, logits_fd, weights.fd))
-            stack.enter_context(child)
-            yield ServedModel(child, control, tokens, logits, limits, seconds)
+            try:
+                model = stack.enter_context(_start(zygote, job, weights, log, limits, buffers, seconds))
+            except _Unreachable:
+                buffers.fall_back()
+                model = stack.enter_context(_start(zygote, job, weights, log, limits, buffers, seconds))
+            yield model
     except _Stopped as stopped:
         raise _failure(stopped, log.tail(), seconds) from stopped
+
+
+@contextlib.contextmanager
+def _start(
+    zygote: Zygote, job: Job, weights: Weights, log: RunLog, limits: Limits, buffers: Buffers, seconds: float
+) -> Iterator[ServedModel]:
+    shape = (job.batch_rows, job.sequence_tokens)
+    with contextlib.ExitStack() as stack:
+        log_fd = stack.enter_context(log.pipe())
+        tokens_fd, tokens = shared_array(shape, np.int64)
+        stack.callback(os.close, tokens_fd)
+        buffer = stack.enter_context(contextlib.closing(buffers.allocate((*shape, job.vocab_size))))
+        control, theirs = socket.socketpair()
+        stack.enter_context(control)
+        with theirs:
+            job = dataclasses.replace(job, logits=buffer.kind)
+            child = zygote.fork(job, (log_fd, theirs.fileno(), tokens_fd, buffer.fd, weights.fd))
+        stack.enter_context(child)
+        yield ServedModel(child, control, tokens, buffer, limits, seconds)
 
 
 def _failure(stopped: _Stopped, tail: str, seconds: float) -> CandidateFailure:
@@ -149,12 +169,3 @@ def _failure(stopped: _Stopped, tail: str, seconds: float) -> CandidateFailure:
             Outcome.REJECTED, f"{stopped.stage}: the server said {stopped.reply!r}, which is no answer"
         )
     return failure_from_log(tail, stopped.status, stage=stopped.stage)
-
-
-def _shared(shape: tuple[int, ...], dtype: type[np.generic]) -> tuple[int, NDArray[Any]]:
-    """Allocate an array in a memory file whose size nobody can change."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    fd = os.memfd_create("graft", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(fd, size)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    return fd, np.frombuffer(mmap.mmap(fd, size), dtype=dtype).reshape(shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,6 +12,7 @@ from target.errors import TargetError
 from target.program import Program
 
 Sandbox = Literal["auto", "strict", "off"]
+_CARD_SLACK_BYTES = 1_000_000_000  # that a driver keeps of what is written on the box
 SEED_PROGRAM = Path(__file__).parent / "train.py"
 
 
@@ -20,18 +21,23 @@ class Corpus:
     """Where the text comes from and how it is tokenised.
 
     Attributes:
-        name: `packages`: the installed sources of sympy, networkx and mpmath.
+        name: `packages`: the installed sources of sympy, networkx and mpmath. `installed`: those of more packages.
+            `climbmix`: web text, downloaded.
         vocab_size: Tokens of the BPE, the special token included.
+        shards: Training shards of `climbmix`, 60 million tokens each.
     """
 
     name: str
     vocab_size: int
+    shards: int = 10
 
     def __post_init__(self) -> None:
         if self.vocab_size < 258:
             raise TargetError(
                 f"corpus.vocab_size must be at least 258 (256 bytes, a merge, a special token), got {self.vocab_size}"
             )
+        if self.shards < 1:
+            raise TargetError(f"corpus.shards must be at least 1, got {self.shards}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,8 @@ class TargetSpec:
         scoring: The trusted score.
         program: File with the program the search begins with; None for `target/train.py` with `constants` applied.
         constants: Values for constants of `target/train.py`.
+        cards: What is different on a device with at least so many GB of memory, by that number: `constants` are added,
+            `batch_rows` is that of the scoring.
         device: Where it trains.
         clock: What the budget counts: CPU seconds of the process tree, or wall-clock seconds.
         threads: CPU threads of one training.
@@ -98,6 +106,7 @@ class TargetSpec:
     scoring: Scoring
     program: Path | None = None
     constants: Mapping[str, Value] = field(default_factory=dict)
+    cards: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     device: Literal["cpu", "cuda"]
     clock: Literal["cpu", "wall"]
     threads: int
@@ -120,6 +129,17 @@ class TargetSpec:
         if self.device not in ("cpu", "cuda") or self.clock not in ("cpu", "wall"):
             raise TargetError(
                 f"target.device must be cpu or cuda and target.clock cpu or wall, got {self.device} and {self.clock}"
+            )
+        for gigabytes, card in self.cards.items():
+            if not isinstance(gigabytes, int) or card.keys() - {"constants", "batch_rows"}:
+                raise TargetError(
+                    "target.cards must map gigabytes to constants and batch_rows, "
+                    f"got {gigabytes!r} with {', '.join(map(str, card))}"
+                )
+        if self.device == "cuda" and self.corpus.name == "packages":
+            raise TargetError(
+                "corpus=packages withholds sympy from candidates, which torch.compile needs on a GPU; "
+                "use corpus=installed, which needs no network either, or corpus=climbmix"
             )
         if not 0 <= self.finish_seconds < self.limit_seconds:
             raise TargetError(
@@ -146,6 +166,18 @@ class TargetSpec:
             f"It runs on {self.device} with {self.threads} CPU thread{'s' * (self.threads > 1)}.",
             *((memory,) if self.device == "cpu" else ()),
             f"Scoring has rows of {self.sequence_tokens} tokens and a vocabulary of {self.corpus.vocab_size}.",
+        )
+
+    def fitted(self, memory_bytes: int) -> TargetSpec:
+        """Return the target for a device with so much memory: as the largest of `cards` says that is no larger."""
+        if not self.cards:
+            return self
+        no_larger = [gigabytes for gigabytes in self.cards if gigabytes * 1e9 <= memory_bytes + _CARD_SLACK_BYTES]
+        card = self.cards[max(no_larger, default=min(self.cards))]
+        return replace(
+            self,
+            constants={**self.constants, **card.get("constants", {})},
+            scoring=replace(self.scoring, batch_rows=card.get("batch_rows", self.scoring.batch_rows)),
         )
 
     def seed_program(self) -> Program:

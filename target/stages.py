@@ -20,6 +20,7 @@ from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
 from target.launcher import Child, Ending, Zygote
+from target.logits import Buffers
 from target.probes import Plan, judge, probe_contrast, probe_last_position, probe_replica, probe_state
 from target.program import Program
 from target.runlog import RunLog
@@ -32,6 +33,7 @@ from target.workspace import Weights, Workspace
 GRACE_SECONDS: Final = 0.5
 _RLIMIT_MARGIN_SECONDS: Final = 2  # our kill comes first, and says why
 _MARKS_BYTES: Final = 64
+_PREFLIGHT_TOKENS: Final = 512  # of a row: the model of a GPU takes minutes over whole rows on a CPU
 
 _PREFLIGHT_STAGES: Final = {
     IMPORT: "the import of train.py",
@@ -55,6 +57,7 @@ class Bench:
         program: The program.
         log: What it prints.
         rng: The scorer's randomness, unknown to candidates.
+        buffers: Where logits go.
     """
 
     spec: TargetSpec
@@ -66,6 +69,7 @@ class Bench:
     program: Program
     log: RunLog
     rng: np.random.Generator
+    buffers: Buffers
 
     def workspace(self, kind: Kind, *, seed: int = 0) -> Workspace:
         """Make a workspace; only a training is told where the training text is."""
@@ -87,7 +91,7 @@ class Bench:
 
     def job(self, kind: Kind, space: Workspace, *, cpu_seconds: float | None = None) -> Job:
         """Describe a child."""
-        spec = self.spec
+        spec, preflight = self.spec, kind is Kind.PREFLIGHT
         return Job(
             kind=kind,
             workspace=str(space.root),
@@ -98,10 +102,10 @@ class Bench:
             cpu_seconds=None if cpu_seconds is None else int(cpu_seconds) + _RLIMIT_MARGIN_SECONDS,
             vocab_size=spec.corpus.vocab_size,
             batch_rows=spec.scoring.batch_rows,
-            sequence_tokens=spec.sequence_tokens,
+            sequence_tokens=min(spec.sequence_tokens, _PREFLIGHT_TOKENS) if preflight else spec.sequence_tokens,
             sandbox=spec.sandbox,
             readable=(str(self.corpus.public),) if kind is Kind.TRAIN else (),
-            withheld=tuple(map(str, (self.corpus.sealed, *installed_text(spec.corpus)))),
+            withheld=tuple(map(str, (*self.corpus.withheld, *installed_text(spec.corpus)))),
             tolerance_nats=spec.scoring.tolerance_nats,
         )
 
@@ -131,6 +135,7 @@ class Bench:
                 weights,
                 self.log,
                 self.limits(cpu_seconds=None, wall_seconds=math.inf),
+                self.buffers,
                 seconds=self.spec.scoring.seconds,
             ) as model,
         ):
@@ -220,6 +225,7 @@ def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
         record["isolation"] = child.isolation
         record["train_seconds"] = clock.cpu_seconds if on_cpu_clock else clock.wall_seconds
         record["curve"] = space.curve()
+        record["epochs"] = space.epochs()
         if spec.device == "cpu":
             record["peak_memory_bytes"] = max(ending.peak_bytes, clock.peak_resident_bytes)
         if exceeded := ending.exceeded or clock.exceeded(limits):

@@ -6,7 +6,7 @@ import functools
 import random
 from pathlib import Path
 
-from target.corpus import cache_root
+from target.cache import cache_root
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program

@@ -1,11 +1,12 @@
 """A small GPT, trained for a fixed budget: the file that is searched.
 
 Decoder-only transformer on BPE tokens with rotary positions, QK-norm and squared ReLU, trained by Muon (matrices) and
-AdamW (embedding and head). `prepare` gives text and clock; the score is bits per byte on text that is not here.
+AdamW (the rest). `prepare` gives text and clock; the score is bits per byte on text that is not here.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ import prepare
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 
 # Model
 DEPTH = 8  # knob: 1..24 int  # blocks
@@ -24,15 +26,21 @@ ACTIVATION = "relu2"  # knob: relu2 | gelu | silu
 ROPE_BASE = 10_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation / 2 pi, in tokens
 ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
 LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
+WINDOW_PATTERN = "L"  # knob: L | SL | SSSL  # what the blocks attend to in turn: all or a short window; the last to all
+SHORT_WINDOW = 1024  # knob: 32..2048 pow2  # tokens
+VALUE_EMBEDDINGS = 4  # knob: 0..8 int  # of the last blocks, each an embedding more (arXiv 2410.17897)
+RESIDUAL_SCALARS = False  # knob: True | False  # learned scale of stream and first embedding at each block
 
 # Optimiser
 BATCH_TOKENS = 131_072  # knob: 256..524288 pow2  # tokens of one step
+MICRO_TOKENS = 131_072  # knob: fixed  # tokens of one forward pass: what fits into memory; passes add up to a step
 MATRIX_LR = 0.02  # knob: 1e-3..0.3 log  # Muon
 MATRIX_MOMENTUM = 0.95  # knob: 0.5..0.99 linear
 MATRIX_WEIGHT_DECAY = 0.1  # knob: 1e-3..1 log  # decoupled (arXiv 1711.05101)
 NEWTON_SCHULZ_STEPS = 5  # knob: fixed
 EMBEDDING_LR = 0.2  # knob: 1e-3..3 log  # AdamW
 HEAD_LR = 0.004  # knob: 1e-4..0.1 log  # AdamW
+SCALAR_LR = 0.01  # knob: 1e-4..0.3 log  # AdamW
 ADAM_BETA1 = 0.8  # knob: 0..0.95 linear
 ADAM_BETA2 = 0.95  # knob: 0.8..0.999 linear
 
@@ -63,20 +71,42 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1).type_as(x)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+    """Mix values by causal attention, (B, H, T, D) each; a position sees `window` tokens before it, None is all."""
+    scale = ATTENTION_SCALE / math.sqrt(HEAD_DIM)
+    rows, heads, tokens, _ = q.shape
+    if window is None or window >= tokens:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+    if not q.is_cuda:
+        position = torch.arange(tokens, device=q.device)
+        distance = position[:, None] - position  # (T, T)
+        seen = (distance >= 0) & (distance <= window)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scale)
+    q, k, v = (each.transpose(1, 2).flatten(0, 1) for each in (q, k, v))  # (B * T, H, D)
+    ends = torch.arange(
+        0, (rows + 1) * tokens, tokens, device=q.device, dtype=torch.int32
+    )  # flash attention of PyTorch
+    y = varlen_attn(q, k, v, ends, ends, tokens, tokens, scale=scale, window_size=(window, 0))
+    assert isinstance(y, Tensor)
+    return y.view(rows, tokens, heads, HEAD_DIM).transpose(1, 2)
+
+
 class Attention(nn.Module):
     """Causal self-attention with normalised queries and keys (QK-norm, arXiv 2010.04245)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, window: int | None) -> None:
         super().__init__()
+        self.window = window
         self.query, self.key, self.value, self.output = (nn.Linear(width, width, bias=False) for _ in range(4))
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Map (B, T, C) to (B, T, C)."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None) -> Tensor:
+        """Map (B, T, C) to (B, T, C); `extra` of that shape is added to the values."""
         heads = (*x.shape[:2], N_HEADS, HEAD_DIM)
         q, k, v = (project(x).view(heads).transpose(1, 2) for project in (self.query, self.key, self.value))
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)  # (B, H, T, D)
-        scale = ATTENTION_SCALE / math.sqrt(HEAD_DIM)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+        if extra is not None:
+            v = v + extra.view(heads).transpose(1, 2)
+        y = attend(q, k, v, self.window)
         mixed: Tensor = self.output(y.transpose(1, 2).reshape(x.shape))
         return mixed
 
@@ -100,13 +130,13 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each added to a normalised residual stream (pre-norm, arXiv 2002.04745)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, window: int | None) -> None:
         super().__init__()
-        self.attention, self.mlp = Attention(width), MLP(width)
+        self.attention, self.mlp = Attention(width, window), MLP(width)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None) -> Tensor:
         """Map (B, T, C) to (B, T, C)."""
-        x = x + self.attention(rms_norm(x), cos, sin)
+        x = x + self.attention(rms_norm(x), cos, sin, extra)
         y: Tensor = x + self.mlp(rms_norm(x))
         return y
 
@@ -118,13 +148,22 @@ class GPT(nn.Module):
         super().__init__()
         width = N_HEADS * HEAD_DIM
         self.embedding = nn.Embedding(vocab_size, width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(DEPTH))
+        short = (WINDOW_PATTERN[i % len(WINDOW_PATTERN)] == "S" and i < DEPTH - 1 for i in range(DEPTH))
+        self.blocks = nn.ModuleList(Block(width, SHORT_WINDOW if each else None) for each in short)
+        self.values = nn.ModuleList(nn.Embedding(vocab_size, width) for _ in range(min(VALUE_EMBEDDINGS, DEPTH)))
+        if RESIDUAL_SCALARS:
+            self.scales = nn.Parameter(torch.empty(DEPTH, 2))  # of the stream, and of the embedding that is added to it
         self.head = nn.Linear(width, vocab_size, bias=False)
         self._initialise()
 
     def _initialise(self) -> None:
         nn.init.normal_(self.embedding.weight)
         nn.init.zeros_(self.head.weight)
+        for values in self.values.parameters():
+            nn.init.normal_(values, std=values.size(1) ** -0.5)
+        if RESIDUAL_SCALARS:
+            nn.init.ones_(self.scales[:, 0])
+            nn.init.constant_(self.scales[:, 1], 0.1)
         for name, parameter in self.blocks.named_parameters():
             if name.endswith("output.weight"):
                 nn.init.zeros_(parameter)  # every block begins as the identity (Fixup, arXiv 1901.09321)
@@ -135,9 +174,12 @@ class GPT(nn.Module):
         """Map tokens (B, T), int64, to the logits of each next token (B, T, V), float32."""
         with torch.autocast(idx.device.type, torch.bfloat16, enabled=idx.is_cuda):
             cos, sin = rotation(idx.size(1), idx.device)
-            x = rms_norm(self.embedding(idx))  # (B, T, C)
-            for block in self.blocks:
-                x = block(x, cos, sin)
+            x = first = rms_norm(self.embedding(idx)).to(torch.bfloat16 if idx.is_cuda else torch.float32)  # (B, T, C)
+            for i, block in enumerate(self.blocks):
+                if RESIDUAL_SCALARS:
+                    x = self.scales[i, 0] * x + self.scales[i, 1] * first
+                extra = i - (DEPTH - len(self.values))  # which value embedding the block has
+                x = block(x, cos, sin, self.values[extra](idx).type_as(x) if extra >= 0 else None)
             logits = self.head(rms_norm(x) / LOGIT_SOFTCAP)
         return LOGIT_SOFTCAP * torch.tanh(logits.float())  # softcap (Gemma 2, arXiv 2408.00118)
 
@@ -163,6 +205,12 @@ def orthogonalise(update: Tensor) -> Tensor:
     return (x if wide else x.mT).type_as(update)
 
 
+def muon_update(gradient: Tensor, momentum: Tensor) -> Tensor:
+    """Take gradients (n, M, N) into the momentum, and return the orthogonalised update."""
+    momentum.lerp_(gradient, 1 - MATRIX_MOMENTUM)
+    return orthogonalise(gradient.lerp(momentum, MATRIX_MOMENTUM))  # Nesterov
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised, for matrices (arXiv 2502.16982); equal shapes are stacked for speed."""
 
@@ -170,6 +218,8 @@ class Muon(torch.optim.Optimizer):
         by_shape = defaultdict(list)
         for matrix in matrices:
             by_shape[matrix.shape].append(matrix)
+        on_gpu = any(same[0].is_cuda for same in by_shape.values())
+        self._update = torch.compile(muon_update, dynamic=False) if on_gpu else muon_update
         super().__init__([{"params": same} for same in by_shape.values()], {"lr": MATRIX_LR})
 
     @torch.no_grad()
@@ -179,8 +229,7 @@ class Muon(torch.optim.Optimizer):
             matrices = group["params"]
             gradient = torch.stack([matrix.grad for matrix in matrices])  # (n, M, N)
             momentum = self.state[matrices[0]].setdefault("momentum", torch.zeros_like(gradient))
-            momentum.lerp_(gradient, 1 - MATRIX_MOMENTUM)
-            update = orthogonalise(gradient.lerp(momentum, MATRIX_MOMENTUM))  # Nesterov
+            update = self._update(gradient, momentum)
             rows, columns = update.shape[-2:]
             torch._foreach_mul_(matrices, 1 - group["lr"] * MATRIX_WEIGHT_DECAY)
             torch._foreach_add_(matrices, update.unbind(), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
@@ -190,8 +239,9 @@ def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
     """Return the optimisers of all parameters; every group remembers its peak learning rate."""
     adam = torch.optim.AdamW(
         [
-            {"params": [model.embedding.weight], "lr": EMBEDDING_LR},
+            {"params": [model.embedding.weight, *model.values.parameters()], "lr": EMBEDDING_LR},
             {"params": [model.head.weight], "lr": HEAD_LR},
+            *([{"params": [model.scales], "lr": SCALAR_LR}] if RESIDUAL_SCALARS else ()),
         ],
         betas=(ADAM_BETA1, ADAM_BETA2),
         eps=1e-10,
@@ -213,28 +263,50 @@ def lr_fraction(progress: float) -> float:
     return 1 - (1 - FINAL_LR_FRACTION) * decay
 
 
+def loss_of(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean loss of the next tokens, in nats; inputs and targets are (B, T)."""
+    return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+
+
+def flops_per_token(model: GPT, tokens: int) -> float:
+    """Return the arithmetic of training on a token in rows of T (PaLM, arXiv 2204.02311, appendix B)."""
+    matrices = sum(parameter.numel() for parameter in (*model.blocks.parameters(), model.head.weight))
+    windows = (each.window for each in model.modules() if isinstance(each, Attention))
+    seen = sum(min(tokens, window or tokens) for window in windows)
+    return 6.0 * matrices + 12.0 * N_HEADS * HEAD_DIM * seen
+
+
 def main() -> None:
     """Train until the time is up, then hand over the weights."""
     prepare.setup()
-    model = build_model(prepare.vocab_size()).to(prepare.device())
+    device = prepare.device()
+    model = build_model(prepare.vocab_size()).to(device)
     optimizers = build_optimizers(model)
-    if prepare.device().type == "cuda":
-        model.compile(dynamic=False)
+    compute_loss = loss_of
+    if device.type == "cuda":
+        if importlib.util.find_spec("flash_attn_interface"):  # FlashAttention 3, where it is installed
+            torch.nn.attention.activate_flash_attention_impl("FA3")
+        compute_loss = torch.compile(loss_of, dynamic=False)
     tokens = prepare.sequence_tokens()
-    batches = prepare.batches(max(1, BATCH_TOKENS // tokens), tokens)
+    passes = max(1, BATCH_TOKENS // max(tokens, MICRO_TOKENS))
+    batches = prepare.batches(max(1, BATCH_TOKENS // tokens // passes), tokens)
 
     step, slowest_seconds, left = 0, 0.0, prepare.seconds_left()
+    began = after_first = left
     while step == 0 or left > 1.5 * slowest_seconds:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * lr_fraction(prepare.progress())
-        inputs, targets = next(batches)  # (B, T) each
-        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        mean = torch.zeros((), device=device)
+        for _ in range(passes):
+            inputs, targets = next(batches)  # (B, T) each
+            loss = compute_loss(model, inputs, targets) / passes
+            loss.backward()
+            mean += loss.detach()
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        loss_nats = loss.item()  # waits for the device: the clock below sees the whole step
+        loss_nats = mean.item()  # waits for the device: the clock below sees the whole step
         if not math.isfinite(loss_nats):
             raise FloatingPointError(f"the training diverged: loss is {loss_nats} at step {step}")
         if step % REPORT_STEPS == 0:
@@ -242,7 +314,14 @@ def main() -> None:
         step += 1
         before, left = left, prepare.seconds_left()
         slowest_seconds = max(before - left, 0.9 * slowest_seconds)  # forgets the compilation of the first step
-    print(f"{step} steps of {inputs.numel()} tokens, last loss {loss_nats:.4f} nats")
+        after_first = left if step == 1 else after_first
+    batch = inputs.numel() * passes
+    speed = batch * (step - 1) / max(1e-9, after_first - left)  # tokens/s
+    print(
+        f"{step} steps of {batch} tokens, last loss {loss_nats:.4f} nats; first step {began - after_first:.1f} s, then "
+        f"{speed:.0f} tokens/s, {speed * flops_per_token(model, tokens) / 1e12:.4g} TFLOP/s"
+        + (f", {torch.cuda.max_memory_allocated() / 1e9:.2f} GB" if device.type == "cuda" else "")
+    )
     prepare.finish(model)
 
 

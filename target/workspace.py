@@ -2,7 +2,7 @@
 
 train.py prepare.py run.json    its inputs, read-only, compared at the end with what they were
 home/ tmp/                      private HOME, TMPDIR and compile caches
-out/                            what it hands over: curve.tsv, weights.pt
+out/                            what it hands over: curve.tsv, epochs.txt, weights.pt
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ PREPARE: Final = Path(__file__).parent / "prepare.py"
 CURVE_POINTS: Final = 2_000
 _CURVE_BYTES: Final = 4 << 20
 _COPY_BYTES: Final = 1 << 20
+_NUMBER_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,15 @@ class Workspace:
         points = [point for line in lines if (point := _point(line))]
         step = max(1, math.ceil(len(points) / CURVE_POINTS))
         return tuple(points[::step])
+
+    def epochs(self) -> float | None:
+        """Return how often the program says it has read the training text; None if it does not."""
+        text = (self._read("out/epochs.txt", limit_bytes=_NUMBER_BYTES) or b"").decode(errors="replace")
+        try:
+            epochs = float(text)
+        except ValueError:
+            return None
+        return epochs if math.isfinite(epochs) else None
 
     def take_weights(self, limit_bytes: int) -> Weights | None:
         """Copy out/weights.pt to sealed memory; call it when the child is dead. None if there is no such file.

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from target.corpus import CorpusFiles, Source, prepare_corpus, split_of
+from target.corpus import CorpusFiles, prepare_corpus
+from target.documents import Source, split_of
 from target.evaluator import Evaluator
 from target.spec import Corpus, Scoring, TargetSpec
 

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from target.corpus import CorpusFiles, cache_root, prepare_corpus
-from target.documents import SOURCES, Source, manifest_hash, read_documents, split_of
+from target.documents import SOURCES, Source, installed_text, manifest_hash, read_documents, split_of
 from target.errors import TargetError
 from target.spec import Corpus
 
@@ -207,6 +208,31 @@ def test_the_installed_packages_are_the_pinned_ones():
     assert sum(map(len, documents.values())) == 34_571_831
 
 
+def test_packages_that_candidates_import_are_training_text_only(source, tmp_path):
+    half = dataclasses.replace(source, readable=frozenset({"alpha"}))
+
+    files = prepare_corpus(SMALL, source=half, cache=tmp_path)
+
+    for split, path in (("val", files.val), ("holdout", files.holdout)):
+        beta = [
+            content
+            for name, content in read_documents(SMALL, half).items()
+            if name.startswith("beta/") and split_of(name) == split
+        ]
+        assert texts_of(path, files) == [content.decode(errors="replace").encode() for content in beta]
+    assert len(texts_of(files.train_tokens, files)) > 285
+
+
+def test_what_is_installed_is_read_as_it_is_and_withheld_where_a_training_can_do_without():
+    installed = Corpus(name="installed", vocab_size=8192)
+
+    withheld = {path.name for path in installed_text(installed)}
+
+    assert {"mlflow", "pandas", "scipy"} <= withheld
+    assert withheld.isdisjoint({"torch", "numpy", "sympy", "networkx"})
+    assert SOURCES["installed"].versions.keys() == withheld | SOURCES["installed"].readable
+
+
 def test_a_cache_that_cannot_be_written_is_named(source, tmp_path):
     (tmp_path / "file").write_text("")
 
@@ -217,7 +243,10 @@ def test_a_cache_that_cannot_be_written_is_named(source, tmp_path):
 @pytest.mark.parametrize(
     ("corpus", "message"),
     [
-        (Corpus(name="enwik8", vocab_size=300), r"corpus\.name must be one of packages, got 'enwik8'"),
+        (
+            Corpus(name="enwik8", vocab_size=300),
+            r"corpus\.name must be one of climbmix, packages, installed, got 'enwik8'",
+        ),
         (Corpus(name="packages", vocab_size=65537), r"corpus\.vocab_size must be at most 65536, got 65537"),
     ],
 )

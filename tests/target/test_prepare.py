@@ -190,4 +190,17 @@ def test_finish_writes_weights_that_load_without_unpickling_code(load, run, wrap
     weights = torch.load(Path(run["out"]) / "weights.pt", weights_only=True)
     assert weights.keys() == model.state_dict().keys()
     assert torch.equal(weights["0.weight"], model[0].weight)
-    assert [path.name for path in Path(run["out"]).iterdir()] == ["weights.pt"]
+    assert sorted(path.name for path in Path(run["out"]).iterdir()) == ["epochs.txt", "weights.pt"]
+
+
+def test_it_counts_how_often_the_text_was_read(load, run, capsys):
+    prepare = load()
+    batches, others = prepare.batches(100, 16), prepare.batches(10, 10)
+    for _ in range(3):
+        next(batches)
+    next(others)
+
+    prepare.finish(nn.Linear(1, 1))
+
+    assert float((Path(run["out"]) / "epochs.txt").read_text()) == (3 * 100 * 16 + 10 * 10) / TOKENS.size
+    assert capsys.readouterr().out == "read 0.98 times the training text\n"

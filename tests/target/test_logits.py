@@ -1,0 +1,132 @@
+"""Where logits go: every kind of buffer gives the scorer the same numbers, through real model servers.
+
+There is no GPU here. The CUDA runtime is a stand-in in C whose device memory is shared memory of the host, and the
+softmax is torch's, on the CPU; the code between them is that of the GPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from target.device_buffers import DeviceBuffers
+from target.device_memory import CudaRuntime, DeviceMemoryError
+from target.evaluation import Outcome
+from target.evaluator import Evaluator
+from target.logits import MappedBuffers, buffers_for
+from target.program import Program
+from target.scorer import log_probs
+from tests.target.candidates import HONEST, in_forward, variant
+
+NOT_FINITE = variant(("return self.head(", "return float('nan') * self.head("))
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """Return a function that compiles a CUDA runtime, and the directory of its memory."""
+    folder = tmp_path_factory.mktemp("cudart")
+    built = set()
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    assert compiler, "a C compiler is required, which torch.compile needs too"
+
+    def build(*flags: str) -> str:
+        library = folder / f"libcudart{len(flags)}.so"
+        if library in built:  # it is loaded: it may not change
+            return str(library)
+        built.add(library)
+        command = [compiler, "-shared", "-fPIC", f'-DDIRECTORY="{folder}"', *flags, "-o", str(library)]
+        subprocess.run([*command, str(Path(__file__).parent / "cudart.c")], check=True)
+        return str(library)
+
+    build.folder = folder
+    return build
+
+
+@pytest.fixture(scope="module")
+def evaluate(spec, corpus, tmp_path_factory):
+    """Return a function that evaluates a program with buffers of some kind."""
+    open_spec = dataclasses.replace(spec, sandbox="off", train_seconds=1.5)  # the stand-in's memory is a file
+
+    def run(program: str, buffers, seed: int = 0):
+        with Evaluator(open_spec, corpus, scratch=tmp_path_factory.mktemp("scratch"), buffers=buffers) as evaluator:
+            log = tmp_path_factory.mktemp("log") / "run.log"
+            return evaluator.evaluate(Program(program), seed, log), log.read_text()
+
+    return run
+
+
+def test_the_softmax_of_a_device_is_that_of_numpy():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 5, size=(4, 6, 300)).astype(np.float32)
+    logits[0, 0, :2] = 3e38, -3e38
+    ids = rng.integers(0, 300, size=(4, 6, 3))
+    ids[0, 0] = 0, 1, 2
+    buffer = DeviceBuffers("cpu", library="no such library").allocate(logits.shape)
+    torch.from_numpy(np.frombuffer(_map(buffer.fd, logits.nbytes), np.float32).reshape(logits.shape)).copy_(
+        torch.from_numpy(logits)
+    )
+
+    np.testing.assert_allclose(log_probs(buffer.logits, ids), log_probs(logits, ids), rtol=0, atol=1e-5)
+
+
+def test_an_honest_model_gets_the_same_score_through_every_kind_of_buffer(evaluate, runtime):
+    mapped, _ = evaluate(HONEST, MappedBuffers())
+    device, log = evaluate(HONEST, DeviceBuffers("cpu", runtime()))
+    staged, _ = evaluate(HONEST, DeviceBuffers("cpu", "libcudart.so.of.nobody"))
+
+    assert {mapped.outcome, device.outcome, staged.outcome} == {Outcome.OK}, (device.detail, staged.detail)
+    assert mapped.weights_sha256 == device.weights_sha256 == staged.weights_sha256
+    assert device.val_bpb == pytest.approx(mapped.val_bpb, abs=1e-4)
+    assert staged.val_bpb == pytest.approx(mapped.val_bpb, abs=1e-4)
+    assert device.probes["d1_causality_nats"] == 0
+    assert device.n_parameters == mapped.n_parameters
+    assert "through memory of the host" not in log
+    assert not list(runtime.folder.glob("memory-*")), "the scorer gives its memory back"
+
+
+def test_a_server_that_cannot_open_the_memory_is_replaced_by_one_that_need_not(evaluate, runtime):
+    buffers = DeviceBuffers("cpu", runtime("-DREFUSE"))
+
+    found, log = evaluate(HONEST, buffers)
+
+    assert found.outcome is Outcome.OK, found.detail
+    assert buffers.staged
+    assert log.count("scoring goes through memory of the host: cudaIpcOpenMemHandle says 801, operation not") == 1
+
+
+@pytest.mark.parametrize("kind", ["device", "staged"])
+def test_logits_that_are_not_finite_are_refused_on_a_device_too(evaluate, runtime, kind):
+    library = runtime() if kind == "device" else "libcudart.so.of.nobody"
+
+    found, _ = evaluate(NOT_FINITE, DeviceBuffers("cpu", library))
+
+    assert found.outcome is Outcome.REJECTED
+    assert "every logit must be finite" in found.detail
+
+
+def test_a_leak_shows_on_a_device_too(evaluate, runtime):
+    found, _ = evaluate(in_forward("x = x + x.roll(-1, 1)"), DeviceBuffers("cpu", runtime()))
+
+    assert found.outcome is Outcome.REJECTED
+    assert "d1_causality_nats" in found.detail
+
+
+def test_a_runtime_that_is_not_there_says_so():
+    with pytest.raises(DeviceMemoryError, match=r"libcudart\.so\.of\.nobody cannot be loaded"):
+        CudaRuntime("libcudart.so.of.nobody")
+
+
+def test_a_cpu_needs_no_torch_in_the_scorer():
+    assert isinstance(buffers_for("cpu"), MappedBuffers)
+
+
+def _map(fd: int, size: int):
+    import mmap
+
+    return mmap.mmap(fd, size)
