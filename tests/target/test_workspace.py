@@ -61,9 +61,7 @@ def test_the_curve_is_read_tolerantly_and_bounded(space):
     assert curve[:2] == ((0.0, 0.0), (3.0, 1.5))
 
 
-@pytest.mark.parametrize(
-    ("text", "epochs"), [("2.5", 2.5), ("", None), ("many", None), ("nan", None), ("1e400", None)]
-)
+@pytest.mark.parametrize(("text", "epochs"), [("2.5", 2.5), ("", None), ("many", None), ("nan", None), ("1e400", None)])
 def test_epochs_are_what_the_program_says_if_it_says_a_number(space, text, epochs):
     (space.root / "out" / "epochs.txt").write_text(text)
 
