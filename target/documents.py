@@ -1,6 +1,6 @@
 """The documents of the texts that need no download: Python sources of packages, found in the environment.
 
-`packages`: torch brings sympy, networkx and mpmath along, 34.6 MB of Python, pinned. `installed`: 220 MB of what else
+`packages`: torch brings sympy, networkx and mpmath along, 34.6 MB of Python, pinned. `installed`: 226 MB of what else
 there is, for a device that would read `packages` many times over; its hash says which releases they were.
 
 The text is split by document, one document a file, by a hash of the file's path. Windows of one file share its names,
