@@ -64,6 +64,10 @@ class ProviderError(Exception):
     """Whoever provides the mutations cannot: an outage, a wrong key. No trial is consumed."""
 
 
+class ProviderRefusalError(ProviderError):
+    """Waiting will not help: a wrong key, no such model, a request that it does not accept."""
+
+
 def no_model() -> None:
     """Return no language model: what `llm=none` names."""
     return

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+MODEL: Final = "model"
+"""Label of a proposal that says which of several models is asked; there is none if there is but one model."""
 
 Role = Literal["system", "user", "assistant"]
 
@@ -63,13 +66,14 @@ class Exchange:
 class ChatModel(Protocol):
     """A language model, or several behind one name. Calls block and run side by side in threads."""
 
-    def complete(self, messages: Sequence[Message], *, seed: int, attempt: int) -> Reply:
+    def complete(self, messages: Sequence[Message], *, seed: int, attempt: int, model: str | None = None) -> Reply:
         """Return the answer to a conversation.
 
         Args:
             messages: The conversation.
             seed: Seed of the proposal that is worked on; with `attempt`, it identifies the request in a search.
             attempt: Requests that were made for this proposal before.
+            model: Which of several is asked: `proposal.labels.get(MODEL)`, as it was chosen with the proposal.
 
         Raises:
             MutationError: The model will not answer this: a content refusal, an empty or truncated answer.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.base import MutationError, Resources
-from operators.chat import ChatModel, Exchange, Message
+from operators.chat import MODEL, ChatModel, Exchange, Message
 from operators.edit import EditError, apply_reply
 from operators.population import Population
 from operators.prompt import Briefing, Prompt
@@ -48,10 +48,13 @@ class Dialogue:
             ProviderError: The provider is out of order.
         """
         opening = self.prompt.messages(briefing, direction=read_direction(self.resources), limits=self.resources.limits)
+        proposal = briefing.proposal
+        label = proposal.labels.get(MODEL)
+        chosen = None if label is None else str(label)
         said, exchanges, cost_usd, problem = list[Message](opening), list[Exchange](), 0.0, ""
         for attempt in range(self.attempts):
             try:
-                reply = self.model.complete(said, seed=briefing.proposal.seed, attempt=attempt)
+                reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=chosen)
             except MutationError as error:  # a refusal, an empty or a truncated answer
                 exchanges += error.exchanges
                 cost_usd += error.cost_usd

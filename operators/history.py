@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from operators.population import Population
@@ -109,7 +109,7 @@ def changes_between(old: Trial, new: Trial, lines: int) -> str:
     """Return the unified diff between the programs of two trials, cut after so many lines."""
     if not (old.program and new.program):
         return ""
-    texts = (each.source.splitlines() for each in (old.program, new.program))
-    found: Sequence[str] = [*difflib.unified_diff(*texts, f"#{old.number}", f"#{new.number}", n=1, lineterm="")]
+    before, after = old.program.source.splitlines(), new.program.source.splitlines()
+    found = list(difflib.unified_diff(before, after, f"#{old.number}", f"#{new.number}", n=1, lineterm=""))
     more = [f"[{len(found) - lines} more lines]"] if len(found) > lines else []
     return "\n".join([*found[:lines], *more])

@@ -78,6 +78,25 @@ class Mutation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What an operator did that came to no program; the fields are those of `Mutation`.
+
+    Attributes:
+        operator: Name of the operator that failed.
+        cost_usd: Price of the model calls it took.
+        exchanges: What was said to models, and what they answered, in order.
+        prompt: Name and hash of the prompt.
+        extra_parents: Trials that it drew on beside the parents of the proposal.
+    """
+
+    operator: str
+    cost_usd: float = 0.0
+    exchanges: tuple[Exchange, ...] = ()
+    prompt: str = ""
+    extra_parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One proposal and all that came of it.
 
@@ -89,10 +108,7 @@ class Trial:
         status: Where it stands.
         decided: Rank of its verdict among all verdicts; None while pending.
         detail: Why it failed or was discarded, for people and models.
-        failure_cost_usd: What was spent if no program came of it.
-        failure_operator: Which operator failed, if no program came of it.
-        failure_prompt: The prompt, likewise.
-        failure_extra_parents: What that operator drew on, likewise.
+        failure: What its operator did if no program came of it.
     """
 
     number: int
@@ -102,10 +118,7 @@ class Trial:
     status: Status = Status.PENDING
     decided: int | None = None
     detail: str = ""
-    failure_cost_usd: float = 0.0
-    failure_operator: str = ""
-    failure_prompt: str = ""
-    failure_extra_parents: tuple[int, ...] = ()
+    failure: Failure | None = None
 
     def __post_init__(self) -> None:
         if (self.decided is None) != (self.status is Status.PENDING):
@@ -149,23 +162,31 @@ class Trial:
     @property
     def cost_usd(self) -> float:
         """What its model calls cost."""
-        return self.mutation.cost_usd if self.mutation else self.failure_cost_usd
+        return self._made.cost_usd if self._made else 0.0
 
     @property
     def operator(self) -> str:
         """Name of the operator that made it or failed to, or of the one that was asked for; empty if not known."""
-        made = self.mutation.operator if self.mutation else self.failure_operator
-        return made or self.proposal.operator or ""
+        return self._made.operator if self._made else self.proposal.operator or ""
 
     @property
     def prompt(self) -> str:
         """Name and hash of the prompt; empty without a model."""
-        return self.mutation.prompt if self.mutation else self.failure_prompt
+        return self._made.prompt if self._made else ""
 
     @property
     def extra_parents(self) -> tuple[int, ...]:
         """Trials whose programs the operator drew on, beside the parents of the proposal."""
-        return self.mutation.extra_parents if self.mutation else self.failure_extra_parents
+        return self._made.extra_parents if self._made else ()
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What was said to models about it, and what they answered, in order."""
+        return self._made.exchanges if self._made else ()
+
+    @property
+    def _made(self) -> Mutation | Failure | None:
+        return self.mutation or self.failure
 
     def measurement(self, seed: int) -> Evaluation | None:
         """Return the evaluation with a training seed, if there is one."""

@@ -20,6 +20,8 @@ from conf.schema import Config
 
 if TYPE_CHECKING:
     from operators.base import Operator, Resources
+    from search.models import Models
+    from search.rundir import RunDirectory
     from search.session import Session
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
@@ -29,7 +31,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
 def main(config: DictConfig) -> None:
     """Run the search that a configuration describes; leaves with a non-zero status unless it ended by its budget."""
     # Imported here: `--help` shall not wait for the ledger and the console.
-    from operators.base import ProviderError
+    from operators.base import ProviderError, ProviderRefusalError
     from search.errors import SeedProgramError, UserError
     from search.session import run_session
     from target.errors import TargetError
@@ -40,6 +42,8 @@ def main(config: DictConfig) -> None:
         _leave(EXIT_USAGE, str(error))
     except SeedProgramError as error:
         _leave(EXIT_FAILED, str(error))
+    except ProviderRefusalError as error:
+        _leave(EXIT_USAGE, f"{error}; nothing is lost: when that is mended, the same command resumes")
     except ProviderError as error:
         _leave(EXIT_RESUMABLE, f"{error}; nothing is lost: the same command resumes")
     if summary.status != "finished":
@@ -62,33 +66,48 @@ def _session(config: DictConfig) -> Session:
     limits = config.budget if not _unlimited(config.budget) else config.budget.unset
     plain = _plain(config)
     spec = TargetSpec.from_config(plain["target"])
-    resources = Resources(
-        model=_instantiate(config.llm, "llm"), direction=find_direction(config.direction), limits=spec.limits
-    )
+    run = RunDirectory(Path(config.outputs).expanduser() / name)
+    budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
+    models = _models(config.llm, run)
+    models.check(budget)
+    resources = Resources(model=models.chat(run), direction=find_direction(config.direction), limits=spec.limits)
     settings = Settings(
         name=name,
         strategy_name=job.runtime.choices["strategy"],
         seed=config.seed,
         seed_program=spec.seed_program(),
-        strategy=_instantiate(config.strategy, "strategy"),
-        operator=_equipped(config.operator, "operator", resources),
+        strategy=models.strategy(_instantiate(config.strategy, "strategy")),
+        operator=models.operator(_equipped(config.operator, "operator", resources)),
         extra_operators={
-            name: _equipped(node, f"extra_operators.{name}", resources) for name, node in config.extra_operators.items()
+            name: models.operator(_equipped(node, f"extra_operators.{name}", resources))
+            for name, node in config.extra_operators.items()
         },
         acceptance=_instantiate(config.acceptance, "acceptance"),
-        budget=Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd")),
+        budget=budget,
         propose_ahead=config.propose_ahead,
         max_failures=config.max_failures,
     )
     return Session(
         settings=settings,
-        run=RunDirectory(Path(config.outputs).expanduser() / name),
+        run=run,
         spec=spec,
         make_executor=_instantiate(config.executor, "executor"),
         make_tracker=_instantiate(config.tracker, "tracker"),
         config=plain,
         overrides=tuple(job.overrides.task),
+        models=models,
     )
+
+
+def _models(llm: DictConfig, run: RunDirectory) -> Models:
+    """Return the language models that are configured; to replay, none is needed, nor its key."""
+    from search.cassette import open_record
+    from search.models import Models
+
+    if record := open_record(llm.get("cassette", "record"), run):
+        return Models(record=record)
+    settings = [str(key) for key in llm if key != "cassette"]
+    return Models(live=_instantiate(OmegaConf.masked_copy(llm, settings), "llm"))
 
 
 def _unlimited(budget: DictConfig) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +20,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from operators.population import Population
-from operators.trial import SCORED, Mutation, Proposal, Status, Trial
+from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
 from search.errors import UserError
+from search.exchanges import ExchangeStore
 from search.rundir import RunDirectory, write_atomically
 from target.evaluation import Evaluation
 from target.program import Program
@@ -58,6 +59,7 @@ class Ledger:
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
+        self._exchanges = ExchangeStore(run.exchanges)
         _mend_tail(run.journal)
         run.journal.with_name(run.journal.name + ".lock").unlink(missing_ok=True)  # left by a killed writer
         self._storage = _open(run.journal)
@@ -83,6 +85,7 @@ class Ledger:
         """Record the program of a trial."""
         source_sha256 = _sha256(mutation.program.source)
         write_atomically(self._run.program(source_sha256), mutation.program.source)
+        exchanges = self._exchanges.keep_all(self._seed(number), mutation.exchanges)
         record = {
             "program_id": mutation.program.id,
             "skeleton_id": mutation.program.skeleton_id,
@@ -92,9 +95,12 @@ class Ledger:
             "rationale": mutation.rationale,
             "cost_usd": mutation.cost_usd,
             "constants": mutation.program.constants,
+            "n_exchanges": len(exchanges),
+            "prompt": mutation.prompt,
+            "extra_parents": mutation.extra_parents,
         }
         self._storage.set_trial_user_attr(self._trial_id(number), "mutation", record)
-        self._update(number, mutation=mutation)
+        self._update(number, mutation=replace(mutation, exchanges=exchanges))
 
     def evaluate(self, number: int, evaluation: Evaluation) -> None:
         """Record a finished evaluation, of a trial that may have its verdict already."""
@@ -109,19 +115,34 @@ class Ledger:
         self._update(number, evaluations=(*trial.evaluations, evaluation))
 
     def decide(
-        self, number: int, status: Status, *, detail: str, elapsed: Elapsed, failure_cost_usd: float = 0.0
+        self,
+        number: int,
+        status: Status,
+        *,
+        detail: str,
+        elapsed: Elapsed,
+        failure: Failure | None = None,
     ) -> Trial:
         """Record the verdict on a trial, for good, and return the trial."""
         decided = len(self.population.decided)
+        if failure:
+            kept = self._exchanges.keep_all(self._seed(number), failure.exchanges)
+            failure = replace(failure, exchanges=kept)
         record = {
             "status": status.value,
             "decided": decided,
             "detail": detail,
-            "failure_cost_usd": failure_cost_usd,
+            "failure": _failure_record(failure) if failure else None,
             **asdict(elapsed),
         }
         self._storage.set_trial_user_attr(self._trial_id(number), "verdict", record)
-        self._update(number, status=status, decided=decided, detail=detail, failure_cost_usd=failure_cost_usd)
+        self._update(
+            number,
+            status=status,
+            decided=decided,
+            detail=detail,
+            failure=failure,
+        )
         self.elapsed = elapsed
         trial = self.population.trials[number]
         self._seal(trial)
@@ -145,6 +166,9 @@ class Ledger:
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _seed(self, number: int) -> int:
+        return self.population.trials[number].proposal.seed
 
     def _update(self, number: int, **changes: Any) -> None:
         self.population = self.population.with_trial(replace(self.population.trials[number], **changes))
@@ -244,16 +268,16 @@ def _trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any]) -> 
     return Trial(
         number=record.number,
         proposal=Proposal(**{**proposal, "parents": tuple(proposal["parents"])}),
-        mutation=_mutation(run, attributes["mutation"]) if "mutation" in attributes else None,
+        mutation=_mutation(run, attributes["mutation"], proposal["seed"]) if "mutation" in attributes else None,
         evaluations=tuple(Evaluation.from_json(run) for run in runs),
         status=Status(verdict.get("status", "pending")),
         decided=verdict.get("decided"),
         detail=verdict.get("detail", ""),
-        failure_cost_usd=verdict.get("failure_cost_usd", 0.0),
+        failure=_failure(run, verdict["failure"], proposal["seed"]) if verdict.get("failure") else None,
     )
 
 
-def _mutation(run: RunDirectory, record: Mapping[str, Any]) -> Mutation:
+def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Mutation:
     path = run.program(record["source_sha256"])
     try:
         source = path.read_bytes().decode(errors="surrogatepass")
@@ -267,7 +291,21 @@ def _mutation(run: RunDirectory, record: Mapping[str, Any]) -> Mutation:
         description=record["description"],
         rationale=record["rationale"],
         cost_usd=record["cost_usd"],
+        exchanges=ExchangeStore(run.exchanges).read(seed, record["n_exchanges"]),
+        prompt=record["prompt"],
+        extra_parents=tuple(record["extra_parents"]),
     )
+
+
+def _failure_record(failure: Failure) -> dict[str, Any]:
+    plain = {each.name: getattr(failure, each.name) for each in fields(failure) if each.name != "exchanges"}
+    return {**plain, "n_exchanges": len(failure.exchanges)}
+
+
+def _failure(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Failure:
+    plain = {key: value for key, value in record.items() if key != "n_exchanges"}
+    exchanges = ExchangeStore(run.exchanges).read(seed, record["n_exchanges"])
+    return Failure(**{**plain, "extra_parents": tuple(record["extra_parents"])}, exchanges=exchanges)
 
 
 def _sha256(source: str) -> str:

@@ -23,9 +23,10 @@ from search.acceptance import Measure, Verdict
 from search.errors import SeedProgramError, UserError
 from search.ledger import Ledger
 from search.observer import Observer, Running
-from search.recorder import Recorder
+from search.recorder import Recorder, Spent
 from search.rundir import RunDirectory
 from search.settings import Settings
+from search.strategies.base import NothingToProposeError
 from search.summary import RunStatus, Summary
 from target.errors import TargetError
 from target.evaluation import Evaluation
@@ -94,6 +95,7 @@ class Search:
         self._fit: set[int] = set()  # trials that passed the pre-flight, in this session
         self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
+        self._idle = ""  # why there is nothing to do, though the budget is not used up
 
     def interrupt(self, reason: str) -> None:
         """Ask the search to abandon what is under way and stop; safe to call from a signal handler."""
@@ -113,12 +115,13 @@ class Search:
             self._begin(proposers)
             while True:
                 self._settle()
-                exhausted = self._exhausted()
+                exhausted = self._exhausted() or self._idle
                 if self._interrupted or (exhausted and not self._tasks):
                     break
                 if not exhausted:
                     self._launch(proposers)
-                self._collect()
+                if not self._idle:
+                    self._collect()
             self._close_books(exhausted)
             return self._recorder.record(self._end_status(exhausted), self._interrupted or exhausted or "")
         except (SeedProgramError, ProviderError, TargetError) as error:
@@ -181,8 +184,8 @@ class Search:
         ready = (trial for trial in population.pending if trial.number in self._fit)
         return [(trial, self._settings.acceptance.step(trial, population)) for trial in ready]
 
-    def _decide(self, number: int, verdict: Verdict, *, failure_cost_usd: float = 0.0) -> None:
-        self._recorder.decide(number, verdict, failure_cost_usd=failure_cost_usd)
+    def _decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> None:
+        self._recorder.decide(number, verdict, spent)
         self._fit.discard(number)
         self._require_baseline()
 
@@ -216,7 +219,12 @@ class Search:
         for _ in range(int(min(slots + self._settings.propose_ahead, left)) - under_way):
             number = len(self._population.trials)
             rng = random.Random(f"proposal {self._settings.seed} {number}")
-            self._ledger.propose(self._settings.strategy.ask(self._population, rng))
+            try:
+                proposal = self._settings.strategy.ask(self._population, rng)
+            except NothingToProposeError as error:
+                self._idle = "" if self._tasks else str(error)
+                return
+            self._ledger.propose(proposal)
             self._submit_proposal(proposers, number)
 
     def _submit_proposal(self, proposers: ThreadPoolExecutor, number: int) -> None:
@@ -264,17 +272,14 @@ class Search:
         try:
             mutation = future.result()
         except MutationError as error:
-            verdict = Verdict(Status.NOT_BUILT, str(error))
-            self._decide(task.number, verdict, failure_cost_usd=error.cost_usd)
-            return
-        if not mutation.program.is_text:
-            verdict = Verdict(Status.NOT_BUILT, "the program is not valid UTF-8 text: it has a lone surrogate")
-            self._decide(task.number, verdict, failure_cost_usd=mutation.cost_usd)
+            self._decide(task.number, Verdict(Status.NOT_BUILT, str(error)), error)
             return
         twin = self._population.find(mutation.program.id)
-        if twin is not None:
-            verdict = Verdict(Status.NOT_BUILT, f"the same program as trial {twin.number}")
-            self._decide(task.number, verdict, failure_cost_usd=mutation.cost_usd)
+        problem = f"the same program as trial {twin.number}" if twin else ""
+        if not mutation.program.is_text:
+            problem = "the program is not valid UTF-8 text: it has a lone surrogate"
+        if problem:
+            self._decide(task.number, Verdict(Status.NOT_BUILT, problem), mutation)
             return
         self._ledger.build(task.number, mutation)
         self._submit_preflight(task.number)
@@ -310,7 +315,8 @@ class Search:
                 self._decide(trial.number, Verdict(status, "the budget ended before it was measured again"))
 
     def _end_status(self, exhausted: str | None) -> RunStatus:
-        return "finished" if exhausted and exhausted.startswith("budget") and not self._interrupted else "stopped"
+        done = bool(self._idle) or (exhausted or "").startswith("budget")
+        return "finished" if done and not self._interrupted else "stopped"
 
     def _running(self) -> list[Running]:
         now = self._clock()

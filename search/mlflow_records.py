@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from operators.population import Population
 from operators.trial import Trial
 from search.summary import Summary
-from search.verdicts import delta, description_of, operator_of
+from search.verdicts import delta, description_of
 
 KIND: Final = "graft.kind"
 TRIAL: Final = "graft.trial"
@@ -72,7 +72,7 @@ def trial_record(trial: Trial, population: Population) -> TrialRecord:
         TRIAL: str(trial.number),
         "graft.status": trial.status.value,
         "graft.outcome": trial.outcome.value if trial.outcome else "",
-        "graft.operator": operator_of(trial),
+        "graft.operator": trial.operator,
         "graft.parents": ",".join(str(parent) for parent in parents),
         "graft.program_id": trial.program.id if trial.program else "",
         "graft.skeleton_id": trial.program.skeleton_id if trial.program else "",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from operators.base import MutationError
 from operators.population import Population
-from operators.trial import Trial
+from operators.trial import Failure, Mutation, Trial
 from search.acceptance import Verdict
 from search.ledger import Elapsed, Ledger
 from search.observer import Observer
 from search.rundir import RunDirectory
 from search.settings import Settings
 from search.summary import RunStatus, Summary, summarize
+
+Spent = MutationError | Mutation
+"""Both say what was spent on them."""
 
 
 class Recorder:
@@ -71,18 +75,28 @@ class Recorder:
         """Bring the folder of a decided trial up to date."""
         self._run.write_trial(self.population.trials[number], self.population)
 
-    def decide(self, number: int, verdict: Verdict, *, failure_cost_usd: float = 0.0) -> Trial:
-        """Record the verdict on a trial and return the trial."""
+    def decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> Trial:
+        """Record the verdict on a trial, and what was spent if no program came of it; return the trial."""
         trial = self._ledger.decide(
             number,
             verdict.status,
             detail=verdict.detail,
             elapsed=self.elapsed(),
-            failure_cost_usd=failure_cost_usd,
+            failure=self._failure(number, spent) if spent else None,
         )
         self._run.write_trial(trial, self.population)
         self.record("running", "")
         return trial
+
+    def _failure(self, number: int, spent: Spent) -> Failure:
+        proposal = self.population.trials[number].proposal
+        return Failure(
+            operator=spent.operator or self._settings.operator_for(proposal).name,
+            cost_usd=spent.cost_usd,
+            exchanges=spent.exchanges,
+            prompt=spent.prompt,
+            extra_parents=spent.extra_parents,
+        )
 
     def record(self, status: RunStatus, stop_reason: str) -> Summary:
         """Rewrite the summary, complete the table, tell the observer."""

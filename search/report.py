@@ -15,7 +15,7 @@ from operators.trial import Trial
 from search.errors import UserError
 from search.rundir import RunDirectory, diff, write_atomically
 from search.summary import Summary
-from search.verdicts import Step, ancestry, delta, description_of, one_line, operator_of, score_text
+from search.verdicts import Step, ancestry, delta, description_of, one_line, score_text
 
 _FILES: Final = (
     ("results.tsv", "one row a decided trial"),
@@ -120,7 +120,7 @@ def _step(step: Step, population: Population) -> dict[str, Any]:
         "n": len(trial.values),
         "delta": _signed(step.delta),
         "total": _signed(delta(trial, population.trials[0], population)),
-        "operator": operator_of(trial),
+        "operator": trial.operator,
         "description": description_of(trial),
     }
 

@@ -7,14 +7,16 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from operators.chat import Reply
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
 from search.summary import Summary
+from search.transcript import prompts_text, replies_text
 from target.program import Program
 
 COLUMNS: Final = (
@@ -80,6 +82,11 @@ class RunDirectory:
         """Where the source with a hash is kept."""
         return self.root / "programs" / f"{source_sha256}.py"
 
+    @property
+    def exchanges(self) -> Path:
+        """Where requests to models and their replies are kept."""
+        return self.root / "exchanges"
+
     def trial(self, number: int) -> Path:
         """The folder of one trial."""
         return self.root / "trials" / f"{number:04d}"
@@ -115,7 +122,7 @@ class RunDirectory:
         write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
 
     def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
-        """Write what a person wants to see of a decided trial: program, diff against its parent, result.
+        """Write what a person wants to see of a decided trial: program, diff against its parent, prompts, result.
 
         Args:
             trial: The trial.
@@ -130,6 +137,9 @@ class RunDirectory:
             write_atomically(folder / "train.py", trial.program.source)
             parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
             write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program))
+        if trial.exchanges:
+            write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
+            write_atomically(folder / "reply.md", replies_text(trial.exchanges))
         write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
 
 
@@ -169,7 +179,7 @@ def _row(trial: Trial, population: Population) -> list[str]:
         f"{population.scores[trial.number]:.6f}" if trial.scored else "",
         str(len(trial.values)),
         ",".join(str(parent) for parent in trial.proposal.parents),
-        trial.mutation.operator if trial.mutation else trial.proposal.operator or "",
+        trial.operator,
         f"{sum(run.train_seconds for run in trial.evaluations):.1f}",
         f"{peak / 1e9:.3f}" if peak else "",
         f"{trial.cost_usd:.4f}",
@@ -185,10 +195,18 @@ def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
         "val_bpb": population.scores[trial.number] if trial.scored else None,
         "program_id": trial.program.id if trial.program else None,
         "parents": list(trial.proposal.parents),
-        "operator": trial.mutation.operator if trial.mutation else trial.proposal.operator,
+        "operator": trial.operator,
+        "prompt": trial.prompt,
+        "extra_parents": list(trial.extra_parents),
         "description": trial.mutation.description if trial.mutation else "",
         "rationale": trial.mutation.rationale if trial.mutation else "",
         "detail": trial.detail,
         "cost_usd": trial.cost_usd,
+        "requests": [_request(exchange.reply) for exchange in trial.exchanges],
         "evaluations": [run.to_json() for run in trial.evaluations],
     }
+
+
+def _request(reply: Reply) -> dict[str, Any]:
+    """Return what a request took; the texts are in prompt.md and reply.md."""
+    return {name: value for name, value in asdict(reply).items() if name != "text"}

@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,7 @@ from search.errors import UserError
 from search.ledger import Ledger
 from search.lock import locked
 from search.loop import Search
+from search.models import Models
 from search.rundir import RunDirectory, write_atomically
 from search.settings import Settings
 from search.summary import Summary
@@ -26,8 +27,29 @@ from target.executor import Executor
 from target.sandbox import isolation_warning
 from target.spec import TargetSpec
 
-MAY_CHANGE: Final = ("budget", "executor", "max_failures", "name", "outputs", "propose_ahead", "tracker")
-"""Keys that do not decide what is searched, so that a resumed search may have others."""
+MAY_CHANGE: Final = (
+    "budget",
+    "executor",
+    "llm.api_base",
+    "llm.api_key_env",
+    "llm.backoff_seconds",
+    "llm.concurrency",
+    "llm.connect_seconds",
+    "llm.longest_backoff_seconds",
+    "llm.outage_minutes",
+    "llm.price",
+    "llm.requests_per_minute",
+    "llm.total_seconds",
+    "max_failures",
+    "name",
+    "outputs",
+    "propose_ahead",
+    "tracker",
+)
+"""Keys, with all below them, that do not decide what is searched, so that a resumed search may have others.
+
+How a model is reached may change, and what it costs; which model is asked, and how, may not.
+"""
 
 
 class MakeExecutor(Protocol):
@@ -49,6 +71,7 @@ class Session:
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
+        models: Language models, for operators that need one.
     """
 
     settings: Settings
@@ -58,6 +81,7 @@ class Session:
     make_tracker: MakeTracker
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
+    models: Models = field(default_factory=Models)
 
 
 def run_session(session: Session) -> Summary:
@@ -78,6 +102,7 @@ def run_session(session: Session) -> Summary:
         write_atomically(run.config, yaml.safe_dump(dict(session.config), sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(list(session.overrides)))
         with _watch(session) as watch:
+            session.models.tell(watch.say)
             if warning := isolation_warning(session.spec.sandbox):
                 watch.say(f"warning: {warning}")
             watch.say("preparing the corpus")
@@ -136,13 +161,17 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     except yaml.YAMLError as error:
         raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
     old, new = (_flatten(each) for each in (stored, config))
-    keys = [key for key in {**old, **new} if key.split(".")[0] not in MAY_CHANGE and old.get(key) != new.get(key)]
+    keys = [key for key in {**old, **new} if not _may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
         raise UserError(
             f"{run.root} holds a search with another configuration: {changes}. "
             "Give the same command to resume it, or choose another name"
         )
+
+
+def _may_change(key: str) -> bool:
+    return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:

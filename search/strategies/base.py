@@ -21,7 +21,14 @@ class Strategy(Protocol):
         Args:
             population: All trials so far; trial 0 is scored, others may be pending.
             rng: Randomness of this proposal alone, derived from the seed of the search and the proposal's number.
+
+        Raises:
+            NothingToProposeError: There is nothing to do, for now or for good.
         """
+
+
+class NothingToProposeError(Exception):
+    """A strategy waits for what is under way; if nothing is, the search ends, and this is why."""
 
 
 def child_of(*parents: int, rng: random.Random, **labels: Label) -> Proposal:

@@ -8,7 +8,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from operators.trial import Mutation, Proposal, Status
+from operators.trial import Failure, Mutation, Proposal, Status
 from search.errors import UserError
 from search.ledger import Elapsed, Ledger, read_population
 from search.rundir import RunDirectory
@@ -35,7 +35,13 @@ def write_search(run: RunDirectory) -> Ledger:
         )
     ledger.evaluate(0, make_evaluation(2.0, seed=5))
     ledger.decide(0, Status.BASELINE, detail="", elapsed=Elapsed(1.0, 0.5))
-    ledger.decide(1, Status.NOT_BUILT, detail="no code", elapsed=Elapsed(2.0, 0.5), failure_cost_usd=0.125)
+    ledger.decide(
+        1,
+        Status.NOT_BUILT,
+        detail="no code",
+        elapsed=Elapsed(2.0, 0.5),
+        failure=Failure(operator="patch", cost_usd=0.125),
+    )
     ledger.evaluate(2, make_evaluation(1.5, seed=5))
     ledger.decide(2, Status.KEEP, detail="", elapsed=Elapsed(3.0, 1.5))
     ledger.evaluate(2, make_evaluation(1.7, seed=6))

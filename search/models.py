@@ -1,0 +1,65 @@
+"""The language models of a search: live and recorded, or replayed from another search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from operators.base import Operator
+from operators.chat import ChatModel
+from operators.llm import LanguageModel
+from search.budget import Budget
+from search.cassette import Record, RecordingModel, ReplayedModel, ReplayedOperator, ReplayedStrategy
+from search.errors import UserError
+from search.exchanges import ExchangeStore
+from search.model_choice import WithModelChoice
+from search.rundir import RunDirectory
+from search.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Models:
+    """Whom the operators of a search can ask; at most one of the two.
+
+    Attributes:
+        live: Models that are asked.
+        record: A search whose replies are used again.
+    """
+
+    live: LanguageModel | None = None
+    record: Record | None = None
+
+    def chat(self, run: RunDirectory) -> ChatModel | None:
+        """Return what operators talk to; None if there is nobody."""
+        if self.record:
+            return ReplayedModel(self.record)
+        return RecordingModel(self.live, ExchangeStore(run.exchanges)) if self.live else None
+
+    def strategy(self, strategy: Strategy) -> Strategy:
+        """Return a strategy that also chooses the model, or repeats what the record has."""
+        if self.record:
+            return ReplayedStrategy(self.record)
+        return WithModelChoice(strategy, self.live.choose) if self.live and self.live.choose else strategy
+
+    def operator(self, operator: Operator) -> Operator:
+        """Return an operator that must make what the record has."""
+        return ReplayedOperator(operator, self.record) if self.record else operator
+
+    def check(self, budget: Budget) -> None:
+        """Refuse a budget of money that cannot be kept.
+
+        Raises:
+            UserError: If there is one, and it is not known what a model costs.
+        """
+        if budget.usd is None or not self.live:
+            return
+        if unknown := self.live.without_price():
+            raise UserError(
+                f"budget.usd={budget.usd:g} cannot be kept: nobody knows what {' and '.join(unknown)} costs; set "
+                "llm.price={input: USD, output: USD} per million tokens (0 for a server of your own), or no budget.usd"
+            )
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Let the user hear of troubles with providers."""
+        if self.live:
+            self.live.tell = say
