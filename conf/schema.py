@@ -39,6 +39,29 @@ class Budget:
 
 
 @dataclass
+class FinalReport:
+    """What is measured when a search has ended by its budget.
+
+    Attributes:
+        seeds: Fresh seeds for the best and the baseline; 0 for none.
+    """
+
+    seeds: int = MISSING
+
+
+@dataclass
+class Agent:
+    """The external command of `operator=agent`; see `operators.agent.AgentOperator`."""
+
+    command: str | None = None
+    seconds: float = MISSING
+    usd: float | None = None
+    cost_file: str | None = None
+    cost_pattern: str | None = None
+    environment: list[str] = MISSING
+
+
+@dataclass
 class Config:
     """The configuration of a search; the groups are checked by the constructors that they name."""
 
@@ -49,9 +72,12 @@ class Config:
     propose_ahead: int = MISSING
     max_failures: int = MISSING
     budget: Budget = field(default_factory=Budget)
+    final: FinalReport = field(default_factory=FinalReport)
     strategy: Any = MISSING
     operator: Any = MISSING
     extra_operators: dict[str, Any] = field(default_factory=dict)
+    prompt: Any = MISSING
+    agent: Agent = field(default_factory=Agent)
     llm: Any = MISSING
     acceptance: Any = MISSING
     target: Any = MISSING

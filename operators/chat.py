@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 MODEL: Final = "model"
-"""Label of a proposal that says which of several models is asked; there is none if there is but one model."""
+"""Label of a proposal that says which of several models is asked."""
 
 Role = Literal["system", "user", "assistant"]
 
@@ -73,7 +73,7 @@ class ChatModel(Protocol):
             messages: The conversation.
             seed: Seed of the proposal that is worked on; with `attempt`, it identifies the request in a search.
             attempt: Requests that were made for this proposal before.
-            model: Which of several is asked: `proposal.labels.get(MODEL)`, as it was chosen with the proposal.
+            model: Which of several is asked: that of the proposal.
 
         Raises:
             MutationError: The model will not answer this: a content refusal, an empty or truncated answer.

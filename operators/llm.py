@@ -14,9 +14,9 @@ from typing import Any, Final
 from operators.base import MutationError, ProviderError
 from operators.chat import Exchange, Message, Reply
 from operators.endpoint import Endpoint, read_endpoints
-from operators.models import Choose, make_choice
 from operators.provider import UnavailableError, call, has_price, import_litellm, missing_keys
 from operators.retry import Backoff, Pace
+from operators.selection import Choose, make_choice
 
 _LOGGER: Final = logging.getLogger(__name__)
 _EMPTY_TRIES: Final = 3  # a model that says nothing thrice has nothing to say

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import email.utils
+import logging
 import os
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NoReturn, TypeVar
@@ -16,6 +18,7 @@ from operators.chat import Message, Reply
 from operators.endpoint import Endpoint
 from operators.secrets import redact
 
+_LOGGERS: Final = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "httpx")
 _WORTH_WAITING: Final = frozenset({408, 409, 425, 429})  # of the 4xx; of the 5xx all are
 _POLICY: Final = ("content_policy", "content_filter", "content management policy", "safety system")
 _USED_UP: Final = ("insufficient_quota", "exceeded your current quota", "credit balance is too low")
@@ -43,8 +46,11 @@ def import_litellm() -> Any:
     """Import litellm, which takes seconds, so that it talks to nobody but the provider of a call."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # its default downloads a table of prices
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    warnings.filterwarnings("ignore", message=r".*`ReadOnly` qualifier", category=UserWarning)  # pydantic, of its types
     import litellm
 
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters comes to us as an exception
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     return litellm
@@ -199,7 +205,7 @@ def _blame(error: Any, endpoint: Endpoint) -> NoReturn:
     said = redact(_CLASSES.sub("", " ".join(str(error).split())))[:_LONGEST_MESSAGE]
     used_up = any(word in said.lower() for word in _USED_UP)
     if not used_up and (status >= 500 or status in _WORTH_WAITING):
-        raise UnavailableError(said, retry_after_seconds=_retry_after(error)) from error
+        raise UnavailableError(f"{type(error).__name__}: {said}", retry_after_seconds=_retry_after(error)) from error
     if used_up or status == 402:
         advice = "the account has no credit left; pay, or give another key"
     elif type(error).__name__ == "ContextWindowExceededError":

@@ -1,4 +1,7 @@
-"""Keys stay in the environment: what is written down, or shown, is cleared of them first."""
+"""Keys and passwords are blotted out of whatever is written down, shown, or sent to a model.
+
+What is recorded is read by others: people with whom a run directory is shared, MLflow's users, the next prompt.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,23 @@ import os
 import re
 from typing import Final
 
-REDACTED: Final = "[redacted]"
-_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
-_SHORTEST: Final = 8  # characters; shorter ones are words, such as the `none` of a local server
+BLOT: Final = "***"
+WORDS: Final = "api_?key|key|token|password|passwd|secret|credentials?"
+SECRET_NAME: Final = re.compile(rf"(^|[_.-])({WORDS})$", re.IGNORECASE)
+_USER_INFO: Final = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
 _KEY_LIKE: Final = re.compile(r"\b(sk|pk|gsk|xai)-[A-Za-z0-9_-]{12,}")
+_LEAST_CHARACTERS: Final = 8  # shorter values are words such as "none", which stand in innocent texts
 
 
 def redact(text: str) -> str:
-    """Return a text without the values of environment variables that are named like secrets, and without keys."""
-    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST}
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
-    return _KEY_LIKE.sub(REDACTED, text)
+    """Return a text without passwords in URLs, secrets of the environment, and what looks like a provider's key."""
+    text = _USER_INFO.sub(BLOT, text)
+    for secret in _secrets_of_environment():
+        text = text.replace(secret, BLOT)
+    return _KEY_LIKE.sub(BLOT, text)
+
+
+def _secrets_of_environment() -> list[str]:
+    """Return the values of variables that are named like secrets, the longest first."""
+    named = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
+    return sorted((value for value in named if len(value) >= _LEAST_CHARACTERS), key=len, reverse=True)

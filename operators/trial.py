@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from operators.chat import Exchange
+from operators.chat import MODEL, Exchange
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -50,6 +50,11 @@ class Proposal:
     seed: int
     operator: str | None = None
     labels: Mapping[str, Label] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str | None:
+        """Which of several language models is asked; None if there is but one."""
+        return str(self.labels[MODEL]) if MODEL in self.labels else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

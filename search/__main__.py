@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from search.session import Session
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
+_MAKE_ROOM = "nothing is lost: make room, and the same command resumes"
 
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
@@ -34,10 +35,12 @@ def main(config: DictConfig) -> None:
     from operators.base import ProviderError, ProviderRefusalError
     from search.errors import SeedProgramError, UserError
     from search.session import run_session
-    from target.errors import TargetError
+    from target.errors import DiskFullError, TargetError, disk_is_full
 
     try:
         summary = run_session(_session(config))
+    except DiskFullError as error:
+        _leave(EXIT_RESUMABLE, f"{error}; {_MAKE_ROOM}")
     except (UserError, TargetError) as error:
         _leave(EXIT_USAGE, str(error))
     except SeedProgramError as error:
@@ -46,6 +49,11 @@ def main(config: DictConfig) -> None:
         _leave(EXIT_USAGE, f"{error}; nothing is lost: when that is mended, the same command resumes")
     except ProviderError as error:
         _leave(EXIT_RESUMABLE, f"{error}; nothing is lost: the same command resumes")
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        place = f": {error.filename}" if error.filename else ""
+        _leave(EXIT_RESUMABLE, f"{error.strerror}{place}; {_MAKE_ROOM}")
     if summary.status != "finished":
         sys.exit(EXIT_INTERRUPTED if "interrupted" in summary.stop_reason else EXIT_FAILED)
 
@@ -55,6 +63,7 @@ def _session(config: DictConfig) -> Session:
     from search.budget import Budget
     from search.direction import find_direction
     from search.rundir import RunDirectory
+    from search.secrets import refuse_secrets
     from search.session import Session
     from search.settings import Settings
     from target.spec import TargetSpec
@@ -65,6 +74,7 @@ def _session(config: DictConfig) -> Session:
         name = f"sweeps/{config.name}/{job.job.override_dirname or job.job.num}"
     limits = config.budget if not _unlimited(config.budget) else config.budget.unset
     plain = _plain(config)
+    refuse_secrets(plain)
     spec = TargetSpec.from_config(plain["target"])
     run = RunDirectory(Path(config.outputs).expanduser() / name)
     budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
@@ -96,6 +106,7 @@ def _session(config: DictConfig) -> Session:
         config=plain,
         overrides=tuple(job.overrides.task),
         models=models,
+        final_seeds=config.final.seeds,
     )
 
 
@@ -142,12 +153,18 @@ def _equipped(node: DictConfig, group: str, resources: Resources) -> Operator:
 
 
 def _leave(code: int, message: str) -> NoReturn:
-    sys.stderr.write(f"error: {message}\n")
+    from operators.secrets import redact
+    from search.secrets import redact_settings
+
+    sys.stderr.write(f"error: {redact_settings(redact(message))}\n")
     sys.exit(code)
 
 
 def run() -> None:
     """Start from the command line."""
+    from search.secrets import redact_logs
+
+    redact_logs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole, instead of Hydra's digest of them
     ConfigStore.instance().store(name="schema", node=Config)
     with tempfile.TemporaryDirectory(prefix="graft-hydra-") as folder:

@@ -10,11 +10,14 @@ import math
 import random
 import statistics
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from search.contrast import doubt
 from target.evaluation import Evaluation, Outcome
+
+_REACH_STANDARD_ERRORS: Final = 2.0  # a scored program this near to the champion may be as good
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,13 @@ class Verdict:
 
 
 class Acceptance(Protocol):
-    """Decides about pending trials."""
+    """Decides about pending trials, and what a program that is proposed again is worth."""
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
         """Return what a built, undecided trial needs next: trainings, or its verdict."""
+
+    def repeat(self, trial: Trial, population: Population) -> Measure | None:
+        """Return the training that a scored trial gets because its program was proposed again; None for none."""
 
 
 class Naive:
@@ -63,39 +69,75 @@ class Naive:
         seeds = (training_seed(self._seed, 0),)
         return _first_measurements(trial, seeds) or _compare(trial, population.champion, seeds)
 
+    def repeat(self, trial: Trial, population: Population) -> Measure | None:
+        """Return None: there is one seed, and every trial has it."""
+        del trial, population
+        return None
+
 
 class Confirm:
-    """The mean of two seeds must beat the champion's mean on the same two; each keep rotates the pair.
+    """The mean of a few seeds must beat the champion's mean on the same ones; each keep rotates them.
 
-    The first seed is a gate: who is not better there, or on any seed it shares with the champion, is discarded without
-    a second training. Rotation keeps a champion from living on the luck of the pair that made it: the new champion is
-    measured again on the new pair, as soon as a candidate needs the comparison.
+    Seeds are trained one after the other, and each is a gate: who is not better on those that it shares with the
+    champion so far is discarded without another training. Rotation keeps a champion from living on the luck of the
+    seeds that made it: the new champion is measured again on the new ones, as soon as a candidate needs the comparison.
+
+    A program that is proposed again gets one more training, on a seed of the current ones that it does not have, if its
+    posterior is within two standard errors of the champion's: more is known about a program that may be as good, and a
+    strategy that repeats itself cannot spend its budget so.
 
     Args:
         seed: Seed of the search, from which the training seeds derive.
+        seeds: Trainings behind a comparison.
+        max_samples: Trainings of one program beyond which its repeats add none.
+        contrast_noise_bpb: Standard deviation of D5 between trainings of one program; see `search/contrast.py`.
 
-    Source: chosen by simulation over k-sigma thresholds, races and the naive rule at equal trainings.
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Source: chosen by simulation over k-sigma thresholds, races and the naive rule at equal trainings
+    (`benchmarks/acceptance.py` has the naive rule, two seeds and three).
     """
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, seeds: int = 2, max_samples: int = 4, contrast_noise_bpb: float = 0.025) -> None:
+        if seeds < 1 or max_samples < 0:
+            raise ValueError(f"seeds must be at least 1 and max_samples at least 0, got {seeds} and {max_samples}")
         self._seed = seed
+        self._seeds = seeds
+        self._max_samples = max_samples
+        self._contrast_noise_bpb = contrast_noise_bpb
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
-        """Gate on the first seed of the pair, then compare on both."""
-        champion = population.champion
-        first, second = (training_seed(self._seed, 2 * population.keeps + index) for index in (0, 1))
+        """Compare on one seed after the other, and finally on all of them."""
+        champion, current = population.champion, self._current(population)
         if champion is None:
-            return _first_measurements(trial, (first, second)) or _compare(trial, None, (first, second))
-        needed = _first_measurements(trial, (first,))
+            return _first_measurements(trial, current) or _compare(trial, None, current)
+        needed = _first_measurements(trial, current[:1])
         if needed:
             return needed
         shared = tuple(seed for seed in trial.values if champion.measurement(seed))
         if shared and not _mean(trial, shared) < _mean(champion, shared):
             return Verdict(Status.DISCARD)
-        missing = _missing((trial, champion), (first,))
-        if missing:
-            return Measure(missing)
-        return _compare(trial, champion, (first, second))
+        for seed in current:
+            missing = _missing((trial, champion), (seed,))
+            if missing:
+                return Measure(missing)
+        verdict = _compare(trial, champion, current)
+        if isinstance(verdict, Verdict) and verdict.status is Status.KEEP:
+            return Verdict(Status.KEEP, doubt(trial, champion, self._contrast_noise_bpb))
+        return verdict
+
+    def repeat(self, trial: Trial, population: Population) -> Measure | None:
+        """Return one more training of a program that may be as good as the champion."""
+        fresh = [seed for seed in self._current(population) if not trial.measurement(seed)]
+        if not fresh or len(trial.evaluations) >= self._max_samples or not _within_reach(trial, population):
+            return None
+        return Measure(((trial.number, fresh[0]),))
+
+    def _current(self, population: Population) -> tuple[int, ...]:
+        """Return the training seeds since the last keep."""
+        first = self._seeds * population.keeps
+        return tuple(training_seed(self._seed, first + index) for index in range(self._seeds))
 
 
 def training_seed(search_seed: int, index: int) -> int:
@@ -121,6 +163,14 @@ def _compare(trial: Trial, champion: Trial | None, seeds: tuple[int, ...]) -> Me
     if missing:
         return Measure(missing)
     return Verdict(Status.KEEP if _mean(trial, seeds) < _mean(champion, seeds) else Status.DISCARD)
+
+
+def _within_reach(trial: Trial, population: Population) -> bool:
+    """Return whether what was measured leaves it open that a scored trial is as good as the champion."""
+    if population.champion is None:
+        return False
+    (mean, error), (best, best_error) = (population.posterior[each.number] for each in (trial, population.champion))
+    return mean - best <= _REACH_STANDARD_ERRORS * math.hypot(error, best_error)
 
 
 def _missing(trials: tuple[Trial, ...], seeds: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

@@ -51,14 +51,3 @@ class Budget:
         if self.usd is not None and cost_usd >= self.usd:
             return f"budget.usd={self.usd:g} reached"
         return None
-
-    def fraction(self, *, trainings: int, wall_seconds: float, cost_usd: float) -> float:
-        """Return the share of the budget that is used, in [0, 1], by the limit that is nearest."""
-        shares = [0.0]
-        if self.trainings is not None:
-            shares.append(trainings / self.trainings)
-        if self.hours is not None:
-            shares.append(wall_seconds / (3600 * self.hours))
-        if self.usd is not None:
-            shares.append(cost_usd / self.usd)
-        return min(max(shares), 1.0)

@@ -35,14 +35,19 @@ def describe_environment(spec: TargetSpec, corpus: CorpusFiles, isolation: tuple
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in _PACKAGES},
-        "device": {
-            "kind": spec.device,
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "memory_bytes": psutil.virtual_memory().total,
-        },
+        "device": describe_device(spec),
         "isolation": list(isolation),
         "corpus": {"name": spec.corpus.name, "vocab_size": spec.corpus.vocab_size, "hash": corpus.hash},
+    }
+
+
+def describe_device(spec: TargetSpec) -> dict[str, Any]:
+    """Return what trains here, as plain JSON types."""
+    return {
+        "kind": spec.device,
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from search.errors import UserError
+from search.errors import UserError, errors_of
 
 
 @contextmanager
@@ -27,6 +27,6 @@ def locked(path: Path) -> Iterator[None]:
             holder = file.read().strip() or "another process"
             raise UserError(f"{path.parent} is in use by {holder}; wait for it, or choose another name") from error
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with errors_of(path):
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield

@@ -7,12 +7,11 @@ trials under way than slots plus `propose_ahead`.
 
 from __future__ import annotations
 
-import enum
+import contextlib
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -28,35 +27,12 @@ from search.rundir import RunDirectory
 from search.settings import Settings
 from search.strategies.base import NothingToProposeError
 from search.summary import RunStatus, Summary
-from target.errors import TargetError
+from search.tasks import Stage, Task
+from search.threads import call_in_thread
+from target.errors import TargetError, disk_is_full
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
-
-
-class Stage(enum.StrEnum):
-    """What is being done about a trial."""
-
-    PROPOSE = "propose"
-    PREFLIGHT = "pre-flight"
-    MEASURE = "train"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A piece of work that is under way.
-
-    Attributes:
-        stage: What is done.
-        number: For which trial.
-        seed: Training seed, if it is a training.
-        started: When, by the clock of the loop.
-    """
-
-    stage: Stage
-    number: int
-    seed: int | None = None
-    started: float
 
 
 class Search:
@@ -93,6 +69,7 @@ class Search:
         self._tick_seconds = tick_seconds
         self._tasks: dict[Future[Any], Task] = {}
         self._fit: set[int] = set()  # trials that passed the pre-flight, in this session
+        self._repeats: dict[tuple[int, int], None] = {}  # trainings, (number, seed), of programs proposed again
         self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
         self._idle = ""  # why there is nothing to do, though the budget is not used up
@@ -109,26 +86,34 @@ class Search:
             SeedProgramError: If trial 0 does not score.
             ProviderError: If the operator's provider is out of order.
             TargetError: If nothing can be evaluated here.
+            OSError: If a file cannot be written, to a full disk for one.
         """
-        proposers = ThreadPoolExecutor(self._executor.slots + self._settings.propose_ahead, "propose")
         try:
-            self._begin(proposers)
+            self._begin()
             while True:
                 self._settle()
                 exhausted = self._exhausted() or self._idle
                 if self._interrupted or (exhausted and not self._tasks):
                     break
                 if not exhausted:
-                    self._launch(proposers)
+                    self._launch()
                 if not self._idle:
                     self._collect()
             self._close_books(exhausted)
             return self._recorder.record(self._end_status(exhausted), self._interrupted or exhausted or "")
         except (SeedProgramError, ProviderError, TargetError) as error:
-            self._recorder.record("stopped", str(error))
+            self.stop(str(error))
             raise
-        finally:
-            proposers.shutdown(wait=False, cancel_futures=True)
+        except OSError as error:
+            if disk_is_full(error):
+                with contextlib.suppress(OSError):  # of the same disk; one of another kind has been told already
+                    self.stop(str(error))
+            raise
+
+    def stop(self, reason: str) -> Summary:
+        """Record that the search stands still, and why."""
+        self._recorder.repair()
+        return self._recorder.record("stopped", reason)
 
     @property
     def _population(self) -> Population:
@@ -136,7 +121,7 @@ class Search:
 
     # Beginning and resuming
 
-    def _begin(self, proposers: ThreadPoolExecutor) -> None:
+    def _begin(self) -> None:
         program = self._settings.seed_program
         if not self._population.trials:
             self._ledger.propose(Proposal(parents=(), seed=self._settings.seed, operator="seed"))
@@ -152,7 +137,7 @@ class Search:
         self._require_baseline()
         for trial in self._population.pending:
             if trial.program is None:
-                self._submit_proposal(proposers, trial.number)
+                self._submit_proposal(trial.number)
             elif trial.evaluations:
                 self._fit.add(trial.number)
             else:
@@ -202,11 +187,10 @@ class Search:
 
     # Launching
 
-    def _launch(self, proposers: ThreadPoolExecutor) -> None:
+    def _launch(self) -> None:
         """Fill the slots: trainings that somebody waits for first, then new trials."""
-        measuring = {(task.number, task.seed) for task in self._tasks.values() if task.stage is Stage.MEASURE}
-        steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
-        wanted = dict.fromkeys(training for step in steps for training in step.trainings if training not in measuring)
+        measuring = {(task.number, task.seed) for task in self._tasks.values() if task.seed is not None}
+        wanted = self._wanted(measuring)
         left = self._settings.budget.trainings_left(self._population.trainings + len(measuring))
         slots = min(self._executor.slots - len(measuring), left)
         for number, seed in list(wanted)[: max(0, int(slots))]:
@@ -225,11 +209,22 @@ class Search:
                 self._idle = "" if self._tasks else str(error)
                 return
             self._ledger.propose(proposal)
-            self._submit_proposal(proposers, number)
+            self._submit_proposal(number)
 
-    def _submit_proposal(self, proposers: ThreadPoolExecutor, number: int) -> None:
+    def _wanted(self, measuring: set[tuple[int, int]]) -> dict[tuple[int, int], None]:
+        """Return the trainings, (number, seed), that somebody waits for and that are not under way, in their order.
+
+        A candidate's first training decides whether there is a second, also when a keep rotates the seeds meanwhile.
+        """
+        trials = self._population.trials
+        undecided = {number for number, _ in measuring if number and not trials[number].evaluations}
+        steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
+        trainings = (*(training for step in steps for training in step.trainings), *self._repeats)
+        return {each: None for each in trainings if each not in measuring and each[0] not in undecided}
+
+    def _submit_proposal(self, number: int) -> None:
         proposal = self._population.trials[number].proposal
-        future = proposers.submit(self._settings.operator_for(proposal).mutate, proposal, self._population)
+        future = call_in_thread(self._settings.operator_for(proposal).mutate, proposal, self._population)
         self._tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
 
     def _submit_preflight(self, number: int) -> None:
@@ -237,7 +232,9 @@ class Search:
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 
     def _submit_training(self, number: int, seed: int) -> None:
-        future = self._executor.evaluate(self._program(number), seed, self._log(number, f"run-{seed}.log"))
+        thorough = not number or bool(self._population.trials[number].evaluations)  # a champion, or soon to be one
+        log = self._log(number, f"run-{seed}.log")
+        future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough)
         self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())
 
     def _program(self, number: int) -> Program:
@@ -280,6 +277,8 @@ class Search:
             problem = "the program is not valid UTF-8 text: it has a lone surrogate"
         if problem:
             self._decide(task.number, Verdict(Status.NOT_BUILT, problem), mutation)
+            again = self._settings.acceptance.repeat(twin, self._population) if twin and twin.scored else None
+            self._repeats |= dict.fromkeys(again.trainings if again else ())
             return
         self._ledger.build(task.number, mutation)
         self._submit_preflight(task.number)
@@ -299,6 +298,7 @@ class Search:
         if log.exists():  # its name while it was written; now it has its place in the order of the trainings
             log.replace(log.with_name(f"run-{earlier + 1}.log" if earlier else "run.log"))
         self._ledger.evaluate(task.number, evaluation)
+        self._repeats.pop((task.number, evaluation.seed), None)
         if trial.decided is not None:
             self._recorder.measured_again(task.number)
         self._observer.measured(self._population.trials[task.number], evaluation)

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from operators.population import Population
 from operators.trial import Trial
+from search.final_report import FinalReport
 from search.summary import Summary
 from search.verdicts import delta, description_of
 
@@ -26,7 +27,7 @@ _TAG_CHARACTERS: Final = 5000
 _KEY_CHARACTERS: Final = 200
 
 
-_RELATIVE: Final = ("val_bpb", "delta_val_bpb")
+_RELATIVE: Final = ("val_bpb", "delta_val_bpb", "posterior_mean", "standard_error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,18 @@ def summary_tags(summary: Summary) -> dict[str, str]:
     return {key: clean(value, _TAG_CHARACTERS) for key, value in {**tags, "mlflow.note.content": note}.items()}
 
 
+def final_tags(report: FinalReport | None) -> dict[str, str]:
+    """Return a final report as tags of the run of a search, for the reason that `summary_tags` has."""
+    if report is None:
+        return {}
+    tags = {"graft.final": report.verdict, "graft.final_reason": report.reason}
+    for name, each in (("val", report.val), ("holdout", report.holdout)):
+        if each:
+            ends = "" if each.low is None else f" [{each.low:+.6f}, {each.high:+.6f}]"
+            tags[f"graft.final_{name}_difference"] = f"{each.difference:+.6f}{ends}"
+    return {key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()}
+
+
 def clean(text: str, characters: int) -> str:
     """Return a text that any database stores: bounded, without null characters and lone surrogates."""
     return text.replace("\0", "").encode(errors="replace").decode()[:characters]
@@ -130,15 +143,33 @@ def _params(trial: Trial) -> dict[str, str]:
 
 def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict[str, float]:
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
+    mean, error = population.posterior[trial.number] if trial.scored else (None, None)
     figures: dict[str, float | None] = {
         "val_bpb": population.scores.get(trial.number) if trial.scored else None,
         "delta_val_bpb": delta(trial, parent, population) if trial.scored else None,
+        "posterior_mean": mean,
+        "standard_error": error,
         "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,
         "peak_memory_gb": peak / 1e9 if peak else None,
         "cost_usd": trial.cost_usd,
         "n_evaluations": len(trial.evaluations),
+        **_requests(trial),
     }
     return {key: float(value) for key, value in figures.items() if value is not None and math.isfinite(value)}
+
+
+def _requests(trial: Trial) -> dict[str, float | None]:
+    """Return what its requests to models took; nothing for a trial without any."""
+    replies = [exchange.reply for exchange in trial.exchanges]
+    if not replies:
+        return {}
+    return {
+        "llm_requests": len(replies),
+        "llm_prompt_tokens": sum(reply.prompt_tokens for reply in replies),
+        "llm_cached_tokens": sum(reply.cached_tokens for reply in replies),
+        "llm_completion_tokens": sum(reply.completion_tokens for reply in replies),
+        "llm_seconds": sum(reply.seconds for reply in replies),
+    }
 
 
 def _curve(trial: Trial) -> tuple[tuple[int, float], ...]:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from operators.population import Population
+from search.final_report import read_final
 from search.mlflow_records import (
     KIND,
     SENT,
     TRIAL,
     TrialRecord,
+    final_tags,
     summary_tags,
 )
 from search.rundir import RunDirectory, write_atomically
@@ -34,6 +36,7 @@ _SEARCH_ARTIFACTS: Final = (
     "lineage.html",
     "progress.png",
     "environment.json",
+    "final.json",
 )
 _SOURCE: Final = {"mlflow.source.name": "python -m search", "mlflow.source.type": "LOCAL"}
 _SETTINGS: Final = {
@@ -73,6 +76,27 @@ def import_mlflow() -> tuple[type[Exception], ...]:
         requests.RequestException,
         OSError,
     )
+
+
+def send_search_files(run: RunDirectory, summary: Summary, tracking_uri: str) -> str:
+    """Bring the run of an ended search up to date with its folder; return why that was not possible, or nothing.
+
+    Args:
+        run: Folder of the search.
+        summary: Its end state.
+        tracking_uri: Where MLflow keeps its records; `none` for nowhere.
+    """
+    database = sqlite_path(tracking_uri)
+    if tracking_uri == "none":
+        return ""
+    if database and not database.exists():
+        return f"not sent to MLflow: there is no {database}; start where the search was started"
+    errors = import_mlflow()
+    try:
+        MlflowStore(run, summary.name, tracking_uri).finish(summary)
+    except errors as error:
+        return f"not sent to MLflow at {tracking_uri}: {type(error).__name__}: {str(error).strip()[:300]}"
+    return ""
 
 
 class MlflowStore:
@@ -160,6 +184,8 @@ class MlflowStore:
         for name in _SEARCH_ARTIFACTS:
             if (self._run.root / name).is_file():
                 self._client.log_artifact(self._search, str(self._run.root / name))
+        for key, value in final_tags(read_final(self._run)[0]).items():
+            self._client.set_tag(self._search, key, value)
         self._client.set_terminated(self._search, "FINISHED" if summary.status == "finished" else "KILLED")
 
     def _experiment(self, name: str, search_id: str, database: Path | None) -> str:

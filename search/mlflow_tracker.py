@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from operators.population import Population
+from operators.secrets import redact
 from operators.trial import Trial
 from search.mlflow_records import trial_record
 from search.mlflow_store import MlflowStore, import_mlflow, sqlite_path
@@ -46,7 +47,7 @@ class MlflowTracker:
         warn: Callable[[str], None] = _LOGGER.warning,
     ) -> None:
         database = sqlite_path(tracking_uri)
-        self._shown_uri = shown_uri or tracking_uri
+        self._shown_uri = redact(shown_uri or tracking_uri)
         self._uri = f"sqlite:///{database}" if database else tracking_uri  # whatever the working directory becomes
         self._run = run
         self._name = name
@@ -142,4 +143,4 @@ class MlflowTracker:
 
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"
+    return redact(f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}")

@@ -6,8 +6,8 @@ import random
 from dataclasses import replace
 
 from operators.chat import MODEL
-from operators.models import Choose
 from operators.population import Population
+from operators.selection import Choose
 from operators.trial import Proposal
 from search.strategies.base import Strategy
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from search.rundir import replacing
 from search.summary import Summary
 from search.verdicts import COLOURS, description_of, reigns, score_range
 
@@ -52,11 +52,8 @@ def draw_progress(path: Path, population: Population, summary: Summary) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if trials:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        drawn = Path(folder) / path.name
-        figure.savefig(drawn, format="png")
-        drawn.replace(path)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png")
 
 
 def _draw_trials(axes: Axes, trials: Sequence[Trial], scores: Mapping[int, float]) -> None:

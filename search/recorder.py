@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from operators.base import MutationError
 from operators.population import Population
+from operators.secrets import redact
 from operators.trial import Failure, Mutation, Trial
 from search.acceptance import Verdict
 from search.ledger import Elapsed, Ledger
@@ -80,7 +81,7 @@ class Recorder:
         trial = self._ledger.decide(
             number,
             verdict.status,
-            detail=verdict.detail,
+            detail=redact(verdict.detail),
             elapsed=self.elapsed(),
             failure=self._failure(number, spent) if spent else None,
         )
@@ -110,7 +111,7 @@ class Recorder:
             strategy=self._settings.strategy_name,
             seed=self._settings.seed,
             status=status,
-            stop_reason=stop_reason,
+            stop_reason=redact(stop_reason),
             wall_seconds=elapsed.wall_seconds,
             busy_fraction=elapsed.busy_seconds / slot_seconds if slot_seconds else 0.0,
         )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
+from search.final_report import read_final, verdict_sentence
+from search.noise import Noise, in_sds, noise_of
 from search.rundir import RunDirectory, diff, write_atomically
 from search.summary import Summary
 from search.verdicts import Step, ancestry, delta, description_of, one_line, score_text
@@ -22,6 +26,7 @@ _FILES: Final = (
     ("progress.png", "every score, and how the champion improved"),
     ("lineage.html", "who descends from whom, with every diff"),
     ("summary.json", "the end state, for programs"),
+    ("final.json", "best and baseline on fresh seeds and the holdout"),
     ("environment.json", "what it ran on"),
     ("journal.log", "the ledger"),
 )
@@ -34,13 +39,17 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
     environment = jinja2.Environment(  # Markdown: no HTML escapes, the filters below do it
         loader=jinja2.PackageLoader("search"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters |= {"text": _text, "code": _code}
+    environment.filters |= {"text": escape_markdown, "code": _code}
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     best = population.champion
+    final = _final(run, best)
     steps = ancestry(best, population) if best else []
     patch = _patch(steps)
     return environment.get_template("report.md.j2").render(
         summary=summary,
         result=_result(population),
+        belief=_belief(population, noise_of(run)),
+        final=final,
         outcomes=", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
         wall=duration(summary.wall_seconds),
         device=duration(summary.gpu_seconds),
@@ -48,7 +57,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
         constants=_constants(steps),
         diff=patch,
         fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
-        caveats=_caveats(population, best),
+        caveats=_caveats(population, best, final),
         files=[{"path": run.root / name, "what": what} for name, what in _files(run, best)],
     )
 
@@ -111,6 +120,37 @@ def _result(population: Population) -> str:
     return f"**val_bpb {scores}** (lower is better), trial #{best.number}; difference {gain:+.4f}."
 
 
+def _belief(population: Population, noise: Noise | None) -> str:
+    """Return how far to believe the result, as far as repeated trainings tell."""
+    best = population.champion
+    if best is None or best.number == 0:
+        return ""
+    (mean, error), (first, first_error) = (population.posterior[number] for number in (best.number, 0))
+    sentences = []
+    if math.isfinite(error):
+        sentences.append(
+            f"Posterior mean and standard error: the best {mean:.4f} ± {error:.4f}, the baseline {first:.4f} ± "
+            f"{first_error:.4f}: the difference is {mean - first:+.4f} ± {math.hypot(error, first_error):.4f}."
+        )
+    gain = delta(best, population.trials[0], population)
+    if noise and noise.seed_sd and gain is not None:
+        sentences.append(
+            f"The gain is {in_sds(-gain, noise)} of a single training (sd {noise.seed_sd:.4f} between {noise.n_seeds} "
+            f"seeds, measured on {noise.date} on this machine)."
+        )
+    return " ".join(sentences)
+
+
+def _final(run: RunDirectory, best: Trial | None) -> dict[str, Any] | None:
+    """Return the final report on this champion, if there is one; a later champion needs another."""
+    report, _ = read_final(run)
+    if report is None or best is None or best.program is None or best.program.id != report.program_id:
+        return None
+    texts = {"validation": report.val, "holdout": report.holdout}
+    rows = [{"text": name, **asdict(each)} for name, each in texts.items() if each]
+    return {"sentence": verdict_sentence(report), "rows": rows, "report": report}
+
+
 def _step(step: Step, population: Population) -> dict[str, Any]:
     trial = step.trial
     return {
@@ -150,11 +190,17 @@ def _constants(steps: list[Step]) -> list[dict[str, str]]:
     ]
 
 
-def _caveats(population: Population, best: Trial | None) -> list[str]:
+def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any] | None) -> list[str]:
+    sealed = "The final report has looked at the holdout split." if final else "The holdout split has not been touched."
     caveats = [
         "The scores are on the validation split, which the search selected by: the best of many looks better than it "
-        "is. The holdout split has not been touched."
+        f"is. {sealed}"
     ]
+    if final and final["report"].looks > 1:
+        caveats.append(
+            f"{final['report'].looks} champions of this search have been looked at on the holdout: the more there are, "
+            "the more it is selected by too."
+        )
     if best and best.number:
         counts = f"{len(best.values)} and {len(population.trials[0].values)}"
         caveats.append(
@@ -176,7 +222,8 @@ def _files(run: RunDirectory, best: Trial | None) -> list[tuple[str, str]]:
     return [(name, what) for name, what in files if (run.root / name).exists()]
 
 
-def _text(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Return a text from outside as one line that Markdown shows as it is."""
     return re.sub(r"([\\`*_{}\[\]<>()#|~!&])", r"\\\1", one_line(text))
 
 

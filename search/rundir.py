@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import tempfile
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +17,10 @@ from typing import Any, Final
 from operators.chat import Reply
 from operators.population import Population
 from operators.trial import Trial
-from search.errors import UserError
+from search.errors import UserError, errors_of
 from search.summary import Summary
 from search.transcript import prompts_text, replies_text
+from target.errors import disk_is_full
 from target.program import Program
 
 COLUMNS: Final = (
@@ -31,6 +35,8 @@ COLUMNS: Final = (
     "cost_usd",
     "description",
 )
+
+_UNFINISHED: Final = ".part"  # ends the name, which begins with a dot, of what is being written
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class RunDirectory:
     def summary(self) -> Path:
         """End state, rewritten after every trial."""
         return self.root / "summary.json"
+
+    @property
+    def final(self) -> Path:
+        """Whether the improvement holds, once that is measured."""
+        return self.root / "final.json"
 
     @property
     def environment(self) -> Path:
@@ -96,15 +107,24 @@ class RunDirectory:
 
         Raises:
             UserError: If it cannot be made or written.
+            OSError: If there is no room for it.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
+            if disk_is_full(error):
+                raise
             raise UserError(
                 f"cannot write to {self.root}: {error.strerror}; choose another place with outputs=DIR"
             ) from error
+
+    def clear_leftovers(self) -> None:
+        """Remove the files that a killed process was writing; the caller holds the lock."""
+        optunas = self.root.glob(f"{self.journal.name}.lock*")  # links, and links that were being renamed
+        for path in (*self.root.rglob(f".*{_UNFINISHED}"), *optunas):
+            path.unlink()
 
     def append_results(self, population: Population) -> None:
         """Add the decided trials that results.tsv does not have yet, in the order of their verdicts.
@@ -127,10 +147,10 @@ class RunDirectory:
         Args:
             trial: The trial.
             population: All trials.
-            unless_there: Leave a folder alone that is complete already.
+            unless_there: Leave a folder alone that has all trainings of the trial already.
         """
         folder = self.trial(trial.number)
-        if unless_there and (folder / "result.json").exists():  # it is written last
+        if unless_there and _evaluations_in(folder / "result.json") == len(trial.evaluations):  # it is written last
             return
         folder.mkdir(parents=True, exist_ok=True)
         if trial.program:
@@ -155,19 +175,37 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a reader, or a crash, sees the old text or the new one, never a part.
 
     Lone surrogates, which models do produce, are written as escapes.
+
+    Raises:
+        OSError: If it cannot be written; the old file is as it was.
+    """
+    content = text.encode(errors="backslashreplace")
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write a file to, which takes the place of `path` if the block ends well.
+
+    Raises:
+        OSError: If it cannot be written; it names `path`, not the file in the making.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        with errors_of(path):
+            yield unfinished
+            unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
+
+
+def _evaluations_in(result: Path) -> int | None:
+    return len(json.loads(result.read_text(encoding="utf-8"))["evaluations"]) if result.exists() else None
 
 
 def _row(trial: Trial, population: Population) -> list[str]:
@@ -188,11 +226,14 @@ def _row(trial: Trial, population: Population) -> list[str]:
 
 
 def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
+    mean, error = population.posterior[trial.number] if trial.scored else (None, None)
     return {
         "number": trial.number,
         "status": trial.status.value,
         "outcome": trial.outcome.value if trial.outcome else None,
         "val_bpb": population.scores[trial.number] if trial.scored else None,
+        "posterior_mean": mean,
+        "standard_error": error if error is not None and math.isfinite(error) else None,
         "program_id": trial.program.id if trial.program else None,
         "parents": list(trial.proposal.parents),
         "operator": trial.operator,

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any, Final, Protocol
 
 import yaml
 
+from operators.population import Population
+from search.composed import flatten, read_config
 from search.environment import describe_environment
 from search.errors import UserError
+from search.final import run_final
+from search.final_report import verdict_sentence
+from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.ledger import Ledger
 from search.lock import locked
 from search.loop import Search
 from search.models import Models
 from search.rundir import RunDirectory, write_atomically
+from search.secrets import redact_all
 from search.settings import Settings
 from search.summary import Summary
 from search.watch import MakeTracker, Watch
 from target.corpus import CorpusFiles, prepare_corpus
+from target.errors import TargetError
 from target.executor import Executor
 from target.sandbox import isolation_warning
 from target.spec import TargetSpec
@@ -30,6 +35,7 @@ from target.spec import TargetSpec
 MAY_CHANGE: Final = (
     "budget",
     "executor",
+    "final",
     "llm.api_base",
     "llm.api_key_env",
     "llm.backoff_seconds",
@@ -72,6 +78,7 @@ class Session:
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
         models: Language models, for operators that need one.
+        final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
     """
 
     settings: Settings
@@ -82,6 +89,11 @@ class Session:
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
     models: Models = field(default_factory=Models)
+    final_seeds: int = 0
+
+    def __post_init__(self) -> None:
+        if self.final_seeds < 0 or self.final_seeds == 1:
+            raise UserError(f"final.seeds must be 0, or at least 2 to tell anything, got {self.final_seeds}")
 
 
 def run_session(session: Session) -> Summary:
@@ -94,31 +106,73 @@ def run_session(session: Session) -> Summary:
         TargetError: If nothing can be evaluated here.
     """
     run = session.run
+    config = redact_all(session.config)
     executor = session.make_executor(session.spec)
     run.create()
-    with locked(run.lock):
-        _check_config(run, session.config)
+    with handled_interrupts() as interrupts, locked(run.lock):
+        _check_config(run, config)
+        run.clear_leftovers()
         ledger = Ledger(run)
-        write_atomically(run.config, yaml.safe_dump(dict(session.config), sort_keys=False))
-        write_atomically(run.overrides, yaml.safe_dump(list(session.overrides)))
+        write_atomically(run.config, yaml.safe_dump(config, sort_keys=False))
+        write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
         with _watch(session) as watch:
             session.models.tell(watch.say)
             if warning := isolation_warning(session.spec.sandbox):
                 watch.say(f"warning: {warning}")
-            watch.say("preparing the corpus")
-            corpus = prepare_corpus(session.spec.corpus)
-            _describe(run, session.spec, corpus, ledger)
-            try:
-                executor.start()
-                watch.get_ready()
-                search = Search(session.settings, run=run, ledger=ledger, executor=executor, observer=watch)
-                with _interruptible(search):
-                    summary = search.run()
-            finally:
-                executor.close()
-                _describe(run, session.spec, corpus, ledger)
+            summary = _drive(session, ledger, executor, watch, interrupts)
+            _check_improvement(session, ledger.population, summary, watch)
             watch.finish(ledger.population, summary)
             return summary
+
+
+def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, interrupts: Interrupts) -> Summary:
+    """Start what the search needs, run it, end what was started; an interrupt at any point is an end like others."""
+
+    def make_search() -> Search:
+        return Search(session.settings, run=session.run, ledger=ledger, executor=executor, observer=watch)
+
+    with contextlib.closing(executor):
+        try:
+            corpus = _get_ready(session, ledger, executor, watch)
+        except (Interrupted, TargetError) as error:  # a killed session may have left a summary that says "running"
+            summary = make_search().stop(str(error))
+            if isinstance(error, Interrupted):
+                return summary
+            raise
+        try:
+            search = make_search()
+            with interrupts.taken_by(search.interrupt):
+                summary = search.run()
+            if interrupts.came:
+                watch.say("what was under way is abandoned; another signal ends the process at once")
+            return summary
+        finally:
+            executor.close()
+            _describe(session.run, session.spec, corpus, ledger)
+
+
+def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watch) -> CorpusFiles:
+    watch.say("preparing the corpus")
+    corpus = prepare_corpus(session.spec.corpus)
+    _describe(session.run, session.spec, corpus, ledger)
+    executor.start()
+    watch.get_ready()
+    return corpus
+
+
+def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:
+    """Make the final report, if one is wanted and there is an improvement."""
+    if not session.final_seeds or summary.status != "finished" or not summary.best_trial:
+        return
+    report = run_final(
+        session.run,
+        population,
+        session.make_executor(session.spec),
+        search_seed=session.settings.seed,
+        n_seeds=session.final_seeds,
+        say=watch.say,
+    )
+    watch.say(verdict_sentence(report))
 
 
 def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: Ledger) -> None:
@@ -133,34 +187,11 @@ def _watch(session: Session) -> Watch:
     return Watch(session.run, name=settings.name, budget=settings.budget, make_tracker=session.make_tracker)
 
 
-@contextmanager
-def _interruptible(search: Search) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into an orderly end; the second ends the process at once."""
-
-    def handle(number: int, _: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-        search.interrupt(f"interrupted by {signal.Signals(number).name}")
-
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in before:
-        signal.signal(each, handle)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
 def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     """Refuse to go on with another search than the one that the folder holds."""
     if not run.config.exists():
         return
-    try:
-        stored = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
-    old, new = (_flatten(each) for each in (stored, config))
+    old, new = (flatten(each) for each in (read_config(run), config))
     keys = [key for key in {**old, **new} if not _may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
@@ -172,12 +203,3 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
 
 def _may_change(key: str) -> bool:
     return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
-
-
-def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(config, Mapping) or not config:
-        return {prefix: config}
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else str(key)))
-    return flat

@@ -119,6 +119,8 @@ def final_view(
     number = best.number if best else 0
     places = [(run.root / name.format(best=number), what) for name, what in _FILES]
     parts += [Text(f"{path}  {what}") for path, what in places if path.exists()]
+    if best and best.number and not run.final.exists():
+        parts.append(Text(f"python -m search.final {run.root}  whether the improvement holds: fresh seeds, holdout"))
     if hint:
         parts.append(Text(hint))
     return Group(*parts)

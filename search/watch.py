@@ -55,7 +55,8 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._display.__exit__(kind, error, trace)
-        self._close()
+        if not isinstance(error, KeyboardInterrupt):  # whoever interrupts the end does not want to wait for it
+            self._close()
 
     def say(self, text: str) -> None:
         """Tell the user something."""

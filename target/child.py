@@ -63,6 +63,7 @@ def _confinement(job: Job) -> Confinement:
         readable=tuple(map(Path, job.readable)),
         withheld=tuple(map(Path, job.withheld)),
         memory_bytes=job.memory_bytes,
+        file_bytes=job.file_bytes,
         cpu_seconds=job.cpu_seconds,
     )
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from target.documents import HELD_OUT_PERCENT, SPLITS, Source, manifest_hash, named_source, read_documents, split_of
-from target.errors import TargetError
+from target.errors import TargetError, machine_errors
 from target.spec import Corpus
 
 if TYPE_CHECKING:
@@ -116,15 +116,13 @@ def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path 
     root = (cache or cache_root()) / key
     files = CorpusFiles(root=root, hash=key, vocab_size=corpus.vocab_size)
     if not root.exists():
-        try:
-            with _locked(root.with_suffix(".lock")):
-                if not root.exists():
-                    _build(files, corpus, documents)
-        except OSError as error:
-            raise TargetError(
-                f"cannot write the corpus cache {root.parent}: {error.strerror or error}; "
-                "set GRAFT_CACHE to a directory with 100 MB of space"
-            ) from error
+        remedy = "set GRAFT_CACHE to a directory with 100 MB of space"
+        with (
+            machine_errors(f"cannot write the corpus cache {root.parent}", remedy=remedy),
+            _locked(root.with_suffix(".lock")),
+        ):
+            if not root.exists():
+                _build(files, corpus, documents)
     _verify(files)
     return files
 

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, help="the program")
     parser.add_argument("--target", default="tiny", help="name of a target in conf/target (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: %(default)s)")
+    parser.add_argument("--thorough", action="store_true", help="probe it like a champion-to-be")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the target"
     )
@@ -89,7 +90,9 @@ def _evaluate(spec: TargetSpec, options: argparse.Namespace) -> dict[str, Any]:
     with scratch_directory() as folder:
         log = options.log or folder / "run.log"
         with Evaluator(spec, prepare_corpus(spec.corpus), scratch=folder, echo=echo) as evaluator:
-            verdict = evaluator.preflight(program, log) or evaluator.evaluate(program, options.seed, log)
+            verdict = evaluator.preflight(program, log) or evaluator.evaluate(
+                program, options.seed, log, thorough=options.thorough
+            )
     return _verdict(verdict, program.id, spec)
 
 

@@ -28,6 +28,7 @@ class Evaluation:
         outcome: How the run ended.
         seed: Seed that the harness gave to the training.
         val_bpb: Validation bits per byte, lower is better; None unless `outcome` is OK.
+        holdout_bpb: Bits per byte of the same weights on the holdout text; None unless a final report asked for it.
         trained: Whether a training was started, and so counts against the budget; a program that the
             pre-flight refuses costs none.
         train_seconds: Time charged to the training by the clock of the target (CPU or wall), as the harness measured.
@@ -45,6 +46,7 @@ class Evaluation:
     outcome: Outcome
     seed: int
     val_bpb: float | None = None
+    holdout_bpb: float | None = None
     trained: bool = True
     train_seconds: float = 0.0
     score_seconds: float = 0.0

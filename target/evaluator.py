@@ -9,19 +9,20 @@ replica      a second fresh child, which never saw the scored pass, answers the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO, Final, Self, TypeVar
 
 import numpy as np
 
-from target import stages
+from target import namespaces, stages
 from target.corpus import CorpusFiles
-from target.errors import TargetError
+from target.errors import DiskFullError, machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure
 from target.launcher import Zygote, ZygoteDied
@@ -31,6 +32,8 @@ from target.sandbox import refuse_missing_layers
 from target.scorer import Validation
 from target.spec import TargetSpec
 from target.stages import Bench
+
+_ROOM_BYTES: Final = 64 << 20  # on a fuller disk a program may fail because of what others wrote
 
 _Result = TypeVar("_Result")
 
@@ -64,13 +67,19 @@ class Evaluator:
         self._echo = echo
         self._lifelines = tuple(lifelines)
         self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
+        self._contrast = Validation.load_contrast(
+            corpus,
+            n_rows=spec.scoring.rows,
+            batch_rows=spec.scoring.batch_rows,
+            sequence_tokens=spec.sequence_tokens,
+        )
         self._rng = np.random.default_rng()  # from the system's entropy: candidates must not foresee it
         self._zygote: Zygote | None = None
 
     def __enter__(self) -> Self:
         if self._spec.sandbox == "strict":
             refuse_missing_layers()
-        with _machine_errors("cannot make a directory for workspaces"):
+        with machine_errors("cannot make a directory for workspaces"):
             self._scratch = Path(tempfile.mkdtemp(prefix="graft-", dir=self._parent))
         self._running_zygote()
         return self
@@ -112,13 +121,17 @@ class Evaluator:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return None
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Evaluation:
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Evaluation:
         """Train a program, and score what comes of it.
 
         Args:
             program: The program.
             seed: Seed of the training.
             log: File for what it prints.
+            thorough: Probe as one does who is about to believe the score.
+            holdout: Score the sealed split too: for a final report, never for a decision of a search.
 
         Raises:
             TargetError: The evaluation cannot be done here.
@@ -132,7 +145,10 @@ class Evaluator:
                 stages.check_text(program)
                 weights = stages.train(bench, seed, record)
                 with _timed(record, "score_seconds"), contextlib.closing(weights):
-                    return stages.measure(bench, weights, record)
+                    val_bpb = stages.measure(bench, weights, record, thorough=thorough)
+                    if holdout:
+                        record["holdout_bpb"] = stages.measure_holdout(bench, weights, self._holdout)
+                    return val_bpb
 
         try:
             val_bpb = self._twice(run)
@@ -140,13 +156,19 @@ class Evaluator:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return Evaluation(outcome=Outcome.OK, val_bpb=val_bpb, **record)
 
+    @functools.cached_property
+    def _holdout(self) -> Validation:
+        rows, length = self._spec.scoring.rows, self._spec.sequence_tokens
+        return Validation.load(self._corpus, n_rows=rows, sequence_tokens=length, holdout=True)
+
     @contextlib.contextmanager
     def _bench(self, zygote: Zygote, program: Program, log: Path) -> Iterator[Bench]:
-        with _machine_errors("the evaluation cannot go on"), RunLog(log, echo=self._echo) as run_log:
+        with machine_errors("the evaluation cannot go on"), RunLog(log, echo=self._echo) as run_log:
             yield Bench(
                 spec=self._spec,
                 corpus=self._corpus,
                 validation=self._validation,
+                contrast=self._contrast,
                 scratch=self._scratch,
                 zygote=zygote,
                 program=program,
@@ -155,12 +177,27 @@ class Evaluator:
             )
 
     def _twice(self, work: Callable[[Zygote], _Result]) -> _Result:
-        """Do the work, and once more with a new zygote if the first one dies."""
-        with contextlib.suppress(ZygoteDied):
-            return work(self._running_zygote())
-        self._end_zygote()
+        """Do the work, and once more if it may have failed for a reason that is not the program's.
+
+        That is: its zygote died, its process was killed and not by us, or the disk under its workspace is full. A
+        program that has itself killed gains a second try, with nothing of the first one left.
+        """
         try:
             return work(self._running_zygote())
+        except ZygoteDied:
+            self._end_zygote()
+        except CandidateFailure as failure:
+            if not failure.killed and self._has_room():
+                raise
+        try:
+            return work(self._running_zygote())
+        except CandidateFailure as failure:
+            if self._has_room():
+                raise
+            raise DiskFullError(
+                f"less than {_ROOM_BYTES >> 20} MiB are free in {self._scratch}, where programs work, so nobody can "
+                f"say whose fault it is that one failed ({failure.detail})"
+            ) from failure
         except ZygoteDied as death:
             self._end_zygote()
             raise CandidateFailure(
@@ -169,23 +206,28 @@ class Evaluator:
                 "a program may signal no process but its own children",
             ) from death
 
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self._scratch).free >= _ROOM_BYTES
+
     def _running_zygote(self) -> Zygote:
         if self._zygote is None:
-            self._zygote = Zygote(threads=self._spec.threads, lifelines=self._lifelines)
+            self._zygote = Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=self._view())
         return self._zygote
+
+    def _view(self) -> namespaces.View | None:
+        if self._spec.sandbox == "off" or namespaces.missing():
+            return None
+        return namespaces.View(
+            writable=(self._scratch,),
+            readable=(self._corpus.public,),
+            withheld=(self._corpus.sealed,),
+            device=self._spec.device,
+        )
 
     def _end_zygote(self) -> None:
         zygote, self._zygote = self._zygote, None
         if zygote is not None:
             zygote.close()
-
-
-@contextlib.contextmanager
-def _machine_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TargetError(f"{what}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Generic, Protocol, TypeVar
 
 from target.corpus import CorpusFiles, prepare_corpus
-from target.errors import TargetError
+from target.errors import DiskFullError, TargetError, machine_errors
 from target.evaluation import Evaluation
 from target.program import Program
 from target.sandbox import scrubbed_environment
@@ -43,8 +43,18 @@ class Executor(Protocol):
     def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
         """Check a program without training it; None if it passes, else the verdict."""
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Future[Evaluation]:
-        """Train a program with a seed and score it."""
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Future[Evaluation]:
+        """Train a program with a seed and score it.
+
+        Args:
+            program: The program.
+            seed: Seed of the training.
+            log: File for what it prints.
+            thorough: Probe as one does who is about to believe the score.
+            holdout: Score the sealed split too: for a final report, never for a decision of a search.
+        """
 
     def close(self) -> None:
         """End everything at once; what was not done raises `TargetError`. Closing twice is allowed."""
@@ -92,10 +102,8 @@ class LocalExecutor:
             TargetError: The target cannot be evaluated here.
         """
         corpus = self._corpus or prepare_corpus(self._spec.corpus)
-        try:
+        with machine_errors("cannot make a directory for the workers"):
             scratch = self._scratch.enter_context(scratch_directory())
-        except OSError as error:
-            raise TargetError(f"cannot make a directory for the workers: {error}") from error
         configuration = {
             "spec": _plain(dataclasses.asdict(self._spec)),
             "corpus": _plain(dataclasses.asdict(corpus)),
@@ -115,10 +123,13 @@ class LocalExecutor:
         request = {"preflight": {"source": program.source, "log": str(log.absolute())}}
         return self._submit("preflight", request, lambda reply: reply and Evaluation.from_json(reply))
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Future[Evaluation]:
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Future[Evaluation]:
         """Train a program with a seed and score it."""
-        request = {"evaluate": {"source": program.source, "seed": seed, "log": str(log.absolute())}}
-        return self._submit("evaluate", request, Evaluation.from_json)
+        arguments = {"source": program.source, "seed": seed, "log": str(log.absolute())}
+        flags = {"thorough": thorough, "holdout": holdout}
+        return self._submit("evaluate", {"evaluate": {**arguments, **flags}}, Evaluation.from_json)
 
     def close(self) -> None:
         """End everything at once; what was not done raises `TargetError`."""
@@ -262,7 +273,7 @@ class _WorkerProcess:
             raise _WorkerDied(self.end())
         reply = json.loads(line)
         if "error" in reply:
-            raise TargetError(reply["error"])
+            raise (DiskFullError if reply["disk_full"] else TargetError)(reply["error"])
         return reply["ok"]
 
     def hang_up(self) -> None:

@@ -22,11 +22,13 @@ class CandidateFailure(Exception):  # noqa: N818 -- a failure of the candidate's
     Args:
         outcome: How the evaluation ended.
         detail: What was required, what came, what to do.
+        killed: Somebody killed it, and it was not us: the kernel, a person, or the candidate itself.
     """
 
-    def __init__(self, outcome: Outcome, detail: str) -> None:
+    def __init__(self, outcome: Outcome, detail: str, *, killed: bool = False) -> None:
         super().__init__(detail)
         self.outcome = outcome
+        self.killed = killed
         self.detail = detail[:DETAIL_CHARACTERS]
 
 
@@ -66,8 +68,10 @@ def failure_from_log(tail: str, status: int | None, *, stage: str) -> CandidateF
         return CandidateFailure(Outcome.OUT_OF_MEMORY, f"{stage} ran out of memory: {words}")
     if status is not None and status & 0x7F:
         name = signal.Signals(status & 0x7F).name
-        hint = " (the kernel does this when the machine has no memory left)" if name == "SIGKILL" else ""
-        return CandidateFailure(Outcome.CRASHED, f"{stage} was ended by {name}{hint}; its last output: {words}")
+        killed = name == "SIGKILL"
+        hint = " (the kernel does this when the machine has no memory left)" if killed else ""
+        detail = f"{stage} was ended by {name}{hint}; its last output: {words}"
+        return CandidateFailure(Outcome.CRASHED, detail, killed=killed)
     code = "" if status is None else f" with exit code {status >> 8}"
     return CandidateFailure(Outcome.CRASHED, f"{stage} failed{code}: {words or 'it printed nothing'}")
 

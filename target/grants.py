@@ -41,7 +41,7 @@ def child_grants(workspace: Path, *, device: str, readable: tuple[Path, ...]) ->
         yield Grant(workspace / name, Access.WRITE)
     for path in readable:
         yield Grant(path, Access.READ)
-    for path in (*map(Path, _SYSTEM), *_libraries()):
+    for path in (*map(Path, _SYSTEM), *libraries()):
         yield Grant(path, Access.RUN)
     for path in (*(Path("/etc", name) for name in _SETTINGS), *map(Path, _MACHINE)):
         yield Grant(path, Access.READ)
@@ -53,7 +53,7 @@ def child_grants(workspace: Path, *, device: str, readable: tuple[Path, ...]) ->
             yield Grant(path, Access.DEVICE | Access.READ_DIR)
 
 
-def _libraries() -> set[Path]:
+def libraries() -> set[Path]:
     """Return where Python and its packages are: not all of sys.path, which an editable install leads to a project."""
     installed = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, site.getusersitepackages()}
     installed |= {entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}

@@ -31,6 +31,7 @@ class Job:
         device: Where the model runs.
         threads: CPU threads.
         memory_bytes: Address space; None for no limit.
+        file_bytes: Largest file.
         cpu_seconds: CPU time of each single process; None for no limit.
         vocab_size: Tokens of the vocabulary, V.
         batch_rows: Rows of a forward pass, B.
@@ -46,6 +47,7 @@ class Job:
     device: str
     threads: int
     memory_bytes: int | None
+    file_bytes: int
     cpu_seconds: int | None
     vocab_size: int
     batch_rows: int

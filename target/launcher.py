@@ -15,9 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from target.clock import Limits, TreeClock
+from target.clock import Excess, Limits, TreeClock
 from target.errors import TargetError
 from target.job import Job
+from target.namespaces import LAYER, View, wrap
 from target.processes import become_subreaper, children, kill, kill_descendants
 from target.sandbox import scrubbed_environment
 from target.zygote import KILL_SECONDS, PACKET_BYTES
@@ -38,12 +39,12 @@ class Ending:
 
     Attributes:
         status: Its wait status; None if it was killed.
-        exceeded: Which limit it was killed for, in words; None if it ended by itself.
+        exceeded: Which limit it was killed for; None if it ended by itself.
         peak_bytes: Largest resident memory of the child itself; 0 if it was killed.
     """
 
     status: int | None
-    exceeded: str | None
+    exceeded: Excess | None
     peak_bytes: int
 
 
@@ -53,16 +54,23 @@ class Zygote:
     Args:
         threads: CPU threads of its children.
         lifelines: Descriptors that it keeps open as long as it lives, so that others can see its end.
+        view: Files that it sees, in namespaces of its own; None for no namespaces.
+
+    Attributes:
+        pid: Its process id here, outside its namespaces.
+        layers: Layers in force for it and all below it, by name.
     """
 
-    def __init__(self, *, threads: int, lifelines: Sequence[int] = ()) -> None:
+    def __init__(self, *, threads: int, lifelines: Sequence[int] = (), view: View | None = None) -> None:
         become_subreaper()  # what outlives a zygote that is killed falls to us
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by close()
         self._closed = False
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.layers = () if view is None else (LAYER,)
         with theirs:
+            command = [sys.executable, "-m", "target.zygote", str(theirs.fileno())]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "target.zygote", str(theirs.fileno())],
+                command if view is None else wrap(command, view),
                 cwd=_PACKAGE_ROOT,
                 env=scrubbed_environment(threads),
                 pass_fds=(theirs.fileno(), *lifelines),
@@ -71,26 +79,27 @@ class Zygote:
                 stderr=self._errors,
                 start_new_session=True,
             )
+        self.pid = self._process.pid  # until it is ready: bwrap, with which it dies
         self._siblings = self._others()
         try:
             self.receive(_START_SECONDS)
         except ZygoteDied as death:
             self.close()
             raise TargetError(f"the zygote did not start: {death}") from death
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        if view is not None:  # bwrap waits for its only child
+            (self.pid,) = children(self._process.pid) or (self.pid,)
 
     def fork(self, job: Job, fds: Sequence[int]) -> Child:
         """Fork a child; one at a time.
 
         Raises:
             ZygoteDied: It is gone.
-            TargetError: The child could not be confined.
+            TargetError: The child could not be confined, or something of an earlier one is alive.
         """
-        clock = TreeClock(self.pid)
+        if alive := children(self.pid):
+            pids = ", ".join(map(str, alive))
+            raise TargetError(f"a process of an earlier trial is alive ({pids}), so that no other may begin; end it")
+        clock = TreeClock(self.pid, job.workspace)
         try:
             socket.send_fds(self._socket, [json.dumps({"job": job.to_json()}).encode()], list(fds))
         except OSError as error:
@@ -98,7 +107,7 @@ class Zygote:
         reply = self._reply(_REPLY_SECONDS)
         if "error" in reply:
             raise TargetError(f"{reply['error']}: {self._last_error()}")
-        return Child(self, clock, pid=reply["pid"], isolation=tuple(reply["isolation"]))
+        return Child(self, clock, pid=reply["pid"], isolation=(*reply["isolation"], *self.layers))
 
     def kill_tree(self) -> float:
         """Kill everything below the zygote, and return the CPU seconds of all it has reaped since the job began.
@@ -160,7 +169,7 @@ class Zygote:
         found = frozenset(children(os.getpid()))
         if self._process.poll() is not None:  # asked second: what it left to us must not pass for a sibling
             return self._siblings
-        return found - {self.pid}
+        return found - {self._process.pid}
 
     def _reply(self, timeout_seconds: float) -> dict[str, Any]:
         reply = self.receive(timeout_seconds)
@@ -183,7 +192,7 @@ class Child:
 
     Attributes:
         clock: What it and its descendants have used.
-        pid: Its process id.
+        pid: Its process id, in the namespaces of the zygote.
         isolation: Layers in force, by name.
     """
 
@@ -216,9 +225,13 @@ class Child:
             message = self._zygote.receive(_POLL_SECONDS)
             if message is not None:
                 return Ending(status=message["exited"], exceeded=None, peak_bytes=message["peak_bytes"])
-            self.clock.poll()
-            if exceeded := self.clock.exceeded(limits):
+            if exceeded := self.excess(limits):
                 return Ending(status=None, exceeded=exceeded, peak_bytes=0)
+
+    def excess(self, limits: Limits) -> Excess | None:
+        """Return which limit has passed by now, or None."""
+        self.clock.poll()
+        return self.clock.exceeded(limits) or self.clock.overfull(limits)
 
     def wait_briefly(self, seconds: float) -> int | None:
         """Return the wait status of a child that is about to end; None if it does not."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
-from target.scorer import Model, Validation, Watched, log_probs
+from target.scorer import Model, Validation, Watched, log_probs, score
 from target.spec import Scoring
 
 # A leak gains something at every cut and rounding does not, so the mean is held to less than a single value.
@@ -64,20 +64,27 @@ class Plan:
     places: NDArray[np.int64]
 
     @classmethod
-    def draw(cls, scoring: Scoring, sequence_tokens: int, rng: np.random.Generator) -> Plan:
-        """Draw a plan; `scoring.cuts` is rounded up to whole batches."""
+    def draw(cls, scoring: Scoring, sequence_tokens: int, rng: np.random.Generator, *, thorough: bool = False) -> Plan:
+        """Draw a plan; `scoring.cuts` is rounded up to whole batches, and thorough is a cut in every row."""
         rows, size = scoring.rows, scoring.batch_rows
-        shape = (math.ceil(scoring.cuts / size), size)
+        shape = (math.ceil((rows if thorough else scoring.cuts) / size), size)
         cut_rows = np.resize(rng.permutation(rows), shape)
         return cls(
             batches=rng.permutation(rows).reshape(-1, size),
             again=int(rng.integers(rows // size)),
             cut_rows=cut_rows,
-            cuts=rng.integers(1, max(2, sequence_tokens), size=shape),
+            cuts=_spread(rng, shape, sequence_tokens),
             donors=(cut_rows + rng.integers(1, rows, size=shape)) % rows,  # never the row itself
             mixed=rng.choice(rows, size, replace=False),
             places=rng.permutation(size),
         )
+
+
+def _spread(rng: np.random.Generator, shape: tuple[int, ...], sequence_tokens: int) -> NDArray[np.int64]:
+    """Draw cuts without replacement, again and again: no position has two before every one has one."""
+    positions = np.arange(1, max(2, sequence_tokens))
+    rounds = math.ceil(math.prod(shape) / positions.size)
+    return np.concatenate([rng.permutation(positions) for _ in range(rounds)])[: math.prod(shape)].reshape(shape)
 
 
 def probe_state(model: Model, validation: Validation, plan: Plan, watched: Watched) -> dict[str, float]:
@@ -105,6 +112,20 @@ def probe_last_position(watched: Watched) -> dict[str, float]:
         "d4_last_position_nats": float(last.mean() - late.mean()),
         "d4_limit_nats": _LAST_SLACK_NATS + _LAST_STANDARD_ERRORS * standard_error,
     }
+
+
+def probe_contrast(
+    replica: Model, contrast: Validation, batch_rows: int, val_bpb: float, rng: np.random.Generator
+) -> dict[str, float]:
+    """D5: how much worse the validation text is predicted than other text that nobody has trained on.
+
+    By itself the figure says how the two texts differ. Between two programs it hardly moves, unless one has seen the
+    validation text: then it falls by what was gained from that. It has no limit here, where there is nobody to compare
+    with; whoever decides about a champion has one.
+    """
+    batches = rng.permutation(len(contrast.rows)).reshape(-1, batch_rows)
+    contrast_bpb, _ = score(replica, contrast, batches, rng)
+    return {"d5_contrast_bpb": val_bpb - contrast_bpb}
 
 
 def judge(measured: Mapping[str, float], tolerance_nats: float) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from target.errors import TargetError
+from target.errors import machine_errors
 
 LIMIT_BYTES = 1_000_000
 _TAIL_BYTES = 16_384  # enough for the last words
@@ -24,7 +24,8 @@ class RunLog:
     """Collects the output of the children of one evaluation.
 
     The first half of the limit is written as it comes, so that a person can follow it; after that the newest output is
-    held in memory and written when the log is closed, with a line that says how much was left out between the two.
+    held in memory and written when the log is closed, with a line that says how much was left out between the two. What
+    cannot be written, because a disk is full for one, raises an `OSError` then.
 
     Args:
         path: The file; an older one is replaced.
@@ -38,13 +39,12 @@ class RunLog:
         self._head_left = limit_bytes // 2
         self._end = _Ring(limit_bytes - limit_bytes // 2 - _MARKER_BYTES)
         self._last = _Ring(_TAIL_BYTES)
+        self._failure: OSError | None = None
 
     def __enter__(self) -> Self:
-        try:
+        with machine_errors(f"cannot write the log {self._path}"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("wb", buffering=0)
-        except OSError as error:
-            raise TargetError(f"cannot write the log {self._path}: {error.strerror}") from error
         return self
 
     def __exit__(
@@ -52,8 +52,10 @@ class RunLog:
     ) -> None:
         with self._file:
             if self._end.dropped_bytes:
-                self._file.write(b"\n[... %d bytes left out ...]\n" % self._end.dropped_bytes)
-            self._file.write(self._end.content())
+                self._write(b"\n[... %d bytes left out ...]\n" % self._end.dropped_bytes)
+            self._write(self._end.content())
+        if self._failure is not None:
+            raise self._failure
 
     @contextlib.contextmanager
     def pipe(self) -> Iterator[int]:
@@ -82,11 +84,20 @@ class RunLog:
         head = chunk[: self._head_left]
         if head:
             self._head_left -= len(head)
-            self._file.write(head)
+            self._write(head)
             if self._echo:
                 self._echo.write(head)
                 self._echo.flush()
         self._end.add(chunk[len(head) :])
+
+    def _write(self, content: bytes) -> None:
+        """Write, or remember why not until the log is closed: no candidate shall fail because nobody reads its pipe."""
+        left = memoryview(content)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._failure = OSError(error.errno, error.strerror, str(self._path))
 
 
 class _Ring:

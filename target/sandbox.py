@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from target import landlock, seccomp
+from target import landlock, namespaces, seccomp
 from target.errors import TargetError
 from target.grants import child_grants
 from target.processes import die_with_parent, drop_capabilities, forbid_new_privileges, user_threads
 from target.spec import Sandbox
 
-FILE_BYTES = 4 << 30  # largest file a candidate can write
 OPEN_FILES = 1024
 PROCESSES = 512  # and threads, beyond those that the user has already; the kernel counts all of a user's together
 
@@ -46,6 +46,7 @@ class Confinement:
         readable: Paths that it may read beside its workspace, the interpreter and the system's libraries.
         withheld: Paths that it may not read even there.
         memory_bytes: Address space beyond that of a fresh child; None on CUDA, which maps far more than it uses.
+        file_bytes: Largest file that it can write.
         cpu_seconds: CPU time of each single process, a backstop behind the parent's clock; None for no limit.
     """
 
@@ -55,6 +56,7 @@ class Confinement:
     readable: tuple[Path, ...]
     withheld: tuple[Path, ...]
     memory_bytes: int | None
+    file_bytes: int
     cpu_seconds: int | None
 
 
@@ -83,6 +85,8 @@ def missing_layers() -> tuple[str, ...]:
         )
     if not seccomp.available():
         missing.append("seccomp (filters are required, on x86-64 or aarch64)")
+    if lacking := namespaces.missing():
+        missing.append(lacking)
     return tuple(missing)
 
 
@@ -120,7 +124,6 @@ def confine(confinement: Confinement, *, log_fd: int, keep_fds: Iterable[int]) -
 
     Raises:
         OSError: A layer that the kernel offers cannot be put up.
-        TargetError: `sandbox` is `strict` and a layer is missing.
     """
     die_with_parent(os.getppid())
     os.setsid()
@@ -135,8 +138,6 @@ def confine(confinement: Confinement, *, log_fd: int, keep_fds: Iterable[int]) -
 def _restrict(confinement: Confinement) -> tuple[str, ...]:
     if confinement.sandbox == "off":
         return ()
-    if confinement.sandbox == "strict":
-        refuse_missing_layers()
     layers = ["no-capabilities"]
     drop_capabilities()
     version = landlock.abi()
@@ -161,7 +162,8 @@ def _keep_only(log_fd: int, keep_fds: set[int]) -> None:
 
 
 def _limit_resources(confinement: Confinement) -> tuple[str, ...]:
-    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: FILE_BYTES, resource.RLIMIT_NOFILE: OPEN_FILES}
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: OPEN_FILES}
+    limits[resource.RLIMIT_FSIZE] = confinement.file_bytes
     if confinement.memory_bytes is not None:
         limits[resource.RLIMIT_AS] = _address_space_bytes() + confinement.memory_bytes
     if confinement.cpu_seconds is not None:
@@ -195,4 +197,5 @@ def _enter(workspace: Path) -> None:
         XDG_CACHE_HOME=str(home / "cache"),
         XDG_CONFIG_HOME=str(home / "config"),
     )
+    tempfile.tempdir = None  # what the zygote found before the fork
     os.chdir(workspace)

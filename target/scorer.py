@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -23,12 +24,13 @@ from target.feedback import CandidateFailure
 Model = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 _CHUNK_BYTES: Final = 1 << 20  # a few rows of logits at a time: what is worked on stays in the CPU's cache
+_SAFE_POWER: Final = 1e-30  # and its inverse: far from where exp() or a sum of a million of them loses digits
 _SECRET_IDS: Final = 3  # random tokens at each position whose log-probabilities the probes compare too
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The validation rows.
+    """The rows of one held-out split.
 
     Attributes:
         rows: (R, T + 1), int64; the first T tokens are inputs, the last T targets.
@@ -49,22 +51,66 @@ class Validation:
         return self.rows[:, 1:]
 
     @classmethod
-    def load(cls, corpus: CorpusFiles, *, n_rows: int, sequence_tokens: int) -> Validation:
-        """Take rows spread evenly over the validation text: row i of n is window floor(i * windows / n).
+    def load(cls, corpus: CorpusFiles, *, n_rows: int, sequence_tokens: int, holdout: bool = False) -> Validation:
+        """Take rows spread evenly over the text of a split.
+
+        Args:
+            corpus: The text.
+            n_rows: Rows, R.
+            sequence_tokens: Targets of a row, T.
+            holdout: Take what stays sealed for a final report in place of the text that a search selects by.
 
         Raises:
             TargetError: The text is too short.
         """
-        tokens = np.fromfile(corpus.val, dtype="<u2").astype(np.int64)
+        path = corpus.holdout if holdout else corpus.val
+        tokens = split_holdout(_read(path))[1] if holdout else _read(path)
         windows = (tokens.size - 1) // sequence_tokens
         if windows < n_rows:
             raise TargetError(
-                f"scoring.rows must be at most {windows}, which is what the validation text of the corpus has at "
+                f"scoring.rows must be at most {windows}, which is what the {path.stem} text of the corpus has at "
                 f"{sequence_tokens} tokens a row, got {n_rows}"
             )
+        return cls._spread(tokens, corpus, n_rows, sequence_tokens)
+
+    @classmethod
+    def load_contrast(cls, corpus: CorpusFiles, *, n_rows: int, batch_rows: int, sequence_tokens: int) -> Validation:
+        """Take rows spread evenly over the contrast text: `n_rows`, or as many whole batches as it has.
+
+        Raises:
+            TargetError: It has not even one.
+        """
+        contrast, _ = split_holdout(_read(corpus.holdout))
+        windows = (contrast.size - 1) // sequence_tokens
+        n_rows = min(n_rows, windows // batch_rows * batch_rows)
+        if not n_rows:
+            raise TargetError(
+                f"the holdout text of the corpus is too short: a quarter of it has {windows} rows of {sequence_tokens} "
+                f"tokens, scoring.batch_rows={batch_rows} are required"
+            )
+        return cls._spread(contrast, corpus, n_rows, sequence_tokens)
+
+    @classmethod
+    def _spread(cls, tokens: NDArray[np.int64], corpus: CorpusFiles, n_rows: int, sequence_tokens: int) -> Validation:
+        """Row i of n is window floor(i * windows / n)."""
+        windows = (tokens.size - 1) // sequence_tokens
         starts = (np.arange(n_rows) * windows // n_rows) * sequence_tokens
         rows = tokens[starts[:, None] + np.arange(sequence_tokens + 1)]
         return cls(rows, np.fromfile(corpus.token_bytes, dtype="<i4"))
+
+
+def split_holdout(tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split the holdout tokens into the contrast text and what stays sealed for a final report.
+
+    A quarter is for contrast, on which each champion-to-be is measured: it is looked at often, and the report must not
+    use it. Documents are in the order of a hash, so that both parts are fair samples.
+    """
+    quarter = tokens.size // 4
+    return tokens[:quarter], tokens[quarter:]
+
+
+def _read(path: Path) -> NDArray[np.int64]:
+    return np.fromfile(path, dtype="<u2").astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +195,26 @@ def log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np
 
 
 def _log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    # One look at memory that the other side can still write to: everything below comes from what it took.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        powers = np.exp(logits, dtype=np.float32)
+    if not (powers.min() > _SAFE_POWER and powers.max() < 1 / _SAFE_POWER):  # a NaN fails both
+        return _log_probs_of_any(logits, ids)
+    chosen = np.take_along_axis(powers, ids, axis=2)
+    log_probs: NDArray[np.float32] = np.log(chosen) - np.log(powers.sum(axis=2, keepdims=True))
+    return log_probs
+
+
+def _log_probs_of_any(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Do the same for logits that are too large or too far apart to be exponents; it takes more passes."""
     private = np.array(logits, dtype=np.float32)  # a copy: the other side can no longer change what is looked at
     top = private.max(axis=2, keepdims=True)
     if not (np.isfinite(top).all() and np.isfinite(private.min())):
         raise CandidateFailure(
             Outcome.REJECTED, "finite: every logit must be finite, but some are NaN or infinite; the training diverged?"
         )
-    private -= top
+    with np.errstate(over="ignore"):  # finite logits may be so far apart that a probability is 0
+        private -= top
     chosen = np.take_along_axis(private, ids, axis=2)
     np.exp(private, out=private)
     log_probs: NDArray[np.float32] = chosen - np.log(private.sum(axis=2, keepdims=True))

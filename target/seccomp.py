@@ -53,6 +53,8 @@ _FORBIDDEN: Final[Mapping[str, tuple[int | None, int | None]]] = {
     # System V and POSIX queues and memory, which outlive a process and are shared by all of a user's
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "msgget": (68, 186),
     "mq_open": (240, 180), "mq_unlink": (241, 181),
+    # memory that counts as nobody's, because it is in a file without a place
+    "memfd_create": (319, 279), "memfd_secret": (447, 447),
     # the machine
     "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
     "kexec_file_load": (320, 294), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225),

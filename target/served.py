@@ -7,12 +7,14 @@ import fcntl
 import mmap
 import os
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from target.clock import Excess, Limits
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import Job
@@ -21,6 +23,7 @@ from target.runlog import RunLog
 from target.workspace import Weights
 
 _LAST_WORDS_SECONDS = 1.0
+_WATCH_SECONDS = 0.1  # how often a server that computes is looked at
 
 
 class _Stopped(Exception):  # noqa: N818 -- becomes a CandidateFailure once the log is complete
@@ -30,13 +33,17 @@ class _Stopped(Exception):  # noqa: N818 -- becomes a CandidateFailure once the 
         stage: What it was doing.
         reply: The byte that came; empty for the end of the connection, None for none in time.
         status: Wait status of the server, if it has ended.
+        excess: Which limit it was over, if it was stopped for one.
     """
 
-    def __init__(self, stage: str, reply: bytes | None, status: int | None) -> None:
+    def __init__(
+        self, stage: str, reply: bytes | None, status: int | None = None, excess: Excess | None = None
+    ) -> None:
         super().__init__(stage)
         self.stage = stage
         self.reply = reply
         self.status = status
+        self.excess = excess
 
 
 class ServedModel:
@@ -53,13 +60,16 @@ class ServedModel:
         control: socket.socket,
         tokens: NDArray[np.int64],
         logits: NDArray[np.float32],
+        limits: Limits,
         seconds: float,
     ) -> None:
         self.child = child
         self._control = control
         self._tokens = tokens
         self._logits = logits
-        self._control.settimeout(seconds)
+        self._limits = limits
+        self._seconds = seconds
+        self._control.settimeout(_WATCH_SECONDS)
         self._expect(b"w", "loading weights.pt")
         self.n_parameters = int(logits.reshape(-1)[:2].view(np.int64)[0])
         self._exchange(b"g", b"r", "building the model for scoring")
@@ -76,20 +86,26 @@ class ServedModel:
         self._expect(reply, stage)
 
     def _expect(self, expected: bytes, stage: str) -> None:
-        reply: bytes | None
-        try:
-            reply = self._control.recv(1)
-        except TimeoutError:
-            reply = None
-        except ConnectionResetError:
-            reply = b""
+        deadline = time.monotonic() + self._seconds
+        reply: bytes | None = None
+        while reply is None:
+            try:
+                reply = self._control.recv(1)
+            except TimeoutError:
+                if excess := self.child.excess(self._limits):
+                    raise _Stopped(stage, None, excess=excess) from None
+                if time.monotonic() > deadline:
+                    raise _Stopped(stage, None) from None
+            except ConnectionResetError:
+                reply = b""
         if reply != expected:
-            status = None if reply is None else self.child.wait_briefly(_LAST_WORDS_SECONDS)
-            raise _Stopped(stage, reply, status)
+            raise _Stopped(stage, reply, self.child.wait_briefly(_LAST_WORDS_SECONDS))
 
 
 @contextlib.contextmanager
-def serve(zygote: Zygote, job: Job, weights: Weights, log: RunLog, *, seconds: float) -> Iterator[ServedModel]:
+def serve(
+    zygote: Zygote, job: Job, weights: Weights, log: RunLog, limits: Limits, *, seconds: float
+) -> Iterator[ServedModel]:
     """Start a model server; leaving the block ends it.
 
     Args:
@@ -97,6 +113,7 @@ def serve(zygote: Zygote, job: Job, weights: Weights, log: RunLog, *, seconds: f
         job: The job, of kind `SERVE`.
         weights: What it loads.
         log: Gets its output.
+        limits: When it is stopped, beside that.
         seconds: Wall-clock limit of each step, a forward pass for one.
 
     Raises:
@@ -115,12 +132,14 @@ def serve(zygote: Zygote, job: Job, weights: Weights, log: RunLog, *, seconds: f
             with theirs:
                 child = zygote.fork(job, (log_fd, theirs.fileno(), tokens_fd, logits_fd, weights.fd))
             stack.enter_context(child)
-            yield ServedModel(child, control, tokens, logits, seconds)
+            yield ServedModel(child, control, tokens, logits, limits, seconds)
     except _Stopped as stopped:
         raise _failure(stopped, log.tail(), seconds) from stopped
 
 
 def _failure(stopped: _Stopped, tail: str, seconds: float) -> CandidateFailure:
+    if stopped.excess:
+        return CandidateFailure(stopped.excess.outcome, f"{stopped.stage} was stopped, {stopped.excess.words}")
     if stopped.reply is None:
         return CandidateFailure(Outcome.TIMED_OUT, f"{stopped.stage} took longer than {seconds:g} seconds")
     if stopped.reply == b"x":

@@ -41,7 +41,7 @@ class Scoring:
     Attributes:
         rows: Rows of `sequence_tokens` targets in the scored pass.
         batch_rows: Rows of one forward pass; every pass, probes included, has this shape.
-        cuts: Positions at which the causality probe replaces the rest of a row.
+        cuts: Positions at which the causality probe replaces the rest of a row; one in each row if it is thorough.
         tolerance_nats: Largest accepted change of a log-probability that must not change.
         seconds: Wall-clock limit of one forward pass.
     """
@@ -83,7 +83,10 @@ class TargetSpec:
         finish_seconds: Reserved at the end of the clock for saving the weights.
         stall_factor: A training is killed when the wall clock passes this multiple of the CPU limit (`clock=cpu` only),
             so that a candidate that sleeps cannot hold a slot for ever.
-        memory_bytes: Address space of the candidate, beyond that of Python with torch (`device=cpu` only).
+        memory_bytes: Memory of the candidate (`device=cpu` only): address space of each of its processes beyond that of
+            Python with torch, and what all of them together hold.
+        disk_bytes: What the candidate's files may take together.
+        weights_bytes: Largest file of weights; the scorer holds a copy in memory.
         preflight_seconds: Limit, in CPU seconds, of the check before the training.
         sequence_tokens: Context length at scoring, T.
         sandbox: `strict` refuses to run when a layer of isolation is missing, `auto` uses those that are there, `off`
@@ -103,12 +106,15 @@ class TargetSpec:
     finish_seconds: float
     stall_factor: float
     memory_bytes: int
+    disk_bytes: int
+    weights_bytes: int
     preflight_seconds: float
     sequence_tokens: int
     sandbox: Sandbox = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("threads", "train_seconds", "memory_bytes", "preflight_seconds", "sequence_tokens"):
+        positive = ("threads", "train_seconds", "memory_bytes", "disk_bytes", "weights_bytes", "preflight_seconds")
+        for name in (*positive, "sequence_tokens"):
             if getattr(self, name) <= 0:
                 raise TargetError(f"target.{name} must be positive, got {getattr(self, name)}")
         if self.device not in ("cpu", "cuda") or self.clock not in ("cpu", "wall"):
@@ -134,7 +140,7 @@ class TargetSpec:
     def limits(self) -> tuple[str, ...]:
         """What a training may take, as sentences for whoever writes programs."""
         clock = "CPU seconds of the process and its children" if self.clock == "cpu" else "seconds of wall time"
-        memory = f"Address space is limited to {self.memory_bytes / 1e9:.1f} GB beyond that of Python with torch."
+        memory = f"Memory is limited to {self.memory_bytes / 1e9:.1f} GB beyond that of Python with torch."
         return (
             f"A training has {self.limit_seconds:g} {clock}, start-up included; prepare.seconds_left() counts them.",
             f"It runs on {self.device} with {self.threads} CPU thread{'s' * (self.threads > 1)}.",

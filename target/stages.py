@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from target.clock import Limits
+from target.clock import Excess, Limits
 from target.contract import ContractError, check_source
 from target.corpus import CorpusFiles
 from target.documents import installed_text
@@ -19,7 +20,7 @@ from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
 from target.launcher import Child, Ending, Zygote
-from target.probes import Plan, judge, probe_last_position, probe_replica, probe_state
+from target.probes import Plan, judge, probe_contrast, probe_last_position, probe_replica, probe_state
 from target.program import Program
 from target.runlog import RunLog
 from target.scorer import Validation, score
@@ -48,6 +49,7 @@ class Bench:
         spec: The target.
         corpus: Its text.
         validation: The rows of the score.
+        contrast: The rows of D5.
         scratch: Where workspaces are made.
         zygote: Forks the children.
         program: The program.
@@ -58,6 +60,7 @@ class Bench:
     spec: TargetSpec
     corpus: CorpusFiles
     validation: Validation
+    contrast: Validation
     scratch: Path
     zygote: Zygote
     program: Program
@@ -91,6 +94,7 @@ class Bench:
             device=spec.device,
             threads=spec.threads,
             memory_bytes=spec.memory_bytes if spec.device == "cpu" else None,
+            file_bytes=spec.disk_bytes,
             cpu_seconds=None if cpu_seconds is None else int(cpu_seconds) + _RLIMIT_MARGIN_SECONDS,
             vocab_size=spec.corpus.vocab_size,
             batch_rows=spec.scoring.batch_rows,
@@ -99,6 +103,15 @@ class Bench:
             readable=(str(self.corpus.public),) if kind is Kind.TRAIN else (),
             withheld=tuple(map(str, (self.corpus.sealed, *installed_text(spec.corpus)))),
             tolerance_nats=spec.scoring.tolerance_nats,
+        )
+
+    def limits(self, *, cpu_seconds: float | None, wall_seconds: float) -> Limits:
+        """Return the limits of a child: of time as given, of memory and disk as the target has them."""
+        return Limits(
+            cpu_seconds=cpu_seconds,
+            wall_seconds=wall_seconds,
+            memory_bytes=self.spec.memory_bytes if self.spec.device == "cpu" else None,
+            disk_bytes=self.spec.disk_bytes,
         )
 
     def run(self, job: Job, limits: Limits, *fds: int) -> tuple[Ending, Child]:
@@ -113,7 +126,12 @@ class Bench:
         with (
             self.workspace(Kind.SERVE) as space,
             serve(
-                self.zygote, self.job(Kind.SERVE, space), weights, self.log, seconds=self.spec.scoring.seconds
+                self.zygote,
+                self.job(Kind.SERVE, space),
+                weights,
+                self.log,
+                self.limits(cpu_seconds=None, wall_seconds=math.inf),
+                seconds=self.spec.scoring.seconds,
             ) as model,
         ):
             yield model
@@ -142,7 +160,7 @@ def preflight(bench: Bench, record: dict[str, Any]) -> None:
         CandidateFailure: The program does not pass.
     """
     seconds = bench.spec.preflight_seconds
-    limits = Limits(cpu_seconds=seconds, wall_seconds=seconds * bench.spec.stall_factor)
+    limits = bench.limits(cpu_seconds=seconds, wall_seconds=seconds * bench.spec.stall_factor)
     marks_fd, child_marks_fd = os.pipe()
     with os.fdopen(marks_fd, "rb", buffering=0) as marks_file, bench.workspace(Kind.PREFLIGHT) as space:
         try:
@@ -158,10 +176,12 @@ def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: flo
     stages = [_PREFLIGHT_STAGES[bytes([mark])] for mark in marks if bytes([mark]) in _PREFLIGHT_STAGES]
     stage = f"pre-flight: {stages[-1] if stages else 'its start'}"
     if ending.exceeded:
+        if ending.exceeded.outcome is not Outcome.TIMED_OUT:
+            raise CandidateFailure(ending.exceeded.outcome, f"{stage} {ending.exceeded.words}")
         raise CandidateFailure(
             Outcome.REJECTED,
-            f"{stage} must end within {limit_seconds:g} CPU seconds, but was still running with {ending.exceeded}; "
-            "look for an endless loop, and do the work in main()",
+            f"{stage} must end within {limit_seconds:g} CPU seconds, but was still running with "
+            f"{ending.exceeded.words}; look for an endless loop, and do the work in main()",
         )
     if marks.endswith(REFUSED):
         raise CandidateFailure(Outcome.REJECTED, refusal(tail))
@@ -189,9 +209,9 @@ def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
     limit = spec.limit_seconds + GRACE_SECONDS
     on_cpu_clock = spec.clock == "cpu"
     limits = (
-        Limits(cpu_seconds=limit, wall_seconds=spec.limit_seconds * spec.stall_factor)
+        bench.limits(cpu_seconds=limit, wall_seconds=spec.limit_seconds * spec.stall_factor)
         if on_cpu_clock
-        else Limits(cpu_seconds=None, wall_seconds=limit)
+        else bench.limits(cpu_seconds=None, wall_seconds=limit)
     )
     with bench.workspace(Kind.TRAIN, seed=seed) as space:
         job = bench.job(Kind.TRAIN, space, cpu_seconds=limit if on_cpu_clock else None)
@@ -203,38 +223,41 @@ def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
         if spec.device == "cpu":
             record["peak_memory_bytes"] = max(ending.peak_bytes, clock.peak_resident_bytes)
         if exceeded := ending.exceeded or clock.exceeded(limits):
-            raise CandidateFailure(Outcome.TIMED_OUT, _timed_out(exceeded, spec))
+            raise CandidateFailure(exceeded.outcome, _stopped(exceeded, spec))
         if ending.status:
             raise failure_from_log(bench.log.tail(), ending.status, stage="training")
         space.refuse_changes()
-        weights = space.take_weights()
+        weights = space.take_weights(spec.weights_bytes)
     if weights is None:
         raise CandidateFailure(Outcome.CRASHED, "weights: main ended without prepare.finish(model); call it last")
     record["weights_sha256"] = weights.sha256
     return weights
 
 
-def _timed_out(exceeded: str, spec: TargetSpec) -> str:
+def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
+    if exceeded.outcome is not Outcome.TIMED_OUT:
+        return f"training was stopped, {exceeded.words}"
     kind = "CPU seconds" if spec.clock == "cpu" else "seconds"
     return (
-        f"training must end by itself within {spec.limit_seconds:g} {kind}, but it was still running with {exceeded}; "
-        "stop when prepare.seconds_left() is less than one more step takes"
+        f"training must end by itself within {spec.limit_seconds:g} {kind}, but it was still running with "
+        f"{exceeded.words}; stop when prepare.seconds_left() is less than one more step takes"
     )
 
 
-def measure(bench: Bench, weights: Weights, record: dict[str, Any]) -> float:
+def measure(bench: Bench, weights: Weights, record: dict[str, Any], *, thorough: bool) -> float:
     """Return the validation bits per byte of the weights, once the probes are satisfied.
 
     Args:
         bench: The evaluation.
         weights: What was trained.
         record: Gets fields of the `Evaluation`.
+        thorough: Cut every row, a full second pass, and measure the contrast too.
 
     Raises:
         CandidateFailure: The model cannot be scored, or a probe refuses it.
     """
     scoring, rng = bench.spec.scoring, bench.rng
-    plan = Plan.draw(scoring, bench.spec.sequence_tokens, rng)
+    plan = Plan.draw(scoring, bench.spec.sequence_tokens, rng, thorough=thorough)
     with bench.served(weights) as model:
         record["n_parameters"] = model.n_parameters
         val_bpb, watched = score(model, bench.validation, plan.batches, rng)
@@ -242,5 +265,23 @@ def measure(bench: Bench, weights: Weights, record: dict[str, Any]) -> float:
     record["probes"] = measured
     with bench.served(weights) as replica:
         measured |= probe_replica(replica, bench.validation, plan, watched, rng)
+        if thorough:
+            measured |= probe_contrast(replica, bench.contrast, scoring.batch_rows, val_bpb, rng)
     judge(measured, scoring.tolerance_nats)
     return val_bpb
+
+
+def measure_holdout(bench: Bench, weights: Weights, holdout: Validation) -> float:
+    """Return the bits per byte of weights on the holdout, from a server that has seen nothing else.
+
+    Args:
+        bench: The evaluation; its probes are satisfied.
+        weights: What was trained.
+        holdout: As many rows as the score has.
+
+    Raises:
+        CandidateFailure: The model cannot be scored.
+    """
+    batches = bench.rng.permutation(len(holdout.rows)).reshape(-1, bench.spec.scoring.batch_rows)
+    with bench.served(weights) as model:
+        return score(model, holdout, batches, bench.rng)[0]

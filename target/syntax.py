@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import threading
 from typing import Final
 
@@ -20,15 +21,13 @@ def parse(source: str) -> ast.Module:
     """
     try:
         with _ONE_AT_A_TIME:
-            return _parse(source, _TRIES)
+            return _parse(source)
     except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(str(error) or "nested too deeply to be parsed") from error
 
 
-def _parse(source: str, tries: int) -> ast.Module:
-    try:
-        return ast.parse(source)
-    except SystemError:
-        if tries <= 1:
-            raise
-    return _parse(source, tries - 1)
+def _parse(source: str) -> ast.Module:
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(SystemError):
+            return ast.parse(source)
+    return ast.parse(source)

@@ -2,11 +2,12 @@
 
     {"configure": {"spec": ..., "corpus": ..., "scratch": ...}}       -> {"ok": null}
     {"preflight": {"source": ..., "log": ...}}                        -> {"ok": evaluation or null}
-    {"evaluate": {"source": ..., "seed": ..., "log": ...}}            -> {"ok": evaluation}
+    {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}   -> {"ok": evaluation}
 
-A failure of the machine is {"error": message}; a fault of ours ends the process with a traceback. Replies go to what
-was stdout; what libraries print there goes to stderr. The end of stdin, at any moment, ends the worker and all below.
-The zygote holds the reply pipe open too, so its end means that nothing of the worker's is left.
+A failure of the machine is {"error": message, "disk_full": whether that is it}; a fault of ours ends the process with a
+traceback. Replies go to what was stdout; what libraries print there goes to stderr. The end of stdin, at any moment,
+ends the worker and all below. The zygote holds the reply pipe open too, so its end means that nothing of the worker's
+is left.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from target.corpus import CorpusFiles
-from target.errors import TargetError
+from target.errors import DiskFullError, TargetError
 from target.evaluator import Evaluator
 from target.processes import become_subreaper, kill_descendants
 from target.program import Program
@@ -45,7 +46,8 @@ class _Worker:
                 return refused and refused.to_json()
             case "evaluate":
                 program, log = Program(arguments["source"]), Path(arguments["log"])
-                return self._evaluator.evaluate(program, arguments["seed"], log).to_json()
+                flags = {name: arguments.get(name, False) for name in ("thorough", "holdout")}
+                return self._evaluator.evaluate(program, arguments["seed"], log, **flags).to_json()
         raise ValueError(f"a request must be configure, preflight or evaluate, got {name!r}")
 
     def _configure(self, *, spec: dict[str, Any], corpus: dict[str, Any], scratch: str) -> None:
@@ -70,7 +72,7 @@ def main() -> None:
             try:
                 reply = {"ok": worker.answer(request)}
             except TargetError as error:
-                reply = {"error": str(error)}
+                reply = {"error": str(error), "disk_full": isinstance(error, DiskFullError)}
             if hung_up.is_set():
                 reader.join()  # the error is the end's own doing, and no answer: the reader ends the process
             replies.write(json.dumps(reply).encode() + b"\n")

@@ -26,7 +26,6 @@ from target.feedback import CandidateFailure
 
 PREPARE: Final = Path(__file__).parent / "prepare.py"
 CURVE_POINTS: Final = 2_000
-WEIGHTS_BYTES: Final = 4 << 30
 _CURVE_BYTES: Final = 4 << 20
 _COPY_BYTES: Final = 1 << 20
 
@@ -99,18 +98,20 @@ class Workspace:
         step = max(1, math.ceil(len(points) / CURVE_POINTS))
         return tuple(points[::step])
 
-    def take_weights(self) -> Weights | None:
+    def take_weights(self, limit_bytes: int) -> Weights | None:
         """Copy out/weights.pt to sealed memory; call it when the child is dead. None if there is no such file.
 
         Raises:
-            CandidateFailure: It is larger than `WEIGHTS_BYTES`.
+            CandidateFailure: It is larger than `limit_bytes`.
         """
         source = self._open("out/weights.pt")
         if source is None:
             return None
         with os.fdopen(source, "rb", buffering=0) as file:
-            if os.fstat(source).st_size > WEIGHTS_BYTES:
-                raise CandidateFailure(Outcome.REJECTED, f"weights.pt must be at most {WEIGHTS_BYTES >> 20} MiB")
+            if (size := os.fstat(source).st_size) > limit_bytes:
+                raise CandidateFailure(
+                    Outcome.REJECTED, f"weights: weights.pt must be at most {limit_bytes} bytes, got {size}"
+                )
             copy = os.memfd_create("weights", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             digest = hashlib.sha256()
             while chunk := file.read(_COPY_BYTES):

@@ -15,11 +15,12 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
 
+from tests.llm_faults import FAULTS, Answer, Completion, Failure
 from tests.llm_habits import habit
 
 _SECRET: Final = ("authorization", "api-key", "x-api-key", "cookie")
@@ -53,73 +54,7 @@ class Request:
         return "\n\n".join(str(message["content"]) for message in self.messages)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Completion:
-    """An answer that is more than a text."""
-
-    text: str | None
-    finish_reason: str = "stop"
-    usage: Mapping[str, Any] | None = None
-    choices: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """An answer that is an error.
-
-    Attributes:
-        status: HTTP status.
-        code: The provider's word for it.
-        message: What it says.
-        headers: Sent along.
-    """
-
-    status: int
-    code: str | None = None
-    message: str = "scripted failure"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Answer = str | Completion | Failure
 Reply = Callable[[Request], Answer]
-
-FAULTS: Final[Mapping[str, Completion | Failure | str]] = {
-    "429": Failure(status=429, code="rate_limit_exceeded", headers={"Retry-After": "0"}),
-    "429 without advice": Failure(status=429, code="rate_limit_exceeded"),
-    "429 for an hour": Failure(status=429, code="rate_limit_exceeded", headers={"Retry-After": "3600"}),
-    "quota": Failure(status=429, code="insufficient_quota", message="You exceeded your current quota"),
-    "500": Failure(status=500),
-    "502": Failure(status=502),
-    "503": Failure(status=503),
-    "400": Failure(status=400, code="invalid_value", message="no such parameter"),
-    "401": Failure(status=401, code="invalid_api_key", message="Incorrect API key provided: {key}"),
-    "402": Failure(status=402, code="payment_required", message="no credit left"),
-    "403": Failure(status=403, code="forbidden", message="this project may not use this model"),
-    "404": Failure(status=404, code="model_not_found", message="The model does not exist"),
-    "context": Failure(
-        status=400,
-        code="context_length_exceeded",
-        message="This model's maximum context length is 4096 tokens. However, your messages resulted in 9999 tokens.",
-    ),
-    "policy": Failure(
-        status=400,
-        code="content_policy_violation",
-        message="Your request was rejected as a result of our safety system.",
-    ),
-    "refusal": Completion(text=None, finish_reason="content_filter"),
-    "truncated": Completion(text="<<<<<<< SEARCH\nDEPTH", finish_reason="length"),
-    "empty": Completion(text=""),
-    "no text": Completion(text=None),
-    "no choices": Completion(text="", choices=0),
-    "hang": "hang",  # takes the request and never answers
-    "drip": "drip",  # sends blanks for ever, as some providers do to keep a connection alive
-    "drop": "drop",  # closes the connection in place of an answer
-    "drop in the middle": "drop in the middle",  # of the body
-    "not json": "not json",
-    "other json": "other json",  # JSON, but no completion
-    "html": "html",  # a proxy's error page, with status 200
-}
-"""What can go wrong; "401" and the like are statuses. A plan maps the number of a request to one of these names."""
 
 
 class LlmServer(ThreadingHTTPServer):
@@ -150,7 +85,7 @@ class LlmServer(ThreadingHTTPServer):
         self.key = key
         self.stopping = threading.Event()
         self._reply = reply if callable(reply) else _in_order(reply)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._open = 0
 
     @property
@@ -175,7 +110,18 @@ class LlmServer(ThreadingHTTPServer):
             self.requests.append(request)
             self._open += 1
             self.most_at_once = max(self.most_at_once, self._open)
+            self._lock.notify_all()
         return request
+
+    def wait_for(self, count: int, seconds: float = 120) -> None:
+        """Return when so many requests have come.
+
+        Raises:
+            TimeoutError: They have not.
+        """
+        with self._lock:
+            if not self._lock.wait_for(lambda: len(self.requests) >= count, seconds):
+                raise TimeoutError(f"{len(self.requests)} requests in {seconds:g} s, not {count}")
 
     def done(self) -> None:
         """Note that a request has been answered."""

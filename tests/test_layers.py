@@ -38,6 +38,26 @@ def test_a_module_is_small_and_imports_only_downwards(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 340
 
 
+WALL_CLOCKS = {"time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime", "ctime", "strftime"}
+STAMPS = {
+    ("search/mlflow_store.py", "time_ns"),
+    ("search/compare_mlflow.py", "time_ns"),
+    ("operators/provider.py", "time"),
+}
+"""Where MLflow is told when something was, and where a provider names the date at which to ask again."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_duration_is_taken_from_a_clock_that_jumps(path: Path) -> None:
+    calls = {
+        (str(path.relative_to(ROOT)), node.attr)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if node.value.id in ("time", "datetime", "date") and node.attr in WALL_CLOCKS
+    }
+    assert calls <= STAMPS
+
+
 def test_help_waits_for_nothing_heavy() -> None:
     shown = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "search", "--help"], capture_output=True, text=True, check=True

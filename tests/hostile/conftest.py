@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from target import landlock, namespaces, seccomp
 from target.corpus import CorpusFiles
-from target.evaluation import Evaluation
+from target.evaluation import Evaluation, Outcome
 from target.evaluator import Evaluator
-from target.spec import TargetSpec
+from target.processes import forbid_new_privileges
+from target.sandbox import missing_layers
+from target.spec import Sandbox, TargetSpec
 from tests.target.conftest import corpus, log, spec  # noqa: F401 -- fixtures
 
 _DETAIL_CHARACTERS = 90
 _ROWS: list[tuple[str, str, str, str]] = []
+_LAYERS: dict[str, bool] = {}
+_CREATE_RULESET = 444  # Landlock's first call, on every architecture
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without",
+        action="append",
+        default=[],
+        choices=("landlock", "seccomp", "namespaces"),
+        help="run the hostile candidates as on a machine that lacks a layer; may be repeated",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -24,14 +43,57 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def confined(spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
-    with Evaluator(dataclasses.replace(spec, sandbox="strict"), corpus, scratch=scratch) as evaluator:
+def hostile_spec(spec: TargetSpec) -> TargetSpec:  # noqa: F811
+    """Little memory, so that it is filled quickly; short patience; as many cuts as a target has for each trial."""
+    scoring = dataclasses.replace(spec.scoring, cuts=128, seconds=4)
+    return dataclasses.replace(spec, scoring=scoring, memory_bytes=1_000_000_000, disk_bytes=200_000_000)
+
+
+@pytest.fixture(scope="session")
+def in_force(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
+    """Take away the layers of `--without`, as on a machine that lacks them, and return which of them are left."""
+    without = request.config.getoption("without", default=[])
+    machine = os.uname().machine
+    if "namespaces" in without:
+        os.environ["PATH"] = str(_programs_without("bwrap", tmp_path_factory.mktemp("bin")))
+    if "landlock" in without or "seccomp" in without:
+        forbid_new_privileges()
+    if "landlock" in without:
+        seccomp.forbid([_CREATE_RULESET], errno.ENOSYS)
+    if "seccomp" in without:
+        seccomp.forbid([_SECCOMP[machine]], errno.ENOSYS)
+    found = {"L": landlock.abi() >= landlock.ABI_TRUNCATE, "S": seccomp.available(), "N": namespaces.missing() is None}
+    for layer, there in found.items():
+        _LAYERS[{"L": "landlock", "S": "seccomp", "N": "namespaces"}[layer]] = there
+    found["C"] = os.geteuid() == 0 and not found["N"]
+    return frozenset(layer for layer, there in found.items() if there)
+
+
+def _programs_without(name: str, folder: Path) -> Path:
+    """Return a folder to which PATH can be set that has all programs but one."""
+    for place in os.environ["PATH"].split(os.pathsep):
+        for program in Path(place).iterdir() if Path(place).is_dir() else ():
+            if program.name != name and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def confined(
+    hostile_spec: TargetSpec,
+    corpus: CorpusFiles,  # noqa: F811
+    scratch: Path,
+    in_force: frozenset[str],
+) -> Iterator[Evaluator]:
+    """As strict as this machine allows."""
+    sandbox: Sandbox = "auto" if missing_layers() else "strict"
+    with Evaluator(dataclasses.replace(hostile_spec, sandbox=sandbox), corpus, scratch=scratch) as evaluator:
         yield evaluator
 
 
 @pytest.fixture(scope="session")
-def unconfined(spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
-    with Evaluator(dataclasses.replace(spec, sandbox="off"), corpus, scratch=scratch) as evaluator:
+def unconfined(hostile_spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
+    with Evaluator(dataclasses.replace(hostile_spec, sandbox="off"), corpus, scratch=scratch) as evaluator:
         yield evaluator
 
 
@@ -39,9 +101,10 @@ def unconfined(spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator
 def tell():
     """Put a verdict into the table."""
 
-    def tell(name: str, tries: str, found: Evaluation) -> None:
+    def tell(name: str, tries: str, found: Evaluation, *, hostile: bool = True, outcome: str | None = None) -> None:
         detail = " ".join(found.detail.split()) or f"val_bpb {found.val_bpb:.3f}"
-        _ROWS.append((name, tries, found.outcome.value, detail[:_DETAIL_CHARACTERS]))
+        passed = ("harmless" if hostile else "accepted") if found.outcome is Outcome.OK else found.outcome.value
+        _ROWS.append((name, tries, outcome or passed, detail[:_DETAIL_CHARACTERS]))
 
     return tell
 
@@ -52,6 +115,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = [("name", "what it tries", "outcome", "detail"), *_ROWS]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     terminalreporter.section("hostile candidates")
+    here = ", ".join(name for name, there in _LAYERS.items() if there)
+    lacking = ", ".join(name for name, there in _LAYERS.items() if not there)
+    terminalreporter.write_line(
+        f"user {os.geteuid()}; layers: {here or 'none'}; not here, so not tested: {lacking or 'none'}\n"
+    )
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         terminalreporter.write_line("  ".join([*cells, row[3]]))
+    counts = Counter(row[2] for row in _ROWS)
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    terminalreporter.write_line(f"\n{len(_ROWS)} candidates: {summary}")

@@ -9,59 +9,69 @@ import socket
 import subprocess
 from pathlib import Path
 
-import psutil
 import pytest
+import torch
 
+from target import landlock
 from target.evaluation import Outcome
 from target.program import Program
-from tests.target.candidates import HONEST, in_main
+from tests.target.candidates import FORK_A_DAEMON, HONEST, in_main
 from tests.target.conftest import below
 
 OK, CRASHED, TIMED_OUT, OUT_OF_MEMORY = Outcome.OK, Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
 PLANTED = "sk-planted-4711"
-DENIED = "PermissionError"
+DENIED = "PermissionError|FileNotFoundError|ProcessLookupError|ConnectionRefusedError|IndexError|Read-only file system"
 LIBC = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\ndef must(result):\n    if result < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))\n    return result\n"
 
-# name, what it tries, lines of main() that print STOLEN once they have it, words of the detail
+# name, what it tries, lines of main() that print STOLEN once they have it, layers that stop it, each one by itself:
+# L Landlock, S seccomp, N namespaces, C capabilities: root's candidates have fewer than the processes they attack, unless
+# those are in namespaces, and have no more themselves. `pytest tests/hostile --without LAYER` checks this column.
 THEFTS = [
-    ("sealed text", "read sealed/val.bin", "import json, pathlib\nprint('STOLEN', pathlib.Path(json.load(open(os.environ['GRAFT_RUN']))['public']).parent.joinpath('sealed/val.bin').read_bytes()[:9])", DENIED),
-    ("text, untokenised", "read the corpus where it is installed", "import sympy\nprint('STOLEN', open(sympy.__file__).read()[:9])", DENIED),
-    ("text, compiled", "read the corpus in a .pyc", "import sympy\nprint('STOLEN', open(sympy.__cached__, 'rb').read()[:9])", DENIED),
-    ("key file", "read a private key in a home", "print('STOLEN', open('{planted}/.ssh/id_ed25519').read())", DENIED),
-    ("environment", "read another process's environment", "if 'API_KEY' in open('/proc/{rich}/environ').read(): print('STOLEN')", DENIED),
-    ("other trial", "read another trial's weights", "import pathlib\nprint('STOLEN', [p.read_bytes() for p in pathlib.Path.cwd().parents[1].rglob('weights.pt')][0])", "IndexError|PermissionError"),
-    ("list home", "list a home", "print('STOLEN', os.listdir('{planted}'))", DENIED),
-    ("write outside", "leave a file in a home", "open('{planted}/new', 'w').close(); print('STOLEN')", DENIED),
-    ("empty a file", "truncate a file of the user's", "os.truncate('{planted}/victim', 0); print('STOLEN')", DENIED),
-    ("delete", "delete a file of the user's", "os.unlink('{planted}/victim2'); print('STOLEN')", DENIED),
-    ("change mode", "make a file of the user's unreadable", "os.chmod('{planted}/victim', 0o600); print('STOLEN')", DENIED),
-    ("patch torch", "open torch for writing", "open(torch.__file__, 'a').close(); print('STOLEN')", DENIED),
-    ("patch prepare", "make prepare.py writable", "os.chmod('prepare.py', 0o644); open('prepare.py', 'a').close(); print('STOLEN')", DENIED),
-    ("network", "connect to a TCP server on this machine", "import socket\nsocket.create_connection(('127.0.0.1', {port}), 5); print('STOLEN')", DENIED),
-    ("udp", "send a datagram", "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {port})); print('STOLEN')", DENIED),
-    ("socket file", "connect to a daemon's socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('{planted}/daemon'); print('STOLEN')", DENIED),
-    ("abstract socket", "connect to an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect(chr(0) + 'graft-test-{port}'); print('STOLEN')", DENIED),
-    ("ptrace", "trace the zygote", LIBC + "must(libc.ptrace(0x4206, os.getppid(), None, None)); print('STOLEN')", DENIED),
-    ("read memory", "process_vm_readv on the zygote", LIBC + "buffer = ctypes.create_string_buffer(8)\nwhere = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), (ctypes.c_size_t * 2)(id(torch), 8)\nmust(libc.process_vm_readv(os.getppid(), where[0], 1, where[1], 1, 0)); print('STOLEN')", DENIED),
-    ("/proc/mem", "open the zygote's memory", "open(f'/proc/{{os.getppid()}}/mem', 'rb').close(); print('STOLEN')", DENIED),
-    ("descriptors", "open a descriptor of the zygote", "print('STOLEN', os.listdir(f'/proc/{{os.getppid()}}/fd'))", DENIED),
-    ("signal", "signal the zygote", "import signal\nos.kill(os.getppid(), signal.SIGWINCH); print('STOLEN')", DENIED),
-    ("signal worker", "signal the zygote's parent", "import signal\nos.kill({harness}, signal.SIGWINCH); print('STOLEN')", DENIED),
-    ("signal all", "signal everybody", "os.kill(-1, 0); print('STOLEN')", DENIED),
-    ("namespace", "become root in a new namespace", LIBC + "must(libc.unshare(0x10000000)); print('STOLEN')", DENIED),
-    ("cleave", "clone into a new user namespace", LIBC + "pid = must(libc.syscall(56 if os.uname().machine == 'x86_64' else 220, ctypes.c_long(0x10000011), 0, 0, 0, 0))\nif pid: print('STOLEN')\nelse: os._exit(0)", DENIED),
-    ("shared memory", "leave memory behind (System V)", LIBC + "must(libc.shmctl(must(libc.shmget(0, 4096, 0o1600)), 0, None)); print('STOLEN')", DENIED),
-    ("/dev/shm", "leave memory behind (POSIX)", "open('/dev/shm/graft-test-{port}', 'w').close(); os.unlink('/dev/shm/graft-test-{port}'); print('STOLEN')", DENIED),
+    ("sealed text", "read sealed/val.bin", "import json, pathlib\nprint('STOLEN', pathlib.Path(json.load(open(os.environ['GRAFT_RUN']))['public']).parent.joinpath('sealed/val.bin').read_bytes()[:9])", "LN"),
+    ("text, untokenised", "read the corpus where it is installed", "import sympy\nprint('STOLEN', open(sympy.__file__).read()[:9])", "L"),
+    ("text, compiled", "read the corpus in a .pyc", "import sympy\nprint('STOLEN', open(sympy.__cached__, 'rb').read()[:9])", "L"),
+    ("key file", "read a private key in a home", "print('STOLEN', open('{planted}/.ssh/id_ed25519').read())", "LN"),
+    ("environment", "read another process's environment", "if 'API_KEY' in open('/proc/{rich}/environ').read(): print('STOLEN')", "LNC"),
+    ("other trial", "read another trial's weights", "import pathlib\nprint('STOLEN', [p.read_bytes() for p in pathlib.Path.cwd().parents[1].rglob('weights.pt')][0])", "LN"),
+    ("list home", "list a home", "print('STOLEN', os.listdir('{planted}'))", "LN"),
+    ("write outside", "leave a file in a home", "open('{planted}/new', 'w').close(); print('STOLEN')", "LN"),
+    ("empty a file", "truncate a file of the user's", "os.truncate('{planted}/victim', 0); print('STOLEN')", "LN"),
+    ("delete", "delete a file of the user's", "os.unlink('{planted}/victim2'); print('STOLEN')", "LN"),
+    ("change mode", "make a file of the user's unreadable", "os.chmod('{planted}/victim', 0o600); print('STOLEN')", "SN"),
+    ("patch torch", "open torch for writing", "open(torch.__file__, 'a').close(); print('STOLEN')", "LN"),
+    ("patch prepare", "make prepare.py writable", "os.chmod('prepare.py', 0o644); open('prepare.py', 'a').close(); print('STOLEN')", "LS"),
+    ("patch tokenizer", "open tokenizer.json for writing", "import json\nopen(json.load(open(os.environ['GRAFT_RUN']))['public'] + '/tokenizer.json', 'a').close(); print('STOLEN')", "LN"),
+    ("patch byte table", "open token_bytes.bin for writing", "import json\nopen(json.load(open(os.environ['GRAFT_RUN']))['public'] + '/../sealed/token_bytes.bin', 'a').close(); print('STOLEN')", "LN"),
+    ("network", "connect to a TCP server on this machine", "import socket\nsocket.create_connection(('127.0.0.1', {port}), 5); print('STOLEN')", "LSN"),
+    ("udp", "send a datagram", "import socket\nsender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nsender.connect(('127.0.0.1', {port}))\nfor _ in range(2): sender.send(b'x')  # the second one fails if nobody took the first\nprint('STOLEN')", "SN"),
+    ("socket file", "connect to a daemon's socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('{planted}/daemon'); print('STOLEN')", "SN"),
+    ("abstract socket", "connect to an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect(chr(0) + 'graft-test-{port}'); print('STOLEN')", "LSN"),
+    ("ptrace", "trace the zygote", LIBC + "must(libc.ptrace(0x4206, os.getppid(), None, None)); print('STOLEN')", "LSC"),
+    ("read memory", "process_vm_readv on the zygote", LIBC + "buffer = ctypes.create_string_buffer(8)\nwhere = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), (ctypes.c_size_t * 2)(id(torch), 8)\nmust(libc.process_vm_readv(os.getppid(), where[0], 1, where[1], 1, 0)); print('STOLEN')", "LSC"),
+    ("/proc/mem", "open the zygote's memory", "open(f'/proc/{{os.getppid()}}/mem', 'rb').close(); print('STOLEN')", "LC"),
+    ("descriptors", "open a descriptor of the zygote", "print('STOLEN', os.listdir(f'/proc/{{os.getppid()}}/fd'))", "L"),
+    ("signal", "signal the zygote", "import signal\nos.kill(os.getppid(), signal.SIGWINCH); print('STOLEN')", "LS"),
+    ("signal worker", "signal the zygote's parent", "import signal\nos.kill({harness}, signal.SIGWINCH); print('STOLEN')", "LSN"),
+    ("signal all", "signal everybody", "os.kill(-1, 0); print('STOLEN')", "SN"),  # Landlock stops each signal, but the call succeeds
+    ("namespace", "become root in a new namespace", LIBC + "must(libc.unshare(0x10000000)); print('STOLEN')", "S"),
+    ("cleave", "clone into a new user namespace", LIBC + "pid = must(libc.syscall(56 if os.uname().machine == 'x86_64' else 220, ctypes.c_long(0x10000011), 0, 0, 0, 0))\nif pid: print('STOLEN')\nelse: os._exit(0)", "S"),
+    ("shared memory", "leave memory behind (System V)", LIBC + "must(libc.shmctl(must(libc.shmget(0, 4096, 0o1600)), 0, None)); print('STOLEN')", "S"),
+    ("/dev/shm", "leave memory behind (POSIX)", "open('/dev/shm/graft-test-{port}', 'w').close(); os.unlink('/dev/shm/graft-test-{port}'); print('STOLEN')", "LN"),
 ]  # fmt: skip
 
 LIMITS = [
     ("50 GB", "allocate 50 GB", "x = bytearray(50 << 30)", OUT_OF_MEMORY, "out of memory"),
     ("50 GB, torch", "allocate 50 GB in torch", "x = torch.empty(50 << 28)", OUT_OF_MEMORY, "out of memory"),
     ("huge file", "write more than a file may hold", "os.truncate(os.open('out/x', os.O_RDWR | os.O_CREAT), 1 << 40)", CRASHED, "File too large"),
+    ("50 GB, shared out", "allocate 400 MB in each of eight processes", "for _ in range(3): os.fork()\nx = b'x' * 400_000_000\nos.wait()", OUT_OF_MEMORY, "held"),
+    ("50 GB, hidden", "allocate in memory files", "files = [os.memfd_create('x') for _ in range(50)]\nfor fd in files: os.truncate(fd, 1 << 30)", CRASHED, "Operation not permitted"),
+    ("disk fill", "write a gigabyte in ten files", "for n in range(10):\n    with open(f'tmp/{n}', 'wb') as file:\n        for _ in range(100): file.write(bytes(1_000_000))", CRASHED, "too much disk"),
+    ("disk fill, hidden", "write it to files that are deleted", "files = []\nfor n in range(10):\n    files.append(open('tmp/x', 'wb')); os.unlink('tmp/x')\n    for _ in range(100): files[-1].write(bytes(1_000_000))\ntime.sleep(9)", CRASHED, "too much disk"),
+    ("many files", "make six thousand files", "for n in range(6_000): os.close(os.open(f'tmp/{n}', os.O_CREAT | os.O_WRONLY))\ntime.sleep(9)", CRASHED, "files are allowed"),
     ("open files", "open files without end", "files = [os.open('run.json', os.O_RDONLY) for _ in range(10**6)]", CRASHED, "Too many open files"),
     ("raise limits", "lift its own limits", "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))", CRASHED, "not allowed to raise"),
     ("fork bomb", "fork 2**6 processes and spin", "for _ in range(6): os.fork()\nwhile True: pass", TIMED_OUT, "still running"),
-    ("daemon", "leave a process behind, and finish", "if os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n    while True: time.sleep(1)", OK, ""),
+    ("daemon", "leave a process behind, and finish", FORK_A_DAEMON, OK, ""),
     ("unkillable", "ignore every signal and spin", "import signal\nfor n in range(1, 32):\n    if n not in (9, 19): signal.signal(n, signal.SIG_IGN)\nwhile True: pass", TIMED_OUT, "still running"),
 ]  # fmt: skip
 
@@ -77,6 +87,8 @@ def bait(tmp_path_factory, scratch):
     rich = subprocess.Popen(["sleep", "3600"], env={**os.environ, "API_KEY": PLANTED})
     servers = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
     port = servers[0].getsockname()[1]
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", port))
     servers[1].bind(str(home / "daemon"))
     servers[2].bind(f"\0graft-test-{port}")
     for server in servers:
@@ -84,7 +96,7 @@ def bait(tmp_path_factory, scratch):
     yield {"planted": home, "port": port, "rich": rich.pid, "harness": os.getpid()}
     rich.kill()
     rich.wait()
-    for server in servers:
+    for server in (*servers, datagrams):
         server.close()
 
 
@@ -106,15 +118,19 @@ def _fill(lines: str, bait: dict[str, object]) -> str:
     return lines.replace("{{", "{").replace("}}", "}")
 
 
-@pytest.mark.parametrize(("name", "tries", "lines", "said"), THEFTS, ids=[row[0] for row in THEFTS])
-def test_a_theft_is_stopped(confined, bait, log, tell, name, tries, lines, said):
+@pytest.mark.parametrize(("name", "tries", "lines", "layers"), THEFTS, ids=[row[0] for row in THEFTS])
+def test_a_theft_is_stopped_by_any_of_its_layers(confined, in_force, bait, log, tell, name, tries, lines, layers):
     found = confined.evaluate(plant(bait, lines), 0, log)
 
+    if not in_force & set(layers):
+        tell(name, tries, found, outcome="NOT STOPPED" if stolen(log) else None)
+        assert stolen(log) or _refused_to_everybody(name), found.detail
+        return
     tell(name, tries, found)
     assert not stolen(log)
     assert PLANTED not in log.read_text() + found.detail
     assert found.outcome is CRASHED, found.detail
-    assert re.search(said, found.detail), found.detail
+    assert re.search(DENIED, found.detail), found.detail
     assert (Path(str(bait["planted"])) / "victim").read_text() == PLANTED
 
 
@@ -122,7 +138,15 @@ def test_a_theft_is_stopped(confined, bait, log, tell, name, tries, lines, said)
 def test_the_same_theft_succeeds_without_the_layers(unconfined, bait, log, name, lines):
     unconfined.evaluate(plant(bait, lines), 0, log)
 
-    assert stolen(log)
+    assert stolen(log) or _refused_to_everybody(name)
+
+
+def _refused_to_everybody(name: str) -> bool:
+    """Return whether the machine refuses a theft to the user of the tests too, so that it shows nothing."""
+    yama = Path("/proc/sys/kernel/yama/ptrace_scope")
+    traces = os.geteuid() == 0 or not yama.exists() or yama.read_text().strip() == "0"
+    return {"patch torch": not os.access(torch.__file__, os.W_OK), "ptrace": not traces, "read memory": not traces,
+            "/proc/mem": not traces}.get(name, False)  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "tries", "lines", "outcome", "said"), LIMITS, ids=[row[0] for row in LIMITS])
@@ -151,23 +175,15 @@ def test_a_checkpoint_is_not_there_for_the_next_trial(confined, log, tell, tmp_p
     assert found.val_bpb == pytest.approx(left.val_bpb, abs=1e-6)
 
 
-def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined, log, tell):
+def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined, in_force, log, tell):
     program = Program(HONEST)
 
     assert confined.preflight(program, log) is None
     inside, outside = (evaluator.evaluate(program, 7, log) for evaluator in (confined, unconfined))
 
-    tell("honest", "train", inside)
+    tell("honest", "honest: with the layers and without", inside, hostile=False)
     assert inside.outcome is OK
     assert (inside.weights_sha256, inside.val_bpb) == (outside.weights_sha256, pytest.approx(outside.val_bpb, abs=1e-6))
-    assert {"seccomp", "no-capabilities"} <= set(inside.isolation)
-    assert any(layer.startswith("landlock-") for layer in inside.isolation)
-    assert "seccomp" not in outside.isolation
-
-
-def test_pairs_of_sockets_and_children_of_its_own_remain(confined, log):
-    lines = "import socket, subprocess, signal\na, b = socket.socketpair()\na.send(b'x'); assert b.recv(1) == b'x'\nchild = subprocess.Popen(['sleep', '60'])\nchild.terminate(); assert child.wait() == -signal.SIGTERM"
-    found = confined.evaluate(Program(in_main(lines)), 0, log)
-
-    assert found.outcome is OK, found.detail
-    assert psutil.pid_exists(confined.zygote_pid)
+    names = {"L": f"landlock-{landlock.abi()}", "S": "seccomp", "N": "namespaces"}
+    assert {names[layer] for layer in in_force - {"C"}} | {"no-capabilities"} <= set(inside.isolation)
+    assert not set(names.values()) & set(outside.isolation)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import math
 import random
 import statistics
 
 import pytest
 
-from operators.scores import seed_adjusted
+from operators.scores import posterior, seed_adjusted
 
 
 def test_one_seed_leaves_the_values_as_they_are() -> None:
@@ -52,3 +53,67 @@ def test_true_effects_are_found_again() -> None:
 
 def test_a_seed_that_one_program_alone_has_takes_part_of_the_blame() -> None:
     assert seed_adjusted({0: {1: 2.0}, 1: {1: 2.0, 2: 3.0}}, 0) == pytest.approx({0: 2.0, 1: 2.1}, abs=1e-3)
+
+
+def trained(rng: random.Random, *, spread: float, sd: float, programs: int = 30) -> tuple[dict, dict]:
+    """Return the trainings of programs whose true scores are normal, and those scores on the seeds of program 0."""
+    luck = {seed: rng.gauss(0, 2 * sd) for seed in range(6)}
+    truth = {number: rng.gauss(2, spread) for number in range(programs)}
+    values = {}
+    for number in truth:
+        seeds = (0, 1) if number == 0 else rng.sample(sorted(luck), rng.choice([1, 1, 1, 2]))
+        values[number] = {seed: truth[number] + luck[seed] + rng.gauss(0, sd) for seed in seeds}
+    origin = (luck[0] + luck[1]) / 2
+    return values, {number: value + origin for number, value in truth.items()}
+
+
+def test_the_posterior_takes_off_the_luck_of_the_best_of_many() -> None:
+    score_errors, posterior_errors = [], []
+    for seed in range(60):
+        values, truth = trained(random.Random(seed), spread=0.02, sd=0.01)
+        scores, beliefs = seed_adjusted(values, 0), posterior(values, 0)
+        best = min(scores, key=scores.__getitem__)
+        score_errors.append(scores[best] - truth[best])
+        posterior_errors.append(beliefs[best][0] - truth[best])
+
+    assert statistics.fmean(score_errors) < -0.008  # looks better than it is
+    assert abs(statistics.fmean(posterior_errors)) < 0.003
+
+
+def test_standard_errors_are_about_as_large_as_the_errors() -> None:
+    within = []
+    for seed in range(60):
+        values, truth = trained(random.Random(seed), spread=0.02, sd=0.01)
+        within += [abs(mean - truth[number]) < 2 * error for number, (mean, error) in posterior(values, 0).items()]
+
+    assert 0.8 < statistics.fmean(within) < 0.99
+
+
+def test_a_further_training_makes_a_program_more_certain() -> None:
+    values = {0: {1: 2.0, 2: 2.4}, 1: {1: 1.9, 2: 2.31}, 2: {2: 2.2}}
+    more = {**values, 2: {1: 1.85, 2: 2.2}}
+
+    assert posterior(more, 0)[2][1] < posterior(values, 0)[2][1]
+
+
+def test_without_a_repeated_program_nothing_is_known_about_noise() -> None:
+    assert posterior({0: {1: 2.0}, 1: {1: 1.5}, 2: {1: 1.7}}, 0) == {
+        0: (2.0, math.inf),
+        1: (1.5, math.inf),
+        2: (1.7, math.inf),
+    }
+
+
+def test_a_diverged_program_neither_moves_others_nor_is_moved() -> None:
+    values, _ = trained(random.Random(1), spread=0.0, sd=0.01)
+    calm = posterior(values, 0)
+    wild = posterior({**values, 99: {0: 7.5}}, 0)
+
+    assert wild[99][0] == pytest.approx(7.5, abs=0.1)
+    assert max(abs(wild[number][0] - calm[number][0]) for number in calm) < 0.005
+
+
+def test_programs_without_noise_are_left_as_they_are() -> None:
+    values = {number: {0: 2.0 - number, 1: 2.0 - number} for number in range(5)}
+
+    assert posterior(values, 0) == {number: (2.0 - number, 0.0) for number in range(5)}

@@ -41,6 +41,8 @@ class ScriptedExecutor:
     ) -> None:
         self.slots = slots
         self.trained: list[tuple[str, int]] = []
+        self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
+        self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
         self.most_at_once = 0
         self._score = score
         self._refuse = refuse
@@ -60,14 +62,23 @@ class ScriptedExecutor:
         done.set_result(refusal if self._refuse(program) else None)
         return done
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Future[Evaluation]:
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Future[Evaluation]:
         future: Future[Evaluation] = Future()
         self.trained.append((program.id, seed))
+        if thorough:
+            self.probed.append((program.id, seed))
         log.write_text("trained\n")
         value = self._score(program, seed)
         outcome = Outcome.CRASHED if value is None else Outcome.OK
         result = Evaluation(
-            outcome=outcome, seed=seed, val_bpb=value, train_seconds=1.0, detail="" if value else "exit 1"
+            outcome=outcome,
+            seed=seed,
+            val_bpb=value,
+            holdout_bpb=value + 0.1 if holdout and value is not None else None,
+            train_seconds=1.0,
+            detail="" if value else "exit 1",
         )
         broken = len(self.trained) == self._fail_at
         self._open.append((future, TargetError("the device fell off the bus") if broken else result))

@@ -144,6 +144,7 @@ def test_a_lost_or_edited_program_is_refused(run: RunDirectory) -> None:
 def test_a_lock_left_by_a_killed_writer_does_not_block(run: RunDirectory) -> None:
     write_search(run)
     run.journal.with_name("journal.log.lock").symlink_to(run.journal)
+    run.clear_leftovers()
 
     Ledger(run).propose(Proposal(parents=(0,), seed=1))  # Optuna alone would wait for 30 seconds
 

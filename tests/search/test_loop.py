@@ -258,6 +258,39 @@ def test_a_program_is_never_a_second_candidate(bench: Bench) -> None:
     check(bench, summary)
 
 
+@pytest.mark.parametrize("slots", [1, 2, 5])
+def test_a_program_proposed_again_is_measured_again_and_not_for_ever(bench: Bench, slots: int) -> None:
+    bench.operator, bench.slots = Echo(), slots
+    bench.settings = {"max_failures": 9}
+    bench.score = lambda program, seed: 2.0 + (seed % 7) / 100 + (program != SEED_PROGRAM) / 1000
+    summary = bench.search(trainings=50)
+
+    assert "9 trials in a row came to no training" in summary.stop_reason, "it does not spend the budget on repeats"
+    trained = bench.ledger.population.trials[1].trainings
+    assert trained == 2  # the gate it failed, and the one seed of the pair that it did not have
+    assert summary.trainings == 2 + trained
+    check(bench, summary)
+
+
+def test_a_repeat_of_what_is_out_of_reach_costs_no_training(bench: Bench) -> None:
+    bench.operator, bench.slots = Echo(), 1
+    bench.settings = {"max_failures": 5}
+    bench.score = lambda program, seed: 2.0 + (seed % 7) / 100 + (program != SEED_PROGRAM)
+    bench.search(trainings=50)
+
+    assert bench.ledger.population.trials[1].trainings == 1
+
+
+def test_no_repeat_is_measured_beyond_the_budget(bench: Bench) -> None:
+    bench.operator, bench.slots = Echo(), 1
+    bench.score = lambda program, seed: 2.0 + (seed % 7) / 100 + (program != SEED_PROGRAM) / 1000
+    summary = bench.search(trainings=3)
+
+    assert summary.stop_reason == "budget.trainings=3 reached"
+    assert summary.trainings == 3
+    check(bench, summary)
+
+
 class Outage:
     """Works until the provider is out of order."""
 
@@ -463,6 +496,17 @@ def test_a_champion_that_is_measured_again_has_it_in_its_folder(bench: Bench) ->
         assert len(result["evaluations"]) == len(trial.evaluations)
 
 
+def test_a_folder_that_a_crash_left_without_the_newest_training_gets_it_on_resume(bench: Bench) -> None:
+    bench.search(trainings=40)
+    again = next(trial for trial in bench.ledger.population.decided if len(trial.evaluations) > 1)
+    path = bench.run.trial(again.number) / "result.json"
+    stale = json.loads(path.read_text())
+    path.write_text(json.dumps({**stale, "evaluations": stale["evaluations"][:-1]}))
+    bench.search(trainings=40)
+
+    assert json.loads(path.read_text())["evaluations"] == stale["evaluations"]
+
+
 def test_every_training_keeps_its_own_log(bench: Bench) -> None:
     bench.search(trainings=12, interrupt_after=3)
     bench.search(trainings=12)
@@ -477,3 +521,14 @@ def test_time_is_counted_up_to_an_interruption(bench: Bench) -> None:
 
     assert Ledger(bench.run).elapsed.wall_seconds >= first.wall_seconds
     assert bench.search(trainings=20).wall_seconds > first.wall_seconds
+
+
+def test_whoever_is_about_to_be_believed_is_probed_thoroughly(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    summary = bench.search(trainings=14)
+
+    trained, probed = bench.executor.trained, bench.executor.probed
+    firsts = {program for program, _ in trained} - {SEED_PROGRAM.id}
+    assert [run for run in trained if run[0] == SEED_PROGRAM.id] == [run for run in probed if run[0] == SEED_PROGRAM.id]
+    assert len(trained) - len(probed) == len(firsts), "all but the first training of each candidate"
+    assert summary.trainings == 14

@@ -297,6 +297,27 @@ def test_after_an_outage_all_is_made_up_for_whatever_had_arrived_before(outputs)
     assert len(trials_of(outputs)) == 10
 
 
+def test_a_database_that_another_process_locks_is_waited_for_and_made_up_for(outputs):
+    run = make_run(outputs, MIXED)
+    warnings, warned = [], threading.Event()
+    tracker = MlflowTracker(
+        run, "demo", f"sqlite:///{outputs}/mlflow.db", warn=lambda text: (warnings.append(text), warned.set())
+    )
+    tracker.get_ready(60)
+    holder = sqlite3.connect(outputs / "mlflow.db", isolation_level=None)
+    holder.execute("begin exclusive")
+    tracker.update(MIXED, make_summary(MIXED))
+    assert warned.wait(120)
+    holder.execute("rollback")
+    holder.close()
+    tracker.update(MIXED, make_summary(MIXED))
+    tracker.close()
+
+    (warning,) = warnings
+    assert "the search goes on" in warning
+    assert len(trials_of(outputs)) == 10
+
+
 def test_an_outage_is_warned_about_once(tmp_path):
     warnings, warned = [], threading.Event()
     run = make_run(tmp_path, MIXED)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -100,11 +101,31 @@ def test_the_diff_applies_even_without_a_final_newline(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_text_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_atomically(path, "old")
-    with pytest.raises(TypeError):
-        write_atomically(path, b"no text")  # type: ignore[arg-type]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*/a\.txt'"):
+            write_atomically(path, "new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_was_writing_is_cleared_away(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    kept = [run.root / ".search_id", run.root / ".lock", run.root / "a.part"]
+    for path in (*kept, run.root / ".summary.json.0a1b2c3d.part", run.root / "trials" / ".train.py.0a1b2c3d.part"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (run.root / "journal.log.lock").symlink_to("journal.log")
+    (run.root / "journal.log.lock0a1b.rename").symlink_to("journal.log")
+    run.clear_leftovers()
+
+    assert sorted(run.root.iterdir()) == sorted([*kept, run.root / "trials"])
+    assert list((run.root / "trials").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -108,8 +108,9 @@ LEARNS_IN_EVAL = in_forward(
     ("super().__init__()", "super().__init__()\n        self.calls = 0"),
 )
 
-DAEMON = in_main(
-    """
+# Leaves a process behind that has a session of its own and no parent of the candidate's.
+FORK_A_DAEMON = """
+import os, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
@@ -118,4 +119,4 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-)
+DAEMON = in_main(FORK_A_DAEMON)

@@ -34,6 +34,8 @@ def spec() -> TargetSpec:
         finish_seconds=0.1,
         stall_factor=6,
         memory_bytes=3_000_000_000,
+        disk_bytes=300_000_000,
+        weights_bytes=50_000_000,
         preflight_seconds=1.0,
         sequence_tokens=32,
     )

@@ -6,6 +6,7 @@ import math
 import re
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 import target.prepare
+from target.errors import DiskFullError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
 from target.program import Program
@@ -60,28 +62,6 @@ def test_the_seed_and_nothing_else_decides(evaluator, log):
     assert first.val_bpb != pytest.approx(other.val_bpb, abs=1e-4)
 
 
-def test_extra_columns_are_cut_off(evaluator, log):
-    plain = evaluator.evaluate(Program(HONEST), 3, log)
-    wider = variant(
-        ("return self.head(", "return (lambda y: y if self.training else F.pad(y, (0, 8), value=50.0))(self.head("),
-        ("self.past(x)], -1)))", "self.past(x)], -1))))"),
-    )
-
-    found = evaluator.evaluate(Program(wider), 3, log)
-
-    assert found.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
-
-
-def test_a_forged_score_in_the_output_changes_nothing(evaluator, log):
-    honest = evaluator.evaluate(Program(HONEST), 1, log)
-    forger = in_main("print('val_bpb: 0.0001', flush=True)\nprint('val_bpb: 0.0001', file=sys.stderr)")
-
-    found = evaluator.evaluate(Program(forger), 1, log)
-
-    assert found.val_bpb == pytest.approx(honest.val_bpb, abs=1e-6)
-    assert "val_bpb: 0.0001" in log.read_text()
-
-
 PREFLIGHT = [
     ("syntax", "def build_model(", REJECTED, "syntax"),
     ("endless import", "while True: pass\n" + HONEST, REJECTED, "import of train.py must end within 1 CPU seconds"),
@@ -121,51 +101,32 @@ def test_the_preflight_refuses_without_a_training(evaluator, log, source, outcom
 
 EVALUATE = [
     ("crash", in_main("x = 1 / 0"), CRASHED, r"(?s)exit code 1: ZeroDivisionError.*at train\.py:\d+ in main: x = 1 / 0"),
-    ("exit", in_main("sys.exit(0)"), CRASHED, r"without prepare\.finish\(model\)"),
     ("no finish", variant(("prepare.finish(model)", "pass")), CRASHED, r"without prepare\.finish\(model\)"),
-    ("signal", in_main("os.abort()"), CRASHED, "SIGABRT"),
     ("memory", in_main("x = torch.zeros(2**33)"), OUT_OF_MEMORY, "DefaultCPUAllocator"),
-    ("sleep for ever", in_main("time.sleep(1e6)"), TIMED_OUT, "must end by itself within 0.8 CPU seconds"),
     ("loop for ever", in_main("while True: pass"), TIMED_OUT, "CPU seconds used; stop when prepare.seconds_left"),
-    ("trains on", variant(("prepare.finish(model)", "prepare.finish(model)\n    while True: pass")), TIMED_OUT, "by itself"),
     ("hidden worker", in_main("if os.fork():\n    os.wait()\nelse:\n    while True: pass"), TIMED_OUT, "CPU seconds used"),
-    ("prepare edited", in_main("os.chmod('prepare.py', 0o644); open('prepare.py', 'a').write('#')"), CRASHED, "PermissionError"),
-    ("other weights", variant(("prepare.finish(model)", "prepare.finish(nn.Linear(2, 2))")), REJECTED, "must fit build_model"),
-    ("pickle", variant(("prepare.finish(model)", "torch.save({'w': os.system}, 'out/weights.pt')")), CRASHED, "loading weights"),
     ("list", variant(("prepare.finish(model)", "torch.save([1], 'out/weights.pt')")), REJECTED, "state_dict of tensors"),
     ("rubbish", variant(("prepare.finish(model)", "open('out/weights.pt', 'w').write('x')")), CRASHED, "loading weights"),
     ("NaN", variant(("prepare.finish(model)", "model.mix.weight.data.fill_(float('nan')); prepare.finish(model)")), REJECTED, "finite: "),
-    ("wrong shape", in_forward("idx, x = (idx, x) if self.training else (idx[:, :-1], x[:, :-1])"), REJECTED, "shape: "),
-    ("crash in eval", in_forward("assert self.training, 'no eval'"), CRASHED, r"(?s)forward\(\) at scoring.*no eval"),
     ("exit in eval", in_forward("self.training or os._exit(0)"), CRASHED, r"forward\(\) at scoring failed with exit code 0"),
-    ("hang in eval", in_forward("self.training or time.sleep(1e6)"), TIMED_OUT, r"forward\(\) at scoring took longer"),
-    ("next-token leak", candidates.LEAK, REJECTED, "probe d1_causality"),
-    ("leak when trained", candidates.TRAINED_LEAK, REJECTED, "probe d1_causality"),
-    ("replay by prefix", candidates.REPLAY, REJECTED, r"probe d[12]_"),
-    ("batch", candidates.BATCH_COUPLED, REJECTED, "probe d2_rows"),
-    ("learns in eval", candidates.LEARNS_IN_EVAL, REJECTED, "probe d3_state"),
-    ("dropout in eval", in_forward("x = F.dropout(x, 0.1)"), REJECTED, "probe d3_state"),
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def hasty(spec, corpus, tmp_path_factory):
-    """An evaluator that waits three seconds for a forward pass."""
-    scoring = dataclasses.replace(spec.scoring, seconds=3)
-    with Evaluator(
-        dataclasses.replace(spec, scoring=scoring), corpus, scratch=tmp_path_factory.mktemp("scratch")
-    ) as evaluator:
-        yield evaluator
-
-
 @pytest.mark.parametrize(("source", "outcome", "said"), [row[1:] for row in EVALUATE], ids=[row[0] for row in EVALUATE])
-def test_what_does_not_deserve_a_score_gets_none(hasty, log, source, outcome, said):
-    found = hasty.evaluate(Program(source), 1, log)
+def test_what_does_not_deserve_a_score_gets_none(evaluator, log, source, outcome, said):
+    found = evaluator.evaluate(Program(source), 1, log)
 
     assert (found.outcome, found.val_bpb, found.trained) == (outcome, None, True)
     assert re.search(said, found.detail), found.detail
     assert str(log.parent) not in found.detail
-    assert below(hasty.zygote_pid) == []
+    assert below(evaluator.zygote_pid) == []
+
+
+def test_a_thorough_evaluation_scores_the_same_and_measures_the_contrast(evaluator, log):
+    plain, thorough = (evaluator.evaluate(Program(HONEST), 1, log, thorough=thorough) for thorough in (False, True))
+
+    assert thorough.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
+    assert thorough.probes.keys() - plain.probes.keys() == {"d5_contrast_bpb"}
 
 
 def test_a_trained_leak_is_not_visible_to_the_preflight(evaluator, log):
@@ -202,6 +163,31 @@ def test_an_evaluation_goes_on_when_the_zygote_is_killed_once(spec, corpus, tmp_
         found = evaluator.evaluate(Program(source), 1, log)
         assert found.outcome is OK
         assert below(evaluator.zygote_pid) == []
+
+
+def test_a_training_that_is_killed_once_is_done_again_and_a_second_time_it_is_at_fault(spec, corpus, tmp_path, log):
+    marker = tmp_path / "killed"
+    source = in_main(f"import pathlib, signal\nmarker = pathlib.Path({str(marker)!r})\n"
+                     "once = not marker.exists()\nmarker.touch()\n"
+                     "if once or ALWAYS: os.kill(os.getpid(), signal.SIGKILL)")  # fmt: skip
+    with Evaluator(dataclasses.replace(spec, sandbox="off"), corpus, scratch=tmp_path) as evaluator:
+        assert evaluator.evaluate(Program(source.replace("ALWAYS", "False")), 1, log).outcome is OK
+        found = evaluator.evaluate(Program(source.replace("ALWAYS", "True")), 1, log)
+    assert (found.outcome, found.trained) == (CRASHED, True)
+    assert "SIGKILL" in found.detail
+
+
+def test_nobody_is_blamed_for_a_failure_on_a_full_disk(spec, corpus, tmp_path, log, monkeypatch):
+    monkeypatch.setattr("target.evaluator._ROOM_BYTES", 1 << 60)
+    with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
+        assert evaluator.evaluate(Program(HONEST), 1, log).outcome is OK
+        with pytest.raises(DiskFullError, match=r"nobody can say whose fault .*no room"):
+            evaluator.evaluate(Program(in_main("raise OSError(28, 'no room')")), 1, log)
+
+
+def test_a_log_that_cannot_be_written_is_the_machines_fault_not_the_programs(evaluator):
+    with pytest.raises(DiskFullError, match=r"No space left on device: ./dev/full"):
+        evaluator.evaluate(Program(in_main("print('x' * 500_000)")), 1, Path("/dev/full"))
 
 
 def test_a_program_that_always_kills_the_zygote_is_at_fault(spec, corpus, tmp_path, log):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from target.feedback import CandidateFailure
-from target.probes import Plan, judge, probe_last_position, probe_replica, probe_state
+from target.probes import Plan, judge, probe_contrast, probe_last_position, probe_replica, probe_state
 from target.scorer import Validation, score
 from target.spec import Scoring
 
@@ -140,7 +140,34 @@ def test_every_cut_replaces_something_and_rows_stay_in_range():
     for seed in range(20):
         plan = Plan.draw(SCORING, T, np.random.default_rng(seed))
         assert plan.cuts.size >= SCORING.cuts
+        assert set(plan.cuts.ravel()) == set(range(1, T)), "64 cuts of 23 positions leave none out"
         assert plan.cuts.min() >= 1
         assert plan.cuts.max() <= T - 1
         assert (plan.donors != plan.cut_rows).all()
         assert sorted(plan.batches.ravel()) == list(range(ROWS))
+
+
+def test_a_thorough_plan_cuts_every_row_once():
+    plan = Plan.draw(SCORING, T, np.random.default_rng(0), thorough=True)
+
+    assert sorted(plan.cut_rows.ravel()) == list(range(ROWS))
+
+
+def test_a_model_that_knows_the_validation_text_by_heart_has_less_contrast():
+    rng = np.random.default_rng(0)
+    texts = [Validation(rng.integers(0, V, size=(ROWS, T + 1)), np.ones(V, dtype=np.int32)) for _ in range(2)]
+    known = {tuple(row[:-1].tolist()): row[1:] for row in texts[0].rows}
+
+    def by_heart(tokens):
+        logits = honest(tokens).copy()
+        for b, row in enumerate(tokens.tolist()):
+            if tuple(row) in known:
+                np.put_along_axis(logits[b], known[tuple(row)][:, None], 9.0, axis=1)
+        return logits
+
+    def contrast(model):
+        val_bpb, _ = score(model, texts[0], np.arange(ROWS).reshape(-1, B), rng)
+        return probe_contrast(model, texts[1], B, val_bpb, rng)["d5_contrast_bpb"]
+
+    assert abs(contrast(honest)) < 0.5
+    assert contrast(by_heart) < -2

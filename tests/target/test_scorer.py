@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from target.errors import TargetError
 from target.feedback import CandidateFailure
-from target.scorer import Validation, bits_per_byte, log_probs, score
+from target.scorer import Validation, bits_per_byte, log_probs, score, split_holdout
 
 B, T, V = 4, 6, 11
 
@@ -21,9 +22,10 @@ def reference(logits):
     return exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
 
 
+@pytest.mark.parametrize("scale", [0.1, 5, 20, 200], ids=["flat", "usual", "some too large for exp", "most too large"])
 @pytest.mark.parametrize("shape", [(4, 6, 11), (3, 700, 400)], ids=["one chunk", "a row is more than a chunk"])
-def test_log_probs_are_a_log_softmax(shape):
-    logits = draw(0, *shape, scale=20)
+def test_log_probs_are_a_log_softmax(shape, scale):
+    logits = draw(0, *shape, scale=scale)
     ids = np.random.default_rng(1).integers(0, shape[2], size=(*shape[:2], 5))
 
     expected = np.take_along_axis(reference(logits), ids, axis=2)
@@ -44,7 +46,7 @@ def test_huge_logits_do_not_fool_the_softmax():
     logits = np.full((1, 1, V), -3e38, dtype=np.float32)
     logits[0, 0, 3] = 3e38
 
-    with np.errstate(over="ignore"):
+    with warnings.catch_warnings(action="error"):
         assert log_probs(logits, np.array([[[3]]])) == pytest.approx(0)
 
 
@@ -106,3 +108,23 @@ def test_rows_are_spread_over_the_text_and_do_not_overlap(corpus):
 def test_too_few_validation_tokens_are_an_error_that_says_how_many_there_are(corpus):
     with pytest.raises(TargetError, match=r"scoring\.rows must be at most \d+"):
         Validation.load(corpus, n_rows=10**6, sequence_tokens=32)
+
+
+def test_the_contrast_text_and_the_sealed_one_are_a_quarter_and_the_rest(corpus):
+    tokens = np.fromfile(corpus.holdout, dtype="<u2")
+    contrast, sealed = split_holdout(tokens)
+
+    rows = Validation.load_contrast(corpus, n_rows=10**6, batch_rows=16, sequence_tokens=32).rows
+
+    assert 3 * contrast.size == pytest.approx(sealed.size, abs=3)
+    np.testing.assert_array_equal(np.concatenate([contrast, sealed]), tokens)
+    assert len(rows) % 16 == 0
+    np.testing.assert_array_equal(rows[0], tokens[:33])
+    np.testing.assert_array_equal(
+        rows[-1], tokens[(last := (len(rows) - 1) * ((contrast.size - 1) // 32) // len(rows) * 32) : last + 33]
+    )
+
+
+def test_a_holdout_text_without_a_batch_of_contrast_is_an_error(corpus):
+    with pytest.raises(TargetError, match="a quarter of it has"):
+        Validation.load_contrast(corpus, n_rows=16, batch_rows=10**6, sequence_tokens=32)

@@ -227,12 +227,14 @@ def train(program: Program, directory: Path, *, seed: int, limit_seconds: float)
 def test_it_trains_until_its_time_is_up_and_hands_over_its_weights(load, tiny, tmp_path):
     program = tiny.seed_program()
 
-    done = train(program, tmp_path / "run", seed=3, limit_seconds=6.0)
+    done = train(
+        program, tmp_path / "run", seed=3, limit_seconds=12.0
+    )  # half of it is the import of torch on a busy machine
 
     assert done.returncode == 0, done.stderr
     curve = np.loadtxt(tmp_path / "run" / "out" / "curve.tsv", ndmin=2)  # (points, 2)
     assert (np.diff(curve[:, 0]) > 0).all()
-    assert curve[-1, 0] < 5.7
+    assert curve[-1, 0] < 11.7
     assert curve[0, 1] == pytest.approx(math.log(VOCAB_SIZE), abs=0.01)
     assert curve[-1, 1] < 0.8 * curve[0, 1]
     weights = torch.load(tmp_path / "run" / "out" / "weights.pt", weights_only=True)

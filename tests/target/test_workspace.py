@@ -63,13 +63,13 @@ def test_the_curve_is_read_tolerantly_and_bounded(space):
 
 def test_without_files_there_is_neither_curve_nor_weights(space):
     assert space.curve() == ()
-    assert space.take_weights() is None
+    assert space.take_weights(1 << 20) is None
 
 
 def test_the_weights_are_copied_hashed_and_sealed(space):
     (space.root / "out" / "weights.pt").write_bytes(b"abc")
 
-    weights = space.take_weights()
+    weights = space.take_weights(1 << 20)
 
     assert weights.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert os.pread(weights.fd, 10, 0) == b"abc"
@@ -97,4 +97,4 @@ def test_only_a_file_of_its_own_counts_as_weights(space, trick, tmp_path):
             path.parent.rmdir()
             path.parent.symlink_to(champion.parent)
 
-    assert space.take_weights() is None
+    assert space.take_weights(1 << 20) is None

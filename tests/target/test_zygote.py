@@ -1,7 +1,9 @@
 """The zygote and its children, without the evaluator: what they inherit, what they use, and that they end."""
 
+import json
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -10,23 +12,15 @@ import psutil
 import pytest
 
 from target.clock import Limits
+from target.errors import TargetError
 from target.job import Job, Kind
 from target.launcher import Zygote, ZygoteDied
 from target.runlog import RunLog
 from target.workspace import Workspace
+from tests.target.candidates import FORK_A_DAEMON
 from tests.target.conftest import alive, below
 
 LIMITS = Limits(cpu_seconds=10, wall_seconds=10)
-FORK_A_DAEMON = """
-import os, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        while True:
-            time.sleep(0.01)
-    os._exit(0)
-os.wait()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +47,8 @@ def run(tmp_path):
         with RunLog(tmp_path / "log") as log, Workspace(tmp_path, source, {"mode": "train"}) as space:
             job = Job(
                 kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=memory_bytes,
-                cpu_seconds=None, vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
+                cpu_seconds=None, file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4,
+                tolerance_nats=1e-3,
             )  # fmt: skip
             with log.pipe() as log_fd, zygote.fork(job, (log_fd,)) as child:
                 ending = child.wait(limits)
@@ -118,7 +113,7 @@ def test_a_daemon_dies_with_the_child(shared, run):
 def test_a_fork_bomb_dies_at_the_limit(shared, run):
     source = "import os, time\nfor _ in range(6): os.fork()\nwhile True: time.sleep(0.001)"
     ending, _, _ = run(shared, source, Limits(cpu_seconds=60, wall_seconds=0.5))
-    assert "seconds passed" in ending.exceeded
+    assert "seconds passed" in ending.exceeded.words
     assert below(shared.pid) == []
 
 
@@ -144,7 +139,7 @@ for _ in range(2):
 
 def test_the_cpu_limit_ends_a_loop(shared, run):
     ending, child, _ = run(shared, "while True: pass", Limits(cpu_seconds=0.3, wall_seconds=60))
-    assert "CPU seconds used" in ending.exceeded
+    assert "CPU seconds used" in ending.exceeded.words
     assert 0.3 < child.clock.cpu_seconds < 0.8
 
 
@@ -167,6 +162,27 @@ def test_hanging_up_ends_all(own, tmp_path):
 
     zygote.wait(10)
     assert alive(tree) == []
+
+
+def test_a_trial_does_not_begin_while_something_of_another_is_alive(own, tmp_path):
+    with Path(os.devnull).open("wb") as null:
+        child = own.fork(_daemon_job(tmp_path), (null.fileno(),))
+        with pytest.raises(TargetError, match=r"a process of an earlier trial is alive \(\d+"):
+            own.fork(_daemon_job(tmp_path), (null.fileno(),))
+        with child:
+            pass
+        with own.fork(_daemon_job(tmp_path), (null.fileno(),)):
+            pass
+
+
+def test_a_process_that_cannot_be_killed_stops_the_search(own):
+    """The zygote's answer is played: nothing here survives SIGKILL."""
+    own._socket.close()
+    own._socket, zygote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with zygote:
+        zygote.send(json.dumps({"killed": False, "cpu_seconds": 0.0}).encode())
+        with pytest.raises(TargetError, match="a process of the trial cannot be killed"):
+            own.kill_tree()
 
 
 def test_when_it_is_killed_what_it_leaves_is_ended_too(tmp_path, run):
@@ -204,5 +220,5 @@ def _daemon_job(tmp_path: Path) -> Job:
     space = Workspace(tmp_path, FORK_A_DAEMON + "\nwhile True: time.sleep(0.01)", {})
     return Job(
         kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=None, cpu_seconds=None,
-        vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
+        file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
     )  # fmt: skip

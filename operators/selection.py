@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from operators.chat import MODEL
 from operators.population import Population
 from operators.trial import Trial
 
@@ -60,10 +59,10 @@ def upper_bounds(names: list[str], population: Population, exploration: float) -
 
     Source: UCB1, Auer et al. 2002; gain over the parent as reward, per cost, as in ShinkaEvolve, arXiv 2509.19349.
     """
-    asked = Counter(trial.proposal.labels.get(MODEL) for trial in population.trials)
-    decided: dict[str, list[Trial]] = defaultdict(list)
+    asked = Counter(trial.proposal.model for trial in population.trials)
+    decided: dict[str | None, list[Trial]] = defaultdict(list)
     for trial in population.decided:
-        decided[str(trial.proposal.labels.get(MODEL))].append(trial)
+        decided[trial.proposal.model].append(trial)
     costs = {name: statistics.fmean(each.cost_usd for each in decided[name]) for name in names if decided[name]}
     floor = _LEAST_COST * max(costs.values(), default=0.0) or 1.0  # all free: gain alone counts
     rates = {

@@ -1,0 +1,202 @@
+"""What a rule of acceptance is worth: true progress, false keeps, and how far the champion's score can be believed.
+
+    python benchmarks/acceptance.py [--trainings 120] [--searches 100] [--correlation 0] [--json FILE]
+
+Simulated greedy searches: each proposal is a child of the champion whose true effect is drawn (log-uniform; most make
+it worse, 7 % crash), a training adds noise, and the rules of `conf/acceptance` themselves decide what is trained again
+and what is kept. Each search gives every rule the same number of trainings, and the same noise to the same training.
+
+    progress   true gain of the last champion over the baseline, with the standard error of this mean
+    false      keeps that are truly no better than the champion they replaced, of 100 keeps
+    missed     better candidates that were discarded, of 100 better candidates
+    reported   gain that the search reports, less the true one: what it promises too much
+    posterior  the same of the posterior means
+
+All but false and missed are in 1e-3 bpb, means over the searches; positive progress is a lower val_bpb.
+
+`--correlation` is the share of the noise's variance that a training seed has in common for all programs: about .9 for
+edits that leave shapes alone, 0 for structural ones. Guards: where noise is large `confirm` is not behind `naive`, and
+everywhere it promises less too much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import conf
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status, Trial
+from search.acceptance import Acceptance, Measure, Verdict
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+
+RULES = ("naive", "confirm", "confirm3")
+SDS = (0.0005, 0.001, 0.002)
+CRASHES = 0.07
+BASELINE = 1.0
+PROGRAM = Mutation(program=Program("A = 1\n"), operator="simulated", description="")
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A stage of a search.
+
+    Attributes:
+        improves: Share of proposals that are truly better than their parent.
+        gains: Smallest and largest true gain, bpb; log-uniform between.
+        losses: The same of the others.
+    """
+
+    improves: float
+    gains: tuple[float, float]
+    losses: tuple[float, float]
+
+
+REGIMES = {
+    "early": Regime(0.15, (1e-4, 5e-3), (2e-4, 2e-2)),
+    "late": Regime(0.06, (1e-4, 5e-3), (2e-4, 2e-2)),
+}
+
+
+class Simulation:
+    """True values and trainings of one search."""
+
+    def __init__(self, regime: Regime, *, sd: float, correlation: float, seed: int) -> None:
+        self._regime, self._sd, self._correlation, self._seed = regime, sd, correlation, seed
+        self.truth = [BASELINE]
+        self.crashes = [False]
+
+    def propose(self, parent: int) -> None:
+        """Draw a child of a program."""
+        rng = random.Random(f"{self._seed} proposal {len(self.truth)}")
+        better = rng.random() < self._regime.improves
+        low, high = self._regime.gains if better else self._regime.losses
+        effect = math.exp(rng.uniform(math.log(low), math.log(high)))
+        self.truth.append(self.truth[parent] + (-effect if better else effect))
+        self.crashes.append(rng.random() < CRASHES)
+
+    def train(self, number: int, seed: int) -> Evaluation:
+        """Return one training."""
+        if self.crashes[number]:
+            return Evaluation(outcome=Outcome.CRASHED, seed=seed)
+        shared = random.Random(f"{self._seed} seed {seed}").gauss(0, 1)
+        own = random.Random(f"{self._seed} program {number} seed {seed}").gauss(0, 1)
+        noise = self._correlation**0.5 * shared + (1 - self._correlation) ** 0.5 * own
+        return Evaluation(outcome=Outcome.OK, seed=seed, val_bpb=self.truth[number] + self._sd * noise)
+
+    def is_better(self, number: int, parent: int) -> bool:
+        """Return whether a program is truly better than its parent, and trains."""
+        return not self.crashes[number] and self.truth[number] < self.truth[parent]
+
+
+def search(rule: Acceptance, simulation: Simulation, trainings: int) -> dict[str, float]:
+    """Search until the trainings are used up, and return what came of it."""
+    population = Population()
+    counts = dict.fromkeys(("keeps", "false", "better", "missed"), 0)
+    for number in itertools.count():
+        parent = population.champion.number if population.champion else 0
+        if number:
+            simulation.propose(parent)
+        proposal = Proposal(parents=(parent,) if number else (), seed=number)
+        population = population.with_trial(Trial(number=number, proposal=proposal, mutation=PROGRAM))
+        population, verdict = settle(rule, simulation, population, trainings)
+        if verdict is None:
+            break
+        kept, better = verdict.status is Status.KEEP, number > 0 and simulation.is_better(number, parent)
+        counts["keeps"] += kept
+        counts["false"] += kept and not better
+        counts["better"] += better
+        counts["missed"] += better and not kept
+    best = population.champion
+    assert best is not None
+    progress = BASELINE - simulation.truth[best.number]
+    means = {number: mean for number, (mean, _) in population.posterior.items()}
+    return {
+        **counts,
+        "progress": progress,
+        "reported": population.scores[0] - population.scores[best.number] - progress,
+        "posterior": means[0] - means[best.number] - progress,
+    }
+
+
+def settle(
+    rule: Acceptance, simulation: Simulation, population: Population, trainings: int
+) -> tuple[Population, Verdict | None]:
+    """Train what the rule asks for until it gives the last trial its verdict; None if the trainings do not suffice."""
+    number = len(population.trials) - 1
+    while isinstance(step := rule.step(population.trials[number], population), Measure):
+        for which, seed in step.trainings:
+            if population.trainings >= trainings:
+                return population, None
+            trial = population.trials[which]
+            evaluations = (*trial.evaluations, simulation.train(which, seed))
+            population = population.with_trial(replace(trial, evaluations=evaluations))
+    trial = replace(population.trials[number], status=step.status, decided=number)
+    return population.with_trial(trial), step
+
+
+def make_rule(name: str, seed: int) -> Acceptance:
+    """Build a rule as a search does."""
+    group = OmegaConf.load(Path(conf.__file__).parent / "acceptance" / f"{name}.yaml")
+    rule: Acceptance = instantiate(OmegaConf.create({"acceptance": group, "seed": seed}).acceptance)
+    return rule
+
+
+def summarize(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the figures of one row."""
+    progress = [1e3 * each["progress"] for each in found]
+    total = {key: sum(each[key] for each in found) for key in ("keeps", "false", "better", "missed")}
+    return {
+        "progress": statistics.fmean(progress),
+        "standard_error": statistics.stdev(progress) / len(progress) ** 0.5,
+        "keeps": total["keeps"] / len(found),
+        "false": 100 * total["false"] / max(1, total["keeps"]),
+        "missed": 100 * total["missed"] / max(1, total["better"]),
+        "reported": 1e3 * statistics.fmean(each["reported"] for each in found),
+        "posterior": 1e3 * statistics.fmean(each["posterior"] for each in found),
+    }
+
+
+def main() -> None:
+    """Simulate and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trainings", type=int, default=120)
+    parser.add_argument("--searches", type=int, default=100)
+    parser.add_argument("--correlation", type=float, default=0.0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    settings = f"{options.trainings} trainings a search, {options.searches} searches, correlation {options.correlation}"
+    print(f"{settings}; 1e-3 bpb, false and missed in %")
+    columns = f"{'progress':>14} {'keeps':>6} {'false':>6} {'missed':>7} {'reported':>9} {'posterior':>10}"
+    print(f"{'regime':<7} {'sd':>6} {'rule':<9} {columns}")
+    rows: list[dict[str, Any]] = []
+    for (name, regime), sd, rule_name in itertools.product(REGIMES.items(), SDS, RULES):
+        found = []
+        for seed in range(options.searches):
+            simulation = Simulation(regime, sd=sd, correlation=options.correlation, seed=seed)
+            found.append(search(make_rule(rule_name, seed), simulation, options.trainings))
+        row = summarize(found)
+        rows.append({"regime": name, "sd": sd, "rule": rule_name, **row})
+        progress = f"{row['progress']:>8.2f} ±{row['standard_error']:>4.2f}"
+        shares = f"{row['keeps']:>6.1f} {row['false']:>6.0f} {row['missed']:>7.0f}"
+        promises = f"{row['reported']:>+9.2f} {row['posterior']:>+10.2f}"
+        print(f"{name:<7} {1e3 * sd:>6} {rule_name:<9} {progress} {shares} {promises}")
+    if options.json:
+        options.json.write_text(json.dumps({"settings": settings, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The configuration that a search was composed of, as plain types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from search.errors import UserError
+from search.rundir import RunDirectory
+
+
+def read_config(run: RunDirectory) -> dict[str, Any]:
+    """Read the configuration of a search.
+
+    Raises:
+        UserError: If it is missing or is none.
+    """
+    try:
+        config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{run.config}: {error.strerror}; give the folder of a search, such as outputs/NAME") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{run.config} does not hold a configuration; restore it or start a new run")
+    return config
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested configuration as one mapping with dotted keys."""
+    if not isinstance(config, Mapping) or not config:
+        return {prefix: config}
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

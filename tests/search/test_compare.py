@@ -1,0 +1,186 @@
+"""`python -m search.compare`: arms, refusals, and what is written."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from operators.trial import Status
+from search.arms import group_by_arm
+from search.compare import main
+from search.comparison import Comparison, compare
+from search.runs import champions, find_runs, load_run
+from tests.search.sweeps import ENVIRONMENT, write_run, write_sweep
+
+ROOT = Path(__file__).parents[2]
+APART = {"beam": 1.5, "greedy": 1.8}
+
+
+def compared(root: Path) -> Comparison:
+    return compare([load_run(path) for path in find_runs([root])])
+
+
+def test_arms_that_are_far_apart_are_ranked(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {**APART, "random": 1.9}, seeds=6)
+    found = compared(tmp_path)
+
+    assert found.refusals == ()
+    assert [(arm.label, arm.ranks) for arm in found.arms] == [
+        ("strategy=beam", (1, 1)),
+        ("strategy=greedy", (2, 2)),
+        ("strategy=random", (3, 3)),
+    ]
+    assert all(pair.p_holm < 0.05 for pair in found.pairs)
+    assert found.detectable is not None
+    assert 0 < found.detectable < 0.05
+
+
+def test_equal_arms_share_their_ranks(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"beam": 1.5, "greedy": 1.5}, seeds=4)
+    found = compared(tmp_path)
+
+    assert found.refusals == ()
+    assert [arm.ranks for arm in found.arms] == [(1, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(("seeds", "refused"), [(2, True), (3, True), (4, False)])
+def test_too_few_seeds_are_not_ranked_and_it_says_how_many_are_needed(
+    tmp_path: Path, seeds: int, refused: bool
+) -> None:
+    write_sweep(tmp_path, APART, seeds=seeds)
+    found = compared(tmp_path)
+
+    assert any("at least 4 seeds an arm are needed" in each for each in found.refusals) == refused
+    assert (found.pairs == ()) == refused
+    assert all((arm.ranks is None) == refused for arm in found.arms)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"config": {"target": {"name": "gpu"}}}, r"one target \(name is 'gpu' and 'tiny'\)"),
+        ({"config": {"budget": {"trainings": 99, "hours": None, "usd": None}}}, "one budget"),
+        ({"environment": {"corpus": {"hash": "other"}}}, "one corpus"),
+        ({"environment": {"device": {**ENVIRONMENT["device"], "cpu": "another"}}}, "one machine"),
+        ({"status": "stopped"}, "is stopped, not finished"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_ranked(tmp_path: Path, options: dict, reason: str) -> None:
+    write_sweep(tmp_path, APART, seeds=4)
+    write_run(tmp_path / "odd", [2.0, 1.4], seed=7, strategy="beam", **options)
+
+    assert any(re.search(reason, each) for each in compared(tmp_path).refusals)
+
+
+def test_a_seed_that_is_there_twice_is_no_repetition(tmp_path: Path) -> None:
+    write_sweep(tmp_path, APART, seeds=4)
+    write_run(tmp_path / "again", [2.0] * 4, seed=3, strategy="beam")
+
+    assert any("strategy=beam has seed 3 more than once" in each for each in compared(tmp_path).refusals)
+
+
+def test_machines_do_not_matter_where_values_are_free_of_noise(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "a", {"beam": 1.5}, seeds=4, noise_free=True)
+    other = {"device": {**ENVIRONMENT["device"], "cpu": "another"}}
+    write_sweep(tmp_path / "b", {"greedy": 1.8}, seeds=4, noise_free=True, environment=other)
+    found = compared(tmp_path)
+
+    assert found.noise_free
+    assert found.refusals == ()
+
+
+def test_arms_are_what_configurations_differ_in_but_for_seeds(tmp_path: Path) -> None:
+    for index, (seed, step) in enumerate([(0, 0.5), (1, 0.5), (0, 0.9), (1, 0.9)]):
+        config = {"operator": {"_target_": "a.B", "step": step, "seed": seed}}
+        write_run(tmp_path / str(index), [2.0, 1.9], seed=seed, config=config)
+    arms = group_by_arm([load_run(path) for path in find_runs([tmp_path])])
+
+    assert {label: len(runs) for label, runs in arms.items()} == {"operator.step=0.5": 2, "operator.step=0.9": 2}
+
+
+def test_the_best_so_far_is_the_champion_with_what_it_cost(tmp_path: Path) -> None:
+    population = write_run(tmp_path / "a", [2.0, Status.CRASHED, 1.9, 1.95])
+    points = list(champions(population))
+
+    assert [(point.champion.number, point.trainings) for point in points] == [(0, 1), (0, 2), (2, 3), (2, 4)]
+    assert points[-1].gpu_hours == pytest.approx(sum(8.0 + 1.0 for _ in range(4)) / 3600)
+    assert points[-1].usd == pytest.approx(0.04)
+
+
+def test_sooner_is_a_smaller_area(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / f"soon{seed}", [2.0, 1.5, 1.9, 1.9], seed=seed, strategy="beam")
+        write_run(tmp_path / f"late{seed}", [2.0, 2.1, 2.1, 1.5], seed=seed, strategy="greedy")
+    beam, greedy = sorted(compared(tmp_path).arms, key=lambda arm: arm.label)
+
+    assert beam.finals == pytest.approx(greedy.finals)
+    assert beam.areas[0] == pytest.approx((2 * 2.0 + 2 * 1.5) / 4)
+    assert greedy.areas[0] == pytest.approx(2.0)
+
+
+def test_failures_are_counted_over_the_seeds(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / str(seed), [2.0, Status.CRASHED, Status.OUT_OF_MEMORY, 1.9], seed=seed)
+    (arm,) = compared(tmp_path).arms
+
+    assert arm.failure_rate == pytest.approx(0.5)
+    assert arm.outcomes == {"ok": 4, "crashed": 2, "out_of_memory": 2}
+
+
+def test_the_command_writes_pages_that_agree(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "sweep", APART, seeds=4)
+    write_run(tmp_path / "sweep" / "failed", [Status.CRASHED])
+    command = [sys.executable, "-m", "search.compare", str(tmp_path / "sweep")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    written = {path.suffix: path for path in (tmp_path / "sweep").glob("compare.*")}
+    record = json.loads(written[".json"].read_text())
+
+    assert set(written) == {".md", ".html", ".png", ".json"}
+    assert written[".png"].read_bytes().startswith(b"\x89PNG")
+    assert "strategy=beam is better than every other arm" in done.stdout
+    assert record["verdict"] in written[".html"].read_text()
+    assert written[".md"].read_text() in done.stdout
+    assert "failed has no baseline" in done.stdout
+    assert [arm["ranks"] for arm in record["arms"]] == [[1, 1], [2, 2]]
+    assert len(record["arms"][0]["curves"]["trainings"]["median"]) == len(record["arms"][0]["curves"]["usd"]["grid"])
+
+
+def test_what_stands_in_a_configuration_cannot_break_the_page(tmp_path: Path) -> None:
+    for seed, prompt in [(0, "<script>alert(1)</script> | $x_{$"), (0, "plain")]:
+        write_run(tmp_path / prompt[1:4], [2.0, 1.9], seed=seed, config={"prompt": prompt})
+
+    assert main([str(tmp_path), "--tracking-uri", "none"]) == 0
+    assert "<script>" not in (tmp_path / "compare.html").read_text()
+    assert r"\<script\>" in (tmp_path / "compare.md").read_text()
+
+
+def test_a_comparison_becomes_a_run_in_mlflow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mlflow import MlflowClient
+
+    write_sweep(tmp_path / "sweep", APART, seeds=2)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert main([str(tmp_path / "sweep"), "--tracking-uri", uri]) == 0
+    assert "there is no" in capsys.readouterr().out
+    client = MlflowClient(tracking_uri=uri)
+    client.search_experiments()  # makes the database
+
+    assert main([str(tmp_path / "sweep"), "--tracking-uri", uri]) == 0
+    (run,) = client.search_runs([client.get_experiment_by_name("comparisons").experiment_id])
+    assert run.data.metrics["final strategy beam"] == pytest.approx(1.498, abs=0.01)
+    assert run.data.tags["graft.ranked"] == "False"
+    assert {each.path for each in client.list_artifacts(run.info.run_id)} == {
+        "compare.md",
+        "compare.html",
+        "compare.json",
+        "compare.png",
+    }
+
+
+def test_a_folder_without_a_search_gets_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert "holds no search" in capsys.readouterr().err

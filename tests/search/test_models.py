@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import conf
+from search.budget import Budget
+from search.errors import UserError
+from search.models import Models
+from search.rundir import RunDirectory
+from search.session import MAY_CHANGE
+from tests.operators.test_llm import make_model
+
+CHOICES = sorted((Path(conf.__file__).parent / "llm").glob("*.yaml"))
+MONEY = Budget(usd=5)
+
+
+@pytest.mark.parametrize("path", CHOICES, ids=lambda path: path.stem)
+def test_no_choice_has_a_model_until_one_is_named(path: Path) -> None:
+    config = OmegaConf.load(path)
+    config.pop("cassette", None)
+
+    assert instantiate(config) is None
+
+
+def test_the_settings_that_may_change_exist() -> None:
+    known = OmegaConf.load(CHOICES[0].with_name("default.yaml"))
+
+    assert {key.removeprefix("llm.") for key in MAY_CHANGE if key.startswith("llm.")} <= {str(key) for key in known}
+
+
+def test_without_a_model_there_is_nobody_to_talk_to_and_no_budget_is_refused(tmp_path: Path) -> None:
+    models = Models()
+    models.check(MONEY)
+
+    assert models.chat(RunDirectory(tmp_path)) is None
+
+
+def test_a_budget_of_money_needs_prices() -> None:
+    common = {"api_base": "http://127.0.0.1:1/v1"}
+    with pytest.raises(UserError, match=r"budget.usd=5 cannot be kept: nobody knows what openai/scripted costs"):
+        Models(live=make_model(None, price=None, **common)).check(MONEY)
+    Models(live=make_model(None, price={"input": 0, "output": 0}, **common)).check(MONEY)
+    Models(live=make_model(None, price=None, model="openai/gpt-4o-mini", **common)).check(MONEY)
+    Models(live=make_model(None, price=None, **common)).check(Budget(trainings=5))
+
+
+def test_one_model_of_several_without_a_price_is_named() -> None:
+    names = ["openai/gpt-4o-mini", "openai/mystery"]
+    models = Models(live=make_model(None, model=None, models=names, price=None, api_base="http://127.0.0.1:1/v1"))
+    with pytest.raises(UserError, match="nobody knows what openai/mystery costs"):
+        models.check(MONEY)
