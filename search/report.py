@@ -17,6 +17,7 @@ from operators.trial import Trial
 from search.errors import UserError
 from search.final_report import read_final, verdict_sentence
 from search.noise import Noise, in_sds, noise_of
+from search.prompt_table import prompt_rows, prompt_table
 from search.rundir import RunDirectory, diff, write_atomically
 from search.summary import Summary
 from search.verdicts import Step, ancestry, delta, description_of, one_line, score_text
@@ -55,6 +56,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
         device=duration(summary.gpu_seconds),
         steps=[_step(step, population) for step in steps],
         constants=_constants(steps),
+        prompts=prompt_table(prompt_rows([population])),
         diff=patch,
         fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
         caveats=_caveats(population, best, final),
