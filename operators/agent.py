@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from operators.base import MutationError, Resources
+from operators.briefing import Briefing
 from operators.chat import Exchange, Message, Reply
 from operators.command import Cost, Ended, run_command
 from operators.dialogue import new_program, parent_of, read_direction
 from operators.edit import FILE, EditError
 from operators.population import Population
-from operators.prompt import Briefing, Prompt
+from operators.prompt import Prompt
 from operators.statement import difference, stated
 from operators.trial import Mutation, Proposal
 from target.contract import SOURCE_BYTES, ContractError, check_source

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.base import MutationError, Resources
+from operators.briefing import Briefing
 from operators.chat import MODEL, ChatModel, Exchange, Message
 from operators.edit import EditError, apply_reply
 from operators.population import Population
-from operators.prompt import Briefing, Prompt
+from operators.prompt import Prompt
 from operators.statement import difference, stated
 from operators.trial import Mutation, Proposal, Trial
 from target.contract import ContractError, check_source

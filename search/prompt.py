@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 
+from conf.schema import Config
 from search.errors import UserError
 from target.errors import TargetError
 
 if TYPE_CHECKING:
+    from operators.briefing import Briefing
     from operators.population import Population
-    from operators.prompt import Briefing, Prompt
+    from operators.prompt import Prompt
     from operators.trial import Trial
 
 
@@ -116,6 +119,7 @@ def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
     node = config.get("prompt")
     try:
         if style is not None:
+            ConfigStore.instance().store(name="schema", node=Config)
             with hydra.initialize_config_module("conf", version_base="1.3"):
                 node = hydra.compose("config", overrides=[f"prompt={style}"]).prompt
         prompt: Prompt = hydra.utils.instantiate(node)
@@ -126,7 +130,7 @@ def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
 
 def _briefing(trial: Trial, population: Population) -> Briefing:
     """Return what the operator of a trial was to tell, as far as its record says."""
-    from operators.prompt import ANSWERS, Briefing
+    from operators.briefing import ANSWERS, Briefing
 
     operator = trial.operator.split("/")[-1]
     others = [population.trials[number] for number in (*trial.proposal.parents[1:], *trial.extra_parents)]

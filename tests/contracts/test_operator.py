@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import random
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 import conf
 from operators.base import MutationError, Operator
@@ -16,20 +16,36 @@ from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from target.program import Program
 from target.spec import SEED_PROGRAM
+from tests.operators import agents
+from tests.operators.composed import make_operator
+from tests.operators.scripted_model import ScriptedModel, make_resources, obliging
+from tests.search.builders import make_evaluation
 
+AGENT = Path(agents.__file__)
 OPERATORS = sorted((Path(conf.__file__).parent / "operator").glob("*.yaml"))
 
 
-@pytest.fixture(params=OPERATORS, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=OPERATORS, ids=lambda path: path.stem)
 def operator(request: pytest.FixtureRequest) -> Operator:
-    config = OmegaConf.create({"operator": OmegaConf.load(request.param), "seed": 0})
-    return instantiate(config.operator)
+    resources = make_resources(ScriptedModel(obliging))
+    return make_operator(request.param.stem, resources, f"agent.command='{sys.executable} {AGENT} edit'")
 
 
 def population_of(source: str) -> Population:
     mutation = Mutation(program=Program(source), operator="seed", description="the seed program")
     proposal = Proposal(parents=(), seed=0)
-    return Population((Trial(number=0, proposal=proposal, mutation=mutation, status=Status.BASELINE, decided=0),))
+    return Population(
+        (
+            Trial(
+                number=0,
+                proposal=proposal,
+                mutation=mutation,
+                evaluations=(make_evaluation(2.0),),
+                status=Status.BASELINE,
+                decided=0,
+            ),
+        )
+    )
 
 
 @pytest.fixture
@@ -43,16 +59,20 @@ def test_it_makes_another_program_and_says_how(operator: Operator, population: P
 
     assert population.find(mutation.program.id) is None
     compile(mutation.program.source, "train.py", "exec")
-    assert mutation.operator == operator.name
+    assert mutation.operator.split("/")[0] == operator.name, "whoever delegates comes first"
     assert mutation.description
     assert "\n" not in mutation.description
-    assert mutation.cost_usd >= 0
+    assert mutation.cost_usd == sum(exchange.reply.cost_usd for exchange in mutation.exchanges)
+    assert bool(mutation.prompt) == bool(mutation.exchanges)
 
 
 def test_an_interrupted_proposal_can_be_asked_for_again(operator: Operator, population: Population) -> None:
     proposal = Proposal(parents=(0,), seed=3)
 
-    assert operator.mutate(proposal, population) == operator.mutate(proposal, population)
+    first, again = (operator.mutate(proposal, population) for _ in range(2))
+
+    assert replace(first, exchanges=()) == replace(again, exchanges=())
+    assert [exchange.messages for exchange in first.exchanges] == [exchange.messages for exchange in again.exchanges]
 
 
 def test_different_seeds_give_different_programs(operator: Operator, population: Population) -> None:
