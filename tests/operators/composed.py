@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import hydra
@@ -12,6 +13,7 @@ from conf.schema import Config
 from operators.base import Operator, Resources, equip
 
 
+@functools.cache  # composing takes a second
 def compose(*overrides: str) -> DictConfig:
     """Return the configuration that a command line gives."""
     ConfigStore.instance().store(name="schema", node=Config)

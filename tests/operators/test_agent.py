@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -169,7 +172,27 @@ def test_settings_are_checked_at_the_start(settings: dict[str, object], reason: 
 
 
 def test_the_search_does_not_leave_its_descriptors_open() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     mutate("edit")
 
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_it_does_not_outlive_a_search_that_is_killed(pids: Path) -> None:
+    lone = "from tests.operators.test_agent import mutate; mutate('hang', seconds=600)"
+    root = Path(__file__).parents[2]
+    search = subprocess.Popen([sys.executable, "-c", lone], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+    try:
+        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 3)
+    finally:
+        search.kill()
+        search.wait()
+
+    wait_until(lambda: all(gone(int(pid)) for pid in pids.read_text().split()))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        threading.Event().wait(0.02)

@@ -40,7 +40,8 @@ def test_an_answer_becomes_a_program_with_what_the_model_says_about_it() -> None
     operator, model = patch(GOOD)
     mutation = operator.mutate(PROPOSAL, BASE)
 
-    assert mutation.program.source == SEED_SOURCE.replace("DEPTH = 4", "DEPTH = 6")
+    assert BASE.trials[0].program is not None
+    assert mutation.program.source == BASE.trials[0].program.source.replace("DEPTH = 4", "DEPTH = 6")
     assert (mutation.description, mutation.rationale) == ("a deeper model", "it lacks capacity, worth 0.01")
     assert (mutation.operator, mutation.cost_usd) == ("patch", 0.01)
     assert mutation.prompt == make_prompt().label

@@ -46,7 +46,7 @@ def test_the_model_sees_the_program_that_failed_and_how() -> None:
     assert task.index(population.trials[1].program.source.strip()) < task.index("It crashed") < task.index(TRACE)
     assert "It was meant to do this: idea 1" in task
     assert "Its parent, trial #0, worked: val_bpb 2.0000" in task
-    assert "-MATRIX_LR = 0.02 " in task
+    assert "-MATRIX_LR = 0.020 " in task
     assert (mutation.operator, mutation.extra_parents) == ("repair", (1,))
 
 
@@ -99,7 +99,7 @@ def test_with_nothing_to_mend_the_fallback_works_and_its_failure_has_its_name() 
         make_repair(ScriptedModel(obliging)).mutate(Proposal(parents=(0,), seed=0), people()).operator == "repair/patch"
     )
     with pytest.raises(MutationError) as caught:
-        make_repair(ScriptedModel(["?"])).mutate(Proposal(parents=(0,), seed=0), people())
+        make_repair(ScriptedModel(["?"])).mutate(proposal, people())
     assert caught.value.operator == "repair/patch"
 
 
