@@ -67,11 +67,12 @@ def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> d
 
 def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff_lines: int) -> dict[str, list[Any]]:
     population = briefing.population
-    unsuccessful = [trial for trial in history.unsuccessful(parent, population) if trial is not briefing.second]
-    near = [trial for trial in unsuccessful if history.near_miss(trial, population)][: counts["near_misses"]]
-    rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
     count = 0 if briefing.second else counts["inspirations"]  # one other program is enough to think about
     shown = history.inspirations(briefing.proposal, parent, population, count)
+    told_elsewhere = {trial.number for trial in (*shown, briefing.second) if trial}
+    unsuccessful = [trial for trial in history.unsuccessful(parent, population) if trial.number not in told_elsewhere]
+    near = [trial for trial in unsuccessful if history.near_miss(trial, population)][: counts["near_misses"]]
+    rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
     return {
         "curve": history.curve(briefing.base, counts["curve"]),
         "ancestors": history.steps(parent, population)[: counts["ancestors"]],

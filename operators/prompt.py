@@ -169,6 +169,7 @@ def _closure(environment: jinja2.Environment, names: Sequence[str]) -> dict[str,
     while open_names:
         name = open_names.pop()
         if name not in sources:
-            sources[name] = environment.loader.get_source(environment, name)[0]
-            open_names += [each for each in meta.find_referenced_templates(environment.parse(sources[name])) if each]
+            sources[name], path, _ = environment.loader.get_source(environment, name)
+            tree = environment.parse(sources[name], name, path)
+            open_names += [each for each in meta.find_referenced_templates(tree) if each]
     return sources

@@ -20,7 +20,10 @@ def tried(number: int, score: float | None, source: str) -> Trial:
 
 def searched(n: int = 8) -> Population:
     """Return a search in which LR decides, WIDTH hardly matters, and MODE and FIXED say nothing."""
-    rows = [(2.0 - 0.1 * step, f'LR = {0.01 * (step + 1)}\nWIDTH = {step * 5 % 7}\nMODE = "a"\nFIXED = 3\n') for step in range(n)]
+    rows = [
+        (2.0 - 0.1 * step, f'LR = {0.01 * (step + 1)}\nWIDTH = {step * 5 % 7}\nMODE = "a"\nFIXED = 3\n')
+        for step in range(n)
+    ]
     return Population(tuple(tried(number, score, source) for number, (score, source) in enumerate(rows)))
 
 

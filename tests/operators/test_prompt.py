@@ -57,12 +57,16 @@ def test_the_static_message_has_rules_limits_form_and_direction() -> None:
 def test_the_static_message_does_not_depend_on_the_proposal() -> None:
     prompt = make_prompt()
 
-    assert ask(prompt, history(), 2)[0] == ask(prompt, history(), 7)[0] == ask(prompt, Population(history().trials[:1]), 0)[0]
+    assert (
+        ask(prompt, history(), 2)[0]
+        == ask(prompt, history(), 7)[0]
+        == ask(prompt, Population(history().trials[:1]), 0)[0]
+    )
 
 
 def test_the_other_message_has_the_program_first_and_then_what_is_known() -> None:
     population = history()
-    _, task = ask(make_prompt(), population)
+    _, task = ask(make_prompt(), population, labels="7")
     program = population.trials[2].program
     assert program is not None
     parts = [
@@ -80,6 +84,7 @@ def test_the_other_message_has_the_program_first_and_then_what_is_known() -> Non
     places = [task.index(part) for part in parts]
 
     assert places == sorted(places)
+    assert task.count("#7") == 2, "told once, and the head of its diff"
     assert "no code block" not in task, "the form of earlier answers is no experiment"
 
 
@@ -102,8 +107,8 @@ def test_inspirations_are_those_of_the_strategy_or_the_best_of_the_others(labels
 
 
 def test_what_is_least_important_gives_way_first() -> None:
-    prompt, population = make_prompt(), history()
-    full = ask(prompt, population)
+    population = history()
+    full = ask(make_prompt(), population, labels="7")
     size = sum(map(tokens, full))
     marks = {
         "unsuccessful": "clearly worse",
@@ -114,9 +119,9 @@ def test_what_is_least_important_gives_way_first() -> None:
         "curve": "Training loss",
     }
     gone: list[str] = []
-    for budget in range(size, 0, -10):
+    for budget in range(size, 0, -3):
         try:
-            _, task = ask(make_prompt(max_tokens=budget), population)
+            _, task = ask(make_prompt(max_tokens=budget), population, labels="7")
         except MutationError:
             break
         assert sum(map(tokens, (full[0], task))) <= budget
@@ -156,7 +161,11 @@ def test_every_prompt_of_the_configuration_can_be_sent(name: str) -> None:
     prompt = hydra.utils.instantiate(compose(f"prompt={name}").prompt)
     population = history()
 
-    for answer, sign in (("patch", "SEARCH"), ("rewrite", "the whole new train.py"), ("agent", "Edit `train.py` in place")):
+    for answer, sign in (
+        ("patch", "SEARCH"),
+        ("rewrite", "the whole new train.py"),
+        ("agent", "Edit `train.py` in place"),
+    ):
         system, task = ask(prompt, population, answer=answer)
         assert sign in system
         assert "Go deep." in system

@@ -56,7 +56,7 @@ def test_the_latest_failed_child_that_nobody_has_tried_to_mend_comes_first() -> 
     assert repairable(people(failed(1), failed(2), failed(3), scored)) == [3, 2, 1]
     assert repairable(people(failed(1), failed(2), failed(3, mends=2), scored)) == [3, 1]
     assert repairable(people(failed(1), failed(2, parent=1))) == [1], "others' children are others' business"
-    assert repairable(people(failed(1, status=Status.PENDING), failed(2, status=Status.NOT_BUILT))) == []
+    assert repairable(people(failed(1, status=Status.PENDING), make_trial(2, status=Status.NOT_BUILT))) == []
 
 
 @pytest.mark.parametrize("status", [Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED])
@@ -95,9 +95,8 @@ def test_proposals_that_wait_together_take_one_program_each() -> None:
 
 
 def test_with_nothing_to_mend_the_fallback_works_and_its_failure_has_its_name() -> None:
-    assert (
-        make_repair(ScriptedModel(obliging)).mutate(Proposal(parents=(0,), seed=0), people()).operator == "repair/patch"
-    )
+    proposal = Proposal(parents=(0,), seed=0)
+    assert make_repair(ScriptedModel(obliging)).mutate(proposal, people()).operator == "repair/patch"
     with pytest.raises(MutationError) as caught:
         make_repair(ScriptedModel(["?"])).mutate(proposal, people())
     assert caught.value.operator == "repair/patch"

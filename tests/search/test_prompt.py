@@ -49,7 +49,7 @@ SEARCH = asked(
 
 
 def test_rows_add_up_what_each_prompt_brought() -> None:
-    terse, default = prompt_rows([SEARCH])
+    default, terse = sorted(prompt_rows([SEARCH]), key=lambda row: row.prompt)
 
     assert (terse.prompt, terse.operator, terse.proposals, terse.built, terse.kept) == ("terse@1", "patch", 4, 3, 2)
     assert terse.gain == pytest.approx(0.1 + 0.1)
