@@ -50,7 +50,7 @@ def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
     kept = Path(done.stdout.split("kept in ")[1].split(",")[0])
     try:
         spec = load_target("tiny", [each.removeprefix("target.") for each in settings])
-        noise = stored_noise(spec, describe_device(spec))
+        noise = stored_noise(spec, describe_device(spec.device))
         assert noise is not None
         assert (noise.n_seeds, noise.n_repeats, noise.program_id) == (2, 2, spec.seed_program().id)
         assert noise.seed_sd > 0
@@ -59,8 +59,8 @@ def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
         assert record["rows"][0]["seed"] == record["rows"][2]["seed"]
         assert record["seed_sd"] == noise.seed_sd
         assert f"sd {noise.seed_sd:.4f}" in done.stdout
-        assert stored_noise(replace(spec, train_seconds=99), describe_device(spec)) is None
-        assert stored_noise(spec, {**describe_device(spec), "cpu": "another"}) is None
+        assert stored_noise(replace(spec, train_seconds=99), describe_device(spec.device)) is None
+        assert stored_noise(spec, {**describe_device(spec.device), "cpu": "another"}) is None
     finally:
         kept.unlink()
 
