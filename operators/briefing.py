@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from operators import history
-from operators.constants_view import constants_view
 from operators.population import Population
 from operators.trial import Proposal, Status, Trial
+from operators.tune_view import constants_view
 
 ANSWERS: Final = ("patch", "rewrite", "agent")
 """Forms of an answer, each with its template `answer_<form>.j2`."""
@@ -77,7 +77,7 @@ def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff
         "curve": history.curve(briefing.base, counts["curve"]),
         "ancestors": history.steps(parent, population)[: counts["ancestors"]],
         "inspirations": [_inspiration(parent, each, population, diff_lines) for each in shown],
-        "constants": constants_view(population, parent)[: counts["constants"]],
+        "constants": constants_view(population, parent)[: counts["constants"]] if counts["constants"] else [],
         "near_misses": [history.effect(trial, population) for trial in near],
         "unsuccessful": [history.effect(trial, population) for trial in rest],
         "failures": history.failures(parent, population)[: counts["failures"]],

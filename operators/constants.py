@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from typing import Final
 
 from operators.base import MutationError
@@ -57,7 +58,9 @@ class ConstantsOperator:
             program = parent.with_constants(changes)
             twin = population.find(program.id)
             if twin is None:
-                return Mutation(program=program, operator=self.name, description=_describe(movable, changes))
+                return Mutation(
+                    program=program, operator=self.name, description=describe_changes(parent.constants, changes)
+                )
             known = twin.number if twin else known
         raise MutationError(
             f"{_DRAWS} draws gave no new program, the last was that of trial {known}"
@@ -158,5 +161,6 @@ def _clip(value: float, constant: Constant) -> float | int:
     return int(lower if high is None else min(lower, math.floor(high)))
 
 
-def _describe(constants: dict[str, Constant], changes: dict[str, Value]) -> str:
-    return ", ".join(f"{name} {constants[name].value!r} -> {value!r}" for name, value in sorted(changes.items()))
+def describe_changes(old: Mapping[str, Value], changes: Mapping[str, Value]) -> str:
+    """Return changes of constants as one line."""
+    return ", ".join(f"{name} {old[name]!r} -> {value!r}" for name, value in sorted(changes.items()))

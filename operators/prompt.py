@@ -120,9 +120,9 @@ class Prompt:
             number=0,
             proposal=Proposal(parents=(), seed=0),
             mutation=Mutation(program=Program(""), operator="seed", description="the seed program"),
+            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0),),
             status=Status.BASELINE,
             decided=0,
-            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0),),
         )
         people = Population((seed,))
         briefing = Briefing(answer="patch", proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)

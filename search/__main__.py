@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from search.models import Models
     from search.rundir import RunDirectory
     from search.session import Session
+    from target.base import Target
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
 _MAKE_ROOM = "nothing is lost: make room, and the same command resumes"
@@ -66,7 +67,6 @@ def _session(config: DictConfig) -> Session:
     from search.secrets import refuse_secrets
     from search.session import Session
     from search.settings import Settings
-    from target.spec import TargetSpec
 
     job = HydraConfig.get()
     name = config.name
@@ -75,17 +75,17 @@ def _session(config: DictConfig) -> Session:
     limits = config.budget if not _unlimited(config.budget) else config.budget.unset
     plain = _plain(config)
     refuse_secrets(plain)
-    spec = TargetSpec.from_config(plain["target"])
+    target = _target(config.target, plain["target"])
     run = RunDirectory(Path(config.outputs).expanduser() / name)
     budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
     models = _models(config.llm, run)
     models.check(budget)
-    resources = Resources(model=models.chat(run), direction=find_direction(config.direction), limits=spec.limits)
+    resources = Resources(model=models.chat(run), direction=find_direction(config.direction), limits=target.limits)
     settings = Settings(
         name=name,
         strategy_name=job.runtime.choices["strategy"],
         seed=config.seed,
-        seed_program=spec.seed_program(),
+        seed_program=target.seed_program(),
         strategy=models.strategy(_instantiate(config.strategy, "strategy")),
         operator=models.operator(_equipped(config.operator, "operator", resources)),
         extra_operators={
@@ -100,7 +100,7 @@ def _session(config: DictConfig) -> Session:
     return Session(
         settings=settings,
         run=run,
-        spec=spec,
+        target=target,
         make_executor=_instantiate(config.executor, "executor"),
         make_tracker=_instantiate(config.tracker, "tracker"),
         config=plain,
@@ -129,6 +129,17 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def _target(node: DictConfig, plain: dict[str, Any]) -> Target:
+    """Build the target: what its `_target_` names, else one that trains by the settings of its YAML file."""
+    from target.base import TrainedTarget
+    from target.spec import TargetSpec
+
+    if "_target_" in plain:
+        made: Target = _instantiate(node, "target")
+        return made
+    return TrainedTarget(TargetSpec.from_config(plain))
 
 
 def _instantiate(node: DictConfig, group: str) -> Any:

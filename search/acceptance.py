@@ -76,11 +76,12 @@ class Naive:
 
 
 class Confirm:
-    """The mean of a few seeds must beat the champion's mean on the same ones; each keep rotates them.
+    """The mean of a few seeds must beat the champion's mean on the same ones.
 
     Seeds are trained one after the other, and each is a gate: who is not better on those that it shares with the
-    champion so far is discarded without another training. Rotation keeps a champion from living on the luck of the
-    seeds that made it: the new champion is measured again on the new ones, as soon as a candidate needs the comparison.
+    champion so far is discarded without another training. If each keep rotates the seeds, a champion does not live on
+    the luck of those that made it: it is measured again on the new ones, as soon as a candidate needs the comparison.
+    That costs trainings, and a champion with bad luck on the new seeds falls to a candidate that is no better.
 
     A program that is proposed again gets one more training, on a seed of the current ones that it does not have, if its
     posterior is within two standard errors of the champion's: more is known about a program that may be as good, and a
@@ -89,21 +90,31 @@ class Confirm:
     Args:
         seed: Seed of the search, from which the training seeds derive.
         seeds: Trainings behind a comparison.
+        rotate: Whether each keep rotates the seeds.
         max_samples: Trainings of one program beyond which its repeats add none.
         contrast_noise_bpb: Standard deviation of D5 between trainings of one program; see `search/contrast.py`.
 
     Raises:
         ValueError: If an argument is out of range.
 
-    Source: chosen by simulation over k-sigma thresholds, races and the naive rule at equal trainings
-    (`benchmarks/acceptance.py` has the naive rule, two seeds and three).
+    Source: chosen by simulation over k-sigma thresholds, races and the naive rule at equal trainings;
+    `benchmarks/acceptance.py` compares what is in `conf/acceptance`.
     """
 
-    def __init__(self, *, seed: int, seeds: int = 2, max_samples: int = 4, contrast_noise_bpb: float = 0.025) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        seeds: int = 2,
+        rotate: bool = True,
+        max_samples: int = 4,
+        contrast_noise_bpb: float = 0.025,
+    ) -> None:
         if seeds < 1 or max_samples < 0:
             raise ValueError(f"seeds must be at least 1 and max_samples at least 0, got {seeds} and {max_samples}")
         self._seed = seed
         self._seeds = seeds
+        self._rotate = rotate
         self._max_samples = max_samples
         self._contrast_noise_bpb = contrast_noise_bpb
 
@@ -135,8 +146,8 @@ class Confirm:
         return Measure(((trial.number, fresh[0]),))
 
     def _current(self, population: Population) -> tuple[int, ...]:
-        """Return the training seeds since the last keep."""
-        first = self._seeds * population.keeps
+        """Return the training seeds that comparisons are made on now."""
+        first = self._seeds * population.keeps if self._rotate else 0
         return tuple(training_seed(self._seed, first + index) for index in range(self._seeds))
 
 

@@ -7,13 +7,11 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
-
-from target.corpus import CorpusFiles
-from target.spec import TargetSpec
 
 _PACKAGES: Final = (
     "graft-search",
@@ -28,23 +26,28 @@ _PACKAGES: Final = (
 )
 
 
-def describe_environment(spec: TargetSpec, corpus: CorpusFiles, isolation: tuple[str, ...]) -> dict[str, Any]:
-    """Return commit, versions, device, isolation in force and corpus hash, as plain JSON types."""
+def describe_environment(target: Mapping[str, Any], isolation: tuple[str, ...]) -> dict[str, Any]:
+    """Return commit, versions, device, isolation in force and what the target says of itself, as plain JSON types.
+
+    Args:
+        target: What its `prepare` returned: the `kind` of device, and more.
+        isolation: Layers in force.
+    """
     return {
         "commit": _commit(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in _PACKAGES},
-        "device": describe_device(spec),
+        "device": describe_device(target["kind"]),
         "isolation": list(isolation),
-        "corpus": {"name": spec.corpus.name, "vocab_size": spec.corpus.vocab_size, "hash": corpus.hash},
+        **{name: value for name, value in target.items() if name != "kind"},
     }
 
 
-def describe_device(spec: TargetSpec) -> dict[str, Any]:
+def describe_device(kind: str) -> dict[str, Any]:
     """Return what trains here, as plain JSON types."""
     return {
-        "kind": spec.device,
+        "kind": kind,
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,

@@ -6,29 +6,24 @@ them. Optuna seals a trial with its verdict; trainings that a champion gets late
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
-import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from operators.population import Population
 from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
-from search.errors import UserError, errors_of
+from search.errors import UserError
 from search.exchanges import ExchangeStore
+from search.journal import REPLAY_ERRORS, check_journal, mend_journal, open_journal
 from search.ledger_records import LATER, failure_record, mutation_record, read_trial, sha256_of
 from search.rundir import RunDirectory, write_atomically
 from target.evaluation import Evaluation
 
 _ELAPSED: Final = "elapsed"
-_REPLAY_ERRORS: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +54,8 @@ class Ledger:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self._exchanges = ExchangeStore(run.exchanges)
-        _mend_tail(run.journal)
-        self._storage = _open(run.journal)
+        mend_journal(run.journal)
+        self._storage = open_journal(run.journal)
         study_id = _study_id(self._storage)
         if study_id is None:
             study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
@@ -160,28 +155,6 @@ class Ledger:
         self.population = self.population.with_trial(replace(self.population.trials[number], **changes))
 
 
-class _JournalFile(JournalFileBackend):
-    """Optuna's journal, but a line that cannot be written whole is taken back: others would come to stand behind it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._path = path
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append lines, all of them or none.
-
-        Raises:
-            OSError: If they cannot be written.
-        """
-        size = self._path.stat().st_size
-        try:
-            with errors_of(self._path):
-                super().append_logs(logs)
-        except OSError:
-            os.truncate(self._path, size)
-            raise
-
-
 def read_population(run: RunDirectory) -> Population:
     """Read the trials of a search without touching it; it may be running.
 
@@ -190,8 +163,8 @@ def read_population(run: RunDirectory) -> Population:
     """
     if not run.journal.exists():
         raise UserError(f"{run.root} holds no search: there is no {run.journal.name}")
-    _check(run.journal)
-    storage = _open(run.journal)
+    check_journal(run.journal)
+    storage = open_journal(run.journal)
     study_id = _study_id(storage)
     return Population() if study_id is None else _read(run, storage, study_id)[0]
 
@@ -207,7 +180,7 @@ def population_before(run: RunDirectory, number: int) -> Population:
     trials = read_population(run).trials
     if not 0 <= number < len(trials):
         raise UserError(f"{run.root} has no trial {number}: its trials are 0 to {len(trials) - 1}")
-    storage = _open(run.journal)
+    storage = open_journal(run.journal)
     frozen = {trial.number: trial for trial in storage.get_all_trials(_study_id(storage) or 0, deepcopy=False)}
     began = frozen[number].datetime_start
     return Population(tuple(_as_of(trial, frozen[trial.number].datetime_complete, began) for trial in trials[:number]))
@@ -219,54 +192,10 @@ def _as_of(trial: Trial, ended: datetime | None, now: datetime | None) -> Trial:
     return replace(trial, status=Status.PENDING, decided=None, detail="", failure=None)
 
 
-def _open(journal: Path) -> JournalStorage:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return JournalStorage(_JournalFile(journal))
-    except _REPLAY_ERRORS as error:
-        raise UserError(
-            f"{journal}: every line is JSON, but together they are no Optuna journal "
-            f"({type(error).__name__}: {error}); restore the file or start a new run"
-        ) from error
-
-
 def _study_id(storage: JournalStorage) -> int | None:
     """Return the id of the one study that a journal holds, if it got as far as that."""
     studies = storage.get_all_studies()
     return storage.get_study_id_from_name(studies[0].study_name) if studies else None
-
-
-def _check(journal: Path) -> bytes:
-    """Return the torn tail of a journal, usually nothing; refuse damage in front of it."""
-    if not journal.exists():
-        return b""
-    *lines, tail = journal.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            json.loads(line)
-        except ValueError as error:
-            raise UserError(
-                f"{journal}:{number}: not JSON ({error}); the ledger is damaged inside, where a crash leaves no marks: "
-                "restore the file from a copy, or start a new run"
-            ) from error
-    return tail
-
-
-def _mend_tail(journal: Path) -> None:
-    """Finish what a crash in the middle of a write left: complete the line, or cut it off and set it aside."""
-    tail = _check(journal)
-    if not tail:
-        return
-    try:
-        json.loads(tail)
-    except ValueError:
-        with journal.with_name(journal.name + ".torn").open("ab") as aside:
-            aside.write(tail + b"\n")
-        with journal.open("r+b") as file:
-            file.truncate(journal.stat().st_size - len(tail))
-    else:
-        with journal.open("ab") as file:
-            file.write(b"\n")
 
 
 def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Population, Elapsed]:
@@ -276,7 +205,7 @@ def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Po
     for record in frozen:
         try:
             trials.append(read_trial(run, record, later))
-        except _REPLAY_ERRORS as error:
+        except REPLAY_ERRORS as error:
             raise UserError(
                 f"{run.journal}: trial {record.number} cannot be read ({type(error).__name__}: {error}); "
                 "the ledger is damaged, or was written by another version: restore it or start a new run"

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import yaml
 
@@ -26,11 +26,9 @@ from search.secrets import redact_all
 from search.settings import Settings
 from search.summary import Summary
 from search.watch import MakeTracker, Watch
-from target.corpus import CorpusFiles, prepare_corpus
+from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
-from target.sandbox import isolation_warning
-from target.spec import TargetSpec
 
 MAY_CHANGE: Final = (
     "budget",
@@ -58,13 +56,6 @@ How a model is reached may change, and what it costs; which model is asked, and 
 """
 
 
-class MakeExecutor(Protocol):
-    """Makes an executor for a target."""
-
-    def __call__(self, spec: TargetSpec) -> Executor:
-        """Return the executor, not started yet."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """Everything that the configuration decides.
@@ -72,8 +63,8 @@ class Session:
     Attributes:
         settings: The search.
         run: Its folder.
-        spec: Its target.
-        make_executor: Makes the executor for a target and its corpus.
+        target: Its target.
+        make_executor: Makes the executor for a target that really trains.
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The command line's part of it.
@@ -83,7 +74,7 @@ class Session:
 
     settings: Settings
     run: RunDirectory
-    spec: TargetSpec
+    target: Target
     make_executor: MakeExecutor
     make_tracker: MakeTracker
     config: Mapping[str, Any]
@@ -107,7 +98,7 @@ def run_session(session: Session) -> Summary:
     """
     run = session.run
     config = redact_all(session.config)
-    executor = session.make_executor(session.spec)
+    executor = session.target.make_executor(session.make_executor)
     run.create()
     with handled_interrupts() as interrupts, locked(run.lock):
         _check_config(run, config)
@@ -117,8 +108,6 @@ def run_session(session: Session) -> Summary:
         write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
         with _watch(session) as watch:
             session.models.tell(watch.say)
-            if warning := isolation_warning(session.spec.sandbox):
-                watch.say(f"warning: {warning}")
             summary = _drive(session, ledger, executor, watch, interrupts)
             _check_improvement(session, ledger.population, summary, watch)
             watch.finish(ledger.population, summary)
@@ -133,7 +122,7 @@ def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, i
 
     with contextlib.closing(executor):
         try:
-            corpus = _get_ready(session, ledger, executor, watch)
+            described = _get_ready(session, ledger, executor, watch)
         except (Interrupted, TargetError) as error:  # a killed session may have left a summary that says "running"
             summary = make_search().stop(str(error))
             if isinstance(error, Interrupted):
@@ -148,16 +137,16 @@ def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, i
             return summary
         finally:
             executor.close()
-            _describe(session.run, session.spec, corpus, ledger)
+            _describe(session.run, described, ledger)
 
 
-def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watch) -> CorpusFiles:
-    watch.say("preparing the corpus")
-    corpus = prepare_corpus(session.spec.corpus)
-    _describe(session.run, session.spec, corpus, ledger)
+def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watch) -> Mapping[str, Any]:
+    """Prepare the target, and return what environment.json says of it."""
+    described = session.target.prepare(watch.say)
+    _describe(session.run, described, ledger)
     executor.start()
     watch.get_ready()
-    return corpus
+    return described
 
 
 def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:
@@ -167,7 +156,7 @@ def _check_improvement(session: Session, population: Population, summary: Summar
     report = run_final(
         session.run,
         population,
-        session.make_executor(session.spec),
+        session.target.make_executor(session.make_executor),
         search_seed=session.settings.seed,
         n_seeds=session.final_seeds,
         say=watch.say,
@@ -175,10 +164,10 @@ def _check_improvement(session: Session, population: Population, summary: Summar
     watch.say(verdict_sentence(report))
 
 
-def _describe(run: RunDirectory, spec: TargetSpec, corpus: CorpusFiles, ledger: Ledger) -> None:
+def _describe(run: RunDirectory, target: Mapping[str, Any], ledger: Ledger) -> None:
     """Write environment.json; which layers of isolation are in force is known with the first evaluation."""
     layers = {layer for trial in ledger.population.trials for each in trial.evaluations for layer in each.isolation}
-    environment = describe_environment(spec, corpus, tuple(sorted(layers)))
+    environment = describe_environment(target, tuple(sorted(layers)))
     write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
 
 

@@ -38,6 +38,8 @@ def test_a_wheel_holds_the_assets_and_nothing_else(installed: Path) -> None:
         "conf/prompt/scientist.yaml",
         "search/program.md",
         "search/templates/report.md.j2",
+        "operators/templates/system.j2",
+        "conf/prompt/default.yaml",
     ):
         assert (installed / name).is_file(), name
     packages = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}

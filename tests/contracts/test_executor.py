@@ -35,6 +35,13 @@ def test_a_program_that_passes_scores(executor, tmp_path):
 
     assert (found.outcome, found.seed) == (Outcome.OK, 3)
     assert found.isolation
+    assert found.holdout_bpb is None
+
+
+def test_the_holdout_is_scored_when_it_is_asked_for(executor, tmp_path):
+    found = executor.evaluate(Program(HONEST), 3, tmp_path / "a.log", holdout=True).result(WAIT_SECONDS)
+
+    assert found.holdout_bpb > 1
 
 
 def test_a_failure_of_a_candidate_is_data(executor, tmp_path):

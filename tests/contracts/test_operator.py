@@ -21,6 +21,7 @@ from tests.operators.composed import make_operator
 from tests.operators.scripted_model import ScriptedModel, make_resources, obliging
 from tests.search.builders import make_evaluation
 
+SWITCH = "\n\ndef variant(x):\n    return x  # switch: x | -x | 2 * x | x * x\n"
 AGENT = Path(agents.__file__)
 OPERATORS = sorted((Path(conf.__file__).parent / "operator").glob("*.yaml"))
 
@@ -50,7 +51,7 @@ def population_of(source: str) -> Population:
 
 @pytest.fixture
 def population() -> Population:
-    return population_of(SEED_PROGRAM.read_text(encoding="utf-8"))
+    return population_of(SEED_PROGRAM.read_text(encoding="utf-8") + SWITCH)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import random
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,55 @@ def test_the_population_is_left_as_it_was(strategy: Strategy) -> None:
 def test_labels_survive_the_ledger(strategy: Strategy) -> None:
     for proposal in proposals(drive(strategy, MIXED)):
         assert all(isinstance(value, int | float | str) for value in proposal.labels.values())
+
+
+def direction(strategy: Strategy, program_score: Callable[[Program], float | None], seed: int) -> Population:
+    """Run a strategy with one slot and an operator that only knows how to add 1 to a number or take 1 away."""
+    population = baseline()
+    for _ in range(60):
+        proposal = ask(strategy, population, seed)
+        parent = population.trials[proposal.parents[0]].program
+        assert parent is not None
+        step = random.Random(proposal.seed).choice((-1, 1))
+        number = len(population.trials)
+        program = Program(f"N = {parent.constants['N'] + step}\nTRIAL = {number}\n")
+        mutation = Mutation(program=program, operator="test", description="one step")
+        trial = Trial(number=number, proposal=proposal, mutation=mutation)
+        population = population.with_trial(trial)
+        population = population.with_trial(decided(trial, program_score(program), population))
+    return population
+
+
+CONTROL = {"random"}  # best of n: it mutates the seed program and nothing else, which is its point
+
+
+def test_on_a_landscape_with_one_path_it_goes_down_it(strategy: Strategy, request: pytest.FixtureRequest) -> None:
+    """Every step up in N is better, every step down worse; a strategy that follows scores gets far in 60 trials."""
+    name = request.node.callspec.params["strategy"].stem
+    reached = []
+    for seed in range(3):
+        population = direction(strategy, lambda program: 2 - program.constants["N"] / 100, seed)
+        reached.append(max(trial.program.constants["N"] for trial in population.trials if trial.program))
+
+    assert max(reached) == 1 if name in CONTROL else min(reached) >= 6
+
+
+def test_the_worst_is_never_preferred(strategy: Strategy, request: pytest.FixtureRequest) -> None:
+    """The worst trial is not the most frequent parent, however the scores lie."""
+    name = request.node.callspec.params["strategy"].stem
+    for seed in range(3):
+        population = direction(strategy, lambda program: 2 - program.constants["N"] / 100, seed)
+        worst = population.ranked()[-1].number
+        parents = Counter(ask(strategy, population, draw).parents[0] for draw in range(seed * 1000, seed * 1000 + 40))
+        best = min(parents, key=lambda number: population.scores[number])
+
+        assert name in CONTROL or parents[worst] <= parents[best] or worst == best
+        assert name in CONTROL or parents[worst] <= 8
+
+
+@pytest.mark.parametrize("scores", [ALL_FAILED, [2.0] * 40], ids=["all failed", "all equal"])
+def test_it_survives_populations_that_tell_nothing(strategy: Strategy, scores: list[float | None]) -> None:
+    population = drive(strategy, scores)
+
+    assert len(population.decided) == len(scores) + 1
+    assert ask(strategy, population, 1).parents

@@ -27,7 +27,7 @@ def population_of(*rows: tuple[str, float | Status, float]) -> Population:
 def _labelled(trial: Trial, model: str, cost_usd: float) -> Trial:
     mutation = replace(trial.mutation, cost_usd=cost_usd) if trial.mutation else None
     proposal = replace(trial.proposal, labels={MODEL: model})
-    failure = None if mutation else Failure(operator="patch", cost_usd=cost_usd)
+    failure = Failure(operator="x", cost_usd=cost_usd) if mutation is None else None
     return replace(trial, proposal=proposal, mutation=mutation, failure=failure)
 
 

@@ -104,6 +104,29 @@ def test_a_keep_rotates_the_pair_and_the_champion_is_measured_again() -> None:
     assert rule.step(gated, population(BASELINE, champion, gated)) == Verdict(Status.DISCARD)
 
 
+def test_without_rotation_the_pair_stays_and_no_champion_is_measured_again() -> None:
+    champion = measured(1, {A0: 1.9, B0: 2.0}, status=Status.KEEP, decided=1)
+    fresh, gated = measured(2, {}), measured(2, {A0: 1.7})
+    rule = Confirm(seed=0, rotate=False)
+
+    assert rule.step(fresh, population(BASELINE, champion, fresh)) == Measure(((2, A0),))
+    assert rule.step(gated, population(BASELINE, champion, gated)) == Measure(((2, B0),))
+
+
+def test_three_seeds_are_trained_one_by_one_as_long_as_the_candidate_is_ahead() -> None:
+    third = training_seed(0, 2)
+    baseline = measured(0, {A0: 2.0, B0: 2.25, third: 2.0}, status=Status.BASELINE, decided=0)
+    rule = Confirm(seed=0, seeds=3)
+    second = measured(1, {A0: 1.75})
+    ahead, behind = measured(1, {A0: 1.75, B0: 2.25}), measured(1, {A0: 1.75, B0: 2.75})
+
+    assert rule.step(second, population(baseline, second)) == Measure(((1, B0),))
+    assert rule.step(ahead, population(baseline, ahead)) == Measure(((1, third),))
+    assert rule.step(behind, population(baseline, behind)) == Verdict(Status.DISCARD)
+    lucky = measured(1, {A0: 1.75, B0: 2.25, third: 2.5})
+    assert rule.step(lucky, population(baseline, lucky)) == Verdict(Status.DISCARD)
+
+
 def test_a_candidate_from_before_the_keep_is_compared_on_the_seed_that_both_have() -> None:
     champion = measured(1, {A0: 1.9, B0: 2.0}, status=Status.KEEP, decided=1)
     worse, better = measured(2, {A0: 1.95}), measured(2, {A0: 1.8})

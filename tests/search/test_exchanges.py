@@ -83,7 +83,7 @@ def spend(run: RunDirectory, spent: Spent) -> Ledger:
             Status.NOT_BUILT,
             detail=str(spent),
             elapsed=Elapsed(),
-            failure=Failure(operator="patch", cost_usd=spent.cost_usd, exchanges=spent.exchanges),
+            failure=Failure(operator="x", cost_usd=spent.cost_usd, exchanges=spent.exchanges),
         )
     return ledger
 

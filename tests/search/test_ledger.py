@@ -31,17 +31,21 @@ def write_search(run: RunDirectory) -> Ledger:
     for number in (0, 2, 3):
         program = PROGRAM.with_constants({"DEPTH": 4 + number})
         ledger.build(
-            number, Mutation(program=program, operator="constants", description="d", rationale="r", cost_usd=0.25)
+            number,
+            Mutation(
+                program=program,
+                operator="constants",
+                description="d",
+                rationale="r",
+                cost_usd=0.25,
+                prompt="default@0",
+                extra_parents=(0,),
+            ),
         )
     ledger.evaluate(0, make_evaluation(2.0, seed=5))
     ledger.decide(0, Status.BASELINE, detail="", elapsed=Elapsed(1.0, 0.5))
-    ledger.decide(
-        1,
-        Status.NOT_BUILT,
-        detail="no code",
-        elapsed=Elapsed(2.0, 0.5),
-        failure=Failure(operator="patch", cost_usd=0.125),
-    )
+    failure = Failure(operator="patch", cost_usd=0.125, prompt="default@0", extra_parents=(0,))
+    ledger.decide(1, Status.NOT_BUILT, detail="no code", elapsed=Elapsed(2.0, 0.5), failure=failure)
     ledger.evaluate(2, make_evaluation(1.5, seed=5))
     ledger.decide(2, Status.KEEP, detail="", elapsed=Elapsed(3.0, 1.5))
     ledger.evaluate(2, make_evaluation(1.7, seed=6))

@@ -53,6 +53,24 @@ def test_the_score_is_that_of_an_in_process_evaluation_of_the_same_weights(evalu
     assert found.val_bpb == pytest.approx(_val_bpb(_build(HONEST), spec, corpus), abs=1e-5)
 
 
+def test_the_holdout_is_scored_when_it_is_asked_for_and_only_then(evaluator, log, spec, corpus):
+    program = Program(variant(("STEPS = 8", "STEPS = 0")))
+    plain, final = evaluator.evaluate(program, 3, log), evaluator.evaluate(program, 3, log, holdout=True)
+
+    torch.manual_seed(3)
+    model = _build(HONEST)
+    assert plain.holdout_bpb is None
+    assert final.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
+    assert final.holdout_bpb == pytest.approx(_val_bpb(model, spec, corpus, holdout=True), abs=1e-5)
+    assert final.holdout_bpb != pytest.approx(final.val_bpb, abs=1e-4)
+
+
+def test_a_program_that_a_probe_refuses_is_not_scored_on_the_holdout(evaluator, log):
+    found = evaluator.evaluate(Program(candidates.LEAK), 3, log, holdout=True)
+
+    assert (found.outcome, found.holdout_bpb) == (REJECTED, None)
+
+
 def test_the_seed_and_nothing_else_decides(evaluator, log):
     program = Program(HONEST)
     first, again, other = (evaluator.evaluate(program, seed, log) for seed in (1, 1, 2))
@@ -208,8 +226,9 @@ def _build(source):
     return module.build_model(vocab_size=320)
 
 
-def _val_bpb(model, spec, corpus):
-    validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
+def _val_bpb(model, spec, corpus, *, holdout=False):
+    rows, length = spec.scoring.rows, spec.sequence_tokens
+    validation = Validation.load(corpus, n_rows=rows, sequence_tokens=length, holdout=holdout)
     with torch.inference_mode():
         logits = model.eval()(torch.from_numpy(np.ascontiguousarray(validation.inputs)))
     targets = torch.from_numpy(np.ascontiguousarray(validation.targets))

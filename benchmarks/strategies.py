@@ -1,0 +1,287 @@
+"""Which strategy finds the most per hour of training, where an hour takes a second.
+
+    python benchmarks/strategies.py --data FILE.csv.gz [--seeds 16] [--hours 24] [--model gp] [--json FILE]
+    python benchmarks/strategies.py --target landscape [--seeds 16] [--hours 24] [--json FILE]
+
+Every strategy in conf/strategy runs on a model of recorded five-minute trainings, with the settings of its YAML file,
+the default acceptance rule and no language model; a training is charged with the seconds that it took in the record.
+Beside them Optuna's samplers run as they come, over the ranges of the record. `--target landscape` has strategies x
+operators, the change of structure included.
+
+What counts at any time is the program that would be handed over then: for our strategies the champion, which had to
+be confirmed, for Optuna the trial with the best score; both are rated by their noise-free value. An hour is null in the
+JSON and `-` in the table if the median over the seeds never got there. Intervals are 95 % bootstrap intervals of the
+median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one search a process
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from operators.base import Operator
+from search.acceptance import Confirm
+from search.budget import Budget
+from search.settings import Settings
+from search.simulate import simulate
+from target.constants import parse_constants
+from target.landscape import Landscape
+from target.program import Program
+from target.simulated import Oracle
+from target.space import Axis, axes_of
+from target.surrogate_target import load_surrogate
+
+CONF: Final = Path(__file__).parents[1] / "conf"
+STRATEGIES: Final = sorted(path.stem for path in (CONF / "strategy").glob("*.yaml"))
+SAMPLERS: Final = ("optuna_random", "optuna_tpe", "optuna_cmaes")
+STRUCTURE: Final = ("constants", "switch", "mixed")
+LEVELS: Final = (0.985, 0.981)
+MARKS: Final = (6.0, 12.0, 24.0)
+
+Trace = list[tuple[float, float]]
+"""(hours, noise-free value) of what would have been handed over, whenever it changed."""
+
+
+def main() -> None:
+    """Run everything and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="recorded trainings (surrogate)")
+    parser.add_argument("--target", choices=("surrogate", "landscape"), default="surrogate")
+    parser.add_argument("--model", choices=("blend", "gp", "forest"), default="gp", help="surrogate's family")
+    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--hours", type=float, default=24.0, help="simulated training time of a search")
+    parser.add_argument("--rows", nargs="+", help="only these")
+    parser.add_argument("--jobs", type=int, default=2, help="searches side by side")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if options.target == "surrogate" and options.data is None:
+        parser.error("--data FILE is required for the surrogate")
+
+    began = time.monotonic()
+    load_oracle(options.target, options.data, options.model)  # fitted once, before the processes fork
+    names = options.rows or (
+        [*STRATEGIES, *SAMPLERS]
+        if options.target == "surrogate"
+        else [f"{strategy}/{operator}" for strategy in STRATEGIES for operator in STRUCTURE]
+    )
+    jobs = [
+        (options.target, options.data, options.model, name, seed, options.hours)
+        for name in names
+        for seed in range(options.seeds)
+    ]
+    levels = LEVELS if options.target == "surrogate" else landscape_levels()
+    rows: list[dict[str, Any]] = []
+    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+        results = pool.imap(run, jobs, chunksize=1)
+        for name in names:
+            rows.append(summarise(name, [next(results) for _ in range(options.seeds)], options.hours, levels))
+            print(f"{name} done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            if options.json:  # what is done is kept if the rest is not
+                options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
+    source = f"{options.data.name}, model {options.model}" if options.data else "landscape"
+    print(f"{source}: {options.seeds} seeds, {options.hours:g} h of training each; {time.monotonic() - began:.0f} s")
+    print_table(rows, levels)
+
+
+@functools.cache
+def load_oracle(target: str, trials: Path | None, model: Any) -> tuple[Oracle, Program]:
+    """Return who knows the results, and the program that a search begins with."""
+    if target == "landscape":
+        landscape = Landscape(seed=0)
+        return landscape, landscape.seed_program()
+    assert trials is not None
+    return load_surrogate(trials, model)
+
+
+def landscape_levels() -> tuple[float, float]:
+    """Return two levels on the landscape: 40 % and 70 % of the way from the seed program to the best known one."""
+    oracle, program = load_oracle("landscape", None, None)
+    begin, end = oracle.truth(program), oracle.optimum  # type: ignore[attr-defined]
+    assert begin is not None
+    return (round(begin - 0.4 * (begin - end), 4), round(begin - 0.7 * (begin - end), 4))
+
+
+def run(job: tuple[str, Path | None, str, str, int, float]) -> dict[str, Any]:
+    """Run one search; returns its trace and how many of its programs failed."""
+    target, trials, model, name, seed, hours = job
+    oracle, program = load_oracle(target, trials, model)
+    if name in SAMPLERS:
+        return run_sampler(name, oracle, program, seed, hours)
+    strategy, _, operator = name.partition("/")
+    return run_strategy(strategy, operator or "constants", oracle, program, seed, hours)
+
+
+def run_strategy(
+    strategy: str, operator: str, oracle: Oracle, program: Program, seed: int, hours: float
+) -> dict[str, Any]:
+    """Run one of our strategies, with the operators and the acceptance rule that a search would have."""
+    settings = Settings(
+        name="benchmark",
+        strategy_name=strategy,
+        seed=seed,
+        seed_program=program,
+        strategy=configured("strategy", strategy, seed),
+        operator=make_operator(operator),
+        extra_operators={"tune": configured("operator", "tune", seed)},
+        acceptance=Confirm(seed=seed),
+        budget=Budget(hours=hours),
+        propose_ahead=0,
+        max_failures=50,
+    )
+    found = simulate(settings, oracle.evaluate, hours=hours)
+    trained = [trial for trial in found.population.trials if trial.evaluations]
+    return {
+        "trace": [(reign.hours, truth_of(oracle, found.population.trials[reign.number])) for reign in found.reigns],
+        "failure_rate": sum(not trial.values for trial in trained) / len(trained),
+        "trainings": found.population.trainings,
+    }
+
+
+def make_operator(name: str) -> Operator:
+    """Return an operator by the name of its YAML file, or the mixture that stands for a language model's edits."""
+    if name == "mixed":
+        return Mixed(configured("operator", "constants", 0), configured("operator", "switch", 0))
+    made: Operator = configured("operator", name, 0)
+    return made
+
+
+class Mixed:
+    """Changes constants or structure, one as often as the other: an operator that does not know which pays."""
+
+    name = "mixed"
+
+    def __init__(self, *operators: Operator) -> None:
+        self._operators = operators
+
+    def mutate(self, proposal: Any, population: Any) -> Any:
+        """Return what one of the operators makes."""
+        return self._operators[proposal.seed % len(self._operators)].mutate(proposal, population)
+
+
+def configured(group: str, name: str, seed: int) -> Any:
+    """Build what a YAML file of a group describes."""
+    return instantiate(OmegaConf.create({"it": OmegaConf.load(CONF / group / f"{name}.yaml"), "seed": seed}).it)
+
+
+def truth_of(oracle: Oracle, trial: Any) -> float:
+    """Return the noise-free value of a scored trial."""
+    value = oracle.truth(trial.program)
+    assert value is not None
+    return value
+
+
+def run_sampler(name: str, oracle: Oracle, program: Program, seed: int, hours: float) -> dict[str, Any]:
+    """Run one of Optuna's samplers with its default settings; it is told of failures, and learns what it can."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    samplers: dict[str, Callable[[], Any]] = {
+        "optuna_random": lambda: optuna.samplers.RandomSampler(seed=seed),
+        "optuna_tpe": lambda: optuna.samplers.TPESampler(seed=seed),
+        "optuna_cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    }
+    study, axes = optuna.create_study(sampler=samplers[name]()), axes_of(parse_constants(program.source))
+    clock, best, failed, trace = 0.0, float("inf"), 0, Trace()
+    count = 0
+    while clock < hours:
+        trial = study.ask()
+        candidate = program.with_constants({axis.name: suggest(trial, axis) for axis in axes})
+        found = oracle.evaluate(candidate, seed)
+        clock += found.train_seconds / 3600
+        count += 1
+        if found.val_bpb is None:
+            failed += 1
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            continue
+        study.tell(trial, found.val_bpb)
+        if found.val_bpb < best:
+            best = found.val_bpb
+            trace.append((clock, oracle.truth(candidate) or best))
+    return {"trace": trace, "failure_rate": failed / count, "trainings": count}
+
+
+def suggest(trial: Any, axis: Axis) -> Any:
+    """Ask Optuna for a value: real numbers and integers over their range, powers of two by their exponent."""
+    if axis.choices:
+        return trial.suggest_categorical(axis.name, axis.choices)
+    if axis.kind == "pow2":
+        return 2 ** trial.suggest_int(axis.name, round(np.log2(axis.low)), round(np.log2(axis.high)))
+    if axis.integer:
+        return trial.suggest_int(axis.name, round(axis.low), round(axis.high))
+    return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.kind == "log")
+
+
+def summarise(name: str, runs: list[dict[str, Any]], hours: float, levels: tuple[float, float]) -> dict[str, Any]:
+    """Return a row: medians over the seeds, and their intervals."""
+    row: dict[str, Any] = {"name": name}
+    for level in levels:
+        reached = [next((at for at, value in each["trace"] if value <= level), np.inf) for each in runs]
+        row[f"hours_to_{level:g}"], row[f"hours_to_{level:g}_interval"] = median(reached)
+    for mark in MARKS:
+        values = [best_at(each["trace"], mark) for each in runs] if mark <= hours else []
+        row[f"best_{mark:g}h"], row[f"best_{mark:g}h_interval"] = median(values)
+    row["failure_rate"] = float(np.mean([each["failure_rate"] for each in runs]))
+    row["trainings"] = float(np.median([each["trainings"] for each in runs]))
+    return row
+
+
+def best_at(trace: Iterable[tuple[float, float]], mark: float) -> float:
+    """Return the value of what would be handed over after some hours."""
+    return next((value for at, value in reversed(list(trace)) if at <= mark), np.inf)
+
+
+def median(values: list[float]) -> tuple[float | None, list[float | None]]:
+    """Return the median and its 95 % bootstrap interval; None where it is infinite."""
+    if not values:
+        return None, [None, None]
+    drawn = np.random.default_rng(0).choice(values, (2000, len(values)))
+    middles = np.sort(drawn, axis=1)
+    half = (middles[:, (len(values) - 1) // 2], middles[:, len(values) // 2])
+    medians = np.sort(np.where(np.isinf(half[1]), half[1], (half[0] + half[1]) / 2))
+    ordered = sorted(values)
+    low, high = ordered[(len(values) - 1) // 2], ordered[len(values) // 2]
+    middle = high if np.isinf(high) else (low + high) / 2
+    bounds = medians[[int(0.025 * len(medians)), int(0.975 * len(medians))]]
+    return finite(middle), [finite(float(bound)) for bound in bounds]
+
+
+def finite(value: float) -> float | None:
+    """Return a number, or None for infinity, which JSON does not have."""
+    return None if np.isinf(value) else float(value)
+
+
+def print_table(rows: list[dict[str, Any]], levels: tuple[float, float]) -> None:
+    """Print the rows."""
+    columns = [f"hours_to_{level:g}" for level in levels] + [f"best_{mark:g}h" for mark in MARKS]
+    print(f"{'':22}" + "".join(f"{column.replace('hours_to_', 'h to '):>22}" for column in columns) + "  failed  runs")
+    for row in rows:
+        cells = []
+        for column in columns:
+            digits = 2 if column.startswith("hours") else 4
+            shown = [
+                "-" if value is None else f"{value:.{digits}f}" for value in (row[column], *row[column + "_interval"])
+            ]
+            cells.append(f"{shown[0]} [{shown[1]}, {shown[2]}]")
+        print(
+            f"{row['name']:22}"
+            + "".join(f"{cell:>22}" for cell in cells)
+            + f"  {row['failure_rate']:5.0%} {row['trainings']:5.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Swaps a piece of the program for an alternative that the program itself names: structure without a language model.
+
+A line ends with what may stand in the place of its expression: `return gelu(x)  # switch: gelu(x) | silu(x)`. It is a
+control for operators that write code: it changes the skeleton, as they do, and knows nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Final
+
+from operators.base import MutationError
+from operators.population import Population
+from operators.trial import Mutation, Proposal
+from target.program import Program
+
+_SWITCH: Final = re.compile(r"^(?P<head>\s*(?:return|\w+ =) )(?P<now>.+?)(?P<gap>\s+)# switch: (?P<choices>.+)$")
+_DRAWS: Final = 32  # to find a program that is not known yet
+
+
+class SwitchOperator:
+    """Draws one line with a switch and gives it another of its choices."""
+
+    name = "switch"
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        """Return the first parent with one switch turned."""
+        parent = population.trials[proposal.parents[0]].program
+        if parent is None:
+            raise MutationError(f"parent {proposal.parents[0]} has no program")
+        lines = parent.source.split("\n")
+        switches = [(index, match) for index, line in enumerate(lines) if (match := _SWITCH.match(line))]
+        if not switches:
+            raise MutationError("the parent has no switch to turn: a line must end with `# switch: this | that`")
+        rng = random.Random(proposal.seed)
+        for _ in range(_DRAWS):
+            index, match = rng.choice(switches)
+            others = [each for each in map(str.strip, match["choices"].split("|")) if each != match["now"]]
+            if not others:
+                continue
+            chosen = rng.choice(others)
+            turned = f"{match['head']}{chosen}{match['gap']}# switch: {match['choices']}"
+            program = Program("\n".join([*lines[:index], turned, *lines[index + 1 :]]))
+            if population.find(program.id) is None:
+                return Mutation(program=program, operator=self.name, description=f"{match['now']} -> {chosen}")
+        raise MutationError(f"{_DRAWS} draws gave no new program: the switches of the parent have been tried")

@@ -1,0 +1,216 @@
+"""Tunes the constants of the parent's skeleton with a model of all that was seen of it: no language model, no key.
+
+Bayesian optimisation around the incumbent. A Gaussian process predicts scores, a second one failures; of many local
+variations, a few constants moved at a time, the one with the largest expected improvement per second is proposed.
+
+Sources: expected improvement, Jones et al. 1998; candidates that move a random few coordinates of the incumbent, Regis
+and Shoemaker 2013 and TuRBO (Eriksson et al. 2019, https://arxiv.org/abs/1910.01739, appendix A); feasibility as a
+factor, Gardner et al. 2014; pending trials as believed, Ginsbourger et al. 2010; priors of lengths, Hvarfner et al.
+2024, https://arxiv.org/abs/2402.02229.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from operators.base import MutationError
+from operators.constants import describe_changes
+from operators.experience import Experience, gather
+from operators.population import Population
+from operators.trial import Mutation, Proposal
+from target.constants import Value
+from target.space import encode, encode_positions
+
+if TYPE_CHECKING:
+    from target.gaussian import Floats, GaussianProcess
+
+_PRIOR_LENGTH: Final = 0.7  # of a unit axis
+_FIT_STEPS: Final = 15
+_MOVED: Final = (1.0, 6.0)  # axes that a candidate moves on average, from and to
+_STEPS: Final = (0.04, 0.5)  # sd of a move, in units of the range, from and to
+_TRIES: Final = 64  # best candidates that are looked at for one that is no known program
+
+
+class TuneOperator:
+    """Moves constants of the first parent to where the most improvement is expected.
+
+    Args:
+        candidates: Variations that the model chooses from.
+        memory: Trials that the model is fitted to, at most.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    name = "tune"
+
+    def __init__(self, *, candidates: int, memory: int) -> None:
+        if candidates < 1 or memory < 4:
+            raise ValueError(f"candidates must be at least 1 and memory at least 4, got {candidates} and {memory}")
+        self._candidates = candidates
+        self._memory = memory
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        """Return the first parent with some of its constants moved."""
+        import numpy as np
+        from threadpoolctl import threadpool_limits
+
+        parent = population.trials[proposal.parents[0]].program
+        if parent is None:
+            raise MutationError(f"parent {proposal.parents[0]} has no program")
+        try:
+            experience = gather(parent, population, limit=self._memory)
+        except (SyntaxError, ValueError) as error:
+            raise MutationError(f"the constants of the parent cannot be read: {error}") from error
+        if not experience.axes:
+            raise MutationError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
+        rng = np.random.default_rng(proposal.seed)
+        candidates = draw_candidates(experience, self._candidates, rng)
+        with threadpool_limits(limits=1, user_api="blas"):  # matrices this small only wait for other threads
+            worth = Model(experience).worth(encode_positions(experience.axes, candidates))
+        for index in np.argsort(-worth, kind="stable")[:_TRIES]:
+            changes = _changes(experience, candidates[index])
+            program = parent.with_constants(changes)
+            if changes and population.find(program.id) is None:
+                description = describe_changes(parent.constants, changes)
+                return Mutation(program=program, operator=self.name, description=description)
+        raise MutationError(f"the {_TRIES} best of {len(candidates)} variations are all known programs")
+
+
+def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
+    """Return (count, A) positions: the parent with a few of its constants moved, by small steps and large ones."""
+    import numpy as np
+
+    start, axes = home(experience), experience.axes
+    n_axes = len(axes)
+    moved = rng.random((count, n_axes)) < rng.uniform(*_MOVED, (count, 1)) / n_axes
+    moved[np.arange(count), rng.integers(n_axes, size=count)] = True
+    step = np.exp(rng.uniform(*np.log(_STEPS), (count, 1)))
+    length = step * rng.standard_normal((count, n_axes))
+    gap = np.array([0.0 if axis.levels == math.inf else 1 / max(axis.levels - 1, 1) for axis in axes])
+    length = np.copysign(np.maximum(np.abs(length), gap), length)
+    reached = start + length
+    reached = np.where((reached < 0) | (reached > 1), start - length, reached)  # else they would pile up at the bound
+    category = np.array([axis.kind == "category" for axis in axes])
+    reached = np.where(category, rng.random((count, n_axes)), reached)
+    snapped = np.column_stack([axis.snap(reached[:, index]) for index, axis in enumerate(axes)])
+    return np.where(moved, snapped, start)
+
+
+def home(experience: Experience) -> Floats:
+    """Return where the parent is, (A,) positions."""
+    import numpy as np
+
+    return np.array([axis.position(experience.default[axis.name]) for axis in experience.axes])
+
+
+def _changes(experience: Experience, positions: Floats) -> dict[str, Value]:
+    """Return the constants that differ from the parent's."""
+    found = {}
+    for axis, old, new in zip(experience.axes, home(experience), positions, strict=True):
+        value = axis.value(float(new))
+        if new != old and value != experience.default[axis.name]:
+            found[axis.name] = value
+    return found
+
+
+class Model:
+    """What is expected of constants, by all that was seen.
+
+    Args:
+        experience: What was seen.
+    """
+
+    def __init__(self, experience: Experience) -> None:
+        import numpy as np
+
+        self._experience = experience
+        scored = experience.scored
+        self._score: GaussianProcess | None = None
+        if len(scored) >= 2:
+            inputs = self._encode([each.constants for each in scored], [each.foreign for each in scored])
+            self._score = _fit(inputs, _flattened(np.array([each.score for each in scored])))
+        told = [each for each in experience.seen if each.failed is not None]
+        self._fail: GaussianProcess | None = None
+        if any(each.failed for each in told) and len(told) >= 3:
+            inputs = self._encode([each.constants for each in told], [False] * len(told))
+            self._fail = _fit(inputs, np.array([float(bool(each.failed)) for each in told]))
+        pending = [each for each in experience.seen if each.failed is None]
+        if pending and self._score:
+            self._believe(self._encode([each.constants for each in pending], [each.foreign for each in pending]))
+
+    def worth(self, features: Floats) -> Floats:
+        """Return the expected improvement per second at encoded candidates, (M,), up to a common factor."""
+        import numpy as np
+        from scipy.special import ndtr
+
+        points = np.column_stack([features, np.zeros(len(features))])  # none of them is foreign
+        if self._score is None:
+            return np.zeros(len(points))  # nothing is known: the first candidate is as good as any
+        own = self._score.inputs[self._score.inputs[:, -1] == 0]
+        known = own if len(own) else self._score.inputs
+        best = self._score.mean(known).min()
+        mean, sd = self._score.predict(points)
+        z = (best - mean) / sd
+        gain = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
+        succeeds = 1 - self.fail_probability(points)
+        scored_seconds, failed_seconds = self._experience.seconds
+        seconds = succeeds * (scored_seconds or 1.0) + (1 - succeeds) * failed_seconds
+        worth: Floats = gain * succeeds / np.maximum(seconds, 1e-9)
+        return worth
+
+    def predicted(self, features: Floats) -> tuple[Floats, Floats]:
+        """Return the expected score, on a scale of the model's own, and the probability of a failure at candidates."""
+        import numpy as np
+
+        points = np.column_stack([features, np.zeros(len(features))])
+        scores = np.zeros(len(points)) if self._score is None else self._score.mean(points)
+        return scores, self.fail_probability(points)
+
+    def fail_probability(self, points: Floats) -> Floats:
+        """Return the probability that a training at encoded points fails."""
+        import numpy as np
+
+        if self._fail is None:
+            return np.zeros(len(points))
+        found: Floats = np.clip(self._fail.mean(points), 0.0, 0.999)
+        return found
+
+    def _encode(self, rows: list[Any], foreign: list[bool]) -> Floats:
+        import numpy as np
+
+        points: Floats = encode(self._experience.axes, rows, self._experience.default)
+        return np.column_stack([points, np.array(foreign, dtype=np.float64)])
+
+    def _believe(self, points: Floats) -> None:
+        """Take it for granted that pending trials turn out as expected, so that they are not proposed again."""
+        import numpy as np
+
+        from target.gaussian import GaussianProcess
+
+        assert self._score is not None
+        old = self._score
+        targets = np.append(old.targets, old.mean(points))
+        self._score = GaussianProcess(np.vstack([old.inputs, points]), targets, old.lengths, old.nugget)
+
+
+def _fit(inputs: Floats, targets: Floats) -> GaussianProcess:
+    from target.gaussian import GaussianProcess, fit_lengths
+
+    spread = float(targets.std()) or 1.0
+    lengths, nugget = fit_lengths(inputs, targets / spread, prior_length=_PRIOR_LENGTH, steps=_FIT_STEPS)
+    return GaussianProcess(inputs, targets, lengths, nugget)
+
+
+def _flattened(scores: Floats) -> Floats:
+    """Return scores on a scale that is linear near the best one and logarithmic far above it.
+
+    A diverged training would otherwise be all that the model sees.
+    """
+    import numpy as np
+
+    gaps = scores - scores.min()
+    unit = max(float(np.median(gaps)), 1e-9)
+    flat: Floats = np.arcsinh(gaps / unit)
+    return flat

@@ -1,0 +1,62 @@
+"""Island model: separate populations, and now and then the best of one moves to the next."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from operators.population import Population
+from operators.trial import Proposal, Trial
+from search.strategies.base import child_of
+
+
+class Islands:
+    """Gives every island its own lineage; every `interval` verdicts its best emigrates along a ring.
+
+    All islands begin with trial 0. An emigrant is a member of both islands from then on, so its descendants spread.
+
+    Args:
+        islands: Separate populations.
+        interval: Verdicts between two migrations.
+        tournament_size: Members drawn, with replacement, to find a parent.
+
+    Raises:
+        ValueError: If a size is below 1.
+
+    Source: Whitley, Rana and Heckendorn 1999, The island model genetic algorithm; elitist migration on a ring.
+    """
+
+    def __init__(self, *, islands: int, interval: int, tournament_size: int) -> None:
+        if min(islands, interval, tournament_size) < 1:
+            raise ValueError(
+                "islands, interval and tournament_size must be at least 1, "
+                f"got {islands}, {interval} and {tournament_size}"
+            )
+        self._islands = islands
+        self._interval = interval
+        self._tournament_size = tournament_size
+
+    def ask(self, population: Population, rng: random.Random) -> Proposal:
+        """Return a proposal for the island that has been given the fewest."""
+        given = Counter(_island(trial) for trial in population.trials[1:])
+        island = min(range(self._islands), key=lambda index: given[index])
+        members = self._members(population)[island]
+        rivals = rng.choices(members, k=self._tournament_size)
+        return child_of(min(rivals, key=lambda number: (population.scores[number], number)), rng=rng, island=island)
+
+    def _members(self, population: Population) -> list[list[int]]:
+        """Return the scored trials on each island, immigrants included."""
+        members = [[0] for _ in range(self._islands)]
+        for count, trial in enumerate(population.decided[1:], start=1):
+            if trial.scored:
+                members[_island(trial) % self._islands].append(trial.number)
+            if count % self._interval == 0:
+                best = [min(island, key=lambda number: (population.scores[number], number)) for island in members]
+                for island, immigrant in zip(members, best[-1:] + best[:-1], strict=True):
+                    if immigrant not in island:
+                        island.append(immigrant)
+        return members
+
+
+def _island(trial: Trial) -> int:
+    return int(trial.proposal.labels.get("island", 0))

@@ -1,0 +1,75 @@
+"""What a search needs of its target: a program to begin with, and somebody who evaluates others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from target.executor import Executor
+from target.program import Program
+from target.sandbox import isolation_warning
+from target.spec import TargetSpec
+
+MakeExecutor = Callable[[TargetSpec], Executor]
+"""Makes an executor that really trains, not started yet: what `conf/executor` configures."""
+
+
+class Target(Protocol):
+    """What is searched, and how it is scored. A YAML file in `conf/target` with a `_target_` brings its own."""
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What a training may take, as sentences for whoever writes programs."""
+
+    def seed_program(self) -> Program:
+        """Return the program that a search begins with; raises `TargetError` if there is none."""
+
+    def make_executor(self, make: MakeExecutor) -> Executor:
+        """Return who evaluates, not started yet.
+
+        Args:
+            make: Makes the configured executor, for targets that train.
+        """
+
+    def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
+        """Get ready, and return what environment.json shall say of the target.
+
+        Args:
+            say: Tells people what takes long, and what they should know.
+        """
+
+
+class TrainedTarget:
+    """A target whose programs are really trained.
+
+    Args:
+        spec: Its settings.
+    """
+
+    def __init__(self, spec: TargetSpec) -> None:
+        self._spec = spec
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What a training may take, as sentences for whoever writes programs."""
+        return self._spec.limits
+
+    def seed_program(self) -> Program:
+        """Return the program that a search begins with."""
+        return self._spec.seed_program()
+
+    def make_executor(self, make: MakeExecutor) -> Executor:
+        """Return the configured executor."""
+        return make(self._spec)
+
+    def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
+        """Prepare the corpus, and warn of layers of isolation that are missing."""
+        from target.corpus import prepare_corpus
+
+        if warning := isolation_warning(self._spec.sandbox):
+            say(f"warning: {warning}")
+        say("preparing the corpus")
+        corpus = self._spec.corpus
+        files = prepare_corpus(corpus)
+        described = {"name": corpus.name, "vocab_size": corpus.vocab_size, "hash": files.hash}
+        return {"kind": self._spec.device, "corpus": described}

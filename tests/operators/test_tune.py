@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from operators.experience import gather
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status, Trial
+from operators.tune import TuneOperator
+from operators.tune_view import constants_view
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+
+SOURCE = """\
+LR = 0.01  # knob: 1e-4..1 log
+DEPTH = 8  # knob: 2..32 int
+WIDTH = 0.5  # knob: 0..1 linear
+KIND = 'a'  # knob: a | b | c
+"""
+TUNE = TuneOperator(candidates=300, memory=100)
+
+
+def trial(
+    number: int, source: str, val_bpb: float | None, *, parents: tuple[int, ...] = (0,), pending: bool = False
+) -> Trial:
+    outcome = Outcome.OUT_OF_MEMORY if val_bpb is None else Outcome.OK
+    run = Evaluation(outcome=outcome, seed=0, val_bpb=val_bpb, train_seconds=32 if val_bpb is None else 300)
+    status = Status.DISCARD if val_bpb is not None else Status.OUT_OF_MEMORY
+    return Trial(
+        number=number,
+        proposal=Proposal(parents=parents if number else (), seed=number),
+        mutation=Mutation(program=Program(source), operator="test", description="test"),
+        evaluations=() if pending else (run,),
+        status=Status.PENDING if pending else Status.BASELINE if number == 0 else status,
+        decided=None if pending else number,
+    )
+
+
+def with_values(**values: object) -> str:
+    return Program(SOURCE).with_constants(values).source  # type: ignore[arg-type]
+
+
+def bowl(program: Program) -> float:
+    return 1.0 + (float(program.constants["WIDTH"]) - 0.9) ** 2 + 0.01 * (program.constants["KIND"] != "c")
+
+
+def search(score, *, trials: int, seed: int) -> Population:
+    """Mutate the best so far, one trial after the other."""
+    people = Population((trial(0, SOURCE, score(Program(SOURCE))),))
+    for number in range(1, trials):
+        best = people.ranked()[0].number
+        made = TUNE.mutate(Proposal(parents=(best,), seed=seed * 1000 + number), people)
+        people = people.with_trial(trial(number, made.program.source, score(made.program), parents=(best,)))
+    return people
+
+
+def test_it_goes_to_the_optimum_of_a_bowl() -> None:
+    for seed in range(2):
+        best = search(bowl, trials=25, seed=seed).ranked()[0]
+
+        assert bowl(best.program) < 1.01
+
+
+def test_it_learns_what_fails_and_leaves_it_alone() -> None:
+    people = search(lambda program: None if program.constants["DEPTH"] > 10 else bowl(program), trials=30, seed=0)
+
+    late = people.trials[15:]
+    assert sum(not each.scored for each in late) <= 4
+
+
+def test_pending_trials_are_not_proposed_again() -> None:
+    people = search(bowl, trials=10, seed=1)
+    best = people.ranked()[0].number
+    asked = []
+    for seed in range(4):
+        made = TUNE.mutate(Proposal(parents=(best,), seed=seed), people)
+        asked.append(made.program.id)
+        people = people.with_trial(trial(len(people.trials), made.program.source, None, parents=(best,), pending=True))
+
+    assert len(set(asked)) == 4
+    assert len(gather(people.trials[best].program, people, limit=100).seen) == 14  # the pending ones count
+
+
+def test_a_new_skeleton_begins_with_what_its_parent_skeleton_taught() -> None:
+    people = search(bowl, trials=20, seed=2)
+    child = people.ranked()[0].program.source + "\n\ndef more():\n    return 1\n"
+    number = len(people.trials)
+    people = people.with_trial(trial(number, child, 0.95, parents=(people.ranked()[0].number,)))
+    experience = gather(people.trials[number].program, people, limit=100)
+
+    assert [each.foreign for each in experience.seen].count(False) == 1
+    assert [each.foreign for each in experience.seen].count(True) == 20
+
+
+def test_the_limit_keeps_the_best_trials_and_the_latest() -> None:
+    people = search(bowl, trials=16, seed=3)
+    experience = gather(Program(SOURCE), people, limit=10)
+    kept = {each.score for each in experience.scored}
+
+    assert len(experience.seen) == 10
+    assert people.scores[people.ranked()[0].number] in kept
+    assert people.scores[15] in kept
+
+
+def test_values_stay_within_the_knobs() -> None:
+    people = search(lambda program: random.Random(program.id).uniform(1, 2), trials=20, seed=4)
+
+    for each in people.trials:
+        constants = each.program.constants
+        assert 1e-4 <= constants["LR"] <= 1
+        assert 2 <= constants["DEPTH"] <= 32
+        assert isinstance(constants["DEPTH"], int)
+        assert constants["KIND"] in ("a", "b", "c")
+
+
+def test_a_diverged_trial_does_not_blind_it() -> None:
+    people = search(bowl, trials=8, seed=5)
+    people = people.with_trial(trial(8, with_values(LR=0.9), 1e6))
+    best = people.ranked()[0].number
+    made = TUNE.mutate(Proposal(parents=(best,), seed=1), people)
+
+    assert bowl(made.program) < 1.3
+
+
+def test_the_view_names_what_matters_first() -> None:
+    people = search(bowl, trials=25, seed=6)
+    best = people.ranked()[0]
+    view = constants_view(people, best)
+
+    assert view[0].startswith("WIDTH = ")
+    assert len(view) == 4
+    assert constants_view(Population(people.trials[:3]), people.trials[0]) == []
+    assert constants_view(people, replace(best, mutation=None)) == []
+
+
+def test_arguments_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="candidates must be at least 1"):
+        TuneOperator(candidates=0, memory=100)

@@ -1,0 +1,111 @@
+"""`python -m search.noise`, and where its figures are read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from search.environment import describe_device
+from search.errors import UserError
+from search.noise import Noise, in_sds, main, noise_of, stored_noise, summarize
+from search.report import render_report
+from search.rundir import RunDirectory
+from target.evaluate import load_target
+from target.evaluation import Evaluation, Outcome
+from tests.search.builders import make_summary
+from tests.search.command import FAST
+from tests.search.sweeps import write_run
+
+NOISE = Noise(
+    target="tiny",
+    date="2026-11-25",
+    program_id="abc",
+    n_seeds=6,
+    mean=2.4,
+    seed_sd=0.05,
+    n_repeats=3,
+    repeat_sd=0.01,
+)
+
+
+def runs(*values: float | None) -> list[Evaluation]:
+    return [
+        Evaluation(
+            outcome=Outcome.OK if value else Outcome.CRASHED, seed=seed, val_bpb=value, detail="" if value else "x"
+        )
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
+    settings = [*FAST, f"target.train_seconds=0.{701 + hash(tmp_path) % 97}"]  # nobody else's noise is overwritten
+    command = [sys.executable, "-m", "search.noise", *settings, "--seeds", "2", "--repeats", "2", "--json"]
+    done = subprocess.run([*command, str(tmp_path / "noise.json")], capture_output=True, text=True, check=True)
+    kept = Path(done.stdout.split("kept in ")[1].split(",")[0])
+    try:
+        spec = load_target("tiny", [each.removeprefix("target.") for each in settings])
+        noise = stored_noise(spec, describe_device(spec.device))
+        assert noise is not None
+        assert (noise.n_seeds, noise.n_repeats, noise.program_id) == (2, 2, spec.seed_program().id)
+        assert noise.seed_sd > 0
+        record = json.loads((tmp_path / "noise.json").read_text())
+        assert len(record["rows"]) == 3, "the first seed's training is both a seed and a repeat"
+        assert record["rows"][0]["seed"] == record["rows"][2]["seed"]
+        assert record["seed_sd"] == noise.seed_sd
+        assert f"sd {noise.seed_sd:.4f}" in done.stdout
+        assert stored_noise(replace(spec, train_seconds=99), describe_device(spec.device)) is None
+        assert stored_noise(spec, {**describe_device(spec.device), "cpu": "another"}) is None
+    finally:
+        kept.unlink()
+
+
+def test_a_report_says_the_gain_in_standard_deviations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    target = yaml.safe_load((Path(__file__).parents[2] / "conf" / "target" / "tiny.yaml").read_text())
+    population = write_run(tmp_path / "run", [2.0, 1.9], config={"target": target})
+    run = RunDirectory(tmp_path / "run")
+    assert noise_of(run) is None
+    assert " sd " not in render_report(population, make_summary(population), run)
+
+    from search.noise import _place
+
+    spec = load_target("tiny")
+    place = _place(spec, json.loads(run.environment.read_text())["device"])
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps({name: getattr(NOISE, name) for name in NOISE.__slots__}))
+    assert noise_of(run) == NOISE
+    assert "The gain is 2.0 sd of a single training" in render_report(population, make_summary(population), run)
+
+    for damaged in ("{", '{"sd": 1}'):
+        place.write_text(damaged)
+        assert noise_of(run) is None, "a report is written without it"
+
+
+def test_a_gain_without_a_yardstick_is_told_without_one() -> None:
+    assert in_sds(0.1, NOISE) == "2.0 sd"
+    assert in_sds(0.1, None) == ""
+    assert in_sds(0.1, replace(NOISE, seed_sd=0.0)) == ""
+
+
+def test_failures_are_left_out_and_two_scores_are_the_least() -> None:
+    spec = load_target("tiny")
+    noise = summarize(spec, spec.seed_program(), runs(2.0, None, 2.2), runs(2.0, None))
+    assert (noise.n_seeds, noise.mean, noise.n_repeats, noise.repeat_sd) == (2, pytest.approx(2.1), 1, None)
+
+    with pytest.raises(UserError, match="two trainings with a score are needed, got 1 of 2: x"):
+        summarize(spec, spec.seed_program(), runs(2.0, None), runs(2.0))
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [("strategy=greedy", "only target=NAME"), ("target=none", "must be one of"), ("target.rows=1", "does not fit")],
+)
+def test_other_settings_get_one_clear_line(argument: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([argument]) == 2
+    assert said in capsys.readouterr().err

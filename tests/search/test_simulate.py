@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from operators.constants import ConstantsOperator
+from operators.trial import Status
+from search.acceptance import Confirm
+from search.budget import Budget
+from search.settings import Settings
+from search.simulate import simulate
+from search.strategies.greedy import Greedy
+from target.landscape import Landscape
+from target.simulated import SimulatedExecutor
+
+
+def settings(landscape: Landscape, seed: int) -> Settings:
+    return Settings(
+        name="simulated",
+        strategy_name="greedy",
+        seed=seed,
+        seed_program=landscape.seed_program(),
+        strategy=Greedy(),
+        operator=ConstantsOperator(max_changes=3, step=0.5),
+        acceptance=Confirm(seed=seed),
+        budget=Budget(hours=1),
+        propose_ahead=0,
+        max_failures=50,
+    )
+
+
+def test_a_day_of_training_is_charged_and_the_champions_get_better() -> None:
+    landscape = Landscape(seed=0)
+    run = simulate(settings(landscape, 0), landscape.evaluate, hours=10)
+    seconds = sum(each.train_seconds for trial in run.population.trials for each in trial.evaluations)
+
+    assert 10 <= run.hours < 10.1
+    assert run.hours == pytest.approx(seconds / 3600, abs=0.05)
+    assert len(run.finished) == run.population.trainings
+    assert len(run.reigns) > 3
+    assert landscape.truth(run.population.champion.program) < landscape.truth(landscape.seed_program()) - 0.003
+
+
+def test_the_seed_determines_it() -> None:
+    landscape = Landscape(seed=0)
+    first, again, other = (simulate(settings(landscape, seed), landscape.evaluate, hours=2) for seed in (0, 0, 1))
+
+    assert first == again
+    assert first.population != other.population
+
+
+def test_it_decides_as_the_real_loop_does(tmp_path) -> None:
+    """One slot, the same settings: the same proposals, trainings and verdicts, from threads and a ledger or without."""
+    from search.ledger import Ledger
+    from search.loop import Search
+    from search.rundir import RunDirectory
+    from tests.search.scripted import ScriptedExecutor, ScriptedObserver
+
+    landscape = Landscape(seed=0)
+    simulated = simulate(settings(landscape, 3), landscape.evaluate, hours=2)
+    n_trainings = simulated.population.trainings
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    executor = SimulatedExecutor(landscape, slots=1)
+    executor.start()
+    ledger = Ledger(run)
+    observer = ScriptedObserver(ScriptedExecutor(lambda program, seed: None))
+    real_settings = settings(landscape, 3)
+    object.__setattr__(real_settings, "budget", Budget(trainings=n_trainings))
+    Search(real_settings, run=run, ledger=ledger, executor=executor, observer=observer, tick_seconds=0.01).run()
+
+    ours = [trial for trial in simulated.population.trials if trial.decided is not None]
+    theirs = ledger.population.trials[: len(ours)]
+    assert [trial.mutation and trial.mutation.program.id for trial in ours] == [
+        trial.mutation and trial.mutation.program.id for trial in theirs
+    ]
+    assert [trial.status for trial in ours] == [trial.status for trial in theirs]
+    assert any(trial.status is Status.KEEP for trial in ours)
+
+
+def test_a_seed_program_that_fails_is_an_error() -> None:
+    landscape = Landscape(seed=0)
+    broken = settings(landscape, 0)
+    object.__setattr__(broken, "seed_program", landscape.seed_program().with_constants({"WIDTH": 2048}))
+    with pytest.raises(RuntimeError, match="the seed program does not score: out_of_memory"):
+        simulate(broken, landscape.evaluate, hours=1)
