@@ -19,6 +19,7 @@ from target.runlog import RunLog
 
 _PACKAGE_ROOT: Final = Path(__file__).parents[1]
 _LOOK_SECONDS: Final = 0.5  # between two looks at what it has cost
+_CONTROL_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # ECMA-48
 _LOG_BYTES: Final = 1_000_000
 
 
@@ -111,7 +112,7 @@ def run_command(
     return Ended(
         status=status,
         stopped=stopped,
-        output=tail,
+        output=_plain(tail),
         seconds=clock() - began,
         cost_usd=cost.usd(directory, log),
     )
@@ -148,6 +149,12 @@ def _kept(
         except subprocess.TimeoutExpired:
             keeper.kill()
             keeper.wait()
+
+
+def _plain(text: str) -> str:
+    """Return what a terminal shows of a text, without colours and whatever else it would obey."""
+    bare = _CONTROL_SEQUENCE.sub("", text)
+    return "".join(each if each.isprintable() or each in "\n\t" else " " for each in bare)
 
 
 def _amount(said: Any) -> float:

@@ -21,7 +21,7 @@ def edit() -> None:
     factor = 1 + int(os.environ["GRAFT_SEED"]) % 97 / 100
     moved = re.sub(r"(?m)^(MATRIX_LR = )([0-9.e-]+)", lambda m: f"{m[1]}{float(m[2]) * (0.5 + factor):.6g}", source)
     TRAIN.write_text(moved)
-    print("thinking hard\nCHANGE: another learning rate\nHYPOTHESIS: it was too far from the optimum")
+    print("thinking hard\n\x1b[1mCHANGE:\x1b[0m another learning rate\nHYPOTHESIS: it was too far from the optimum")
 
 
 def hang() -> None:

@@ -97,8 +97,10 @@ def test_changes_of_other_files_beside_are_thrown_away_and_told() -> None:
 def test_what_it_prints_is_bounded() -> None:
     mutation = mutate("flood")
 
+    said = mutation.exchanges[0].reply.text
     assert mutation.description == "another learning rate"
-    assert len(mutation.exchanges[0].reply.text) < 20_000
+    assert len(said) < 20_000
+    assert "noise\nnoise\n" in said, "without its colours"
 
 
 @pytest.mark.parametrize(

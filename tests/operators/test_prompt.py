@@ -108,7 +108,7 @@ def test_inspirations_are_those_of_the_strategy_or_the_best_of_the_others(labels
 
 def test_what_is_least_important_gives_way_first() -> None:
     population = history()
-    full = ask(make_prompt(), population, labels="7")
+    full = ask(make_prompt(constants=0), population, labels="7")
     size = sum(map(tokens, full))
     marks = {
         "unsuccessful": "clearly worse",
@@ -121,7 +121,7 @@ def test_what_is_least_important_gives_way_first() -> None:
     gone: list[str] = []
     for budget in range(size, 0, -3):
         try:
-            _, task = ask(make_prompt(max_tokens=budget), population, labels="7")
+            _, task = ask(make_prompt(max_tokens=budget, constants=0), population, labels="7")
         except MutationError:
             break
         assert sum(map(tokens, (full[0], task))) <= budget
