@@ -1,8 +1,7 @@
 """Runs one command, and ends it with all that it has started as soon as its lifeline is cut.
 
-`python -m operators.keeper JOB`
 It stands between the search and a command that nobody vouches for. It adopts what the command leaves behind, and it
-outlives the search by the moment that it takes to kill that.
+outlives the search by the moment that it takes to kill that. `python -m operators.keeper JOB` is how it is started.
 """
 
 from __future__ import annotations

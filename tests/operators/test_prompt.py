@@ -134,6 +134,18 @@ def test_what_is_least_important_gives_way_first() -> None:
     assert "Go deep." in full[0]
 
 
+def test_a_section_gives_up_its_last_item_first() -> None:
+    more = [
+        make_trial(number, 2.0 + number / 100, status=Status.DISCARD, parents=(2,), description=f"worse {number}")
+        for number in (9, 10, 11)
+    ]
+    population = Population((*history().trials, *more))
+    size = sum(map(tokens, ask(make_prompt(constants=0), population, labels="7")))
+    _, task = ask(make_prompt(constants=0, max_tokens=size - 1), population, labels="7")
+
+    assert [mark in task for mark in ("worse 11", "worse 10", "worse 9", "clearly worse")] == [True, True, True, False]
+
+
 def test_what_must_be_said_and_does_not_fit_is_refused_with_the_size_it_needs() -> None:
     with pytest.raises(MutationError, match=r"needs \d+ tokens at least, prompt.max_tokens is 100: raise it") as caught:
         ask(make_prompt(max_tokens=100), history())
