@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import math
 import re
@@ -73,6 +74,11 @@ def parse_constants(source: str) -> dict[str, Constant]:
         SyntaxError: If the source does not parse.
         ValueError: If a knob comment does not.
     """
+    return {constant.name: constant for constant in _parsed(source)}
+
+
+@functools.lru_cache(maxsize=256)  # a parent is read again for each of its children
+def _parsed(source: str) -> tuple[Constant, ...]:
     tree = parse(source)
     comments = _comments(source)
     stored = _stored_names(tree)
@@ -97,7 +103,7 @@ def parse_constants(source: str) -> dict[str, Constant]:
             start=literal.col_offset,
             end=literal.end_col_offset or literal.col_offset,
         )
-    return found
+    return tuple(found.values())
 
 
 def replace_constants(source: str, values: Mapping[str, Value]) -> str:
