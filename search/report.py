@@ -19,6 +19,7 @@ from search.final_report import read_final, verdict_sentence
 from search.noise import Noise, in_sds, noise_of
 from search.rundir import RunDirectory, diff, write_atomically
 from search.summary import Summary
+from search.unverified import unverified_caveats
 from search.verdicts import Step, ancestry, delta, description_of, one_line, operator_of, score_text
 
 _FILES: Final = (
@@ -57,7 +58,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
         constants=_constants(steps),
         diff=patch,
         fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
-        caveats=_caveats(population, best, final),
+        caveats=[*unverified_caveats(population, run), *_caveats(population, best, final)],
         files=[{"path": run.root / name, "what": what} for name, what in _files(run, best)],
     )
 

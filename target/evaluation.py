@@ -41,6 +41,9 @@ class Evaluation:
         probes: Measured value of each probe, by name.
         curve: (seconds, training loss in nats) pairs that the candidate reported. Not trusted.
         isolation: Layers that were in force, by name.
+        verified: Whether the score was made here, by a process that runs no code of the program; else the program
+            reported it, and nobody has checked it.
+        reported: Figures that the program reported beside it, by name. Not trusted.
     """
 
     outcome: Outcome
@@ -58,6 +61,8 @@ class Evaluation:
     probes: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[float, float], ...] = ()
     isolation: tuple[str, ...] = ()
+    verified: bool = True
+    reported: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.val_bpb is not None) != (self.outcome is Outcome.OK):
@@ -68,7 +73,12 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON types."""
-        return {**asdict(self), "outcome": self.outcome.value, "probes": dict(self.probes)}
+        return {
+            **asdict(self),
+            "outcome": self.outcome.value,
+            "probes": dict(self.probes),
+            "reported": dict(self.reported),
+        }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:

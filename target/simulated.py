@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from target.contract import ContractError, check_source
+from target.contract import TRAINED, Contract, ContractError, check_source
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
@@ -57,8 +57,11 @@ class SimulatedExecutor:
         log.write_text("simulated\n", encoding="utf-8")
         return _done(check(program))
 
-    def evaluate(self, program: Program, seed: int, log: Path) -> Future[Evaluation]:
-        """Compute a training."""
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Future[Evaluation]:
+        """Compute a training; there is nothing to probe, and no holdout."""
+        del thorough, holdout
         self._require_open()
         found = check(program) or self._oracle.evaluate(program, seed)
         log.write_text(f"simulated: {found.outcome.value} {found.val_bpb or found.detail}\n", encoding="utf-8")
@@ -113,6 +116,16 @@ class SimulatedTarget:
     def limits(self) -> tuple[str, ...]:
         """What a training may take, as sentences for whoever writes programs."""
         return ("Nothing is trained: a model of trainings says what the program would have scored.",)
+
+    @property
+    def contract(self) -> Contract:
+        """What a program must be: the same as if it were trained."""
+        return TRAINED
+
+    @property
+    def direction(self) -> Path | None:
+        """None: the project's own program.md."""
+        return None
 
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""
