@@ -193,9 +193,11 @@ def _constants(steps: list[Step]) -> list[dict[str, str]]:
 
 def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any] | None) -> list[str]:
     sealed = "The final report has looked at the holdout split." if final else "The holdout split has not been touched."
+    if not all(trial.verified for trial in population.scored):
+        sealed = "There is no holdout split here."
     caveats = [
-        "The scores are on the validation split, which the search selected by: the best of many looks better than it "
-        f"is. {sealed}"
+        "The search selected by these scores on the validation split: the best of many looks better than it is. "
+        f"{sealed}"
     ]
     if final and final["report"].looks > 1:
         caveats.append(
