@@ -21,6 +21,7 @@ import functools
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -42,7 +43,7 @@ from target.landscape import Landscape
 from target.program import Program
 from target.simulated import Oracle
 from target.space import Axis, axes_of
-from target.surrogate import load_surrogate
+from target.surrogate_target import load_surrogate
 
 CONF: Final = Path(__file__).parents[1] / "conf"
 STRATEGIES: Final = sorted(path.stem for path in (CONF / "strategy").glob("*.yaml"))
@@ -82,18 +83,18 @@ def main() -> None:
         for name in names
         for seed in range(options.seeds)
     ]
-    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
-        results = pool.map(run, jobs, chunksize=1)
     levels = LEVELS if options.target == "surrogate" else landscape_levels()
-    rows = [
-        summarise(name, results[index * options.seeds : (index + 1) * options.seeds], options.hours, levels)
-        for index, name in enumerate(names)
-    ]
+    rows: list[dict[str, Any]] = []
+    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+        results = pool.imap(run, jobs, chunksize=1)
+        for name in names:
+            rows.append(summarise(name, [next(results) for _ in range(options.seeds)], options.hours, levels))
+            print(f"{name} done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            if options.json:  # what is done is kept if the rest is not
+                options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
     source = f"{options.data.name}, model {options.model}" if options.data else "landscape"
     print(f"{source}: {options.seeds} seeds, {options.hours:g} h of training each; {time.monotonic() - began:.0f} s")
     print_table(rows, levels)
-    if options.json:
-        options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
 
 
 @functools.cache

@@ -50,6 +50,18 @@ class FinalReport:
 
 
 @dataclass
+class Agent:
+    """The external command of `operator=agent`; see `operators.agent.AgentOperator`."""
+
+    command: str | None = None
+    seconds: float = MISSING
+    usd: float | None = None
+    cost_file: str | None = None
+    cost_pattern: str | None = None
+    environment: list[str] = MISSING
+
+
+@dataclass
 class Config:
     """The configuration of a search; the groups are checked by the constructors that they name."""
 
@@ -64,8 +76,9 @@ class Config:
     strategy: Any = MISSING
     operator: Any = MISSING
     extra_operators: dict[str, Any] = field(default_factory=dict)
-    llm: Any = MISSING
     prompt: Any = MISSING
+    agent: Agent = field(default_factory=Agent)
+    llm: Any = MISSING
     acceptance: Any = MISSING
     target: Any = MISSING
     executor: Any = MISSING

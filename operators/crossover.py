@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 from operators.base import MakeOperator, MutationError, Operator, Resources, equip
+from operators.briefing import Briefing
 from operators.delegate import delegate
 from operators.dialogue import open_dialogue, parent_of
 from operators.history import ancestors, parents_of
 from operators.population import Population
-from operators.prompt import Briefing, Prompt
+from operators.prompt import Prompt
 from operators.trial import Mutation, Proposal, Trial
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.base import MutationError, Resources
+from operators.briefing import Briefing
 from operators.chat import MODEL, ChatModel, Exchange, Message
 from operators.edit import EditError, apply_reply
 from operators.population import Population
-from operators.prompt import Briefing, Prompt
+from operators.prompt import Prompt
 from operators.statement import difference, stated
 from operators.trial import Mutation, Proposal, Trial
 from target.contract import TRAINED, Contract, ContractError
@@ -51,12 +52,13 @@ class Dialogue:
         opening = self.prompt.messages(
             briefing, direction=read_direction(self.resources), limits=self.resources.limits, contract=contract
         )
-        chosen = briefing.proposal.labels.get(MODEL)
-        model = None if chosen is None else str(chosen)
+        proposal = briefing.proposal
+        label = proposal.labels.get(MODEL)
+        chosen = None if label is None else str(label)
         said, exchanges, cost_usd, problem = list[Message](opening), list[Exchange](), 0.0, ""
         for attempt in range(self.attempts):
             try:
-                reply = self.model.complete(said, seed=briefing.proposal.seed, attempt=attempt, model=model)
+                reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=chosen)
             except MutationError as error:  # a refusal, an empty or a truncated answer
                 exchanges += error.exchanges
                 cost_usd += error.cost_usd

@@ -13,10 +13,18 @@ from typing import Final
 
 from operators.edit_apply import apply_blocks
 from operators.edit_parse import diff_hunks, file_in_fence, search_blocks
-from operators.edit_text import FILE, EditError, elision, file_named, require_own_file, unescape, without_thinking
+from operators.edit_text import (
+    FENCE,
+    FILE,
+    EditError,
+    elision,
+    file_named,
+    require_own_file,
+    unescape,
+    without_thinking,
+)
 from target.syntax import parse
 
-_FENCE = re.compile(r"[ \t]*(?P<ticks>`{3,}|~{3,})[ \t]*(?P<label>[^`]*)")
 _LANGUAGES: Final = frozenset({"", "python", "py", "python3"})
 _ESCAPED_MARKER = re.compile(r"^\s*&lt;(?:&lt;){4,8}(?!&lt;)", re.MULTILINE)
 _BEGIN = re.compile(r"(?:import|from)\s+\w|\"\"\"|'''|#!|[A-Z][A-Z0-9_]*\s*=|def \w|class \w|@\w")
@@ -91,7 +99,7 @@ def _first_that_parses(piece: _Fenced) -> str | None:
 
 
 def _fences(lines: Sequence[str]) -> Iterator[_Fenced]:
-    fences = [(number, match) for number, line in enumerate(lines) if (match := _FENCE.fullmatch(line))]
+    fences = [(number, match) for number, line in enumerate(lines) if (match := FENCE.fullmatch(line))]
     end = -1
     for position, (start, opening) in enumerate(fences):
         if start <= end:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from operators.edit_text import Block, EditError, file_named
+from operators.edit_text import FENCE, Block, EditError, file_named
 
 _OPEN = re.compile(r"\s*(?:<{5,9}(?P<label>[^<].*)?|-{5,9}\s*SEARCH\b(?P<other>.*))")
 _BASE = re.compile(r"\s*\|{5,9}(?:[^|].*)?")
@@ -14,7 +14,6 @@ _DIVIDER = re.compile(r"\s*={5,9}\s*")
 _CLOSE = re.compile(r"\s*(?:>{5,9}(?:[^>].*)?|\+{5,9}\s*REPLACE\b.*)")
 _DIVIDER_CHARACTERS: Final = 7
 
-_FENCE = re.compile(r"[ \t]*(?P<ticks>`{3,}|~{3,})[ \t]*(?P<label>[^`]*)")
 _HUNK = re.compile(r"@@(?:\s*-(?P<line>\d+)(?:,(?P<old>\d+))?\s+\+\d+(?:,(?P<new>\d+))?\s*@@)?(?:\s.*|@@.*)?")
 _PATCH_FILE = re.compile(r"\*\*\* (?:Update|Add|Delete) File:\s*(?P<name>.+?)\s*")
 _NO_NEWLINE: Final = "\\"
@@ -60,7 +59,7 @@ def _divider(lines: Sequence[str], name: str) -> int:
 
 
 def _without_fence(lines: Sequence[str]) -> tuple[str, ...]:
-    if len(lines) > 1 and _FENCE.fullmatch(lines[0]) and (last := _FENCE.fullmatch(lines[-1])) and not last["label"]:
+    if len(lines) > 1 and FENCE.fullmatch(lines[0]) and (last := FENCE.fullmatch(lines[-1])) and not last["label"]:
         lines = lines[1:-1]
     return tuple(lines)
 
@@ -74,7 +73,7 @@ def _file_of_block(lines: Sequence[str], start: int) -> str | None:
     if beside:
         return beside[0]
     for line in [line for line in lines[max(0, start - 4) : start] if line.strip()][:-3:-1]:
-        fence = _FENCE.fullmatch(line)
+        fence = FENCE.fullmatch(line)
         name = file_named(line) if not fence else file_in_fence(fence["label"])
         if name or not fence:
             return name
@@ -162,7 +161,7 @@ class _HunkReader:
 
     def _structure(self, number: int, line: str) -> bool:
         """Follow a line that is not the content of a hunk; return whether it was one."""
-        fence = _FENCE.fullmatch(line)
+        fence = FENCE.fullmatch(line)
         if fence and (self._hunk is None or line[0] in "`~"):
             self._close()
             self._fence = fence["label"].strip().lower() if self._fence is None else None

@@ -12,6 +12,9 @@ from typing import Final
 FILE: Final = "train.py"
 """The one file that may be edited."""
 
+FENCE: Final = re.compile(r"[ \t]*(?P<ticks>`{3,}|~{3,})[ \t]*(?P<label>[^`]*)")
+"""A line that begins or ends a fenced block of Markdown."""
+
 _NAME_CHARACTERS: Final = 200
 _THOUGHT = re.compile(
     r"^[ \t]*<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.MULTILINE | re.IGNORECASE

@@ -110,6 +110,6 @@ def changes_between(old: Trial, new: Trial, lines: int) -> str:
     if not (old.program and new.program):
         return ""
     before, after = old.program.source.splitlines(), new.program.source.splitlines()
-    found = [*difflib.unified_diff(before, after, f"#{old.number}", f"#{new.number}", n=1, lineterm="")]
+    found = list(difflib.unified_diff(before, after, f"#{old.number}", f"#{new.number}", n=1, lineterm=""))
     more = [f"[{len(found) - lines} more lines]"] if len(found) > lines else []
     return "\n".join([*found[:lines], *more])

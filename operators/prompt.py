@@ -10,14 +10,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from operators import history
 from operators.base import MutationError
+from operators.briefing import ANSWERS, SECTIONS, Briefing, told
 from operators.chat import Message
-from operators.constants_view import constants_view
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from target.contract import TRAINED, Contract
@@ -30,31 +28,7 @@ if TYPE_CHECKING:
 CHARACTERS_A_TOKEN: Final = 4
 """Estimate for code and English; the tokenisers of providers need a download, and differ anyway."""
 
-ANSWERS: Final = ("patch", "rewrite", "agent")
-"""Forms of an answer, each with its template `answer_<form>.j2`."""
-
 _TEMPLATES: Final = Path(__file__).with_name("templates")
-_DROP_ORDER: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "constants", "ancestors", "curve")
-"""Sections of the user message, the least important first; each gives up its last item first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Briefing:
-    """What one proposal is about.
-
-    Attributes:
-        answer: Form of the answer, one of `ANSWERS`.
-        proposal: What the strategy decided.
-        population: What is known.
-        base: The trial whose program is to be changed; if it failed, it is to be mended.
-        second: Another trial whose merits it shall get.
-    """
-
-    answer: str
-    proposal: Proposal
-    population: Population
-    base: Trial
-    second: Trial | None = None
 
 
 class Prompt:
@@ -81,8 +55,8 @@ class Prompt:
     def __init__(
         self, *, name: str, system: str, task: str, max_tokens: int, inspiration_lines: int, **counts: int
     ) -> None:
-        if counts.keys() != set(_DROP_ORDER):
-            raise ValueError(f"a prompt needs {', '.join(_DROP_ORDER)}, got {', '.join(counts)}")
+        if counts.keys() != set(SECTIONS):
+            raise ValueError(f"a prompt needs {', '.join(SECTIONS)}, got {', '.join(counts)}")
         if min(max_tokens, inspiration_lines, *counts.values()) < 0:
             raise ValueError(f"max_tokens and the counts must be at least 0, got {max_tokens} and {counts}")
         self._max_tokens = max_tokens
@@ -112,10 +86,10 @@ class Prompt:
             self._system, answer=briefing.answer, direction=direction.strip(), limits=[*limits], contract=contract
         )
         left = self._max_tokens - tokens(system)
-        context = self._context(briefing)
+        context = told(briefing, self._counts, diff_lines=self._inspiration_lines)
         sections = context["sections"]
         while tokens(task := self._render(self._task, **context)) > left:
-            droppable = next((name for name in _DROP_ORDER if sections[name]), None)
+            droppable = next((name for name in SECTIONS if sections[name]), None)
             if droppable is None:
                 raise MutationError(
                     f"the prompt needs {tokens(system) + tokens(task)} tokens at least, prompt.max_tokens is "
@@ -160,103 +134,14 @@ class Prompt:
         briefing = Briefing(answer="patch", proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)
         try:
             self._render(self._system, answer="patch", direction="", limits=[], contract=TRAINED)
-            self._render(self._task, **self._context(briefing))
+            self._render(self._task, **told(briefing, self._counts, diff_lines=self._inspiration_lines))
         except jinja2.TemplateError as error:
             raise ValueError(f"prompt templates {self._system} and {self._task}: {error}") from error
-
-    def _context(self, briefing: Briefing) -> dict[str, Any]:
-        population, base = briefing.population, briefing.base
-        failed = not base.scored
-        told = history.lineage(base, population)[failed:]
-        parent = told[0] if told else base
-        return {
-            "base": _described(base, population),
-            "failure": _failure(base) if failed else "",
-            "working": self._working(base, parent, population) if failed else None,
-            "second": self._second(briefing) if briefing.second else None,
-            "sections": self._sections(briefing, parent),
-        }
-
-    def _sections(self, briefing: Briefing, parent: Trial) -> dict[str, list[Any]]:
-        population, counts = briefing.population, self._counts
-        unsuccessful = [trial for trial in history.unsuccessful(parent, population) if trial is not briefing.second]
-        near = [trial for trial in unsuccessful if history.near_miss(trial, population)][: counts["near_misses"]]
-        rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
-        shown = history.inspirations(briefing.proposal, parent, population, counts["inspirations"])
-        return {
-            "curve": history.curve(briefing.base, counts["curve"]),
-            "ancestors": history.steps(parent, population)[: counts["ancestors"]],
-            "inspirations": [] if briefing.second else [self._inspiration(parent, each, population) for each in shown],
-            "constants": constants_view(population, parent)[: counts["constants"]],
-            "near_misses": [history.effect(trial, population) for trial in near],
-            "unsuccessful": [history.effect(trial, population) for trial in rest],
-            "failures": history.failures(parent, population)[: counts["failures"]],
-        }
-
-    def _inspiration(self, parent: Trial, trial: Trial, population: Population) -> dict[str, str]:
-        return {
-            "line": history.effect(trial, population),
-            "changes": history.changes_between(parent, trial, self._inspiration_lines),
-        }
-
-    def _working(self, base: Trial, parent: Trial, population: Population) -> dict[str, Any]:
-        score = population.scores.get(parent.number)
-        return {
-            "number": parent.number,
-            "score": "unknown" if score is None else f"{score:.4f}",
-            "changes": history.changes_between(parent, base, self._inspiration_lines),
-        }
-
-    def _second(self, briefing: Briefing) -> dict[str, Any]:
-        assert briefing.second is not None
-        population = briefing.population
-        shared = {trial.number for trial in history.lineage(briefing.base, population)}
-        own = [trial for trial in history.lineage(briefing.second, population) if trial.number not in shared]
-        steps = [history.effect(trial, population) for trial in own][: self._counts["ancestors"]]
-        return {**_described(briefing.second, population), "steps": steps}
 
 
 def tokens(text: str) -> int:
     """Return about how many tokens a text has, see `CHARACTERS_A_TOKEN`."""
     return -(-len(text) // CHARACTERS_A_TOKEN)
-
-
-def _described(trial: Trial, population: Population) -> dict[str, Any]:
-    assert trial.program is not None, f"trial {trial.number} has no program"
-    assert trial.mutation is not None
-    return {
-        "number": trial.number,
-        "source": trial.program.source,
-        "status": trial.status.value.replace("_", " "),
-        "change": trial.mutation.description if trial.proposal.parents else "",
-        "rationale": trial.mutation.rationale,
-        "result": _result(trial, population),
-    }
-
-
-def _result(trial: Trial, population: Population) -> str:
-    score = population.scores.get(trial.number)
-    if score is None:
-        return trial.status.value
-    first = population.scores.get(0)
-    champion = population.champion
-    best = population.scores.get(champion.number) if champion else None
-    parts = [f"val_bpb {score:.4f}, mean of {len(trial.values)} trainings" if len(trial.values) > 1 else ""]
-    parts[0] = parts[0] or f"val_bpb {score:.4f}"
-    if first is not None and trial.number:
-        parts.append(f"{score - first:+.4f} against the seed program")
-    if best is not None and champion is not None and champion.number != trial.number:
-        parts.append(f"the best so far is #{champion.number} with {best:.4f}")
-    run = trial.evaluations[0] if trial.evaluations else None
-    if run and run.n_parameters:
-        parts.append(f"{run.n_parameters:,} parameters")
-    if run and run.peak_memory_bytes:
-        parts.append(f"{run.peak_memory_bytes / 1e9:.2f} GB at its peak")
-    return "; ".join(parts)
-
-
-def _failure(trial: Trial) -> str:
-    return trial.detail or "nothing that would say why"
 
 
 def _fenced(text: str, language: str = "") -> str:
@@ -290,6 +175,7 @@ def _closure(environment: jinja2.Environment, names: Sequence[str]) -> dict[str,
     while open_names:
         name = open_names.pop()
         if name not in sources:
-            sources[name] = environment.loader.get_source(environment, name)[0]
-            open_names += [each for each in meta.find_referenced_templates(environment.parse(sources[name])) if each]
+            sources[name], path, _ = environment.loader.get_source(environment, name)
+            tree = environment.parse(sources[name], name, path)
+            open_names += [each for each in meta.find_referenced_templates(tree) if each]
     return sources

@@ -23,11 +23,15 @@ _SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)")
 _SHOWN_CONSTANTS: Final = 4
 
 
-def stated(reply: str) -> tuple[str, str]:
+def stated(reply: str, *, prose: bool = True) -> tuple[str, str]:
     """Return the change that a reply states, in one line, and the hypothesis behind it; empty where it states none.
 
     Read are lines such as `CHANGE: ...` and `HYPOTHESIS: ...`, a JSON object with such keys, or else the first
     sentence of the prose.
+
+    Args:
+        reply: What a model answered, or an agent printed.
+        prose: Whether a first sentence says what changed.
     """
     text = without_thinking(reply.replace("\r\n", "\n"))
     said = _json_object(text)
@@ -35,9 +39,10 @@ def stated(reply: str) -> tuple[str, str]:
         next((str(value) for key, value in said.items() if pattern.fullmatch(f"{key}: x") and value), "")
         for pattern in (_CHANGE, _REASON)
     )
-    prose = _CODE.sub("", text)
-    change, reason = change or _labelled(prose, _CHANGE), reason or _labelled(prose, _REASON)
-    return _one_line(change or _first_sentence(prose), _CHARACTERS), _one_line(reason, _REASON_CHARACTERS)
+    words = _CODE.sub("", text)
+    change, reason = change or _labelled(words, _CHANGE), reason or _labelled(words, _REASON)
+    change = change or (_first_sentence(words) if prose else "")
+    return _one_line(change, _CHARACTERS), _one_line(reason, _REASON_CHARACTERS)
 
 
 def difference(old: Program, new: Program) -> str:

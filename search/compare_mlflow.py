@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from search.compare_page import power_text, verdict_text
 from search.comparison import Comparison
@@ -40,17 +40,21 @@ def send_comparison(comparison: Comparison, name: str, files: Sequence[Path], tr
     return f"MLflow experiment {_EXPERIMENT!r}, run {name!r}"
 
 
+def open_experiment(client: Any, name: str, database: Path | None) -> str:
+    """Return the id of an experiment, made if it is not there; its artifacts lie beside the database, if it has one."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = (database.parent / "mlartifacts" / name).as_uri() if database else None
+    return str(client.create_experiment(name, artifact_location=location))
+
+
 def _send(comparison: Comparison, name: str, files: Sequence[Path], uri: str, database: Path | None) -> None:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, RunTag
 
     client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(_EXPERIMENT)
-    if found is None:
-        location = (database.parent / "mlartifacts" / _EXPERIMENT).as_uri() if database else None
-        experiment_id = client.create_experiment(_EXPERIMENT, artifact_location=location)
-    else:
-        experiment_id = found.experiment_id
+    experiment_id = open_experiment(client, _EXPERIMENT, database)
     now = time.time_ns() // 1_000_000
     run_id = client.create_run(experiment_id, run_name=name, tags={KIND: "comparison"}).info.run_id
     metrics: dict[str, float] = {}

@@ -49,7 +49,7 @@ def verdict_text(comparison: Comparison) -> str:
         )
     first = comparison.arms[0]
     if first.ranks == (1, 1):
-        return f"{first.label} is better than every other arm."
+        return f"{first.label} is better than every other arm, significantly."
     return f"{len(surely)} of {len(comparison.pairs)} differences are significant; no arm is ahead of all others."
 
 

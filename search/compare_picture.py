@@ -30,7 +30,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
 
     axes_drawn: list[Axis] = [axis for axis in AXES if all(axis in arm.curves for arm in comparison.arms)]
     n_panels = len(axes_drawn) + 1
-    figure = Figure(figsize=(4.6 * n_panels, 4.2 + 0.22 * len(comparison.arms)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(3.7 * n_panels, 4.0 + 0.12 * len(comparison.arms)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, n_panels, squeeze=False, sharey=True)[0]
     for panel, axis in zip(panels, axes_drawn, strict=False):
@@ -39,7 +39,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     panels[0].set_ylabel(f"{'noise-free ' * comparison.noise_free}val_bpb of the champion (lower is better)")
     _fit_height(panels[0], comparison)
     lines, labels = panels[0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="outside lower left", fontsize=8, frameon=False, ncols=2)
+    figure.legend(lines, labels, loc="outside lower left", fontsize=9, frameon=False, ncols=3)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         drawn = Path(folder) / path.name
@@ -48,6 +48,8 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
 
 
 def _draw_curves(panel: Axes, comparison: Comparison, axis: Axis) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for index, arm in enumerate(comparison.arms):
         curve, colour = arm.curves[axis], _COLOURS[index % len(_COLOURS)]
         dashes = _DASHES[index // len(_COLOURS) % len(_DASHES)]
@@ -58,10 +60,11 @@ def _draw_curves(panel: Axes, comparison: Comparison, axis: Axis) -> None:
             color=colour,
             ls=dashes,
             lw=1.8,
-            label=_shorten(arm.label, len(arm.finals)),
+            label=f"{index + 1}  {_shorten(arm.label, len(arm.finals))}",
         )
         panel.fill_between(curve.grid, curve.low, curve.high, step="post", color=colour, alpha=0.13, lw=0)
     panel.set_xlabel(AXES[axis])
+    panel.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))  # the next panel's 0 is near
     panel.set_xlim(0, max(arm.curves[axis].grid[-1] for arm in comparison.arms))
     panel.set_title(f"best so far: median, {100 * CONFIDENCE:.0f} % interval", fontsize=9, loc="left")
     _clean(panel)
@@ -77,7 +80,7 @@ def _draw_finals(panel: Axes, comparison: Comparison) -> None:
         if arm.final:
             panel.fill_between([index - 0.3, index + 0.3], *arm.final, color=colour, alpha=0.13, lw=0)
     panel.set_xticks(range(len(comparison.arms)), [str(index + 1) for index in range(len(comparison.arms))])
-    panel.set_xlabel("arm, in the order of the legend")
+    panel.set_xlabel("arm")
     panel.set_xlim(-0.6, len(comparison.arms) - 0.4)
     panel.set_title("at the end: every seed, median", fontsize=9, loc="left")
     _clean(panel)
@@ -96,6 +99,7 @@ def _clean(panel: Axes) -> None:
     panel.grid(axis="y", alpha=0.25)
     panel.spines[["top", "right"]].set_visible(False)
     panel.ticklabel_format(axis="y", useOffset=False)
+    panel.tick_params(labelsize=9)
 
 
 def _shorten(label: str, n_seeds: int) -> str:

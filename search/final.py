@@ -134,8 +134,14 @@ def _train(
             executor.evaluate(program, seed, folder / f"{program.id}-{seed}.log", holdout=True): program
             for program, seed in wanted
         }
+        failed = []
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            if future.exception():
+                failed.append(future)
+            else:
+                yield futures[future], future.result()
+        for future in failed:  # last, so that what could be trained is kept
+            future.result()
     finally:
         executor.close()
 

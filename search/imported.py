@@ -144,9 +144,10 @@ class _Reader:
         """Take in a row about a program that is known."""
         if row.status is Status.KEEP and experiment.status in KEPT:
             self._go_back(experiment, f"line {row.line} ({row.commit})")
-        elif row.status is Status.KEEP or (row.value is not None and experiment.status is not Status.DISCARD):
-            if experiment.status not in KEPT:  # it had failed, or was not kept the first time
-                experiment.status, experiment.decided, experiment.detail = row.status, row.line, ""
+            return
+        discarded = experiment.status is Status.DISCARD
+        if experiment.status not in KEPT and (row.status is Status.KEEP or (row.value is not None and not discarded)):
+            experiment.status, experiment.decided, experiment.detail = row.status, row.line, ""  # better than it seemed
 
     def _go_back(self, experiment: Experiment, by: str) -> None:
         for later in self._history.experiments:

@@ -6,31 +6,24 @@ them. Optuna seals a trial with its verdict; trainings that a champion gets late
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from datetime import datetime
 from typing import Any, Final
 
-import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from operators.population import Population
 from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
-from search.errors import UserError, errors_of
+from search.errors import UserError
 from search.exchanges import ExchangeStore
+from search.journal import REPLAY_ERRORS, check_journal, mend_journal, open_journal
+from search.ledger_records import LATER, failure_record, mutation_record, read_trial, sha256_of
 from search.rundir import RunDirectory, write_atomically
 from target.evaluation import Evaluation
-from target.program import Program
 
-_LATER: Final = "trial {number} evaluation {index}"
 _ELAPSED: Final = "elapsed"
-_REPLAY_ERRORS: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +54,8 @@ class Ledger:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self._exchanges = ExchangeStore(run.exchanges)
-        _mend_tail(run.journal)
-        self._storage = _open(run.journal)
+        mend_journal(run.journal)
+        self._storage = open_journal(run.journal)
         study_id = _study_id(self._storage)
         if study_id is None:
             study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
@@ -83,24 +76,12 @@ class Ledger:
 
     def build(self, number: int, mutation: Mutation) -> None:
         """Record the program of a trial."""
-        source_sha256 = _sha256(mutation.program.source)
+        source_sha256 = sha256_of(mutation.program.source)
         write_atomically(self._run.program(source_sha256), mutation.program.source)
-        exchanges = self._exchanges.keep_all(self._seed(number), mutation.exchanges)
-        record = {
-            "program_id": mutation.program.id,
-            "skeleton_id": mutation.program.skeleton_id,
-            "source_sha256": source_sha256,
-            "operator": mutation.operator,
-            "description": mutation.description,
-            "rationale": mutation.rationale,
-            "cost_usd": mutation.cost_usd,
-            "constants": mutation.program.constants,
-            "n_exchanges": len(exchanges),
-            "prompt": mutation.prompt,
-            "extra_parents": mutation.extra_parents,
-        }
-        self._storage.set_trial_user_attr(self._trial_id(number), "mutation", record)
-        self._update(number, mutation=replace(mutation, exchanges=exchanges))
+        kept = self._exchanges.keep_all(self._seed(number), mutation.exchanges)
+        mutation = replace(mutation, exchanges=kept)
+        self._storage.set_trial_user_attr(self._trial_id(number), "mutation", mutation_record(mutation))
+        self._update(number, mutation=mutation)
 
     def evaluate(self, number: int, evaluation: Evaluation) -> None:
         """Record a finished evaluation, of a trial that may have its verdict already."""
@@ -110,7 +91,7 @@ class Ledger:
             key = f"evaluation {index}"
             self._storage.set_trial_user_attr(self._trial_id(number), key, evaluation.to_json())
         else:
-            key = _LATER.format(number=number, index=index)
+            key = LATER.format(number=number, index=index)
             self._storage.set_study_user_attr(self._study_id, key, evaluation.to_json())
         self._update(number, evaluations=(*trial.evaluations, evaluation))
 
@@ -132,7 +113,7 @@ class Ledger:
             "status": status.value,
             "decided": decided,
             "detail": detail,
-            "failure": _failure_record(failure) if failure else None,
+            "failure": failure_record(failure) if failure else None,
             **asdict(elapsed),
         }
         self._storage.set_trial_user_attr(self._trial_id(number), "verdict", record)
@@ -174,28 +155,6 @@ class Ledger:
         self.population = self.population.with_trial(replace(self.population.trials[number], **changes))
 
 
-class _JournalFile(JournalFileBackend):
-    """Optuna's journal, but a line that cannot be written whole is taken back: others would come to stand behind it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._path = path
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append lines, all of them or none.
-
-        Raises:
-            OSError: If they cannot be written.
-        """
-        size = self._path.stat().st_size
-        try:
-            with errors_of(self._path):
-                super().append_logs(logs)
-        except OSError:
-            os.truncate(self._path, size)
-            raise
-
-
 def read_population(run: RunDirectory) -> Population:
     """Read the trials of a search without touching it; it may be running.
 
@@ -204,21 +163,33 @@ def read_population(run: RunDirectory) -> Population:
     """
     if not run.journal.exists():
         raise UserError(f"{run.root} holds no search: there is no {run.journal.name}")
-    _check(run.journal)
-    storage = _open(run.journal)
+    check_journal(run.journal)
+    storage = open_journal(run.journal)
     study_id = _study_id(storage)
     return Population() if study_id is None else _read(run, storage, study_id)[0]
 
 
-def _open(journal: Path) -> JournalStorage:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return JournalStorage(_JournalFile(journal))
-    except _REPLAY_ERRORS as error:
-        raise UserError(
-            f"{journal}: every line is JSON, but together they are no Optuna journal "
-            f"({type(error).__name__}: {error}); restore the file or start a new run"
-        ) from error
+def population_before(run: RunDirectory, number: int) -> Population:
+    """Return the trials as they stood when one was proposed: later ones are left out, later verdicts are pending.
+
+    By Optuna's clock; trainings that a champion got after its verdict are there in any case.
+
+    Raises:
+        UserError: If there is no such search or trial, or the journal is damaged.
+    """
+    trials = read_population(run).trials
+    if not 0 <= number < len(trials):
+        raise UserError(f"{run.root} has no trial {number}: its trials are 0 to {len(trials) - 1}")
+    storage = open_journal(run.journal)
+    frozen = {trial.number: trial for trial in storage.get_all_trials(_study_id(storage) or 0, deepcopy=False)}
+    began = frozen[number].datetime_start
+    return Population(tuple(_as_of(trial, frozen[trial.number].datetime_complete, began) for trial in trials[:number]))
+
+
+def _as_of(trial: Trial, ended: datetime | None, now: datetime | None) -> Trial:
+    if trial.decided is None or (ended and now and ended <= now):
+        return trial
+    return replace(trial, status=Status.PENDING, decided=None, detail="", failure=None)
 
 
 def _study_id(storage: JournalStorage) -> int | None:
@@ -227,47 +198,14 @@ def _study_id(storage: JournalStorage) -> int | None:
     return storage.get_study_id_from_name(studies[0].study_name) if studies else None
 
 
-def _check(journal: Path) -> bytes:
-    """Return the torn tail of a journal, usually nothing; refuse damage in front of it."""
-    if not journal.exists():
-        return b""
-    *lines, tail = journal.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            json.loads(line)
-        except ValueError as error:
-            raise UserError(
-                f"{journal}:{number}: not JSON ({error}); the ledger is damaged inside, where a crash leaves no marks: "
-                "restore the file from a copy, or start a new run"
-            ) from error
-    return tail
-
-
-def _mend_tail(journal: Path) -> None:
-    """Finish what a crash in the middle of a write left: complete the line, or cut it off and set it aside."""
-    tail = _check(journal)
-    if not tail:
-        return
-    try:
-        json.loads(tail)
-    except ValueError:
-        with journal.with_name(journal.name + ".torn").open("ab") as aside:
-            aside.write(tail + b"\n")
-        with journal.open("r+b") as file:
-            file.truncate(journal.stat().st_size - len(tail))
-    else:
-        with journal.open("ab") as file:
-            file.write(b"\n")
-
-
 def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Population, Elapsed]:
     frozen = sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
     later = storage.get_study_user_attrs(study_id)
     trials, clocks = list[Trial](), [Elapsed(**later[_ELAPSED])] if _ELAPSED in later else [Elapsed()]
     for record in frozen:
         try:
-            trials.append(_trial(run, record, later))
-        except _REPLAY_ERRORS as error:
+            trials.append(read_trial(run, record, later))
+        except REPLAY_ERRORS as error:
             raise UserError(
                 f"{run.journal}: trial {record.number} cannot be read ({type(error).__name__}: {error}); "
                 "the ledger is damaged, or was written by another version: restore it or start a new run"
@@ -276,68 +214,3 @@ def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Po
             verdict = record.user_attrs["verdict"]
             clocks.append(Elapsed(verdict["wall_seconds"], verdict["busy_seconds"]))
     return Population(tuple(trials)), max(clocks, key=lambda clock: clock.wall_seconds)
-
-
-def _trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any]) -> Trial:
-    attributes = record.user_attrs
-    proposal = {**attributes["proposal"]}
-    if proposal.pop("number") != record.number:
-        raise ValueError("a line in front of it is missing")
-    runs = [attributes[key] for key in attributes if key.startswith("evaluation ")]
-    while (key := _LATER.format(number=record.number, index=len(runs))) in later:
-        runs.append(later[key])
-    verdict = attributes.get("verdict", {})
-    return Trial(
-        number=record.number,
-        proposal=Proposal(**{**proposal, "parents": tuple(proposal["parents"])}),
-        mutation=_mutation(run, attributes["mutation"], proposal["seed"]) if "mutation" in attributes else None,
-        evaluations=tuple(Evaluation.from_json(run) for run in runs),
-        status=Status(verdict.get("status", "pending")),
-        decided=verdict.get("decided"),
-        detail=verdict.get("detail", ""),
-        failure=_failure(run, verdict["failure"], proposal["seed"]) if verdict.get("failure") else None,
-    )
-
-
-def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Mutation:
-    path = run.program(record["source_sha256"])
-    try:
-        source = path.read_bytes().decode(errors="surrogatepass")
-    except OSError as error:
-        raise UserError(f"cannot read {path}, which the ledger names: {error.strerror}") from error
-    if _sha256(source) != record["source_sha256"]:
-        raise UserError(f"{path} was changed: its name is the hash of what it held; restore it")
-    return Mutation(
-        program=Program(source),
-        operator=record["operator"],
-        description=record["description"],
-        rationale=record["rationale"],
-        cost_usd=record["cost_usd"],
-        exchanges=ExchangeStore(run.exchanges).read(seed, record["n_exchanges"]),
-        prompt=record["prompt"],
-        extra_parents=tuple(record["extra_parents"]),
-    )
-
-
-def _failure_record(failure: Failure) -> dict[str, Any]:
-    return {
-        "operator": failure.operator,
-        "cost_usd": failure.cost_usd,
-        "n_exchanges": len(failure.exchanges),
-        "prompt": failure.prompt,
-        "extra_parents": failure.extra_parents,
-    }
-
-
-def _failure(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Failure:
-    return Failure(
-        operator=record["operator"],
-        cost_usd=record["cost_usd"],
-        exchanges=ExchangeStore(run.exchanges).read(seed, record["n_exchanges"]),
-        prompt=record["prompt"],
-        extra_parents=tuple(record["extra_parents"]),
-    )
-
-
-def _sha256(source: str) -> str:
-    return hashlib.sha256(source.encode(errors="surrogatepass")).hexdigest()

@@ -14,7 +14,7 @@ from operators.population import Population
 from operators.trial import Trial
 from search.final_report import FinalReport
 from search.summary import Summary
-from search.verdicts import delta, description_of, operator_of
+from search.verdicts import delta, description_of
 
 KIND: Final = "graft.kind"
 TRIAL: Final = "graft.trial"
@@ -73,8 +73,10 @@ def trial_record(trial: Trial, population: Population) -> TrialRecord:
         TRIAL: str(trial.number),
         "graft.status": trial.status.value,
         "graft.outcome": trial.outcome.value if trial.outcome else "",
-        "graft.operator": operator_of(trial),
+        "graft.operator": trial.operator,
+        "graft.prompt": trial.prompt,
         "graft.parents": ",".join(str(parent) for parent in parents),
+        "graft.extra_parents": ",".join(str(parent) for parent in trial.extra_parents),
         "graft.program_id": trial.program.id if trial.program else "",
         "graft.skeleton_id": trial.program.skeleton_id if trial.program else "",
         "graft.description": description_of(trial),

@@ -63,15 +63,14 @@ class Noise:
 
 
 def stored_noise(spec: TargetSpec, device: Mapping[str, Any]) -> Noise | None:
-    """Return what was measured for a target on a device, as `describe_device` tells it; None if nothing was."""
-    path = _place(spec, device)
+    """Return what was measured for a target on a device, as `describe_device` tells it.
+
+    None if nothing was, or the file is damaged or of another version: no reason for a report to fail.
+    """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return Noise(**json.loads(_place(spec, device).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and measure again") from error
-    return Noise(**record)
 
 
 def noise_of(run: RunDirectory) -> Noise | None:

@@ -17,10 +17,11 @@ from operators.trial import Trial
 from search.errors import UserError
 from search.final_report import read_final, verdict_sentence
 from search.noise import Noise, in_sds, noise_of
+from search.prompt_table import prompt_rows, prompt_table
 from search.rundir import RunDirectory, diff, write_atomically
 from search.summary import Summary
 from search.unverified import unverified_caveats
-from search.verdicts import Step, ancestry, delta, description_of, one_line, operator_of, score_text
+from search.verdicts import Step, ancestry, delta, description_of, one_line, score_text
 
 _FILES: Final = (
     ("results.tsv", "one row a decided trial"),
@@ -56,6 +57,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
         device=duration(summary.gpu_seconds),
         steps=[_step(step, population) for step in steps],
         constants=_constants(steps),
+        prompts=prompt_table(prompt_rows([population])),
         diff=patch,
         fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
         caveats=[*unverified_caveats(population, run), *_caveats(population, best, final)],
@@ -161,7 +163,7 @@ def _step(step: Step, population: Population) -> dict[str, Any]:
         "n": len(trial.values),
         "delta": _signed(step.delta),
         "total": _signed(delta(trial, population.trials[0], population)),
-        "operator": operator_of(trial),
+        "operator": trial.operator,
         "description": description_of(trial),
     }
 

@@ -109,13 +109,6 @@ def score_text(trial: Trial, population: Population) -> str:
     return "" if score is None else f"{score:.4f}"
 
 
-def operator_of(trial: Trial) -> str:
-    """Return the operator that made a trial, or the one that was asked for; empty if neither is known."""
-    if trial.mutation:
-        return trial.mutation.operator
-    return trial.proposal.operator or ""
-
-
 def description_of(trial: Trial) -> str:
     """Return what changed, and why it failed if it did, in one line of printable characters."""
     text = trial.mutation.description if trial.mutation else ""

@@ -18,7 +18,7 @@ from search.observer import Running
 from search.report import duration
 from search.rundir import RunDirectory, diff
 from search.summary import Summary
-from search.verdicts import champion_before, delta, description_of, one_line, operator_of, score_text
+from search.verdicts import champion_before, delta, description_of, one_line, score_text
 from target.evaluation import Evaluation
 
 _ROWS: Final = 12
@@ -77,7 +77,7 @@ def verdict_line(trial: Trial, population: Population, summary: Summary, budget:
         f"{_delta_text(trial, population):>8}",
         f"{_train_seconds(trial):6.1f} s",
         f"[{_used(summary, budget)}]",
-        f"{operator_of(trial)} of {_parents(trial)}:" if trial.proposal.parents else f"{operator_of(trial)}:",
+        f"{trial.operator} of {_parents(trial)}:" if trial.proposal.parents else f"{trial.operator}:",
         description_of(trial),
     ]
     return Text(" ".join(parts).rstrip())
@@ -167,7 +167,7 @@ def _add(
 ) -> None:
     table.add_row(
         str(trial.number),
-        one_line(operator_of(trial)),
+        one_line(trial.operator),
         _parents(trial),
         score_text(trial, population),
         _delta_text(trial, population),

@@ -141,7 +141,7 @@ def _program(rows: Sequence[Recorded]) -> Program:
 
 def _small_sample(n: int) -> float:
     """Return c4, by which the standard deviation of n normal values is too small on average."""
-    return math.sqrt(2 / (n - 1)) * math.gamma(n / 2) / math.gamma((n - 1) / 2)
+    return math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
 
 
 def _knob(values: Sequence[Value]) -> str:

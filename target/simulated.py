@@ -58,10 +58,15 @@ class SimulatedExecutor:
         return _done(check(program))
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,  # noqa: ARG002 -- there is nothing to probe
+        holdout: bool = False,  # noqa: ARG002 -- nor a sealed text
     ) -> Future[Evaluation]:
-        """Compute a training; there is nothing to probe, and no holdout."""
-        del thorough, holdout
+        """Compute a training."""
         self._require_open()
         found = check(program) or self._oracle.evaluate(program, seed)
         log.write_text(f"simulated: {found.outcome.value} {found.val_bpb or found.detail}\n", encoding="utf-8")

@@ -54,7 +54,8 @@ class _Worker:
 
     def _configure(self, *, scratch: str, slot: int, **target: Any) -> None:
         place = {"scratch": Path(scratch), "lifelines": (self._reply_fd,)}
-        self._evaluator = self._stack.enter_context(_evaluator(target, slot, place))
+        self._evaluator = _evaluator(target, slot, place)
+        self._stack.enter_context(self._evaluator)
 
 
 def _evaluator(target: dict[str, Any], slot: int, place: dict[str, Any]) -> Evaluator | CommandEvaluator:

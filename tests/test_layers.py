@@ -42,6 +42,7 @@ WALL_CLOCKS = {"time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime
 STAMPS = {
     ("search/mlflow_store.py", "time_ns"),
     ("search/compare_mlflow.py", "time_ns"),
+    ("search/prompt_mlflow.py", "time_ns"),
     ("operators/provider.py", "time"),
 }
 """Where MLflow is told when something was, and where a provider names the date at which to ask again."""

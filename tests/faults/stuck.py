@@ -11,7 +11,7 @@ from operators.population import Population
 from operators.trial import Mutation, Proposal
 from search.session import Session, run_session
 from search.tracker import NullTracker
-from tests.faults.driver import InstantExecutor, Order, leave_out_what_is_slow, make_session
+from tests.faults.driver import InstantExecutor, InstantTarget, Order, leave_out_what_is_slow, make_session
 
 
 def _wait_for_ever() -> None:
@@ -49,7 +49,7 @@ def _stuck(session: Session, where: str) -> Session:
     diary = session.run.root.parent / "trained.txt"
     changes: dict[str, dict[str, Any]] = {
         "proposing": {"settings": replace(session.settings, operator=StuckOperator())},
-        "starting": {"make_executor": lambda spec: StuckExecutor(2, diary)},
+        "starting": {"target": InstantTarget(StuckExecutor(2, diary))},
         "closing": {"make_tracker": StuckTracker},
     }
     for each in where.split(" and "):

@@ -44,11 +44,14 @@ def unified(old: str, new: str, *, shift: int = 0) -> str:
 
 
 def blocks(old: str, new: str) -> str:
-    """Return SEARCH/REPLACE blocks that turn one text into another: each as short as it can be found by."""
+    """Return SEARCH/REPLACE blocks that turn one text into another: each as short as it can be found by.
+
+    Blocks that would quote the same lines are one: which of equal lines each of them changes could not be told.
+    """
     before, after = (split_lines(text)[0] for text in (old, new))
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     found = [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
-    parts, wide = list[str](), 1
+    parts, wide, behind = list[str](), 1, 0
     for start, stop, new_start, new_stop in found:
         while True:
             low, high = max(0, start - wide), min(len(before), stop + wide)
@@ -57,6 +60,9 @@ def blocks(old: str, new: str) -> str:
             if len(places) == 1 or (low, high) == (0, len(before)):
                 break
             wide += 1
+        if low < behind:
+            return "\n".join(["<<<<<<< SEARCH", *before, "=======", *after, ">>>>>>> REPLACE"]) + "\n"
+        behind = high
         replaced = [*before[low:start], *after[new_start:new_stop], *before[stop:high]]
         parts.append("\n".join(["<<<<<<< SEARCH", *quoted, "=======", *replaced, ">>>>>>> REPLACE"]))
     return "\n".join(parts) + "\n"

@@ -50,7 +50,7 @@ def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
     kept = Path(done.stdout.split("kept in ")[1].split(",")[0])
     try:
         spec = load_target("tiny", [each.removeprefix("target.") for each in settings])
-        noise = stored_noise(spec, describe_device(spec))
+        noise = stored_noise(spec, describe_device(spec.device))
         assert noise is not None
         assert (noise.n_seeds, noise.n_repeats, noise.program_id) == (2, 2, spec.seed_program().id)
         assert noise.seed_sd > 0
@@ -59,8 +59,8 @@ def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
         assert record["rows"][0]["seed"] == record["rows"][2]["seed"]
         assert record["seed_sd"] == noise.seed_sd
         assert f"sd {noise.seed_sd:.4f}" in done.stdout
-        assert stored_noise(replace(spec, train_seconds=99), describe_device(spec)) is None
-        assert stored_noise(spec, {**describe_device(spec), "cpu": "another"}) is None
+        assert stored_noise(replace(spec, train_seconds=99), describe_device(spec.device)) is None
+        assert stored_noise(spec, {**describe_device(spec.device), "cpu": "another"}) is None
     finally:
         kept.unlink()
 
@@ -82,9 +82,9 @@ def test_a_report_says_the_gain_in_standard_deviations(tmp_path: Path, monkeypat
     assert noise_of(run) == NOISE
     assert "The gain is 2.0 sd of a single training" in render_report(population, make_summary(population), run)
 
-    place.write_text("{")
-    with pytest.raises(UserError, match="delete it and measure again"):
-        noise_of(run)
+    for damaged in ("{", '{"sd": 1}'):
+        place.write_text(damaged)
+        assert noise_of(run) is None, "a report is written without it"
 
 
 def test_a_gain_without_a_yardstick_is_told_without_one() -> None:

@@ -1,0 +1,124 @@
+"""A mixture of operators, by fixed weights or by what each of them has gained for its cost."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from operators.base import MakeOperator, Operator, Resources, equip
+from operators.delegate import delegate
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Trial
+
+_PRIOR_TRIALS: Final = 3
+"""Trials of average success that every operator is credited with: one lucky trial does not decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """What the trials of one operator brought.
+
+    Attributes:
+        gain: Sum of what they improved on their parents, in val_bpb; trials that got worse count 0.
+        cost_usd: What they cost, training time included.
+        trials: How many were decided.
+    """
+
+    gain: float = 0.0
+    cost_usd: float = 0.0
+    trials: int = 0
+
+
+class MixOperator:
+    """Draws an operator for each proposal and leaves it the work, recorded as `mix/NAME`.
+
+    The adaptive probability of an operator is its weight times its rate, gain for cost, where cost is the price of
+    its model calls and of the training time of its programs. Rates are shrunk towards that of all operators together.
+
+    Args:
+        operators: The operators by name.
+        weights: Relative weight of each, at least 0; a name that is missing has weight 0.
+        adaptive: Whether weights are multiplied by rates.
+        gpu_usd_per_hour: Price of training time, for the rates.
+        floor: Fraction of the proposals that goes by the weights alone even so.
+        resources: What the search lends.
+
+    Raises:
+        ValueError: If a weight is negative, names no operator, or none is above 0; if another number is out of range.
+    """
+
+    name = "mix"
+
+    def __init__(
+        self,
+        *,
+        operators: Mapping[str, Operator | MakeOperator],
+        weights: Mapping[str, float],
+        adaptive: bool,
+        gpu_usd_per_hour: float,
+        floor: float,
+        resources: Resources,
+    ) -> None:
+        unknown = sorted(set(weights) - set(operators))
+        if unknown or min(weights.values(), default=0) < 0 or not any(weights.values()):
+            raise ValueError(
+                f"weights must be at least 0, one of them above, for operators among {sorted(operators)}, "
+                f"got {dict(weights)}"
+            )
+        if gpu_usd_per_hour <= 0 or not 0 <= floor <= 1:
+            raise ValueError(
+                f"gpu_usd_per_hour must be above 0 and floor from 0 to 1, got {gpu_usd_per_hour} and {floor}"
+            )
+        self._weights = {name: float(weight) for name, weight in sorted(weights.items()) if weight}
+        self._operators = {name: equip(operators[name], resources) for name in self._weights}
+        self._adaptive = adaptive
+        self._gpu_usd_per_hour = gpu_usd_per_hour
+        self._floor = floor
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        """Return what the operator that is drawn makes of a proposal."""
+        shares = self.probabilities(population)
+        (chosen,) = random.Random(f"mix {proposal.seed}").choices(list(shares), list(shares.values()))
+        return delegate(self.name, self._operators[chosen], proposal, population)
+
+    def probabilities(self, population: Population) -> dict[str, float]:
+        """Return how likely each operator is to be drawn, given what its trials have brought."""
+        total = sum(self._weights.values())
+        fixed = {name: weight / total for name, weight in self._weights.items()}
+        if not self._adaptive:
+            return fixed
+        yields = {name: self._yield(self._operators[name].name, population) for name in fixed}
+        gain, cost, n = (
+            sum(getattr(each, field) for each in yields.values()) for field in ("gain", "cost_usd", "trials")
+        )
+        if gain <= 0 or cost <= 0:
+            return fixed
+        prior_gain, prior_cost = (_PRIOR_TRIALS * amount / n for amount in (gain, cost))
+        rates = {
+            name: fixed[name] * (each.gain + prior_gain) / (each.cost_usd + prior_cost) for name, each in yields.items()
+        }
+        return {
+            name: self._floor * fixed[name] + (1 - self._floor) * rate / sum(rates.values())
+            for name, rate in rates.items()
+        }
+
+    def _yield(self, name: str, population: Population) -> Yield:
+        own = [trial for trial in population.decided if trial.operator.split("/")[:2] == [self.name, name]]
+        return Yield(
+            gain=sum(_gain(trial, population) for trial in own),
+            cost_usd=sum(self._cost_usd(trial) for trial in own),
+            trials=len(own),
+        )
+
+    def _cost_usd(self, trial: Trial) -> float:
+        seconds = sum(run.train_seconds + run.score_seconds for run in trial.evaluations)
+        return trial.cost_usd + seconds / 3600 * self._gpu_usd_per_hour
+
+
+def _gain(trial: Trial, population: Population) -> float:
+    scores = population.scores
+    if not trial.scored or not trial.proposal.parents or trial.proposal.parents[0] not in scores:
+        return 0.0
+    return max(0.0, scores[trial.proposal.parents[0]] - scores[trial.number])

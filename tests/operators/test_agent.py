@@ -1,0 +1,200 @@
+"""External commands as operators: scripts that stand in for agents, with real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from operators.agent import AgentOperator
+from operators.base import MutationError
+from operators.trial import Mutation, Proposal
+from target.processes import usage
+from tests.operators import agents
+from tests.operators.scripted_model import make_prompt, make_resources
+from tests.search.builders import MIXED
+
+PROPOSAL = Proposal(parents=(1,), seed=3)
+
+
+@pytest.fixture(autouse=True)
+def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file in which agents note whom they have started; it is named in their environment."""
+    monkeypatch.setenv("PIDS", str(tmp_path / "pids"))
+    monkeypatch.setenv("SECRET_KEY", "not for agents")
+    return tmp_path / "pids"
+
+
+def make_agent(habit: str, **settings: object) -> AgentOperator:
+    options: dict[str, object] = {
+        "command": f"{sys.executable} {agents.__file__} {habit}",
+        "seconds": 120,
+        "usd": None,
+        "cost_file": None,
+        "cost_pattern": None,
+        "environment": ["PATH", "PIDS", "NOT_SET"],
+    }
+    return AgentOperator(prompt=make_prompt(), resources=make_resources(None), **{**options, **settings})  # type: ignore[arg-type]
+
+
+def mutate(habit: str, **settings: object) -> Mutation:
+    return make_agent(habit, **settings).mutate(PROPOSAL, MIXED)
+
+
+def failure(habit: str, **settings: object) -> MutationError:
+    with pytest.raises(MutationError) as caught:
+        mutate(habit, **settings)
+    assert len(caught.value.exchanges) == 1, "what it printed is kept"
+    assert caught.value.prompt
+    return caught.value
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; its parent may not have noticed yet."""
+    return usage(pid) is None or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_the_edited_file_is_the_mutation() -> None:
+    mutation = mutate("edit")
+
+    assert MIXED.find(mutation.program.id) is None
+    assert (mutation.operator, mutation.description) == ("agent", "another learning rate")
+    assert mutation.rationale == "it was too far from the optimum"
+    (exchange,) = mutation.exchanges
+    assert "thinking hard" in exchange.reply.text
+    assert [message.role for message in exchange.messages] == ["system", "user"]
+    assert "trial #1" in exchange.messages[1].text
+
+
+def test_one_that_hangs_is_killed_with_all_that_it_has_started(pids: Path) -> None:
+    error = failure("hang", seconds=3)
+
+    assert str(error) == "the agent was stopped by agent.seconds=3; raise it, or ask for less"
+    assert [gone(int(pid)) for pid in pids.read_text().split()] == [True] * 3
+
+
+def test_a_daemon_that_it_leaves_behind_is_killed(pids: Path) -> None:
+    assert mutate("leave").description == "another learning rate"
+    assert gone(int(pids.read_text()))
+
+
+def test_changes_of_other_files_alone_are_no_mutation() -> None:
+    assert str(failure("wrong_file")) == (
+        "the agent did not edit train.py: it changed prepare.py, program.md, and train.py is the one file that counts"
+    )
+
+
+def test_changes_of_other_files_beside_are_thrown_away_and_told() -> None:
+    assert mutate("both").rationale.endswith("[changes of prepare.py, program.md were thrown away]")
+
+
+def test_what_it_prints_is_bounded() -> None:
+    mutation = mutate("flood")
+
+    said = mutation.exchanges[0].reply.text
+    assert mutation.description == "another learning rate"
+    assert len(said) < 20_000
+    assert "noise\nnoise\n" in said, "without its colours"
+
+
+@pytest.mark.parametrize(
+    ("habit", "reason"),
+    [
+        ("nothing", "the agent did not edit train.py: nothing changed"),
+        ("fail", "the agent ended with exit status 1: out of credit"),
+        ("nonsense", "syntax: train.py:1: invalid syntax"),
+        ("link", "the agent left a train.py that cannot be read"),
+    ],
+)
+def test_what_comes_of_no_use_is_a_mutation_error(habit: str, reason: str) -> None:
+    assert str(failure(habit)).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("settings", "cost_usd"),
+    [
+        ({}, 0.0),
+        ({"cost_file": "cost.json"}, 0.25),
+        ({"cost_pattern": r"cost so far: \$([0-9.]+)"}, 0.5),
+        ({"cost_file": "none.json"}, 0.0),
+    ],
+)
+def test_its_cost_is_what_it_says(settings: dict[str, object], cost_usd: float) -> None:
+    mutation = mutate("spend", **settings)
+
+    assert mutation.cost_usd == mutation.exchanges[0].reply.cost_usd == cost_usd
+    assert ("cost.json" in mutation.rationale) == (settings.get("cost_file") != "cost.json")
+
+
+def test_one_that_spends_too_much_is_stopped() -> None:
+    began = time.monotonic()
+    error = failure("spend on", cost_file="cost.json", usd=0.2)
+
+    assert "stopped by agent.usd=0.2" in str(error)
+    assert error.cost_usd == 0.25
+    assert time.monotonic() - began < 100, "long before its time is up"
+
+
+def test_it_sees_the_named_variables_only(pids: Path) -> None:
+    mutate("environment")
+    seen = set(pids.read_text().split())
+
+    assert {"PATH", "PIDS", "TMPDIR", "GRAFT_SEED"} <= seen
+    assert seen - {"PATH", "PIDS", "TMPDIR", "GRAFT_SEED"} <= {"LC_CTYPE", "PWD"}, "Python's own"
+
+
+def test_nothing_is_left_of_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    mutate("edit")
+
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"command": None}, r"operator agent needs a command: agent\.command="),
+        ({"command": "no-such-agent -p"}, "there is no program 'no-such-agent'"),
+        ({"command": "claude 'x"}, "agent.command is no command line"),
+        ({"seconds": 0}, "must be above 0"),
+        ({"usd": 1.0}, r"agent\.usd needs agent\.cost_file or agent\.cost_pattern"),
+        ({"cost_pattern": "("}, "no regular expression"),
+        ({"cost_pattern": "cost"}, "needs a group"),
+    ],
+)
+def test_settings_are_checked_at_the_start(settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        make_agent("edit", **settings)
+
+
+def test_the_search_does_not_leave_its_descriptors_open() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    mutate("edit")
+
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_it_does_not_outlive_a_search_that_is_killed(pids: Path) -> None:
+    lone = "from tests.operators.test_agent import mutate; mutate('hang', seconds=600)"
+    root = Path(__file__).parents[2]
+    search = subprocess.Popen([sys.executable, "-c", lone], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+    try:
+        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 3)
+    finally:
+        search.kill()
+        search.wait()
+
+    wait_until(lambda: all(gone(int(pid)) for pid in pids.read_text().split()))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        threading.Event().wait(0.02)
