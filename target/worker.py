@@ -65,7 +65,7 @@ def _evaluator(target: dict[str, Any], slot: int, place: dict[str, Any]) -> Eval
 
         spec = CommandSpec.from_config(target["command"])
         return CommandEvaluator(spec, checkout=Path(target["checkout"]), slot=slot, **place)
-        from target.corpus import CorpusFiles
+    from target.corpus import CorpusFiles
     from target.evaluator import Evaluator
     from target.spec import TargetSpec
 
