@@ -9,7 +9,7 @@ from operators.population import Population
 from search.rundir import RunDirectory
 
 
-def unverified_caveats(population: Population, run: RunDirectory) -> list[str]:
+def unverified_caveats(population: Population) -> list[str]:
     """Return the caveats, none for a search whose scores were all made here."""
     caveats = []
     scored = population.scored
@@ -24,13 +24,16 @@ def unverified_caveats(population: Population, run: RunDirectory) -> list[str]:
             f"{len(imported)} of them were imported from elsewhere: they were measured at another time, perhaps on "
             "another machine, and once. A difference from later trials is partly that."
         )
+    return caveats
+
+
+def metric_sentence(run: RunDirectory) -> str:
+    """Return what stands behind the name val_bpb; nothing if that is what it is."""
     metric = _metric(run)
     name = metric.get("name", "val_bpb")
     if metric.get("direction") == "maximize":
-        caveats.append(f"val_bpb stands for {name} with its sign changed, because {name} is maximized here.")
-    elif name != "val_bpb":
-        caveats.append(f"val_bpb stands for {name}, which is minimized here.")
-    return caveats
+        return f"val_bpb stands for {name} with its sign changed, because {name} is maximized here."
+    return "" if name == "val_bpb" else f"val_bpb stands for {name}, which is minimized here."
 
 
 def _metric(run: RunDirectory) -> dict[str, Any]:
