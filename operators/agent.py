@@ -21,7 +21,7 @@ from operators.population import Population
 from operators.prompt import Prompt
 from operators.statement import difference, stated
 from operators.trial import Mutation, Proposal
-from target.contract import SOURCE_BYTES, ContractError, check_source
+from target.contract import SOURCE_BYTES, ContractError
 from target.scratch import scratch_directory
 
 _SHOWN_FILES: Final = 5
@@ -84,6 +84,7 @@ class AgentOperator:
             Briefing(answer="agent", proposal=proposal, population=population, base=base),
             direction=direction,
             limits=self._resources.limits,
+            contract=self._resources.contract,
         )
         given = {FILE: base.program.source, "program.md": direction, "HISTORY.md": history.text, "TASK.md": task.text}
         with scratch_directory() as scratch:
@@ -103,7 +104,7 @@ class AgentOperator:
             exchange = self._exchange((task, history), ended)
             try:
                 source, others = _result(directory, given, ended, self._cost)
-                check_source(source)
+                self._resources.contract.check(source)
                 program = new_program(source, base, population)
             except (EditError, ContractError) as error:
                 raise MutationError(

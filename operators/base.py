@@ -10,6 +10,7 @@ from typing import Protocol
 from operators.chat import ChatModel, Exchange
 from operators.population import Population
 from operators.trial import Mutation, Proposal
+from target.contract import TRAINED, Contract
 
 
 class Operator(Protocol):
@@ -81,11 +82,13 @@ class Resources:
         model: The language model; None if none is configured.
         direction: The file with the human's direction, `program.md`; read it at every proposal.
         limits: What a trial may take, as sentences for a prompt.
+        contract: What a program must be.
     """
 
     model: ChatModel | None
     direction: Path
     limits: tuple[str, ...]
+    contract: Contract = TRAINED
 
 
 MakeOperator = Callable[..., Operator]

@@ -13,7 +13,7 @@ from operators.population import Population
 from operators.prompt import Prompt
 from operators.statement import difference, stated
 from operators.trial import Mutation, Proposal, Trial
-from target.contract import ContractError, check_source
+from target.contract import TRAINED, Contract, ContractError
 from target.program import Program
 
 _REFUSED: Final = "(no usable answer)"
@@ -48,7 +48,10 @@ class Dialogue:
             MutationError: No answer could be used; the last reason is the message.
             ProviderError: The provider is out of order.
         """
-        opening = self.prompt.messages(briefing, direction=read_direction(self.resources), limits=self.resources.limits)
+        contract = self.resources.contract
+        opening = self.prompt.messages(
+            briefing, direction=read_direction(self.resources), limits=self.resources.limits, contract=contract
+        )
         proposal = briefing.proposal
         label = proposal.labels.get(MODEL)
         chosen = None if label is None else str(label)
@@ -65,7 +68,7 @@ class Dialogue:
                 cost_usd += reply.cost_usd
                 answer = reply.text
                 try:
-                    program = program_from(reply.text, briefing.base, briefing.population)
+                    program = program_from(reply.text, briefing.base, briefing.population, contract)
                 except (EditError, ContractError) as error:
                     problem = str(error)
                 else:
@@ -143,7 +146,7 @@ def parent_of(proposal: Proposal, population: Population) -> Trial:
     return parent
 
 
-def program_from(reply: str, base: Trial, population: Population) -> Program:
+def program_from(reply: str, base: Trial, population: Population, contract: Contract = TRAINED) -> Program:
     """Return the new program that a reply asks for.
 
     Raises:
@@ -152,7 +155,7 @@ def program_from(reply: str, base: Trial, population: Population) -> Program:
     """
     assert base.program is not None
     source = apply_reply(reply, base.program.source)
-    check_source(source)
+    contract.check(source)
     return new_program(source, base, population)
 
 

@@ -18,6 +18,7 @@ from operators.briefing import ANSWERS, SECTIONS, Briefing, told
 from operators.chat import Message
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
+from target.contract import TRAINED, Contract
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -67,18 +68,23 @@ class Prompt:
         self.label = f"{name}@{self._digest(settings)}"
         self._try_out()
 
-    def messages(self, briefing: Briefing, *, direction: str, limits: Sequence[str]) -> tuple[Message, Message]:
+    def messages(
+        self, briefing: Briefing, *, direction: str, limits: Sequence[str], contract: Contract = TRAINED
+    ) -> tuple[Message, Message]:
         """Return the opening of a conversation.
 
         Args:
             briefing: What it is about.
             direction: The human's direction.
             limits: What a trial may take, as sentences.
+            contract: What a program must be.
 
         Raises:
             MutationError: What must be said does not fit into `max_tokens`.
         """
-        system = self._render(self._system, answer=briefing.answer, direction=direction.strip(), limits=[*limits])
+        system = self._render(
+            self._system, answer=briefing.answer, direction=direction.strip(), limits=[*limits], contract=contract
+        )
         left = self._max_tokens - tokens(system)
         context = told(briefing, self._counts, diff_lines=self._inspiration_lines)
         sections = context["sections"]
@@ -127,7 +133,7 @@ class Prompt:
         people = Population((seed,))
         briefing = Briefing(answer="patch", proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)
         try:
-            self._render(self._system, answer="patch", direction="", limits=[])
+            self._render(self._system, answer="patch", direction="", limits=[], contract=TRAINED)
             self._render(self._task, **told(briefing, self._counts, diff_lines=self._inspiration_lines))
         except jinja2.TemplateError as error:
             raise ValueError(f"prompt templates {self._system} and {self._task}: {error}") from error

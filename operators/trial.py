@@ -16,6 +16,13 @@ from target.program import Program
 
 Label = int | float | str
 
+IMPORTED = "imported"
+"""Label of a trial that another search made: the commit or the trial that it was there."""
+
+
+UNVERIFIED = "[unverified]"
+"""What people see in front of the description of a trial whose score nobody has checked."""
+
 
 class Status(enum.StrEnum):
     """Where a trial stands; the `status` column of results.tsv."""
@@ -192,6 +199,16 @@ class Trial:
     @property
     def _made(self) -> Mutation | Failure | None:
         return self.mutation or self.failure
+
+    @property
+    def imported(self) -> bool:
+        """Whether another search made it."""
+        return IMPORTED in self.proposal.labels
+
+    @property
+    def verified(self) -> bool:
+        """Whether all its scores were made by a process that runs no code of the program."""
+        return all(run.verified for run in self.evaluations)
 
     def measurement(self, seed: int) -> Evaluation | None:
         """Return the evaluation with a training seed, if there is one."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from search.models import Models
     from search.rundir import RunDirectory
     from search.session import Session
-    from target.base import Target
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
 _MAKE_ROOM = "nothing is lost: make room, and the same command resumes"
@@ -62,6 +61,7 @@ def main(config: DictConfig) -> None:
 def _session(config: DictConfig) -> Session:
     from operators.base import Resources
     from search.budget import Budget
+    from search.composed import make_target
     from search.direction import find_direction
     from search.rundir import RunDirectory
     from search.secrets import refuse_secrets
@@ -75,12 +75,17 @@ def _session(config: DictConfig) -> Session:
     limits = config.budget if not _unlimited(config.budget) else config.budget.unset
     plain = _plain(config)
     refuse_secrets(plain)
-    target = _target(config.target, plain["target"])
+    target = make_target(plain["target"])
     run = RunDirectory(Path(config.outputs).expanduser() / name)
     budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
     models = _models(config.llm, run)
     models.check(budget)
-    resources = Resources(model=models.chat(run), direction=find_direction(config.direction), limits=target.limits)
+    resources = Resources(
+        model=models.chat(run),
+        direction=find_direction(config.direction or target.direction),
+        limits=target.limits,
+        contract=target.contract,
+    )
     settings = Settings(
         name=name,
         strategy_name=job.runtime.choices["strategy"],
@@ -129,21 +134,6 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
-
-
-def _target(node: DictConfig, plain: dict[str, Any]) -> Target:
-    """Build the target: what its `_target_` names, else one that trains by the settings of its YAML file."""
-    from target.base import TrainedTarget
-    from target.device import fit
-    from target.spec import TargetSpec
-
-    if "_target_" in plain:
-        made: Target = _instantiate(node, "target")
-        return made
-    spec, device = fit(TargetSpec.from_config(plain))
-    if device:
-        sys.stderr.write(f"device: {device}\n")
-    return TrainedTarget(spec)
 
 
 def _instantiate(node: DictConfig, group: str) -> Any:

@@ -9,6 +9,8 @@ import yaml
 
 from search.errors import UserError
 from search.rundir import RunDirectory
+from target.base import Target, TrainedTarget
+from target.spec import TargetSpec
 
 
 def read_config(run: RunDirectory) -> dict[str, Any]:
@@ -26,6 +28,25 @@ def read_config(run: RunDirectory) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{run.config} does not hold a configuration; restore it or start a new run")
     return config
+
+
+def make_target(config: Mapping[str, Any]) -> Target:
+    """Build a target: what its `_target_` names, else one that trains by the settings of its YAML file.
+
+    Raises:
+        UserError: If its settings do not fit.
+        TargetError: Likewise.
+    """
+    if "_target_" not in config:
+        return TrainedTarget(TargetSpec.from_config(config))
+    import hydra.utils
+    from hydra.errors import InstantiationException
+
+    try:
+        made: Target = hydra.utils.instantiate(dict(config))
+    except InstantiationException as error:
+        raise UserError(f"target: {error.__cause__ or error}") from error
+    return made
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ _PACKAGED: Final = Path(__file__).with_name("program.md")  # a wheel has no repo
 _ROOT: Final = Path(__file__).parents[1] / "program.md"
 
 
-def find_direction(path: str | None) -> Path:
+def find_direction(path: str | Path | None) -> Path:
     """Return the direction file, by default the program.md of the project; it is read again at every proposal.
 
     Raises:

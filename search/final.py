@@ -15,7 +15,7 @@ from concurrent.futures import as_completed
 from pathlib import Path
 
 from operators.population import Population
-from search.composed import read_config
+from search.composed import make_target, read_config
 from search.errors import UserError
 from search.final_report import FinalReport, final_json, final_text, judge_final, read_final
 from search.ledger import read_population
@@ -28,7 +28,6 @@ from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
-from target.spec import TargetSpec
 
 
 def run_final(
@@ -110,7 +109,7 @@ def _check(run: RunDirectory, n_seeds: int) -> int:
     config = read_config(run)
     summary, population = read_summary(run), read_population(run)
     with locked(run.lock):
-        executor = hydra.utils.instantiate(config["executor"])(TargetSpec.from_config(config["target"]))
+        executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"]))
         report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=_say)
         write_atomically(run.root / "report.md", render_report(population, summary, run))
     sys.stdout.write(f"{final_text(report)}\n{run.root / 'report.md'}\n")

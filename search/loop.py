@@ -128,7 +128,7 @@ class Search:
         first = self._population.trials[0]
         if first.program is None:
             self._ledger.build(0, Mutation(program=program, operator="seed", description="the seed program"))
-        elif first.program.id != program.id:
+        elif first.program.id != program.id and not first.imported:
             raise UserError(
                 f"{self._run.root} began with program {first.program.id}, the seed program is now {program.id}: "
                 "target/train.py or target.constants changed; restore them or choose another name"

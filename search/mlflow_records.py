@@ -80,6 +80,7 @@ def trial_record(trial: Trial, population: Population) -> TrialRecord:
         "graft.program_id": trial.program.id if trial.program else "",
         "graft.skeleton_id": trial.program.skeleton_id if trial.program else "",
         "graft.description": description_of(trial),
+        "graft.verified": str(trial.verified).lower(),
         "mlflow.note.content": _note(trial),
         **{f"graft.{_key(name)}": str(value) for name, value in labels if f"graft.{name}" not in (KIND, TRIAL, SENT)},
     }

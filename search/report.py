@@ -20,6 +20,7 @@ from search.noise import Noise, in_sds, noise_of
 from search.prompt_table import prompt_rows, prompt_table
 from search.rundir import RunDirectory, diff, write_atomically
 from search.summary import Summary
+from search.unverified import metric_sentence, unverified_caveats
 from search.verdicts import Step, ancestry, delta, description_of, one_line, score_text
 
 _FILES: Final = (
@@ -48,7 +49,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
     patch = _patch(steps)
     return environment.get_template("report.md.j2").render(
         summary=summary,
-        result=_result(population),
+        result=f"{_result(population)} {metric_sentence(run)}".strip(),
         belief=_belief(population, noise_of(run)),
         final=final,
         outcomes=", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
@@ -59,7 +60,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
         prompts=prompt_table(prompt_rows([population])),
         diff=patch,
         fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
-        caveats=_caveats(population, best, final),
+        caveats=[*unverified_caveats(population), *_caveats(population, best, final)],
         files=[{"path": run.root / name, "what": what} for name, what in _files(run, best)],
     )
 
@@ -194,9 +195,11 @@ def _constants(steps: list[Step]) -> list[dict[str, str]]:
 
 def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any] | None) -> list[str]:
     sealed = "The final report has looked at the holdout split." if final else "The holdout split has not been touched."
+    if not all(trial.verified for trial in population.scored):
+        sealed = "There is no holdout split here."
     caveats = [
-        "The scores are on the validation split, which the search selected by: the best of many looks better than it "
-        f"is. {sealed}"
+        "The search selected by these scores on the validation split: the best of many looks better than it is. "
+        f"{sealed}"
     ]
     if final and final["report"].looks > 1:
         caveats.append(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.population import Population
-from operators.trial import Status, Trial
+from operators.trial import UNVERIFIED, Status, Trial
 
 COLOURS: Final = {
     Status.PENDING: "#9aa0a6",
@@ -112,7 +112,8 @@ def score_text(trial: Trial, population: Population) -> str:
 def description_of(trial: Trial) -> str:
     """Return what changed, and why it failed if it did, in one line of printable characters."""
     text = trial.mutation.description if trial.mutation else ""
-    return one_line(" ".join(filter(None, (text, trial.detail and f"[{trial.detail}]"))))
+    marks = ("" if trial.verified else UNVERIFIED, text, trial.detail and f"[{trial.detail}]")
+    return one_line(" ".join(filter(None, marks)))
 
 
 def one_line(text: str) -> str:

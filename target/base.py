@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
+from target.command_spec import CommandSpec
+from target.contract import TRAINED, Contract
+from target.device import fit
 from target.executor import Executor
 from target.program import Program
 from target.sandbox import isolation_warning
 from target.spec import TargetSpec
 
-MakeExecutor = Callable[[TargetSpec], Executor]
+MakeExecutor = Callable[[TargetSpec | CommandSpec], Executor]
 """Makes an executor that really trains, not started yet: what `conf/executor` configures."""
 
 
@@ -20,6 +24,14 @@ class Target(Protocol):
     @property
     def limits(self) -> tuple[str, ...]:
         """What a training may take, as sentences for whoever writes programs."""
+
+    @property
+    def contract(self) -> Contract:
+        """What a program must be."""
+
+    @property
+    def direction(self) -> Path | None:
+        """The human's direction that comes with the target; None if there is none."""
 
     def seed_program(self) -> Program:
         """Return the program that a search begins with; raises `TargetError` if there is none."""
@@ -43,16 +55,29 @@ class TrainedTarget:
     """A target whose programs are really trained.
 
     Args:
-        spec: Its settings.
+        spec: Its settings; a small GPU gets smaller ones.
+
+    Raises:
+        TargetError: It needs a GPU, and there is none.
     """
 
     def __init__(self, spec: TargetSpec) -> None:
-        self._spec = spec
+        self._spec, self._device = fit(spec)
 
     @property
     def limits(self) -> tuple[str, ...]:
         """What a training may take, as sentences for whoever writes programs."""
         return self._spec.limits
+
+    @property
+    def contract(self) -> Contract:
+        """What a program must be."""
+        return TRAINED
+
+    @property
+    def direction(self) -> Path | None:
+        """None: the project's own program.md."""
+        return None
 
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""
@@ -68,6 +93,8 @@ class TrainedTarget:
 
         if warning := isolation_warning(self._spec.sandbox):
             say(f"warning: {warning}")
+        if self._device:
+            say(f"device: {self._device}")
         say("preparing the corpus")
         corpus = self._spec.corpus
         files = prepare_corpus(corpus)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import traceback
@@ -14,11 +13,11 @@ from typing import NoReturn
 import torch._dynamo  # noqa: F401 -- the first step of any optimizer imports it, for 1.3 CPU seconds: once is enough
 
 from target.contract import ContractError
-from target.errors import TargetError
+from target.entry import enter
 from target.job import Job, Kind
 from target.model_server import serve
 from target.preflight import check
-from target.sandbox import Confinement, confine
+from target.sandbox import Confinement
 
 _PACKAGE_ROOT = Path(__file__).parents[1]
 
@@ -33,13 +32,7 @@ def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
     """
     workspace = Path(job.workspace)
     log_fd, *rest = fds
-    try:
-        layers = confine(_confinement(job), log_fd=log_fd, keep_fds=(*rest, report_fd))
-    except (OSError, TargetError) as error:
-        os.write(report_fd, json.dumps({"error": f"a child could not be confined: {error}"}).encode())
-        os._exit(70)
-    os.write(report_fd, json.dumps({"isolation": layers}).encode())
-    os.close(report_fd)
+    enter(_confinement(job), log_fd=log_fd, keep_fds=rest, report_fd=report_fd)
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
     sys.argv = ["train.py"]

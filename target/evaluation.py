@@ -42,6 +42,9 @@ class Evaluation:
         curve: (seconds, training loss in nats) pairs that the candidate reported. Not trusted.
         epochs: How often the training read its text, by what `prepare` counted in its process. Not trusted.
         isolation: Layers that were in force, by name.
+        verified: Whether the score was made here, by a process that runs no code of the program; else the program
+            reported it, and nobody has checked it.
+        reported: Figures that the program reported beside it, by name. Not trusted.
     """
 
     outcome: Outcome
@@ -60,6 +63,8 @@ class Evaluation:
     curve: tuple[tuple[float, float], ...] = ()
     epochs: float | None = None
     isolation: tuple[str, ...] = ()
+    verified: bool = True
+    reported: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.val_bpb is not None) != (self.outcome is Outcome.OK):
@@ -70,7 +75,12 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON types."""
-        return {**asdict(self), "outcome": self.outcome.value, "probes": dict(self.probes)}
+        return {
+            **asdict(self),
+            "outcome": self.outcome.value,
+            "probes": dict(self.probes),
+            "reported": dict(self.reported),
+        }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:

@@ -10,36 +10,28 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Final, Self, TypeVar
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
 from target import namespaces, stages
 from target.corpus import CorpusFiles
-from target.errors import DiskFullError, machine_errors
+from target.errors import machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure
-from target.launcher import Zygote, ZygoteDied
+from target.keeper import ZygoteKeeper, timed
+from target.launcher import Zygote
 from target.logits import Buffers, buffers_for
 from target.program import Program
 from target.runlog import RunLog
-from target.sandbox import refuse_missing_layers
 from target.scorer import Validation
 from target.spec import TargetSpec
 from target.stages import Bench
 
-_ROOM_BYTES: Final = 64 << 20  # on a fuller disk a program may fail because of what others wrote
 
-_Result = TypeVar("_Result")
-
-
-class Evaluator:
+class Evaluator(ZygoteKeeper):
     """Evaluates programs, one at a time. Linux only; the process that uses it becomes a child subreaper.
 
     Args:
@@ -64,9 +56,9 @@ class Evaluator:
         lifelines: Sequence[int] = (),
         buffers: Buffers | None = None,
     ) -> None:
+        super().__init__(sandbox=spec.sandbox, scratch=scratch)
         self._spec = spec
         self._corpus = corpus
-        self._parent = scratch
         self._echo = echo
         self._lifelines = tuple(lifelines)
         self._buffers = buffers or buffers_for(spec.device)
@@ -78,26 +70,11 @@ class Evaluator:
             sequence_tokens=spec.sequence_tokens,
         )
         self._rng = np.random.default_rng()  # from the system's entropy: candidates must not foresee it
-        self._zygote: Zygote | None = None
 
     def __enter__(self) -> Self:
-        if self._spec.sandbox == "strict":
-            refuse_missing_layers()
-        with machine_errors("cannot make a directory for workspaces"):
-            self._scratch = Path(tempfile.mkdtemp(prefix="graft-", dir=self._parent))
+        super().__enter__()
         self._running_zygote()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end_zygote()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-    @property
-    def zygote_pid(self) -> int:
-        """Process id of the zygote."""
-        return self._running_zygote().pid
 
     def preflight(self, program: Program, log: Path) -> Evaluation | None:
         """Check a program without training it.
@@ -145,10 +122,10 @@ class Evaluator:
         def run(zygote: Zygote) -> float:
             record.clear()  # of a first try whose zygote died
             record["seed"] = seed
-            with self._bench(zygote, program, log) as bench, _timed(record, "wall_seconds"):
+            with self._bench(zygote, program, log) as bench, timed(record, "wall_seconds"):
                 stages.check_text(program)
                 weights = stages.train(bench, seed, record)
-                with _timed(record, "score_seconds"), contextlib.closing(weights):
+                with timed(record, "score_seconds"), contextlib.closing(weights):
                     val_bpb = stages.measure(bench, weights, record, thorough=thorough)
                     if holdout:
                         record["holdout_bpb"] = stages.measure_holdout(bench, weights, self._holdout)
@@ -185,43 +162,8 @@ class Evaluator:
                 buffers=self._buffers,
             )
 
-    def _twice(self, work: Callable[[Zygote], _Result]) -> _Result:
-        """Do the work, and once more if it may have failed for a reason that is not the program's.
-
-        That is: its zygote died, its process was killed and not by us, or the disk under its workspace is full. A
-        program that has itself killed gains a second try, with nothing of the first one left.
-        """
-        try:
-            return work(self._running_zygote())
-        except ZygoteDied:
-            self._end_zygote()
-        except CandidateFailure as failure:
-            if not failure.killed and self._has_room():
-                raise
-        try:
-            return work(self._running_zygote())
-        except CandidateFailure as failure:
-            if self._has_room():
-                raise
-            raise DiskFullError(
-                f"less than {_ROOM_BYTES >> 20} MiB are free in {self._scratch}, where programs work, so nobody can "
-                f"say whose fault it is that one failed ({failure.detail})"
-            ) from failure
-        except ZygoteDied as death:
-            self._end_zygote()
-            raise CandidateFailure(
-                Outcome.CRASHED,
-                f"the parent of the program's process was killed twice while it ran ({death}); "
-                "a program may signal no process but its own children",
-            ) from death
-
-    def _has_room(self) -> bool:
-        return shutil.disk_usage(self._scratch).free >= _ROOM_BYTES
-
-    def _running_zygote(self) -> Zygote:
-        if self._zygote is None:
-            self._zygote = Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=self._view())
-        return self._zygote
+    def _new_zygote(self) -> Zygote:
+        return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=self._view())
 
     def _view(self) -> namespaces.View | None:
         if self._spec.sandbox == "off" or namespaces.missing():
@@ -232,17 +174,3 @@ class Evaluator:
             withheld=tuple(path for path in self._corpus.withheld if path.is_dir()),
             device=self._spec.device,
         )
-
-    def _end_zygote(self) -> None:
-        zygote, self._zygote = self._zygote, None
-        if zygote is not None:
-            zygote.close()
-
-
-@contextlib.contextmanager
-def _timed(record: dict[str, Any], name: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        record[name] = time.monotonic() - began

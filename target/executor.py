@@ -15,6 +15,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any, Final, Generic, Protocol, TypeVar
 
+from target.checkout import copy_checkout
+from target.command_spec import CommandSpec
 from target.corpus import CorpusFiles, prepare_corpus
 from target.errors import DiskFullError, TargetError, machine_errors
 from target.evaluation import Evaluation
@@ -73,7 +75,12 @@ class LocalExecutor:
     """
 
     def __init__(
-        self, spec: TargetSpec, *, workers: int, preflight_workers: int = 1, corpus: CorpusFiles | None = None
+        self,
+        spec: TargetSpec | CommandSpec,
+        *,
+        workers: int,
+        preflight_workers: int = 1,
+        corpus: CorpusFiles | None = None,
     ) -> None:
         if min(workers, preflight_workers) < 1:
             raise TargetError(
@@ -96,21 +103,16 @@ class LocalExecutor:
         return self._sizes["evaluate"]
 
     def start(self) -> None:
-        """Prepare the corpus, and start the workers.
+        """Prepare the corpus, or copy the directory of the target, and start the workers.
 
         Raises:
             TargetError: The target cannot be evaluated here.
         """
-        corpus = self._corpus or prepare_corpus(self._spec.corpus)
         with machine_errors("cannot make a directory for the workers"):
             scratch = self._scratch.enter_context(scratch_directory())
-        configuration = {
-            "spec": _plain(dataclasses.asdict(self._spec)),
-            "corpus": _plain(dataclasses.asdict(corpus)),
-            "scratch": str(scratch),
-        }
+        configuration = {**self._described(scratch), "scratch": str(scratch)}
         for name, size in self._sizes.items():
-            self._seats += [_Seat(self._queues[name], configuration) for _ in range(size)]
+            self._seats += [_Seat(self._queues[name], {**configuration, "slot": slot}) for slot in range(size)]
         try:
             for seat in self._seats:
                 seat.ready.result()
@@ -144,6 +146,14 @@ class LocalExecutor:
         for seat in self._seats:
             seat.join()
         self._scratch.close()
+
+    def _described(self, scratch: Path) -> dict[str, Any]:
+        """Return what workers are told of the target."""
+        if isinstance(self._spec, CommandSpec):
+            snapshot = copy_checkout(self._spec, scratch / "checkout")
+            return {"command": self._spec.to_json(), "checkout": str(snapshot.root)}
+        corpus = self._corpus or prepare_corpus(self._spec.corpus)
+        return {"spec": _plain(dataclasses.asdict(self._spec)), "corpus": _plain(dataclasses.asdict(corpus))}
 
     def _submit(self, name: str, request: dict[str, Any], parse: Callable[[Any], _Answer]) -> Future[_Answer]:
         if self._closed or not self._seats:

@@ -28,20 +28,23 @@ _MACHINE: Final = (
 _CUDA: Final = ("/proc/devices", "/proc/driver/nvidia", "/proc/modules", "/sys/bus/pci", "/sys/devices", "/sys/module")
 
 
-def child_grants(workspace: Path, *, device: str, readable: tuple[Path, ...]) -> Iterator[Grant]:
+def child_grants(
+    workspace: Path, *, device: str, readable: tuple[Path, ...], runnable: tuple[Path, ...] = ()
+) -> Iterator[Grant]:
     """Yield what a child may use.
 
     Args:
         workspace: Its directory; only home/, tmp/ and out/ in it can be written.
         device: Where its model runs.
         readable: Further paths that it may read.
+        runnable: Further paths that it may read and execute from.
     """
     yield Grant(workspace, Access.READ)
     for name in ("home", "tmp", "out"):
         yield Grant(workspace / name, Access.WRITE)
     for path in readable:
         yield Grant(path, Access.READ)
-    for path in (*map(Path, _SYSTEM), *libraries()):
+    for path in (*map(Path, _SYSTEM), *libraries(), *runnable):
         yield Grant(path, Access.RUN)
     for path in (*(Path("/etc", name) for name in _SETTINGS), *map(Path, _MACHINE)):
         yield Grant(path, Access.READ)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from target.spec import Sandbox
@@ -15,6 +16,7 @@ class Kind(enum.StrEnum):
     PREFLIGHT = "preflight"  # log, stage marks
     TRAIN = "train"  # log
     SERVE = "serve"  # log, control, tokens, logits, weights
+    COMMAND = "command"  # log
 
 
 # What a pre-flight child writes: one byte for each stage as it begins, then one for the result.
@@ -68,3 +70,50 @@ class Job:
         """Rebuild a job from `to_json`."""
         paths = {name: tuple(record[name]) for name in ("readable", "withheld")}
         return cls(**{**record, **paths, "kind": Kind(record["kind"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandJob:
+    """A child that becomes a command of the user's, as plain data that crosses a socket.
+
+    Attributes:
+        workspace: Its directory; the command starts in `out/` below it, which it may write.
+        command: The program and its arguments.
+        environment: All its variables.
+        device: Where it computes: decides which devices it can open.
+        sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
+        readable: Paths that it may read beside its workspace.
+        runnable: Paths that it may read and execute from.
+        file_bytes: Largest file that it can write.
+    """
+
+    workspace: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    device: str
+    sandbox: Sandbox
+    readable: tuple[str, ...]
+    runnable: tuple[str, ...]
+    file_bytes: int
+
+    @property
+    def kind(self) -> Kind:
+        """What the child does."""
+        return Kind.COMMAND
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as plain JSON types."""
+        return {**asdict(self), "environment": dict(self.environment)}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        """Rebuild a job from `to_json`."""
+        return cls(**{**record, **{name: tuple(record[name]) for name in ("command", "readable", "runnable")}})
+
+
+AnyJob = Job | CommandJob
+
+
+def parse_job(record: dict[str, Any]) -> AnyJob:
+    """Rebuild a job of either kind from its `to_json`."""
+    return CommandJob.from_json(record) if "command" in record else Job.from_json(record)

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from target.clock import Excess, Limits, TreeClock
 from target.errors import TargetError
-from target.job import Job
+from target.job import AnyJob
 from target.namespaces import LAYER, View, wrap
 from target.processes import become_subreaper, children, kill, kill_descendants
 from target.sandbox import scrubbed_environment
@@ -55,20 +55,23 @@ class Zygote:
         threads: CPU threads of its children.
         lifelines: Descriptors that it keeps open as long as it lives, so that others can see its end.
         view: Files that it sees, in namespaces of its own; None for no namespaces.
+        preload: Whether its children run Python with torch; else they become commands.
 
     Attributes:
         pid: Its process id here, outside its namespaces.
         layers: Layers in force for it and all below it, by name.
     """
 
-    def __init__(self, *, threads: int, lifelines: Sequence[int] = (), view: View | None = None) -> None:
+    def __init__(
+        self, *, threads: int, lifelines: Sequence[int] = (), view: View | None = None, preload: bool = True
+    ) -> None:
         become_subreaper()  # what outlives a zygote that is killed falls to us
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by close()
         self._closed = False
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.layers = () if view is None else (LAYER,)
         with theirs:
-            command = [sys.executable, "-m", "target.zygote", str(theirs.fileno())]
+            command = [sys.executable, "-m", "target.zygote", str(theirs.fileno()), *(() if preload else ("bare",))]
             self._process = subprocess.Popen(
                 command if view is None else wrap(command, view),
                 cwd=_PACKAGE_ROOT,
@@ -89,7 +92,7 @@ class Zygote:
         if view is not None:  # bwrap waits for its only child
             (self.pid,) = children(self._process.pid) or (self.pid,)
 
-    def fork(self, job: Job, fds: Sequence[int]) -> Child:
+    def fork(self, job: AnyJob, fds: Sequence[int]) -> Child:
         """Fork a child; one at a time.
 
         Raises:

@@ -17,6 +17,8 @@ LIMIT_BYTES = 1_000_000
 _TAIL_BYTES = 16_384  # enough for the last words
 _CHUNK_BYTES = 65_536
 _MARKER_BYTES = 100
+LEFT_OUT = r"\[\.\.\. \d+ bytes left out \.\.\.\]"
+"""Pattern of the line that stands for what is missing in the middle of a long log."""
 _JOIN_SECONDS = 10.0
 
 

@@ -44,6 +44,7 @@ class Confinement:
         sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
         device: Where its model runs.
         readable: Paths that it may read beside its workspace, the interpreter and the system's libraries.
+        runnable: Paths that it may read and execute from, beside those.
         withheld: Paths that it may not read even there.
         memory_bytes: Address space beyond that of a fresh child; None on CUDA, which maps far more than it uses.
         file_bytes: Largest file that it can write.
@@ -58,6 +59,7 @@ class Confinement:
     memory_bytes: int | None
     file_bytes: int
     cpu_seconds: int | None
+    runnable: tuple[Path, ...] = ()
 
 
 def scrubbed_environment(threads: int) -> dict[str, str]:
@@ -142,7 +144,12 @@ def _restrict(confinement: Confinement) -> tuple[str, ...]:
     drop_capabilities()
     version = landlock.abi()
     if version:
-        places = child_grants(confinement.workspace, device=confinement.device, readable=confinement.readable)
+        places = child_grants(
+            confinement.workspace,
+            device=confinement.device,
+            readable=confinement.readable,
+            runnable=confinement.runnable,
+        )
         landlock.restrict(tuple(places), confinement.withheld, version)
         layers.append(f"landlock-{version}")
     if seccomp.available():

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from target.contract import ContractError, check_source
+from target.contract import TRAINED, Contract, ContractError, check_source
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
@@ -121,6 +121,16 @@ class SimulatedTarget:
     def limits(self) -> tuple[str, ...]:
         """What a training may take, as sentences for whoever writes programs."""
         return ("Nothing is trained: a model of trainings says what the program would have scored.",)
+
+    @property
+    def contract(self) -> Contract:
+        """What a program must be: the same as if it were trained."""
+        return TRAINED
+
+    @property
+    def direction(self) -> Path | None:
+        """None: the project's own program.md."""
+        return None
 
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""

@@ -1,6 +1,7 @@
 """One evaluator behind a pipe: `python -m target.worker`, one JSON request a line on stdin, one JSON reply a line.
 
-    {"configure": {"spec": ..., "corpus": ..., "scratch": ...}}       -> {"ok": null}
+    {"configure": {"spec": ..., "corpus": ..., "scratch": ..., "slot": ...}}        -> {"ok": null}
+    {"configure": {"command": ..., "checkout": ..., "scratch": ..., "slot": ...}}   -> {"ok": null}
     {"preflight": {"source": ..., "log": ...}}                        -> {"ok": evaluation or null}
     {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}   -> {"ok": evaluation}
 
@@ -19,15 +20,16 @@ import queue
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from target.corpus import CorpusFiles
 from target.errors import DiskFullError, TargetError
-from target.evaluator import Evaluator
 from target.processes import become_subreaper, kill_descendants
 from target.program import Program
-from target.spec import TargetSpec
 from target.zygote import KILL_SECONDS
+
+if TYPE_CHECKING:
+    from target.command_evaluator import CommandEvaluator
+    from target.evaluator import Evaluator
 
 
 class _Worker:
@@ -50,10 +52,26 @@ class _Worker:
                 return self._evaluator.evaluate(program, arguments["seed"], log, **flags).to_json()
         raise ValueError(f"a request must be configure, preflight or evaluate, got {name!r}")
 
-    def _configure(self, *, spec: dict[str, Any], corpus: dict[str, Any], scratch: str) -> None:
-        files = CorpusFiles(**{**corpus, "root": Path(corpus["root"])})
-        evaluator = Evaluator(TargetSpec.from_config(spec), files, scratch=Path(scratch), lifelines=(self._reply_fd,))
-        self._evaluator = self._stack.enter_context(evaluator)
+    def _configure(self, *, scratch: str, slot: int, **target: Any) -> None:
+        place = {"scratch": Path(scratch), "lifelines": (self._reply_fd,)}
+        self._evaluator = _evaluator(target, slot, place)
+        self._stack.enter_context(self._evaluator)
+
+
+def _evaluator(target: dict[str, Any], slot: int, place: dict[str, Any]) -> Evaluator | CommandEvaluator:
+    if "command" in target:
+        from target.command_evaluator import CommandEvaluator
+        from target.command_spec import CommandSpec
+
+        spec = CommandSpec.from_config(target["command"])
+        return CommandEvaluator(spec, checkout=Path(target["checkout"]), slot=slot, **place)
+    from target.corpus import CorpusFiles
+    from target.evaluator import Evaluator
+    from target.spec import TargetSpec
+
+    corpus = target["corpus"]
+    files = CorpusFiles(**{**corpus, "root": Path(corpus["root"])})
+    return Evaluator(TargetSpec.from_config(target["spec"]), files, **place)
 
 
 def main() -> None:

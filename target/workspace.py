@@ -114,7 +114,7 @@ class Workspace:
         Raises:
             CandidateFailure: It is larger than `limit_bytes`.
         """
-        source = self._open("out/weights.pt")
+        source = open_inside(self._root_fd, "out/weights.pt")
         if source is None:
             return None
         with os.fdopen(source, "rb", buffering=0) as file:
@@ -132,35 +132,42 @@ class Workspace:
         return Weights(copy, digest.hexdigest())
 
     def _read(self, name: str, *, limit_bytes: int) -> bytes | None:
-        """Return a file's first bytes, one more than the limit if it is longer; None if it is not a file of its own."""
-        fd = self._open(name)
-        if fd is None:
-            return None
-        with os.fdopen(fd, "rb") as file:
-            return file.read(limit_bytes + 1)
+        return read_inside(self._root_fd, name, limit_bytes=limit_bytes)
 
-    def _open(self, name: str) -> int | None:
-        """Open a regular file of the workspace without following a link the candidate may have put in its way."""
-        *folders, leaf = Path(name).parts
-        opened: list[int] = []
-        try:
-            for folder in folders:
-                opened.append(
-                    os.open(
-                        folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=(opened or [self._root_fd])[-1]
-                    )
-                )
-            fd = os.open(leaf, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=(opened or [self._root_fd])[-1])
-        except OSError:
-            return None
-        finally:
-            for folder_fd in opened:
-                os.close(folder_fd)
-        status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-            return fd
-        os.close(fd)
+
+def open_inside(root_fd: int, name: str) -> int | None:
+    """Open a regular file below a directory without following a link that a candidate may have put in its way.
+
+    Returns:
+        The descriptor; None if it is not a file of its own there.
+    """
+    *folders, leaf = Path(name).parts
+    opened: list[int] = []
+    try:
+        for folder in folders:
+            opened.append(
+                os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=(opened or [root_fd])[-1])
+            )
+        fd = os.open(leaf, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=(opened or [root_fd])[-1])
+    except OSError:
         return None
+    finally:
+        for folder_fd in opened:
+            os.close(folder_fd)
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return fd
+    os.close(fd)
+    return None
+
+
+def read_inside(root_fd: int, name: str, *, limit_bytes: int) -> bytes | None:
+    """Return a file's first bytes, one more than the limit if it is longer; None if it is not a file of its own."""
+    fd = open_inside(root_fd, name)
+    if fd is None:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(limit_bytes + 1)
 
 
 def _point(line: str) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""Forks confined children that need not import torch again: `python -m target.zygote FD`.
+"""Forks confined children that need not import torch again: `python -m target.zygote FD [bare]`.
 
 A trusted process between the evaluator and the candidates. It runs none of their code, has one thread, holds no
 validation data, adopts whatever a candidate orphans, and kills everything below it when the evaluator hangs up.
@@ -6,6 +6,7 @@ validation data, adopts whatever a candidate orphans, and kills everything below
 Packets on the socket, JSON, from the evaluator: {"job": ...} with descriptors, {"kill": true}. From the zygote:
 {"ready": true} once; {"pid", "isolation"} or {"error"} for a job; {"exited": wait status, "peak_bytes"} when its child
 ends by itself; {"killed": whether nothing is left, "cpu_seconds": of all that was reaped since the job} for a kill.
+`bare` says that its children need no torch: they become commands.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import select
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from target.job import Job
+from target.job import AnyJob, CommandJob, parse_job
 from target.processes import become_subreaper, kill_descendants
 
 PACKET_BYTES = 65_536
@@ -56,20 +57,18 @@ class _Zygote:
             return False
         message = json.loads(packet)
         if "job" in message:
-            self._fork(Job.from_json(message["job"]), list(fds))
+            self._fork(parse_job(message["job"]), list(fds))
         else:
             self._kill()
         return True
 
-    def _fork(self, job: Job, fds: list[int]) -> None:
+    def _fork(self, job: AnyJob, fds: list[int]) -> None:
         self._cpu_before = _reaped_cpu_seconds()
         report_fd, child_report_fd = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
-                from target.child import become
-
-                become(job, fds, child_report_fd)
+                _become(job, fds, child_report_fd)
             finally:
                 os._exit(70)
         for fd in (*fds, child_report_fd):
@@ -107,6 +106,16 @@ class _Zygote:
             return  # the evaluator is gone; the next poll says so
 
 
+def _become(job: AnyJob, fds: list[int], report_fd: int) -> NoReturn:
+    if isinstance(job, CommandJob):
+        from target.command_child import become_command
+
+        become_command(job, fds, report_fd)
+    from target.child import become
+
+    become(job, fds, report_fd)
+
+
 def _reaped_cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -116,7 +125,8 @@ def main() -> None:
     """Import what the children need, then serve."""
     evaluator = socket.socket(fileno=int(sys.argv[1]))
     become_subreaper()
-    import target.child  # noqa: F401 -- and torch with it: this is what the zygote is for
+    if "bare" not in sys.argv[2:]:
+        import target.child  # noqa: F401 -- and torch with it: this is what the zygote is for
 
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:

@@ -1,0 +1,183 @@
+"""`python -m search.import_git REPO --branch B --name NAME`: an autoresearch branch becomes a search to go on with.
+
+Reads the branch's results.tsv, the program of each commit in it, and who descends from whom; writes outputs/NAME as if
+a search had made them. Scores are what the table says: nothing is run, and all of them are marked unverified. The
+repository is only read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from operators.trial import IMPORTED, Mutation, Proposal
+from search.autoresearch_log import parse_results
+from search.errors import UserError
+from search.git import Repository, open_repository
+from search.imported import History, counts, read_history
+from search.ledger import Elapsed, Ledger
+from search.lock import locked
+from search.rundir import RunDirectory
+from search.summary import summarize
+from search.verdicts import description_of, one_line, score_text
+
+OPERATOR: Final = "import"
+RESULTS: Final = "results.tsv"
+
+
+def find_results(repository: Repository, branch: str, tip: str) -> tuple[str, str]:
+    """Return the table of a branch and where it was found.
+
+    It is untracked, as autoresearch wants it, and then lies in the working tree; or it is committed, on the branch or
+    once was.
+
+    Raises:
+        UserError: There is none.
+    """
+    place = repository.root / RESULTS
+    committed = repository.file(tip, RESULTS)
+    if place.is_file() and (committed is None or repository.head_branch() == branch):
+        return _text(place), str(place)
+    if committed is not None:
+        return committed, f"{branch}:{RESULTS}"
+    if earlier := repository.last_with(tip, RESULTS):
+        return repository.file(earlier, RESULTS) or "", f"{earlier[:7]}:{RESULTS}"
+    raise UserError(
+        f"there is no {RESULTS}: neither in {repository.root}, nor in branch {branch}, nor in its history; "
+        "give the file with --results FILE"
+    )
+
+
+def write_run(run: RunDirectory, history: History, *, name: str, origin: str) -> None:
+    """Write a history down as a search that stopped.
+
+    Args:
+        run: A folder that does not exist yet; it appears when it is complete.
+        history: The experiments.
+        name: Name of the search.
+        origin: Where they come from.
+
+    Raises:
+        UserError: The folder is there already, or cannot be written.
+    """
+    if run.root.exists():
+        raise UserError(f"{run.root} exists already: choose another name, or move it away")
+    unfinished = run.root.with_name(f".{run.root.name}.import")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of an import that was killed
+    draft = RunDirectory(unfinished / run.root.name)
+    draft.create()
+    with locked(draft.lock):
+        ledger = Ledger(draft)
+        _write_trials(ledger, history)
+        population = ledger.population
+        for trial in population.trials:
+            draft.write_trial(trial, population)
+        draft.append_results(population)
+        draft.write_summary(
+            summarize(
+                population,
+                name=name,
+                strategy=OPERATOR,
+                seed=0,
+                status="stopped",
+                stop_reason=f"imported from {origin}",
+                wall_seconds=0.0,
+                busy_fraction=0.0,
+            )
+        )
+        draft.root.rename(run.root)
+    unfinished.rmdir()
+
+
+def _write_trials(ledger: Ledger, history: History) -> None:
+    for each in history.experiments:
+        parents = () if each.parent is None else (each.parent,)
+        ledger.propose(Proposal(parents=parents, seed=0, operator=OPERATOR, labels={IMPORTED: each.commit}))
+        ledger.build(each.number, Mutation(program=each.program, operator=OPERATOR, description=each.description))
+        for evaluation in each.evaluations:
+            ledger.evaluate(each.number, evaluation)
+    for each in history.in_order():
+        ledger.decide(each.number, each.status, detail=each.detail, elapsed=Elapsed())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Import a branch; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        sys.stdout.write(_import(options))
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"error: cannot write {error.filename}: {error.strerror}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m search.import_git", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("repository", type=Path, help="directory of the checkout")
+    parser.add_argument("--branch", required=True, help="such as autoresearch/mar5")
+    parser.add_argument("--name", required=True, help="name of the search: it becomes outputs/NAME")
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="default: %(default)s")
+    parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
+    parser.add_argument("--results", type=Path, help=f"the table, if it is not the branch's {RESULTS}")
+    parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
+    parser.add_argument("--maximize", action="store_true", help="large scores are good; they change their sign")
+    return parser
+
+
+def _import(options: argparse.Namespace) -> str:
+    """Do it, and return what there is to tell."""
+    repository = open_repository(options.repository.expanduser())
+    tip = repository.branch(options.branch)
+    if tip is None:
+        there = ", ".join(repository.branches()) or "none"
+        raise UserError(f"{repository.root} must have the branch {options.branch}; there are: {there}")
+    if options.results:
+        text, place = _text(options.results), str(options.results)
+    else:
+        text, place = find_results(repository, options.branch, tip)
+    rows = parse_results(text, place=place, metric=options.metric)
+    history = read_history(repository, rows, tip=tip, file=options.file, maximize=options.maximize)
+    run = RunDirectory(options.outputs.expanduser() / options.name)
+    write_run(run, history, name=options.name, origin=f"{repository.root}, branch {options.branch}")
+    return _told(run, history, place, len(rows), repository.root)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} must be a text file that can be read: {error}") from error
+
+
+def _told(run: RunDirectory, history: History, place: str, n_rows: int, root: Path) -> str:
+    from search.ledger import read_population
+
+    population = read_population(run)
+    champion = population.champion
+    lines = [f"{place}: {n_rows} rows", f"{run.root}: {len(population.trials)} trials: {counts(history)}"]
+    for trial in population.trials:
+        parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
+        commit = str(trial.proposal.labels[IMPORTED])[:7]
+        score = score_text(trial, population) or "-"
+        lines.append(
+            f"  #{trial.number:<3} {commit} {trial.status.value:<9} {score:<7} {len(trial.evaluations)} x{parents}"
+            f"  {description_of(trial)}"
+        )
+    lines += [f"left out: {one_line(each)}" for each in history.left_out]
+    if champion:
+        lines.append(f"best: #{champion.number}, {score_text(champion, population)}")
+    lines.append(f"go on with: python -m search name={run.root.name} target=autoresearch target.root={root}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

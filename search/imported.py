@@ -1,0 +1,201 @@
+"""From the rows of an autoresearch branch to trials with lineage: what is known of each program, and what became of it.
+
+A row whose program is that of an earlier one is another measurement of it. If it was kept, the branch went back: what
+had been kept in between was reverted. The parent of a trial is the nearest ancestor of its commit that is a trial.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from operators.trial import Status
+from search.autoresearch_log import Row
+from search.errors import UserError
+from search.git import Repository
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+
+KEPT: Final = frozenset({Status.BASELINE, Status.KEEP})
+
+
+@dataclass(slots=True, kw_only=True)
+class Experiment:
+    """One program of the branch.
+
+    Attributes:
+        number: Number of the trial that it becomes.
+        commit: Full hash.
+        program: Its source.
+        parent: Number of the trial that it was made from; None for the baseline.
+        status: What became of it.
+        decided: Line of the row that decided so.
+        description: What was tried.
+        detail: Why it failed, or was not kept after all.
+        evaluations: Its measurements.
+    """
+
+    number: int
+    commit: str
+    program: Program
+    parent: int | None
+    status: Status
+    decided: int
+    description: str
+    detail: str = ""
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class History:
+    """What was found.
+
+    Attributes:
+        experiments: By number; 0 is the baseline.
+        left_out: What could not be imported, and why, as sentences.
+    """
+
+    experiments: list[Experiment] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def in_order(self) -> list[Experiment]:
+        """Return the experiments in the order of their verdicts."""
+        return sorted(self.experiments, key=lambda each: (each.status is not Status.BASELINE, each.decided))
+
+
+def read_history(
+    repository: Repository, rows: Iterable[Row], *, tip: str, file: str, maximize: bool = False
+) -> History:
+    """Return the experiments of a branch.
+
+    Args:
+        repository: Has the programs.
+        rows: What was tried, in its order.
+        tip: Commit at the end of the branch.
+        file: Path of the program in the repository.
+        maximize: Whether large numbers are good, and scores are numbers with their sign changed.
+
+    Raises:
+        UserError: Nothing that was kept can be found, so there is no baseline.
+    """
+    return _Reader(repository, file, maximize).read(rows, tip)
+
+
+class _Reader:
+    def __init__(self, repository: Repository, file: str, maximize: bool) -> None:
+        self._repository = repository
+        self._file = file
+        self._maximize = maximize
+        self._history = History()
+        self._by_commit: dict[str, int] = {}
+        self._by_program: dict[str, int] = {}
+
+    def read(self, rows: Iterable[Row], tip: str) -> History:
+        for row in rows:
+            self._add(row)
+        if not self._history.experiments:
+            raise UserError(
+                "no row that was kept has a commit in the repository, so there is no baseline to begin with: "
+                + "; ".join(self._history.left_out)
+            )
+        self._follow(tip)
+        return self._history
+
+    def _add(self, row: Row) -> None:
+        commit = self._repository.commit(row.commit)
+        source = self._repository.file(commit, self._file) if commit else None
+        if commit is None or source is None:
+            why = f"it has no {self._file}" if commit else "it is not in the repository any more"
+            self._leave_out(row, f"of the commit: {why}")
+            return
+        if not self._history.experiments and row.status is not Status.KEEP:
+            self._leave_out(row, "it comes before the first one that was kept, the baseline")
+            return
+        program = Program(source)
+        number = self._by_program.get(program.id)
+        if number is None:
+            number = self._new(row, commit, program)
+        else:
+            self._again(row, self._history.experiments[number])
+        self._by_commit[commit] = number
+        experiment = self._history.experiments[number]
+        experiment.evaluations.append(self._evaluation(row, len(experiment.evaluations)))
+
+    def _new(self, row: Row, commit: str, program: Program) -> int:
+        number = len(self._history.experiments)
+        self._history.experiments.append(
+            Experiment(
+                number=number,
+                commit=commit,
+                program=program,
+                parent=self._parent(commit) if number else None,
+                status=row.status if number else Status.BASELINE,
+                decided=row.line,
+                description=row.description,
+                detail="" if row.status in (Status.KEEP, Status.DISCARD) else row.description,
+            )
+        )
+        self._by_program[program.id] = number
+        return number
+
+    def _again(self, row: Row, experiment: Experiment) -> None:
+        """Take in a row about a program that is known."""
+        if row.status is Status.KEEP and experiment.status in KEPT:
+            self._go_back(experiment, f"line {row.line} ({row.commit})")
+            return
+        discarded = experiment.status is Status.DISCARD
+        if experiment.status not in KEPT and (row.status is Status.KEEP or (row.value is not None and not discarded)):
+            experiment.status, experiment.decided, experiment.detail = row.status, row.line, ""  # better than it seemed
+
+    def _go_back(self, experiment: Experiment, by: str) -> None:
+        for later in self._history.experiments:
+            if later.status is Status.KEEP and later.decided > experiment.decided:
+                later.status, later.detail = Status.DISCARD, f"kept at first, then reverted by {by}"
+
+    def _follow(self, tip: str) -> None:
+        """Let the end of the branch decide who is the champion, if it is one that was kept."""
+        number = self._number_of(tip)
+        if number is None:
+            self._history.left_out.append(f"the end of the branch, {tip[:7]}: no row is about its {self._file}")
+        elif self._history.experiments[number].status in KEPT:
+            self._go_back(self._history.experiments[number], f"the end of the branch, {tip[:7]}")
+
+    def _parent(self, commit: str) -> int:
+        for ancestor in self._repository.ancestors(commit):
+            number = self._number_of(ancestor)
+            if number is not None:
+                return number
+        kept = (each for each in self._history.experiments if each.status in KEPT)
+        return max(kept, key=lambda each: each.decided).number
+
+    def _number_of(self, commit: str) -> int | None:
+        """Return the trial of a commit: by a row about it, else by its program, for commits that were never run."""
+        if commit not in self._by_commit:
+            source = self._repository.file(commit, self._file)
+            return None if source is None else self._by_program.get(Program(source).id)
+        return self._by_commit[commit]
+
+    def _evaluation(self, row: Row, index: int) -> Evaluation:
+        """Return a measurement; its seed is none of ours, so no seed of a later training can be taken for it."""
+        value = None if row.value is None else -row.value if self._maximize else row.value
+        return Evaluation(
+            outcome=Outcome(row.status.value) if value is None else Outcome.OK,
+            seed=-1 - index,
+            val_bpb=value,
+            trained=False,
+            peak_memory_bytes=row.memory_bytes,
+            detail="" if value is not None else row.description or "crashed",
+            verified=False,
+        )
+
+    def _leave_out(self, row: Row, why: str) -> None:
+        text = f" {row.description}" if row.description else ""
+        self._history.left_out.append(f"line {row.line} ({row.commit} {row.status.value}{text}): {why}")
+
+
+def counts(history: History) -> str:
+    """Return how many trials there are of each status, in words."""
+    found = Counter(each.status.value for each in history.experiments)
+    return ", ".join(f"{count} {status}" for status, count in found.items())

@@ -1,0 +1,41 @@
+"""What a forked child does for a command: confine itself, then become it. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from target.entry import enter
+from target.job import CommandJob
+from target.sandbox import Confinement
+
+_NOT_FOUND = 127  # what shells say
+
+
+def become_command(job: CommandJob, fds: list[int], report_fd: int) -> NoReturn:
+    """Turn the calling process, freshly forked, into a command; it never returns.
+
+    Args:
+        job: The job.
+        fds: The log's pipe.
+        report_fd: Gets the layers in force as one line of JSON, and is closed before the command runs.
+    """
+    confinement = Confinement(
+        workspace=Path(job.workspace),
+        sandbox=job.sandbox,
+        device=job.device,
+        readable=tuple(map(Path, job.readable)),
+        runnable=tuple(map(Path, job.runnable)),
+        withheld=(),
+        memory_bytes=None,
+        file_bytes=job.file_bytes,
+        cpu_seconds=None,
+    )
+    enter(confinement, log_fd=fds[0], keep_fds=(), report_fd=report_fd)
+    try:
+        os.chdir(Path(job.workspace) / "out")
+        os.execvpe(job.command[0], job.command, dict(job.environment))
+    except OSError as error:
+        os.write(2, f"cannot run {job.command[0]!r}: {error}\n".encode())
+    os._exit(_NOT_FOUND)

@@ -1,0 +1,135 @@
+"""Settings of a target that is somebody's own: a directory, a file in it to edit, a command, a number it reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, Self, get_args
+
+from target.errors import TargetError
+from target.spec import Sandbox
+
+_TUPLES: Final = ("fixed", "links", "home", "readable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec:
+    """One target, as `conf/target/autoresearch.yaml` and `conf/target/command.yaml` describe it.
+
+    Attributes:
+        name: Its name.
+        root: The directory, which is never written to.
+        file: The file that programs replace, relative to `root`.
+        program: A file to begin with instead of that one.
+        command: What is run in a copy of the directory; words as in a shell, but no shell runs it.
+        metric: Name of the number that decides.
+        metric_file: JSON file in the copy that has the number; None for the last line `metric: NUMBER` of the output.
+        direction: Whether small or large numbers are good.
+        above: Numbers must be larger than this; None for no bound.
+        limit_seconds: Wall clock, from the start of the command to its kill.
+        fixed: Files of the copy that programs must not change.
+        links: Paths in `root` that are too large to copy, or not tracked: links in the copy lead to them, read-only.
+        home: Paths in the user's home, likewise: links in the private home of the command lead to them.
+        readable: Further paths that it may read.
+        environment: Variables that it gets beside the usual ones.
+        guide: File in `root` with the human's direction; None for none.
+        device: Which devices it may open.
+        threads: CPU threads, as OMP_NUM_THREADS has it.
+        memory_bytes: Memory of all its processes together; None for no limit.
+        disk_bytes: What its files may take together, the copy included.
+        sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
+        user_home: What `home` is relative to.
+    """
+
+    name: str
+    root: Path
+    file: str
+    program: Path | None = None
+    command: str
+    metric: str
+    metric_file: str | None = None
+    direction: Literal["minimize", "maximize"]
+    above: float | None = None
+    limit_seconds: float
+    fixed: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    home: tuple[str, ...] = ()
+    readable: tuple[Path, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    guide: str | None = None
+    device: Literal["cpu", "cuda"]
+    threads: int
+    memory_bytes: int | None = None
+    disk_bytes: int
+    sandbox: Sandbox = "auto"
+    user_home: Path = field(default_factory=Path.home)
+
+    def __post_init__(self) -> None:
+        for name in ("limit_seconds", "threads", "disk_bytes"):
+            if getattr(self, name) <= 0:
+                raise TargetError(f"target.{name} must be positive, got {getattr(self, name)}")
+        if self.direction not in ("minimize", "maximize") or self.device not in ("cpu", "cuda"):
+            raise TargetError(
+                "target.direction must be minimize or maximize and target.device cpu or cuda, "
+                f"got {self.direction!r} and {self.device!r}"
+            )
+        if self.sandbox not in get_args(Sandbox):
+            raise TargetError(f"target.sandbox must be auto, strict or off, got {self.sandbox!r}")
+        for path in filter(None, (self.file, self.metric_file, *self.fixed, *self.links, *self.home)):
+            if Path(path).is_absolute() or ".." in Path(path).parts:
+                raise TargetError(f"paths of a target must be relative and lead downwards, got {path!r}")
+        if not self.metric:
+            raise TargetError("target.metric must name the number that decides")
+        _words(self.command)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command as a program and its arguments."""
+        return _words(self.command)
+
+    @property
+    def maximize(self) -> bool:
+        """Whether large numbers are good; then the score is the number with its sign changed."""
+        return self.direction == "maximize"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON types."""
+        plain = {
+            name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(self).items()
+        }
+        return {**plain, "readable": [str(path) for path in self.readable], "environment": dict(self.environment)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build a spec from plain configuration, as loaded from YAML or `to_json`.
+
+        Raises:
+            TargetError: If a key is missing, unknown, or its value does not fit.
+        """
+        plain = {**config}
+        try:
+            plain["root"] = Path(plain["root"]).expanduser().resolve()
+            plain["program"] = Path(plain["program"]).expanduser() if plain.get("program") else None
+            plain["sandbox"] = plain.get("sandbox", "auto") or "off"  # YAML reads a bare off as false
+            for name in _TUPLES:
+                plain[name] = tuple(plain.get(name) or ())
+            plain["readable"] = tuple(Path(path).expanduser() for path in plain["readable"])
+            plain["environment"] = {str(key): str(value) for key, value in (plain.get("environment") or {}).items()}
+            if "user_home" in plain:
+                plain["user_home"] = Path(plain["user_home"])
+            return cls(**plain)
+        except (KeyError, TypeError) as error:
+            raise TargetError(f"the configuration of the target does not fit: {error}") from error
+
+
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise TargetError(f"target.command cannot be read: {error}: {command!r}") from error
+    if not words:
+        raise TargetError("target.command must name a program to run, such as 'python train.py'")
+    return words

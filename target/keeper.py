@@ -1,0 +1,113 @@
+"""What evaluators have in common: a zygote that is replaced when it dies, a directory for workspaces, a second try."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from target.errors import DiskFullError, machine_errors
+from target.evaluation import Outcome
+from target.feedback import CandidateFailure
+from target.launcher import Zygote, ZygoteDied
+from target.sandbox import refuse_missing_layers
+from target.spec import Sandbox
+
+_ROOM_BYTES: Final = 64 << 20  # on a fuller disk a program may fail because of what others wrote
+
+_Result = TypeVar("_Result")
+
+
+class ZygoteKeeper(abc.ABC):
+    """Has a zygote while it is entered; the process that uses it becomes a child subreaper.
+
+    Args:
+        sandbox: `strict` refuses to begin where a layer is missing.
+        scratch: Where its directory for workspaces is made; None for the system's temporary directory.
+    """
+
+    def __init__(self, *, sandbox: Sandbox, scratch: Path | None) -> None:
+        self._sandbox = sandbox
+        self._parent = scratch
+        self._zygote: Zygote | None = None
+
+    def __enter__(self) -> Self:
+        if self._sandbox == "strict":
+            refuse_missing_layers()
+        with machine_errors("cannot make a directory for workspaces"):
+            self._scratch = Path(tempfile.mkdtemp(prefix="graft-", dir=self._parent))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_zygote()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def zygote_pid(self) -> int:
+        """Process id of the zygote."""
+        return self._running_zygote().pid
+
+    @abc.abstractmethod
+    def _new_zygote(self) -> Zygote:
+        """Start a zygote."""
+
+    def _twice(self, work: Callable[[Zygote], _Result]) -> _Result:
+        """Do the work, and once more if it may have failed for a reason that is not the program's.
+
+        That is: its zygote died, its process was killed and not by us, or the disk under its workspace is full. A
+        program that has itself killed gains a second try, with nothing of the first one left.
+        """
+        try:
+            return work(self._running_zygote())
+        except ZygoteDied:
+            self._end_zygote()
+        except CandidateFailure as failure:
+            if not failure.killed and self._has_room():
+                raise
+        try:
+            return work(self._running_zygote())
+        except CandidateFailure as failure:
+            if self._has_room():
+                raise
+            raise DiskFullError(
+                f"less than {_ROOM_BYTES >> 20} MiB are free in {self._scratch}, where programs work, so nobody can "
+                f"say whose fault it is that one failed ({failure.detail})"
+            ) from failure
+        except ZygoteDied as death:
+            self._end_zygote()
+            raise CandidateFailure(
+                Outcome.CRASHED,
+                f"the parent of the program's process was killed twice while it ran ({death}); "
+                "a program may signal no process but its own children",
+            ) from death
+
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self._scratch).free >= _ROOM_BYTES
+
+    def _running_zygote(self) -> Zygote:
+        if self._zygote is None:
+            self._zygote = self._new_zygote()
+        return self._zygote
+
+    def _end_zygote(self) -> None:
+        zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            zygote.close()
+
+
+@contextlib.contextmanager
+def timed(record: dict[str, Any], name: str) -> Iterator[None]:
+    """Note how many seconds the block took, however it ended."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        record[name] = time.monotonic() - began

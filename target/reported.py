@@ -1,0 +1,97 @@
+"""Reading a number that a program reports of itself, from its output or from a JSON file. Nobody has checked it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final
+
+from target.evaluation import Outcome
+from target.feedback import CandidateFailure, last_words
+from target.runlog import LEFT_OUT
+
+FILE_BYTES: Final = 1_000_000
+_FIGURES: Final = 100
+_BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress is redrawn after a lone CR
+_LINE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*:\s*(?P<value>\S+)\s*")
+_TORN: Final = re.compile(rf"[^\r\n]*\n{LEFT_OUT}\n[^\r\n]*")  # what was left out began and ended within lines
+
+
+def figures_of_log(log: str) -> dict[str, str]:
+    """Return the last value of each line `name: value` of a log, as it stands there."""
+    lines = _BREAKS.split(_TORN.sub("", log))
+    found = (match for line in lines if (match := _LINE.fullmatch(line)))
+    return {match["name"]: match["value"] for match in found}
+
+
+def figures_of_file(content: bytes | None, file: str) -> dict[str, Any]:
+    """Return the members of the JSON object that a file holds.
+
+    Args:
+        content: What it holds; None if there is none.
+        file: Its name.
+
+    Raises:
+        CandidateFailure: It is no JSON object.
+    """
+    if content is None:
+        raise CandidateFailure(Outcome.CRASHED, f"metric: the command ended without having written {file}")
+    if len(content) > FILE_BYTES:
+        raise CandidateFailure(Outcome.CRASHED, f"metric: {file} must be at most {FILE_BYTES} bytes")
+    try:
+        members = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise CandidateFailure(Outcome.CRASHED, f"metric: {file} is not JSON: {error}") from error
+    if not isinstance(members, dict):
+        raise CandidateFailure(Outcome.CRASHED, f"metric: {file} must hold a JSON object, got {members!r:.100}")
+    return members
+
+
+def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | None, log: str) -> float:
+    """Return the figure that decides.
+
+    Args:
+        figures: What was reported.
+        name: Its name.
+        place: Where it was looked for, in words.
+        above: It must be larger than this; None for no bound.
+        log: The output, for its last words if there is no such figure.
+
+    Raises:
+        CandidateFailure: It is missing, no number, not finite, or too small to be true.
+    """
+    if name not in figures:
+        said = last_words(log)
+        raise CandidateFailure(
+            Outcome.CRASHED, f"metric: no {name!r} in {place}; the last output: {said or 'it printed nothing'}"
+        )
+    value = number(figures[name])
+    if value is None:
+        raise CandidateFailure(
+            Outcome.CRASHED, f"metric: {name} in {place} must be a number, got {figures[name]!r:.100}"
+        )
+    if not math.isfinite(value):
+        raise CandidateFailure(
+            Outcome.CRASHED, f"metric: {name} in {place} is {value}: it diverged; take smaller steps, or look for 0/0"
+        )
+    if above is not None and value <= above:
+        raise CandidateFailure(Outcome.CRASHED, f"metric: {name} in {place} must be above {above:g}, got {value:g}")
+    return value
+
+
+def finite_figures(figures: dict[str, Any]) -> dict[str, float]:
+    """Return those figures that are finite numbers, the first `_FIGURES` of them."""
+    numbers = ((name[:100], number(value)) for name, value in figures.items())
+    finite = [(name, value) for name, value in numbers if value is not None and math.isfinite(value)]
+    return dict(finite[:_FIGURES])
+
+
+def number(value: Any) -> float | None:
+    """Return a reported value as a number; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,90 @@
+"""`python -m search` on targets that are somebody's own: an autoresearch checkout, and a directory with a command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.checkouts import make_checkout, state_of
+from tests.search.command import QUIET, assert_clean_failure, rows_of, summary_of
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "compression"
+
+
+def search(cwd: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "search", *overrides, QUIET],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def test_an_autoresearch_checkout_is_searched_and_stays_as_it_is(tmp_path: Path) -> None:
+    root = make_checkout(tmp_path / "autoresearch")
+    before = state_of(root)
+    arguments = ("name=a", "target=autoresearch", f"target.root={root}", "target.command=python train.py", "seed=2")
+    done = search(tmp_path, *arguments, "operator=constants", "strategy=random", "budget.trainings=6")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert state_of(root) == before
+    out = tmp_path / "outputs" / "a"
+    assert (summary_of(out)["status"], summary_of(out)["trainings"]) == ("finished", 6)
+    assert "unverified: val_bpb is what train.py reports of itself" in done.stdout
+    assert "constants of #0: [unverified]" in done.stdout
+    assert {row["description"].split()[0] for row in rows_of(out) if row["val_bpb"]} == {"[unverified]"}
+    evaluation = json.loads((out / "trials" / "0000" / "result.json").read_text())["evaluations"][0]
+    assert evaluation["verified"] is False
+    environment = json.loads((out / "environment.json").read_text())
+    assert environment["metric"] == {"name": "val_bpb", "direction": "minimize", "verified": False}
+    assert environment["checkout"]["hash"]
+    report = (out / "report.md").read_text()
+    assert "Unverified: " in report
+    assert "There is no holdout split here" in report
+
+
+def test_the_example_of_the_documentation_finds_a_better_compression(tmp_path: Path) -> None:
+    done = search(
+        tmp_path,
+        *("name=zip", "target=command", f"target.root={EXAMPLE}", "target.file=compress.py", "target.metric=score"),
+        *("target.command=python compress.py", "target.fixed=[corpus.py]", "operator=constants", "strategy=greedy"),
+        "budget.trainings=8",
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "outputs" / "zip"
+    assert summary_of(out)["best_val_bpb"] < 0.9 * summary_of(out)["baseline_val_bpb"]
+    assert "val_bpb stands for score" in done.stdout
+    assert "val_bpb stands for score, which is minimized here" in (out / "report.md").read_text()
+    assert {path.name for path in EXAMPLE.iterdir()} - {"__pycache__"} == {"compress.py", "corpus.py", "program.md"}
+
+
+def test_a_metric_that_is_maximized_is_shown_with_its_sign_explained(tmp_path: Path) -> None:
+    root = tmp_path / "tool"
+    root.mkdir()
+    (root / "tool.sh").write_text("SPEED=3\necho speed: $SPEED\n")
+    done = search(
+        tmp_path,
+        *("name=up", "target=command", f"target.root={root}", "target.file=tool.sh", "target.command=sh tool.sh"),
+        *("target.metric=speed", "target.metric_file=null", "target.direction=maximize", "budget.trainings=2"),
+        *("operator=constants", "strategy=greedy", "max_failures=2"),
+    )
+
+    out = tmp_path / "outputs" / "up"
+    assert summary_of(out)["baseline_val_bpb"] == -3.0, done.stdout + done.stderr
+    assert "val_bpb stands for speed with its sign changed: speed is maximized" in done.stdout
+    assert "val_bpb stands for speed with its sign changed" in (out / "report.md").read_text()
+
+
+def test_a_checkout_that_is_not_there_and_a_command_that_is_not_are_told(tmp_path: Path) -> None:
+    assert_clean_failure(search(tmp_path, "target=autoresearch"), "target.root")
+    gone = search(tmp_path, "target=autoresearch", "target.root=/nowhere/at/all")
+    assert_clean_failure(gone, "target.root must be a directory")
+    root = make_checkout(tmp_path / "autoresearch")
+    absent = search(tmp_path, "target=autoresearch", f"target.root={root}", "target.command=no-such-program train.py")
+    assert_clean_failure(absent, "must begin with a program that can be found")
+    assert not (tmp_path / "outputs").exists()

@@ -1,0 +1,361 @@
+"""Programs that report their own score: what is believed, what is refused, and what they cannot reach."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from target import landlock
+from target.checkout import copy_checkout
+from target.command import CommandTarget, command_target
+from target.command_evaluator import CommandEvaluator, device_of_slot
+from target.command_spec import CommandSpec
+from target.contract import ContractError
+from target.errors import TargetError
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+from tests.checkouts import FILES, TRAIN, autoresearch_spec, git, make_checkout, state_of
+from tests.target.conftest import below
+
+DAEMON = """
+import os, time
+read_fd, write_fd = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.write(write_fd, b"x")
+        while True:
+            time.sleep(60)
+    os._exit(0)
+os.wait()
+os.read(read_fd, 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Somebody's home, with the data that the checkout reads, and a secret."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".cache" / "autoresearch").mkdir(parents=True)
+    (home / ".cache" / "autoresearch" / "shard.txt").write_text("tokens")
+    (home / "secret.txt").write_text("key")
+    return home
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return make_checkout(tmp_path_factory.mktemp("somebody") / "autoresearch")
+
+
+@pytest.fixture(scope="module")
+def spec(root, home):
+    return autoresearch_spec(root, user_home=str(home))
+
+
+@pytest.fixture(scope="module")
+def evaluator(spec, tmp_path_factory):
+    snapshot = copy_checkout(spec, tmp_path_factory.mktemp("copy") / "checkout")
+    with CommandEvaluator(spec, checkout=snapshot.root, scratch=tmp_path_factory.mktemp("scratch")) as evaluator:
+        yield evaluator
+
+
+@pytest.fixture
+def once(tmp_path):
+    """Evaluates a program on a target of its own."""
+
+    def evaluate(spec: CommandSpec, source: str) -> Evaluation:
+        snapshot = copy_checkout(spec, tmp_path / "copy")
+        with CommandEvaluator(spec, checkout=snapshot.root, scratch=tmp_path) as evaluator:
+            return evaluator.evaluate(Program(source), 0, tmp_path / "run.log")
+
+    return evaluate
+
+
+def test_the_checkout_as_it_is_scores_what_it_prints(evaluator, log):
+    found = evaluator.evaluate(Program(TRAIN), 10, log)
+
+    assert (found.outcome, found.seed, found.val_bpb) == (Outcome.OK, 10, pytest.approx(0.92 + 3e-4))
+    assert not found.verified
+    assert found.peak_memory_bytes == int(45060.2 * 2**20)
+    assert found.n_parameters == 50_300_000
+    assert {name: found.reported[name] for name in ("num_steps", "mfu_percent")} == {
+        "num_steps": 953,
+        "mfu_percent": 39.8,
+    }
+    assert found.train_seconds > 0
+    assert "scrubbed-environment" in found.isolation
+    assert "step 00002" in log.read_text()
+    assert Evaluation.from_json(found.to_json()) == found
+
+
+def test_an_evaluation_from_before_the_mark_counts_as_verified():
+    record = Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0).to_json()
+    del record["verified"], record["reported"]
+
+    assert Evaluation.from_json(record).verified
+
+
+@pytest.mark.parametrize(
+    ("printed", "val_bpb"),
+    [
+        (r"val_bpb: 0.9979\r\ntraining_seconds: 300.1\r\n", 0.9979),
+        (r"val_bpb: 2.0\nval_bpb: 1.5\nval_bpb:   0.9\n", 0.9),
+        (r"step 1\rval_bpb: 1.25\rdone\n", 1.25),
+        (r"the val_bpb: 7\nval_bpb: 1.25", 1.25),
+    ],
+    ids=["CRLF", "the last line counts", "lone CR", "a line of its own"],
+)
+def test_the_last_line_with_the_metric_is_read_however_lines_end(evaluator, log, printed, val_bpb):
+    source = f"import sys\nsys.stdout.buffer.write(b'{printed}')"
+
+    assert evaluator.evaluate(Program(source), 0, log).val_bpb == val_bpb
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome", "phrase"),
+    [
+        ("print('val_bpb: nan')", Outcome.CRASHED, "val_bpb in the output, where the last line"),
+        ("print('val_bpb: 1.0\\nval_bpb: nan')", Outcome.CRASHED, "is nan"),
+        ("print('val_bpb: inf')", Outcome.CRASHED, "is inf"),
+        ("print('val_bpb: 0.000000')", Outcome.CRASHED, "must be above 0, got 0"),
+        ("print('val_bpb: skipped')", Outcome.CRASHED, "must be a number, got 'skipped'"),
+        ("pass", Outcome.CRASHED, "no 'val_bpb' in the output, where the last line `val_bpb: NUMBER` counts"),
+        ("print('all is well')", Outcome.CRASHED, "the last output: all is well"),
+        ("print('val_bpb: 1.0')\nraise SystemExit(1)", Outcome.CRASHED, "exit code 1"),
+        ("x = 1 / 0", Outcome.CRASHED, "ZeroDivisionError: division by zero\nat train.py:1"),
+        ("raise MemoryError", Outcome.OUT_OF_MEMORY, "ran out of memory"),
+        ("open('prepare.py', 'a').write('#')\nprint('val_bpb: 0.1')", Outcome.REJECTED, "prepare.py is fixed"),
+        ("import os\nos.remove('prepare.py')\nprint('val_bpb: 0.1')", Outcome.REJECTED, "prepare.py is fixed"),
+    ],
+)
+def test_what_has_no_result_fails_and_says_why(evaluator, log, source, outcome, phrase):
+    found = evaluator.evaluate(Program(source), 0, log)
+
+    assert (found.outcome, found.val_bpb, found.trained, found.verified) == (outcome, None, True, False)
+    assert phrase in found.detail
+
+
+def test_what_hangs_is_killed_with_all_that_it_started(spec, tmp_path):
+    spec = dataclasses.replace(spec, limit_seconds=1.0)
+    snapshot = copy_checkout(spec, tmp_path / "copy")
+    with CommandEvaluator(spec, checkout=snapshot.root, scratch=tmp_path) as evaluator:
+        found = evaluator.evaluate(
+            Program(DAEMON + "print('val_bpb: 0.5', flush=True)\nwhile True: time.sleep(60)"), 0, tmp_path / "run.log"
+        )
+
+        assert (found.outcome, found.val_bpb) == (Outcome.TIMED_OUT, None)
+        assert "must end by itself within 1 seconds" in found.detail
+        assert below(evaluator.zygote_pid) == []
+
+
+def test_a_daemon_that_is_left_behind_ends_with_the_command(evaluator, log):
+    found = evaluator.evaluate(Program(DAEMON + "print('val_bpb: 0.5')"), 0, log)
+
+    assert found.val_bpb == 0.5
+    assert below(evaluator.zygote_pid) == []
+
+
+def test_the_checkout_is_as_it_was_whatever_a_program_does(evaluator, root, log):
+    before, changed = state_of(root), f"{root}/train.py"
+    for source in (
+        TRAIN,
+        f"open({changed!r}, 'w')",
+        f"import os\nos.remove({changed!r})",
+        "import shutil\nshutil.rmtree('.')",
+    ):
+        evaluator.evaluate(Program(source), 0, log)
+
+    assert state_of(root) == before
+    assert git(root, "status", "--porcelain", "--ignored") == ""
+
+
+@pytest.mark.skipif(not landlock.abi(), reason="nothing keeps files from being read without Landlock")
+def test_a_command_reads_its_data_and_nothing_else_of_the_user(evaluator, home, root, log, monkeypatch):
+    source = f"""
+import os, pathlib
+print("data:", pathlib.Path.home().joinpath(".cache/autoresearch/shard.txt").read_text())
+for name, path, mode in (
+    ("secret", {str(home / "secret.txt")!r}, "r"), ("original", {str(root / "train.py")!r}, "r"),
+    ("cache", os.path.expanduser("~/.cache/autoresearch/new"), "w"),
+):
+    try:
+        open(path, mode)
+        print(f"{{name}}: 1")
+    except OSError:
+        print(f"{{name}}: 0")
+print("keys:", len([name for name in os.environ if "PLANTED" in name]))
+open(os.path.expanduser("~/mine"), "w").write("x")
+print("val_bpb: 1.0")
+"""
+    monkeypatch.setenv("PLANTED_API_KEY", "sk")
+    found = evaluator.evaluate(Program(source), 0, log)
+
+    assert found.val_bpb == 1.0, found.detail
+    assert [found.reported[name] for name in ("secret", "original", "cache", "keys")] == [0, 0, 0, 0]
+    assert "data: tokens" in log.read_text()
+    assert not (home / "mine").exists()
+
+
+def test_a_text_that_is_not_python_is_refused_before_it_runs(evaluator, log):
+    refused = evaluator.preflight(Program("def f(:\n"), log)
+
+    assert refused is not None
+    assert (refused.outcome, refused.trained) == (Outcome.REJECTED, False)
+    assert "syntax: train.py:1" in refused.detail
+    assert evaluator.preflight(Program("x = 1"), log) is None, "no build_model, no main: it is a script"
+
+
+@pytest.mark.parametrize(
+    ("written", "phrase"),
+    [
+        (None, "without having written result.json"),
+        ("{", "is not JSON"),
+        ("[1]", "must hold a JSON object"),
+        ('{"speed": 1}', "no 'ratio' in result.json"),
+        ('{"ratio": "fast"}', "must be a number, got 'fast'"),
+        ('{"ratio": true}', "must be a number, got True"),
+        ('{"ratio": NaN}', "is nan"),
+    ],
+)
+def test_a_file_without_the_number_fails_and_says_why(once, tmp_path, written, phrase):
+    found = once(_measured_by_file(tmp_path), "" if written is None else f"open('result.json', 'w').write({written!r})")
+
+    assert (found.outcome, found.val_bpb) == (Outcome.CRASHED, None)
+    assert phrase in found.detail
+
+
+def test_a_number_that_is_maximized_is_a_score_with_its_sign_changed(once, tmp_path):
+    found = once(_measured_by_file(tmp_path), "open('result.json', 'w').write('{\"ratio\": 3.5, \"seconds\": 2}')")
+
+    assert (found.outcome, found.val_bpb) == (Outcome.OK, -3.5)
+    assert found.reported == {"ratio": 3.5, "seconds": 2}
+
+
+def test_a_result_that_lies_around_in_the_directory_is_nobodys(once, tmp_path):
+    spec = _measured_by_file(tmp_path)
+    (spec.root / "result.json").write_text('{"ratio": 99}')
+
+    assert once(spec, "pass").outcome is Outcome.CRASHED
+
+
+def test_a_result_that_leads_elsewhere_is_not_followed(once, tmp_path):
+    (tmp_path / "elsewhere.json").write_text('{"ratio": 99}')
+    source = f"import os\nos.symlink({str(tmp_path / 'elsewhere.json')!r}, 'result.json')"
+
+    assert once(_measured_by_file(tmp_path), source).outcome is Outcome.CRASHED
+
+
+def test_only_tracked_files_are_copied_and_links_lead_to_the_rest(root, tmp_path):
+    (root / "run.log").write_text("ignored")
+    (root / "notes.txt").write_text("untracked")
+    (root / "shards").mkdir()
+    (root / "shards" / "0").write_text("data")
+    spec = autoresearch_spec(root, links=["shards"])
+    try:
+        copied = copy_checkout(spec, tmp_path / "copy")
+        first = copy_checkout(spec, tmp_path / "again")
+        (root / "prepare.py").write_text(FILES["prepare.py"] + "#")
+        second = copy_checkout(spec, tmp_path / "changed")
+    finally:
+        (root / "prepare.py").write_text(FILES["prepare.py"])
+        for name in ("run.log", "notes.txt", "shards/0"):
+            (root / name).unlink()
+        (root / "shards").rmdir()
+
+    assert sorted(path.name for path in copied.root.iterdir()) == sorted(FILES)
+    assert copied.hash == first.hash != second.hash
+    assert copied.commit == git(root, "rev-parse", "HEAD")
+
+
+def test_a_directory_that_is_too_large_to_copy_says_what_to_do(tmp_path):
+    spec = _measured_by_file(tmp_path)
+    with (spec.root / "shard.bin").open("wb") as file:
+        file.truncate(1 << 30)
+
+    with pytest.raises(TargetError, match=r"largest is shard\.bin.*target\.links"):
+        copy_checkout(spec, tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "phrase"),
+    [
+        ({"root": "/nowhere/at/all"}, "target.root must be a directory"),
+        ({"command": "no-such-program train.py"}, "a program that can be found, got 'no-such-program'"),
+        ({"command": "'"}, "target.command cannot be read"),
+        ({"command": ""}, "must name a program"),
+        ({"direction": "up"}, "minimize or maximize"),
+        ({"file": "../train.py"}, "relative and lead downwards"),
+        ({"limit_seconds": 0}, "target.limit_seconds must be positive"),
+        ({"sandbox": "maybe"}, "auto, strict or off"),
+        ({"metrics": "x"}, "does not fit"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told_at_once(root, changes, phrase):
+    settings = {**autoresearch_spec(root).to_json(), **changes}
+
+    with pytest.raises(TargetError, match=phrase):
+        command_target(**settings)
+
+
+def test_a_fixed_file_that_is_not_there_is_told_before_the_search(root, tmp_path):
+    with pytest.raises(TargetError, match=r"target\.fixed names files.*missing\.py"):
+        copy_checkout(autoresearch_spec(root, fixed=["missing.py"]), tmp_path / "copy")
+
+
+def test_the_target_says_what_a_program_must_be(root):
+    target = CommandTarget(autoresearch_spec(root))
+    told = " ".join((target.contract.brief, target.contract.goal, *target.contract.rules, *target.limits))
+
+    assert target.direction == root / "program.md"
+    assert target.seed_program().source == TRAIN
+    for phrase in (
+        "`train.py`",
+        "`python train.py`",
+        "`val_bpb: NUMBER`",
+        "Lower is better",
+        "prepare.py",
+        "600 seconds",
+    ):
+        assert phrase in told
+    assert "build_model" not in told
+    target.contract.check(TRAIN)
+    with pytest.raises(ContractError, match=r"train\.py:1"):
+        target.contract.check("def f(:")
+
+
+def test_each_of_several_evaluators_has_a_gpu_of_its_own(root, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    target = CommandTarget(autoresearch_spec(root))
+
+    assert [device_of_slot(slot, "cuda")["CUDA_VISIBLE_DEVICES"] for slot in range(3)] == ["3", "5", "3"]
+    assert device_of_slot(0, "cpu") == {}
+    with pytest.raises(TargetError, match=r"at most the number of GPUs, 2, got 3"):
+        target.make_executor(lambda _: _Slots(3))
+    assert target.make_executor(lambda _: _Slots(2)).slots == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert device_of_slot(1, "cuda") == {}, "there is no choice"
+
+
+class _Slots:
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+
+
+def _measured_by_file(tmp_path) -> CommandSpec:
+    root = tmp_path / "directory"
+    root.mkdir(exist_ok=True)
+    (root / "tool.py").write_text("")
+    return CommandSpec(
+        name="command",
+        root=root,
+        file="tool.py",
+        command="python tool.py",
+        metric="ratio",
+        metric_file="result.json",
+        direction="maximize",
+        limit_seconds=60,
+        device="cpu",
+        threads=1,
+        disk_bytes=1 << 30,
+    )
