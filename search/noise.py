@@ -26,6 +26,7 @@ from search.environment import describe_device
 from search.errors import UserError
 from search.rundir import RunDirectory, write_atomically
 from target.cache import cache_root
+from target.device import fit
 from target.errors import TargetError
 from target.evaluate import load_target
 from target.evaluation import Evaluation
@@ -134,7 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and store; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        spec = _spec(options.target)
+        configured = _spec(options.target)
+        spec, device = fit(configured)
+        if device:
+            sys.stderr.write(f"device: {device}\n")
         program = spec.read_program(options.program) if options.program else spec.seed_program()
         runs, again = measure_noise(spec, program, seeds=options.seeds, repeats=options.repeats, slots=options.slots)
         everything = [*runs, *again[1:]]
@@ -147,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ]
             write_atomically(options.json, json.dumps({"rows": rows, **asdict(noise)}, indent=2) + "\n")
         if program == spec.seed_program():
-            path = _place(spec, describe_device(spec.device))
+            path = _place(configured, describe_device(spec.device))
             write_atomically(path, json.dumps(asdict(noise), indent=2) + "\n")
             sys.stdout.write(f"kept in {path}, for the reports of searches\n")
     except (UserError, TargetError) as error:

@@ -93,20 +93,22 @@ def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None =
 
 def _anew(root: Path, trial: Trial, style: str | None) -> str:
     from operators.base import MutationError
-    from search.composed import read_config
+    from search.composed import make_target, read_config
     from search.direction import find_direction
     from search.ledger import population_before
     from search.rundir import RunDirectory
-    from target.spec import TargetSpec
 
     run = RunDirectory(root)
     config = read_config(run)
     prompt = _prompt(config, style)
-    limits = TargetSpec.from_config(config["target"]).limits
-    direction = find_direction(config.get("direction")).read_text(encoding="utf-8")
+    target = make_target(config["target"])
+    direction = find_direction(config.get("direction") or target.direction).read_text(encoding="utf-8")
     try:
         messages = prompt.messages(
-            _briefing(trial, population_before(run, trial.number)), direction=direction, limits=limits
+            _briefing(trial, population_before(run, trial.number)),
+            direction=direction,
+            limits=target.limits,
+            contract=target.contract,
         )
     except MutationError as error:
         raise UserError(str(error)) from error

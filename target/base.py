@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,14 +56,11 @@ class TrainedTarget:
     """A target whose programs are really trained.
 
     Args:
-        spec: Its settings; a small GPU gets smaller ones.
-
-    Raises:
-        TargetError: It needs a GPU, and there is none.
+        spec: Its settings; a small GPU gets smaller ones when it is used.
     """
 
     def __init__(self, spec: TargetSpec) -> None:
-        self._spec, self._device = fit(spec)
+        self._spec = spec
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -81,11 +79,11 @@ class TrainedTarget:
 
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""
-        return self._spec.seed_program()
+        return self._fitted[0].seed_program()
 
     def make_executor(self, make: MakeExecutor) -> Executor:
         """Return the configured executor."""
-        return make(self._spec)
+        return make(self._fitted[0])
 
     def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
         """Prepare the corpus, and warn of layers of isolation that are missing."""
@@ -93,10 +91,15 @@ class TrainedTarget:
 
         if warning := isolation_warning(self._spec.sandbox):
             say(f"warning: {warning}")
-        if self._device:
-            say(f"device: {self._device}")
+        if device := self._fitted[1]:
+            say(f"device: {device}")
         say("preparing the corpus")
         corpus = self._spec.corpus
         files = prepare_corpus(corpus)
         described = {"name": corpus.name, "vocab_size": corpus.vocab_size, "hash": files.hash}
         return {"kind": self._spec.device, "corpus": described}
+
+    @functools.cached_property
+    def _fitted(self) -> tuple[TargetSpec, str | None]:
+        # not before it is needed: a search of a GPU is read on machines without one
+        return fit(self._spec)
