@@ -11,7 +11,7 @@ from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 from operators.tune_view import constants_view
 
-ANSWERS: Final = ("patch", "rewrite", "agent")
+ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
 """Forms of an answer, each with its template `answer_<form>.j2`."""
 
 SECTIONS: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "constants", "ancestors", "curve")

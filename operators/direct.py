@@ -1,4 +1,4 @@
-"""A language model changes the parent: by the lines that change, or by the whole file."""
+"""A language model changes the parent: by the lines that change, the whole file, or new values of its constants."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ class DirectOperator:
 
     Args:
         answer: `patch` asks for SEARCH/REPLACE blocks; `rewrite` asks for the whole file, which suits large changes and
-            models that cannot quote. It is the operator's name, too.
+            models that cannot quote; `suggest` asks for new values of constants, which suits small models and small
+            changes. It is the operator's name, too.
         prompt: How to ask.
         attempts: Requests a proposal, at most; each tells the model what was wrong with its last answer.
         resources: What the search lends.
     """
 
     def __init__(
-        self, *, answer: Literal["patch", "rewrite"], prompt: Prompt, attempts: int, resources: Resources
+        self, *, answer: Literal["patch", "rewrite", "suggest"], prompt: Prompt, attempts: int, resources: Resources
     ) -> None:
         self.name: str = answer
         self._dialogue = open_dialogue(answer, prompt, attempts, resources)

@@ -1,6 +1,7 @@
 """From a model's reply to the next `train.py`, whatever habit of formatting the model has.
 
-Understood are SEARCH/REPLACE blocks, merge markers, unified diffs and whole files, among prose and thinking. What
+Understood are SEARCH/REPLACE blocks, merge markers, unified diffs, whole files and new values of constants, among prose
+and thinking. What
 cannot be applied for certain is refused with a reason that the model can act on; nothing is applied by half.
 """
 
@@ -23,6 +24,7 @@ from operators.edit_text import (
     unescape,
     without_thinking,
 )
+from operators.edit_values import with_values
 from target.syntax import parse
 
 _LANGUAGES: Final = frozenset({"", "python", "py", "python3"})
@@ -74,13 +76,19 @@ def _whole_file(text: str, source: str) -> str:
         require_own_file(each.file)
     named = [each for each in fenced if each.file]
     pieces = named or [each for each in fenced if each.language in _LANGUAGES]
+    values = with_values("\n".join(each.contents[0] for each in pieces), source)
+    if values is not None:
+        return values
     whole = _longest(pieces) if pieces else _unfenced(text)
     if whole is None:
         raise EditError(
-            "there is no edit in the answer: neither a SEARCH/REPLACE block nor a unified diff nor the whole file"
+            "there is no edit in the answer: neither a SEARCH/REPLACE block nor a unified diff nor the whole file "
+            "nor new values of constants"
             if text.strip()
             else "the answer is empty, or nothing comes after its thinking"
         )
+    if not pieces and (values := with_values(whole, source)) is not None:
+        return values
     left_out = elision(whole.split("\n"), source.split("\n"))
     if left_out is not None:
         raise EditError(f"the file leaves code out ({left_out!r}), which would delete it: write every line out")
@@ -142,7 +150,7 @@ def _parses(code: str) -> bool:
 
 def _with_endings_of(source: str, text: str) -> str:
     windows = source.count("\r\n") > source.count("\n") / 2
-    return text.replace("\n", "\r\n") if windows else text
+    return text.replace("\r\n", "\n").replace("\n", "\r\n") if windows else text
 
 
 __all__ = ["FILE", "EditError", "apply_reply"]

@@ -26,6 +26,7 @@ from search.summary import summarize
 from search.verdicts import description_of, one_line, score_text
 
 OPERATOR: Final = "import"
+OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
 RESULTS: Final = "results.tsv"
 
 
@@ -125,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("repository", type=Path, help="directory of the checkout")
     parser.add_argument("--branch", required=True, help="such as autoresearch/mar5")
     parser.add_argument("--name", required=True, help="name of the search: it becomes outputs/NAME")
-    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="default: %(default)s")
+    parser.add_argument("--outputs", type=Path, default=OUTPUTS, help="default: %(default)s")
     parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
     parser.add_argument("--results", type=Path, help=f"the table, if it is not the branch's {RESULTS}")
     parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
@@ -175,7 +176,8 @@ def _told(run: RunDirectory, history: History, place: str, n_rows: int, root: Pa
     lines += [f"left out: {one_line(each)}" for each in history.left_out]
     if champion:
         lines.append(f"best: #{champion.number}, {score_text(champion, population)}")
-    lines.append(f"go on with: python -m search name={run.root.name} target=autoresearch target.root={root}")
+    elsewhere = "" if run.root.parent == OUTPUTS else f" outputs={run.root.parent}"
+    lines.append(f"go on with: python -m search name={run.root.name}{elsewhere} target=autoresearch target.root={root}")
     return "\n".join(lines) + "\n"
 
 

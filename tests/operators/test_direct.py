@@ -122,6 +122,17 @@ def test_rewrite_asks_for_the_whole_file() -> None:
     assert mutation.description == "DEPTH 4 -> 7", "nobody said it, so it is looked up"
 
 
+def test_suggest_asks_for_new_values_and_takes_nothing_else_away() -> None:
+    model = ScriptedModel(["CHANGE: deeper\nHYPOTHESIS: depth helps\n\n```python\nDEPTH = 7\n```"])
+    operator = DirectOperator(answer="suggest", prompt=make_prompt(), attempts=1, resources=make_resources(model))
+    mutation = operator.mutate(PROPOSAL, BASE)
+
+    assert mutation.operator == operator.name == "suggest"
+    assert BASE.trials[0].program is not None
+    assert mutation.program.source == BASE.trials[0].program.source.replace("DEPTH = 4", "DEPTH = 7")
+    assert mutation.description == "deeper"
+
+
 def test_the_direction_is_read_at_every_proposal(tmp_path: Path) -> None:
     direction = tmp_path / "program.md"
     model = ScriptedModel([GOOD, GOOD])

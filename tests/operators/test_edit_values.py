@@ -1,0 +1,64 @@
+"""Answers that give constants new values and leave everything else alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.edit import EditError, apply_reply
+
+SOURCE = '''"""A program."""
+import os
+
+DEPTH = 4  # knob: 2..24 int
+LR = 0.02
+KIND = "relu2"  # knob: relu2 | gelu
+BETAS = (0.9, 0.95)
+
+
+def main():
+    depth = DEPTH
+'''
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "CHANGE: deeper\n\n```python\nDEPTH = 6\nLR = 3e-3\n```\nThat is all.",
+        "```\nDEPTH = 6  # more layers\n\nLR: float = 3e-3\n```",
+        "First:\n```python\nDEPTH = 6\n```\nand then\n```py\nLR = 3e-3\n```",
+        "I would set\n\nDEPTH = 6\nLR = 3e-3",
+        "<think>DEPTH = 99</think>\nDEPTH = 6\nLR = 3e-3\n\nThis should lower val_bpb by 0.01.",
+    ],
+)
+def test_constants_get_new_values_and_nothing_else_changes(reply: str) -> None:
+    assert apply_reply(reply, SOURCE) == SOURCE.replace("= 4 ", "= 6 ").replace("0.02", "0.003")
+
+
+def test_a_string_and_a_negative_number_are_values() -> None:
+    assert apply_reply('```\nKIND = "gelu"\nLR = -1\n```', SOURCE) == SOURCE.replace('"relu2"', "'gelu'").replace(
+        "0.02", "-1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("DEPHT = 6", "its constants are DEPTH, LR, KIND"),
+        ("DEPTH = 6\nDEPTH = 8", "set twice"),
+        ("DEPTH = 3 * 2", "must be a number"),
+        ("LR = 1e999", "finite"),
+        ("BETAS = (0.9, 0.99)", "sets no constant"),
+    ],
+)
+def test_what_is_no_new_value_is_refused_with_the_reason(code: str, reason: str) -> None:
+    with pytest.raises(EditError, match=reason):
+        apply_reply(f"```python\n{code}\n```", SOURCE)
+
+
+def test_a_file_of_constants_only_is_a_whole_file() -> None:
+    assert apply_reply("```python\nDEPTH = 6\n```", "DEPTH = 4\nLR = 0.1\n") == "DEPTH = 6\n"
+
+
+def test_lines_end_as_they_did() -> None:
+    windows = SOURCE.replace("\n", "\r\n")
+    assert apply_reply("```python\nDEPTH = 6\n```", windows) == windows.replace("= 4 ", "= 6 ")
