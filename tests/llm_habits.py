@@ -30,7 +30,8 @@ class Asked(Protocol):
 def habit(request: Asked) -> str:
     """Change one constant of the program in the prompt; the same question asked again gets another answer.
 
-    The answer has the first format that the prompt shows: SEARCH/REPLACE blocks, else the whole file in a fence.
+    The answer has the first format that the prompt shows: SEARCH/REPLACE blocks, new values of constants, else the
+    whole file in a fence.
     """
     source = program_in(request.text)
     if source is None:
@@ -39,6 +40,8 @@ def habit(request: Asked) -> str:
     line, changed, why = _change(source, random.Random(digest))
     if "<<<<<<< SEARCH" in request.text:
         return f"{why}\n\n```\n<<<<<<< SEARCH\n{line}\n=======\n{changed}\n>>>>>>> REPLACE\n```\n"
+    if "NAME = its new value" in request.text:
+        return f"{why}\n\n```python\n{changed}\n```\n"
     return f"{why}\n\n```python\n{source.replace(line, changed, 1)}```\n"
 
 

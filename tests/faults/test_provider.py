@@ -56,7 +56,10 @@ def test_a_search_survives_every_fault_and_loses_nothing(tmp_path: Path) -> None
     assert len(requests) > max(PLAN), "all of the plan happened"
     population = read_population(RunDirectory(root))
     refused = [trial for trial in population.trials if trial.status is Status.NOT_BUILT]
-    assert ["content filter" in trial.detail for trial in refused] == [True, True], "no outage is a failed trial"
+    details = [
+        trial.detail for trial in refused if not trial.detail.startswith("the same program")
+    ]  # it may draw twice
+    assert ["content filter" in detail for detail in details] == [True, True], f"no outage is a failed trial: {details}"
     asked = [trial for trial in population.trials if trial.number and trial.decided is not None]
     assert all(trial.exchanges for trial in asked), "every trial has what was said about it"
     for trial in asked:

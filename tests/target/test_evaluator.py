@@ -196,7 +196,7 @@ def test_a_training_that_is_killed_once_is_done_again_and_a_second_time_it_is_at
 
 
 def test_nobody_is_blamed_for_a_failure_on_a_full_disk(spec, corpus, tmp_path, log, monkeypatch):
-    monkeypatch.setattr("target.evaluator._ROOM_BYTES", 1 << 60)
+    monkeypatch.setattr("target.keeper._ROOM_BYTES", 1 << 60)
     with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
         assert evaluator.evaluate(Program(HONEST), 1, log).outcome is OK
         with pytest.raises(DiskFullError, match=r"nobody can say whose fault .*no room"):

@@ -106,6 +106,7 @@ def _configuration(spec, corpus, scratch):
         "spec": dataclasses.asdict(spec),
         "corpus": {**dataclasses.asdict(corpus), "root": str(corpus.root)},
         "scratch": str(scratch),
+        "slot": 0,
     }
 
 
