@@ -26,8 +26,8 @@ ACTIVATION = "relu2"  # knob: relu2 | gelu | silu
 ROPE_BASE = 10_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation / 2 pi, in tokens
 ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
 LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
-WINDOW_PATTERN = "L"  # knob: L | SL | SSSL  # what the blocks attend to in turn: all or a short window; the last to all
-SHORT_WINDOW = 1024  # knob: 32..2048 pow2  # tokens
+WINDOW_PATTERN = "L"  # knob: fixed  # blocks in turn attend to all (L) or a short window (SSSL); the last to all
+SHORT_WINDOW = 1024  # knob: fixed  # tokens; more than a row of the tiny target
 VALUE_EMBEDDINGS = 4  # knob: 0..8 int  # of the last blocks, each an embedding more (arXiv 2410.17897)
 RESIDUAL_SCALARS = False  # knob: True | False  # learned scale of stream and first embedding at each block
 
