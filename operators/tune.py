@@ -1,12 +1,16 @@
 """Tunes the constants of the parent's skeleton with a model of all that was seen of it: no language model, no key.
 
 Bayesian optimisation around the incumbent. A Gaussian process predicts scores, a second one failures; of many local
-variations, a few constants moved at a time, the one with the largest expected improvement per second is proposed.
+variations, a few constants moved at a time, the one with the largest expected improvement per second is proposed. Half
+of the variations begin at other good programs, and what is as well known as one more training would tell counts for
+little: else a search creeps into the nearest optimum, by improvements that are smaller than the noise.
 
-Sources: expected improvement, Jones et al. 1998; candidates that move a random few coordinates of the incumbent, Regis
-and Shoemaker 2013 and TuRBO (Eriksson et al. 2019, https://arxiv.org/abs/1910.01739, appendix A); feasibility as a
-factor, Gardner et al. 2014; pending trials as believed, Ginsbourger et al. 2010; priors of lengths, Hvarfner et al.
-2024, https://arxiv.org/abs/2402.02229.
+Sources: expected improvement, Jones et al. 1998, augmented for noise by the factor of Huang et al. 2006 (Global
+optimization of stochastic black-box systems via sequential kriging meta-models); candidates that move a random few
+coordinates of the incumbent, Regis and Shoemaker 2013 and TuRBO (Eriksson et al. 2019,
+https://arxiv.org/abs/1910.01739, appendix A); several good points to begin at, SMAC (Hutter et al. 2011); feasibility
+as a factor, Gardner et al. 2014; pending trials as believed, Ginsbourger et al. 2010; priors of lengths, Hvarfner et
+al. 2024, https://arxiv.org/abs/2402.02229.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ _PRIOR_LENGTH: Final = 0.7  # of a unit axis
 _FIT_STEPS: Final = 15
 _MOVED: Final = (1.0, 6.0)  # axes that a candidate moves on average, from and to
 _STEPS: Final = (0.04, 0.5)  # sd of a move, in units of the range, from and to
+_ELSEWHERE: Final = 0.5  # share of the candidates that begin at another good program
+_GOOD: Final = 0.25  # share of the scored programs that are good
 _TRIES: Final = 64  # best candidates that are looked at for one that is no known program
 
 
@@ -79,10 +85,14 @@ class TuneOperator:
 
 
 def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
-    """Return (count, A) positions: the parent with a few of its constants moved, by small steps and large ones."""
+    """Return (count, A) positions: good programs with a few constants moved, by small steps and large ones.
+
+    Half of them begin at the parent.
+    """
     import numpy as np
 
-    start, axes = home(experience), experience.axes
+    axes = experience.axes
+    start = _starts(experience, count, rng)
     n_axes = len(axes)
     moved = rng.random((count, n_axes)) < rng.uniform(*_MOVED, (count, 1)) / n_axes
     moved[np.arange(count), rng.integers(n_axes, size=count)] = True
@@ -96,6 +106,19 @@ def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
     reached = np.where(category, rng.random((count, n_axes)), reached)
     snapped = np.column_stack([axis.snap(reached[:, index]) for index, axis in enumerate(axes)])
     return np.where(moved, snapped, start)
+
+
+def _starts(experience: Experience, count: int, rng: Any) -> Floats:
+    """Return (count, A) positions: of the parent, and of the best programs of its skeleton."""
+    import numpy as np
+
+    here = home(experience)
+    scored = sorted((each.score, number) for number, each in enumerate(experience.scored) if not each.foreign)
+    good = [experience.scored[number].constants for _, number in scored[: math.ceil(_GOOD * len(scored))]]
+    if not good:
+        return np.tile(here, (count, 1))
+    there = np.array([[axis.position(constants[axis.name]) for axis in experience.axes] for constants in good])
+    return np.where(rng.random((count, 1)) < _ELSEWHERE, there[rng.integers(len(there), size=count)], here)
 
 
 def home(experience: Experience) -> Floats:
@@ -152,8 +175,10 @@ class Model:
         known = own if len(own) else self._score.inputs
         best = self._score.mean(known).min()
         mean, sd = self._score.predict(points)
+        noise_sd = self._score.noise_sd
         z = (best - mean) / sd
         gain = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
+        gain *= 1 - noise_sd / np.sqrt(sd**2 + noise_sd**2)
         succeeds = 1 - self.fail_probability(points)
         scored_seconds, failed_seconds = self._experience.seconds
         seconds = succeeds * (scored_seconds or 1.0) + (1 - succeeds) * failed_seconds

@@ -54,6 +54,11 @@ class GaussianProcess:
         alpha = scipy.linalg.cho_solve(factor, residual, check_finite=False)
         return factor, alpha, mean, max(float(residual @ alpha) / len(residual), 1e-12)
 
+    @property
+    def noise_sd(self) -> float:
+        """Standard deviation of the noise of one observation."""
+        return float(np.sqrt(self._solved[3] * self.nugget))
+
     def mean(self, points: Floats) -> Floats:
         """Return the posterior mean at (M, D) points, (M,)."""
         return self.posterior_mean().mean(points)

@@ -3,12 +3,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from operators.experience import gather
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
-from operators.tune import TuneOperator
+from operators.tune import TuneOperator, draw_candidates
 from operators.tune_view import constants_view
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
@@ -67,7 +68,28 @@ def test_it_learns_what_fails_and_leaves_it_alone() -> None:
     people = search(lambda program: None if program.constants["DEPTH"] > 10 else bowl(program), trials=30, seed=0)
 
     late = people.trials[15:]
-    assert sum(not each.scored for each in late) <= 4
+    assert sum(not each.scored for each in late) <= 6
+
+
+def test_it_looks_around_other_good_programs_too_but_not_around_bad_ones() -> None:
+    good = with_values(WIDTH=0.95, DEPTH=28, KIND="c", LR=0.5)
+    bad = with_values(WIDTH=0.5, DEPTH=20, KIND="b", LR=1e-3)
+    near = [with_values(WIDTH=0.1, DEPTH=depth) for depth in range(3, 9)]
+    people = Population((trial(0, SOURCE, 2.0),))
+    for number, source in enumerate([*near, good, bad], start=1):
+        score = 1.001 if source == good else 9.0 if source == bad else 1.1 + number
+        people = people.with_trial(trial(number, source, score))
+    seen = gather(Program(near[0]), people, limit=100)
+    drawn = draw_candidates(seen, 2000, np.random.default_rng(0))
+
+    def begun_at(source: str) -> int:
+        constants = Program(source).constants
+        place = np.array([axis.position(constants[axis.name]) for axis in seen.axes])
+        return int(((np.abs(drawn - place) < 1e-9).sum(1) >= 2).sum())
+
+    assert begun_at(near[0]) > 100
+    assert begun_at(good) > 50
+    assert begun_at(bad) < 10
 
 
 def test_pending_trials_are_not_proposed_again() -> None:
