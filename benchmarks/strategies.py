@@ -267,7 +267,7 @@ def finite(value: float) -> float | None:
 def print_table(rows: list[dict[str, Any]], levels: tuple[float, float]) -> None:
     """Print the rows."""
     columns = [f"hours_to_{level:g}" for level in levels] + [f"best_{mark:g}h" for mark in MARKS]
-    print(f"{'':22}" + "".join(f"{column.replace('hours_to_', 'h to '):>22}" for column in columns) + "  failed  runs")
+    print(f"{'':22}" + "".join(f"{column.replace('hours_to_', 'h to '):>24}" for column in columns) + "  failed  runs")
     for row in rows:
         cells = []
         for column in columns:
@@ -278,7 +278,7 @@ def print_table(rows: list[dict[str, Any]], levels: tuple[float, float]) -> None
             cells.append(f"{shown[0]} [{shown[1]}, {shown[2]}]")
         print(
             f"{row['name']:22}"
-            + "".join(f"{cell:>22}" for cell in cells)
+            + "".join(f"{cell:>24}" for cell in cells)
             + f"  {row['failure_rate']:5.0%} {row['trainings']:5.0f}"
         )
 

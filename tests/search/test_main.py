@@ -255,5 +255,5 @@ def test_it_works_from_any_directory_as_root_of_none_of_our_files(tmp_path: Path
         check=True,
     )
 
-    assert "search.strategies.evolution.RegularisedEvolution" in shown.stdout
+    assert "search.strategies.hybrid.Hybrid" in shown.stdout
     assert list(tmp_path.iterdir()) == []
