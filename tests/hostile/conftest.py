@@ -92,6 +92,13 @@ def confined(
 
 
 @pytest.fixture(scope="session")
+def patient(hostile_spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
+    """For what costs CPU seconds before it fails: they must not run out first, on a busy machine either."""
+    with Evaluator(dataclasses.replace(hostile_spec, train_seconds=10.0), corpus, scratch=scratch) as evaluator:
+        yield evaluator
+
+
+@pytest.fixture(scope="session")
 def unconfined(hostile_spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
     with Evaluator(dataclasses.replace(hostile_spec, sandbox="off"), corpus, scratch=scratch) as evaluator:
         yield evaluator

@@ -63,7 +63,6 @@ LIMITS = [
     ("50 GB", "allocate 50 GB", "x = bytearray(50 << 30)", OUT_OF_MEMORY, "out of memory"),
     ("50 GB, torch", "allocate 50 GB in torch", "x = torch.empty(50 << 28)", OUT_OF_MEMORY, "out of memory"),
     ("huge file", "write more than a file may hold", "os.truncate(os.open('out/x', os.O_RDWR | os.O_CREAT), 1 << 40)", CRASHED, "File too large"),
-    ("50 GB, shared out", "allocate 250 MB in each of eight processes", "for _ in range(3): os.fork()\nx = b'x' * 250_000_000\nos.wait()", OUT_OF_MEMORY, "held"),
     ("50 GB, hidden", "allocate in memory files", "files = [os.memfd_create('x') for _ in range(50)]\nfor fd in files: os.truncate(fd, 1 << 30)", CRASHED, "Operation not permitted"),
     ("disk fill", "write a gigabyte in ten files", "for n in range(10):\n    with open(f'tmp/{n}', 'wb') as file:\n        for _ in range(100): file.write(bytes(1_000_000))", CRASHED, "too much disk"),
     ("disk fill, hidden", "write it to files that are deleted", "files = []\nfor n in range(10):\n    files.append(open('tmp/x', 'wb')); os.unlink('tmp/x')\n    for _ in range(100): files[-1].write(bytes(1_000_000))\ntime.sleep(9)", CRASHED, "too much disk"),
@@ -157,6 +156,16 @@ def test_a_limit_holds_and_nothing_is_left(confined, log, tell, name, tries, lin
     assert found.outcome is outcome, found.detail
     assert said in found.detail
     assert below(confined.zygote_pid) == []
+
+
+def test_the_memory_of_all_processes_together_has_a_limit(patient, log, tell):
+    lines = "for _ in range(3): os.fork()\nx = b'x' * 250_000_000\nos.wait()"
+    found = patient.evaluate(Program(in_main(lines)), 0, log)
+
+    tell("50 GB, shared out", "allocate 250 MB in each of eight processes", found)
+    assert found.outcome is OUT_OF_MEMORY, found.detail
+    assert "held" in found.detail
+    assert below(patient.zygote_pid) == []
 
 
 def test_a_checkpoint_is_not_there_for_the_next_trial(confined, log, tell, tmp_path):
