@@ -40,7 +40,7 @@ def habit(request: Asked) -> str:
     line, changed, why = _change(source, random.Random(digest))
     if "<<<<<<< SEARCH" in request.text:
         return f"{why}\n\n```\n<<<<<<< SEARCH\n{line}\n=======\n{changed}\n>>>>>>> REPLACE\n```\n"
-    if "NAME = its new value" in request.text:
+    if "one line for each constant that changes" in request.text:
         return f"{why}\n\n```python\n{changed}\n```\n"
     return f"{why}\n\n```python\n{source.replace(line, changed, 1)}```\n"
 

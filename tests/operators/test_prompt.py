@@ -176,7 +176,7 @@ def test_every_prompt_of_the_configuration_can_be_sent(name: str) -> None:
     for answer, sign in (
         ("patch", "SEARCH"),
         ("rewrite", "the whole new train.py"),
-        ("suggest", "NAME = its new value"),
+        ("suggest", "one line for each constant that changes"),
         ("agent", "Edit `train.py` in place"),
     ):
         system, task = ask(prompt, population, answer=answer)
