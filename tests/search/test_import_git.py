@@ -113,7 +113,8 @@ def test_the_history_of_a_branch_becomes_trials_with_lineage_and_scores(agent, t
     assert population.trainings == 0, "what others trained counts against no budget"
     output = capsys.readouterr().out
     assert "left out: line 6 (0123abc discard of an object that git has thrown away)" in output
-    assert f"python -m search name=mar5 target=autoresearch target.root={agent.root}" in output
+    go_on = f"python -m search name=mar5 outputs={tmp_path / 'outputs'} target=autoresearch target.root={agent.root}"
+    assert go_on in output
 
 
 def test_an_imported_search_has_the_files_of_any_other(agent, tmp_path):
