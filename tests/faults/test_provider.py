@@ -35,7 +35,7 @@ def test_the_plan_leaves_nothing_out() -> None:
 
 
 def overrides(server: LlmServer, *more: str) -> tuple[str, ...]:
-    return (*ASKING, *QUICK, f"llm.api_base={server.url}", QUIET, *more)
+    return (*ASKING, *QUICK, "strategy=evolution", f"llm.api_base={server.url}", QUIET, *more)
 
 
 def test_a_search_survives_every_fault_and_loses_nothing(tmp_path: Path) -> None:

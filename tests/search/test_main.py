@@ -166,9 +166,9 @@ def test_a_resumed_search_with_another_configuration_is_refused_by_key(tmp_path:
     assert run(tmp_path, "name=g", "budget.trainings=1", QUIET).returncode == 0
     root = tmp_path / "outputs" / "g"
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != ".lock"}
-    done = run(tmp_path, "name=g", "seed=5", "strategy.tournament_size=3", "budget.trainings=2", QUIET)
+    done = run(tmp_path, "name=g", "seed=5", "strategy.memory=3", "budget.trainings=2", QUIET)
 
-    assert_clean_failure(done, "seed was 0, is 5", "strategy.tournament_size was 4, is 3")
+    assert_clean_failure(done, "seed was 0, is 5", "strategy.memory was 30, is 3")
     assert {path: path.read_bytes() for path in before} == before
     more = run(tmp_path, "name=g", "budget.trainings=3", QUIET)  # a larger budget is the same search
     assert more.returncode == 0, more.stderr
