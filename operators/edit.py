@@ -1,8 +1,8 @@
 """From a model's reply to the next `train.py`, whatever habit of formatting the model has.
 
 Understood are SEARCH/REPLACE blocks, merge markers, unified diffs, whole files and new values of constants, among prose
-and thinking. What
-cannot be applied for certain is refused with a reason that the model can act on; nothing is applied by half.
+and thinking. What cannot be applied for certain is refused with a reason that the model can act on; nothing is applied
+by half.
 """
 
 from __future__ import annotations
@@ -76,9 +76,6 @@ def _whole_file(text: str, source: str) -> str:
         require_own_file(each.file)
     named = [each for each in fenced if each.file]
     pieces = named or [each for each in fenced if each.language in _LANGUAGES]
-    values = with_values("\n".join(each.contents[0] for each in pieces), source)
-    if values is not None:
-        return values
     whole = _longest(pieces) if pieces else _unfenced(text)
     if whole is None:
         raise EditError(
@@ -87,7 +84,8 @@ def _whole_file(text: str, source: str) -> str:
             if text.strip()
             else "the answer is empty, or nothing comes after its thinking"
         )
-    if not pieces and (values := with_values(whole, source)) is not None:
+    values = with_values("\n".join(each.contents[0] for each in pieces) if pieces else whole, source)
+    if values is not None:
         return values
     left_out = elision(whole.split("\n"), source.split("\n"))
     if left_out is not None:

@@ -62,6 +62,5 @@ def _assignments(code: str) -> list[ast.Assign | ast.AnnAssign] | None:
 
 
 def _target(node: ast.Assign | ast.AnnAssign) -> str:
-    target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-    single = isinstance(node, ast.AnnAssign) or len(node.targets) == 1
-    return target.id if single and isinstance(target, ast.Name) else ""
+    first, *others = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
+    return first.id if isinstance(first, ast.Name) and not others else ""

@@ -16,6 +16,7 @@ al. 2024, https://arxiv.org/abs/2402.02229.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from operators.base import MutationError
@@ -117,15 +118,19 @@ def _starts(experience: Experience, count: int, rng: Any) -> Floats:
     good = [experience.scored[number].constants for _, number in scored[: math.ceil(_GOOD * len(scored))]]
     if not good:
         return np.tile(here, (count, 1))
-    there = np.array([[axis.position(constants[axis.name]) for axis in experience.axes] for constants in good])
+    there = np.array([_positions(experience, constants) for constants in good])
     return np.where(rng.random((count, 1)) < _ELSEWHERE, there[rng.integers(len(there), size=count)], here)
 
 
 def home(experience: Experience) -> Floats:
     """Return where the parent is, (A,) positions."""
+    return _positions(experience, experience.default)
+
+
+def _positions(experience: Experience, constants: Mapping[str, Value]) -> Floats:
     import numpy as np
 
-    return np.array([axis.position(experience.default[axis.name]) for axis in experience.axes])
+    return np.array([axis.position(constants[axis.name]) for axis in experience.axes])
 
 
 def _changes(experience: Experience, positions: Floats) -> dict[str, Value]:
