@@ -1,6 +1,6 @@
 """What a rule of acceptance is worth: true progress, false keeps, and how far the champion's score can be believed.
 
-    python benchmarks/acceptance.py [--trainings 120] [--searches 100] [--correlation 0] [--json FILE]
+    python benchmarks/acceptance.py [--trainings 120] [--searches 100] [--correlation 0] [--inheritance 0] [--json FILE]
 
 Simulated greedy searches: each proposal is a child of the champion whose true effect is drawn (log-uniform; most make
 it worse, 7 % crash), a training adds noise, and the rules of `conf/acceptance` themselves decide what is trained again
@@ -15,7 +15,9 @@ and what is kept. Each search gives every rule the same number of trainings, and
 All but false and missed are in 1e-3 bpb, means over the searches; positive progress is a lower val_bpb.
 
 `--correlation` is the share of the noise's variance that a training seed has in common for all programs: about .9 for
-edits that leave shapes alone, 0 for structural ones. Guards the choice among the rules; docs/noise.md has its output.
+edits that leave shapes alone, 0 for structural ones. `--inheritance` is the correlation of a child's luck with its
+parent's on the same seed, in what is not common to all: about 1 means that a lineage can adapt to seeds that never
+change. Guards the choice among the rules; docs/noise.md has its output.
 """
 
 from __future__ import annotations
@@ -72,8 +74,11 @@ REGIMES = {
 class Simulation:
     """True values and trainings of one search."""
 
-    def __init__(self, regime: Regime, *, sd: float, correlation: float, seed: int) -> None:
-        self._regime, self._sd, self._correlation, self._seed = regime, sd, correlation, seed
+    def __init__(self, regime: Regime, *, sd: float, correlation: float, inheritance: float, seed: int) -> None:
+        self._regime, self._sd, self._seed = regime, sd, seed
+        self._correlation, self._inheritance = correlation, inheritance
+        self._luck: dict[tuple[int, int], float] = {}
+        self._parents: list[int | None] = [None]
         self.truth = [BASELINE]
         self.crashes = [False]
 
@@ -83,6 +88,7 @@ class Simulation:
         better = rng.random() < self._regime.improves
         low, high = self._regime.gains if better else self._regime.losses
         effect = math.exp(rng.uniform(math.log(low), math.log(high)))
+        self._parents.append(parent)
         self.truth.append(self.truth[parent] + (-effect if better else effect))
         self.crashes.append(rng.random() < CRASHES)
 
@@ -91,9 +97,19 @@ class Simulation:
         if self.crashes[number]:
             return Evaluation(outcome=Outcome.CRASHED, seed=seed)
         shared = random.Random(f"{self._seed} seed {seed}").gauss(0, 1)
-        own = random.Random(f"{self._seed} program {number} seed {seed}").gauss(0, 1)
-        noise = self._correlation**0.5 * shared + (1 - self._correlation) ** 0.5 * own
+        noise = self._correlation**0.5 * shared + (1 - self._correlation) ** 0.5 * self._own_luck(number, seed)
         return Evaluation(outcome=Outcome.OK, seed=seed, val_bpb=self.truth[number] + self._sd * noise)
+
+    def _own_luck(self, number: int, seed: int) -> float:
+        """Return what a seed does to this program and not to all: a standard normal, autoregressive along the lineage."""
+        if (number, seed) not in self._luck:
+            luck = random.Random(f"{self._seed} program {number} seed {seed}").gauss(0, 1)
+            parent = self._parents[number]
+            if self._inheritance and parent is not None:
+                inherited = self._inheritance * self._own_luck(parent, seed)
+                luck = inherited + (1 - self._inheritance**2) ** 0.5 * luck
+            self._luck[number, seed] = luck
+        return self._luck[number, seed]
 
     def is_better(self, number: int, parent: int) -> bool:
         """Return whether a program is truly better than its parent, and trains."""
@@ -174,18 +190,25 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=120)
     parser.add_argument("--searches", type=int, default=100)
     parser.add_argument("--correlation", type=float, default=0.0)
+    parser.add_argument("--inheritance", type=float, default=0.0)
+    parser.add_argument("--rules", default=",".join(RULES), help="which (default: %(default)s)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
-    settings = f"{options.trainings} trainings a search, {options.searches} searches, correlation {options.correlation}"
+    settings = (
+        f"{options.trainings} trainings a search, {options.searches} searches, correlation {options.correlation}, "
+        f"inheritance {options.inheritance}"
+    )
+    rules = options.rules.split(",")
     print(f"{settings}; 1e-3 bpb, false and missed in %")
     columns = f"{'progress':>14} {'keeps':>6} {'false':>6} {'missed':>7} {'reported':>9} {'posterior':>10}"
     print(f"{'regime':<7} {'sd':>6} {'rule':<13} {columns}")
     rows: list[dict[str, Any]] = []
-    for (name, regime), sd, rule_name in itertools.product(REGIMES.items(), SDS, RULES):
+    for (name, regime), sd, rule_name in itertools.product(REGIMES.items(), SDS, rules):
         found = []
         for seed in range(options.searches):
-            simulation = Simulation(regime, sd=sd, correlation=options.correlation, seed=seed)
+            lucks = {"correlation": options.correlation, "inheritance": options.inheritance}
+            simulation = Simulation(regime, sd=sd, seed=seed, **lucks)
             found.append(search(make_rule(rule_name, seed), simulation, options.trainings))
         row = summarize(found)
         rows.append({"regime": name, "sd": sd, "rule": rule_name, **row})

@@ -123,7 +123,7 @@ class Results:
         """Print and keep what a stage found."""
         print(f"\n== {stage}", flush=True)
         for name, value in found.items():
-            print(f"{name:<32} {value:.6g}" if isinstance(value, float) else f"{name:<32} {value}", flush=True)
+            print(f"{name:<32} {value:.6g}" if isinstance(value, float) else f"{name:<32} {value}".rstrip(), flush=True)
         self._found[stage] = found
         if self._path:
             self._path.write_text(json.dumps(self._found, indent=2) + "\n")
