@@ -101,7 +101,7 @@ class Simulation:
         return Evaluation(outcome=Outcome.OK, seed=seed, val_bpb=self.truth[number] + self._sd * noise)
 
     def _own_luck(self, number: int, seed: int) -> float:
-        """Return what a seed does to this program and not to all: a standard normal, autoregressive along the lineage."""
+        """Return what a seed does to this program alone: a standard normal, autoregressive along the lineage."""
         if (number, seed) not in self._luck:
             luck = random.Random(f"{self._seed} program {number} seed {seed}").gauss(0, 1)
             parent = self._parents[number]

@@ -4,7 +4,7 @@
     python benchmarks/strategies.py --target landscape [--seeds 16] [--hours 24] [--json FILE]
 
 Every strategy in conf/strategy runs on a model of recorded five-minute trainings, with the settings of its YAML file,
-the default acceptance rule and no language model; a training is charged with the seconds that it took in the record.
+the default acceptance rule (or `--acceptance`) and no language model; a training is charged with what it took there.
 Beside them Optuna's samplers run as they come, over the ranges of the record. `--target landscape` has strategies x
 operators, the change of structure included.
 
@@ -34,7 +34,6 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from operators.base import Operator
-from search.acceptance import Confirm
 from search.budget import Budget
 from search.settings import Settings
 from search.simulate import simulate
@@ -65,6 +64,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--hours", type=float, default=24.0, help="simulated training time of a search")
     parser.add_argument("--rows", nargs="+", help="only these")
+    parser.add_argument("--acceptance", default=default_of("acceptance"), help="rule (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="searches side by side")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -79,7 +79,7 @@ def main() -> None:
         else [f"{strategy}/{operator}" for strategy in STRATEGIES for operator in STRUCTURE]
     )
     jobs = [
-        (options.target, options.data, options.model, name, seed, options.hours)
+        (options.target, options.data, options.model, name, options.acceptance, seed, options.hours)
         for name in names
         for seed in range(options.seeds)
     ]
@@ -93,6 +93,7 @@ def main() -> None:
             if options.json:  # what is done is kept if the rest is not
                 options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
     source = f"{options.data.name}, model {options.model}" if options.data else "landscape"
+    source += f", {options.acceptance}"
     print(f"{source}: {options.seeds} seeds, {options.hours:g} h of training each; {time.monotonic() - began:.0f} s")
     print_table(rows, levels)
 
@@ -115,18 +116,18 @@ def landscape_levels() -> tuple[float, float]:
     return (round(begin - 0.4 * (begin - end), 4), round(begin - 0.7 * (begin - end), 4))
 
 
-def run(job: tuple[str, Path | None, str, str, int, float]) -> dict[str, Any]:
+def run(job: tuple[str, Path | None, str, str, str, int, float]) -> dict[str, Any]:
     """Run one search; returns its trace and how many of its programs failed."""
-    target, trials, model, name, seed, hours = job
+    target, trials, model, name, acceptance, seed, hours = job
     oracle, program = load_oracle(target, trials, model)
     if name in SAMPLERS:
         return run_sampler(name, oracle, program, seed, hours)
     strategy, _, operator = name.partition("/")
-    return run_strategy(strategy, operator or "constants", oracle, program, seed, hours)
+    return run_strategy(strategy, operator or "constants", acceptance, oracle, program, seed, hours)
 
 
 def run_strategy(
-    strategy: str, operator: str, oracle: Oracle, program: Program, seed: int, hours: float
+    strategy: str, operator: str, acceptance: str, oracle: Oracle, program: Program, seed: int, hours: float
 ) -> dict[str, Any]:
     """Run one of our strategies, with the operators and the acceptance rule that a search would have."""
     settings = Settings(
@@ -137,7 +138,7 @@ def run_strategy(
         strategy=configured("strategy", strategy, seed),
         operator=make_operator(operator),
         extra_operators={"tune": configured("operator", "tune", seed)},
-        acceptance=Confirm(seed=seed),
+        acceptance=configured("acceptance", acceptance, seed),
         budget=Budget(hours=hours),
         propose_ahead=0,
         max_failures=50,
@@ -175,6 +176,12 @@ class Mixed:
 def configured(group: str, name: str, seed: int) -> Any:
     """Build what a YAML file of a group describes."""
     return instantiate(OmegaConf.create({"it": OmegaConf.load(CONF / group / f"{name}.yaml"), "seed": seed}).it)
+
+
+def default_of(group: str) -> str:
+    """Return the choice of a group that a search has by default."""
+    choices = (each for each in OmegaConf.load(CONF / "config.yaml").defaults if OmegaConf.is_dict(each))
+    return str(next(each[group] for each in choices if group in each))
 
 
 def truth_of(oracle: Oracle, trial: Any) -> float:

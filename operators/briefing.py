@@ -10,6 +10,7 @@ from operators import history
 from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 from operators.tune_view import constants_view
+from target.constants import format_value, parse_constants
 
 ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
 """Forms of an answer, each with its template `answer_<form>.j2`."""
@@ -62,7 +63,19 @@ def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> d
         "working": _working(base, parent, population, diff_lines) if failed else None,
         "second": _second(briefing, counts) if briefing.second else None,
         "sections": _sections(briefing, parent, counts, diff_lines),
+        "free_constants": _free_constants(briefing.base) if briefing.answer == "suggest" else [],
     }
+
+
+def _free_constants(trial: Trial) -> list[str]:
+    """Return `NAME = value` for each constant of a program that may change; nothing if the program is damaged."""
+    assert trial.program is not None, f"trial {trial.number} has no program"
+    try:
+        constants = parse_constants(trial.program.source).values()
+    except (SyntaxError, ValueError):
+        return []
+    free = [constant for constant in constants if not constant.knob.fixed]
+    return [f"{constant.name} = {format_value(constant.value)}" for constant in free]
 
 
 def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff_lines: int) -> dict[str, list[Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from operators.history import parents_of
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.rundir import diff
@@ -104,7 +105,7 @@ def _ticks(layout: _Layout) -> list[dict[str, Any]]:
 def _edges(trials: Sequence[Trial], layout: _Layout, path: set[int]) -> list[dict[str, Any]]:
     edges = []
     for trial in trials:
-        for index, number in enumerate(trial.proposal.parents):
+        for index, number in enumerate(parents_of(trial)):
             if number not in layout.ranks:
                 continue
             x1, x2 = layout.x(number), layout.x(trial.number)
@@ -137,7 +138,7 @@ def _node(trial: Trial, layout: _Layout, best: Trial | None, n_trials: int) -> d
 
 
 def _row(trial: Trial, population: Population, best: Trial | None) -> dict[str, Any]:
-    parents = trial.proposal.parents
+    parents = parents_of(trial)
     parent = population.trials[parents[0]] if parents else None
     difference = delta(trial, parent, population) if trial.scored else None
     return {

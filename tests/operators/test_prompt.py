@@ -15,6 +15,7 @@ from operators.population import Population
 from operators.prompt import Prompt, tokens
 from operators.trial import Proposal, Status
 from target.evaluation import Evaluation, Outcome
+from target.program import Program
 from tests.operators.composed import compose
 from tests.operators.scripted_model import make_prompt
 from tests.search.builders import make_trial
@@ -176,7 +177,7 @@ def test_every_prompt_of_the_configuration_can_be_sent(name: str) -> None:
     for answer, sign in (
         ("patch", "SEARCH"),
         ("rewrite", "the whole new train.py"),
-        ("suggest", "one line for each constant that changes"),
+        ("suggest", "nothing else: a block of Python with one line"),
         ("agent", "Edit `train.py` in place"),
     ):
         system, task = ask(prompt, population, answer=answer)
@@ -185,6 +186,19 @@ def test_every_prompt_of_the_configuration_can_be_sent(name: str) -> None:
         assert population.trials[2].program is not None
         assert population.trials[2].program.source.strip() in task
     assert prompt.label.startswith(f"{name}@")
+
+
+def test_who_is_asked_for_values_sees_the_free_constants_last() -> None:
+    source = "A = 1  # knob: 1..9 int\nB = 2  # knob: fixed\nif A:\n    C = 3\n"
+    for text, shown in ((source, "```python\nA = 1\n```"), ("A = 1\nif", "")):
+        trial = make_trial(0, 2.0, status=Status.BASELINE)
+        assert trial.mutation is not None
+        damaged = replace(trial, mutation=replace(trial.mutation, program=Program(text)))
+        _, task = ask(make_prompt(), Population((damaged,)), 0, answer="suggest")
+        end = task.partition("# Your task")[2]
+        assert (shown in end) if shown else ("```" not in end)
+        assert "B = 2" not in end
+    assert "```" not in ask(make_prompt(), history(), answer="patch")[1].partition("# Your task")[2]
 
 
 def test_the_prompts_differ_in_what_they_say() -> None:

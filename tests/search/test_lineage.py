@@ -74,6 +74,17 @@ def test_edges_lead_from_parent_to_child_and_the_way_to_the_best_is_marked():
     assert edges.count("edge best") == 3
 
 
+def test_a_program_that_the_operator_drew_on_is_a_parent_too():
+    first, second, child = (make_trial(number, 2.0 - number / 10, status=Status.KEEP) for number in (1, 2, 3))
+    child = replace(child, mutation=replace(child.mutation, extra_parents=(2,)))
+    page = Page(render(Population((make_trial(0, 2.0, status=Status.BASELINE), first, second, child))))
+
+    assert len([path for path in page.all("path") if "edge" in path.get("class", "")]) == 4
+    assert sum(link.get("href") == "#t2" for link in page.all("a")) == 1 + sum(
+        link.get("href") == "#t1" for link in page.all("a")
+    )
+
+
 def test_nothing_is_loaded_from_elsewhere_and_nothing_runs():
     page = Page(render(MIXED))
 
