@@ -52,12 +52,12 @@ def with_values(code: str, source: str) -> str | None:
 
 
 def _assignments(code: str) -> list[ast.Assign | ast.AnnAssign] | None:
-    """Return the statements of a piece of code if all of them set one UPPER_CASE name each, else None."""
+    """Return the statements of a piece of code if each of them sets one name, else None."""
     try:
         body = parse(code).body
     except SyntaxError:
         return None
-    nodes = [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign) and _target(node).isupper()]
+    nodes = [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign) and _target(node)]
     return nodes if nodes and len(nodes) == len(body) else None
 
 

@@ -47,6 +47,7 @@ def test_a_string_and_a_negative_number_are_values() -> None:
         ("DEPTH = 6\nDEPTH = 8", "set twice"),
         ("DEPTH = 3 * 2", "must be a number"),
         ("LR = 1e999", "finite"),
+        ("val_bpb = 2.7", "sets no constant"),
         ("BETAS = (0.9, 0.99)", "sets no constant"),
     ],
 )
