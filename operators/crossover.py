@@ -8,7 +8,7 @@ from operators.base import MakeOperator, MutationError, Operator, Resources, equ
 from operators.briefing import Briefing
 from operators.delegate import delegate
 from operators.dialogue import open_dialogue, parent_of
-from operators.history import ancestors, parents_of
+from operators.history import ancestors, companions, parents_of
 from operators.population import Population
 from operators.prompt import Prompt
 from operators.trial import Mutation, Proposal, Trial
@@ -17,9 +17,9 @@ from operators.trial import Mutation, Proposal, Trial
 class CrossoverOperator:
     """Combines the first parent with the second, or with a trial of its own choice if the strategy names only one.
 
-    The choice falls on the n-th best of the possible trials with a weight of 1/n. A pair is degenerate, and no
-    possible one, if one of the two descends from the other, if their programs are equal, or if it has been combined
-    before: nothing new can come of it (GEAR's list).
+    The choice falls on the n-th of the possible companions (`operators/history.py`), best first, with a weight of 1/n.
+    A pair is degenerate, and no possible one, if one of the two descends from the other, if their programs are equal,
+    or if it has been combined before: nothing new can come of it (GEAR's list).
 
     Args:
         prompt: How to ask.
@@ -44,7 +44,7 @@ class CrossoverOperator:
             if second and (reason := degenerate(base, second, population)):
                 raise MutationError(f"trials {base.number} and {second.number} cannot be combined: {reason}")
         else:
-            second = _choose(base, population, random.Random(f"crossover {proposal.seed}"))
+            second = _choose(base, proposal, population)
         if second is None:
             return delegate(self.name, self._fallback, proposal, population)
         briefing = Briefing(answer="patch", proposal=proposal, population=population, base=base, second=second)
@@ -65,7 +65,8 @@ def degenerate(first: Trial, second: Trial, population: Population) -> str:
     return f"trial {known.number} has done it" if known else ""
 
 
-def _choose(base: Trial, population: Population, rng: random.Random) -> Trial | None:
-    possible = [trial for trial in population.ranked() if not degenerate(base, trial, population)]
+def _choose(base: Trial, proposal: Proposal, population: Population) -> Trial | None:
+    possible = [trial for trial in companions(proposal, population) if not degenerate(base, trial, population)]
     weights = [1 / rank for rank in range(1, len(possible) + 1)]
+    rng = random.Random(f"crossover {proposal.seed}")
     return rng.choices(possible, weights)[0] if possible else None

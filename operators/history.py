@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,7 +11,7 @@ from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 
 INSPIRATIONS: Final = "inspirations"
-"""Label of a proposal with the trials that its strategy wants shown, as in `3,7`."""
+"""Label of a proposal with the trials that it may draw on beside its parents, as in `3,7`."""
 
 _NOISE_FRACTION: Final = 0.002  # of the score: closer to the parent than this is a near miss
 _DETAIL_CHARACTERS: Final = 600
@@ -58,13 +59,22 @@ def effect(trial: Trial, population: Population) -> str:
 
 
 def inspirations(proposal: Proposal, parent: Trial, population: Population, count: int) -> list[Trial]:
-    """Return the trials that the strategy names in its label, or else the best scored ones beside the lineage."""
-    named = str(proposal.labels.get(INSPIRATIONS, ""))
-    numbers = [int(part) for part in named.split(",") if part.strip().isdecimal()]
-    chosen = [population.trials[number] for number in numbers if number < len(population.trials)]
-    known = {trial.number for trial in lineage(parent, population)}
-    others = chosen if named else [trial for trial in population.ranked() if trial.number not in known]
-    return [trial for trial in others if trial.program and trial.number != parent.number][:count]
+    """Return the first of the companions that are not told as the parent's lineage."""
+    known = {parent.number, *(trial.number for trial in lineage(parent, population))}
+    others = (trial for trial in companions(proposal, population) if trial.number not in known)
+    return list(itertools.islice(others, count))
+
+
+def companions(proposal: Proposal, population: Population) -> list[Trial]:
+    """Return what a proposal may draw on beside its parents: what its strategy names, or else all, best first.
+
+    A strategy that keeps populations apart names the trials of one; a label without a number names nobody.
+    """
+    if INSPIRATIONS not in proposal.labels:
+        return population.ranked()
+    numbers = [int(part) for part in str(proposal.labels[INSPIRATIONS]).split(",") if part.strip().isdecimal()]
+    named = [population.trials[number] for number in numbers if number < len(population.trials)]
+    return [trial for trial in named if trial.program]
 
 
 def unsuccessful(parent: Trial, population: Population) -> Iterator[Trial]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Final, Protocol
 
+from operators.history import INSPIRATIONS
 from operators.population import Population
 from operators.trial import Label, Proposal
+
+_COMPANIONS: Final = 16
 
 
 class Strategy(Protocol):
@@ -31,6 +36,17 @@ class NothingToProposeError(Exception):
     """A strategy waits for what is under way; if nothing is, the search ends, and this is why."""
 
 
-def child_of(*parents: int, rng: random.Random, **labels: Label) -> Proposal:
-    """Return a proposal to mutate some trials, with a seed for the operator drawn from `rng`."""
+def child_of(*parents: int, rng: random.Random, companions: Iterable[int] | None = None, **labels: Label) -> Proposal:
+    """Return a proposal to mutate some trials, with a seed for the operator drawn from `rng`.
+
+    Args:
+        parents: What is mutated.
+        rng: Randomness of this proposal.
+        companions: Other trials that the operator may draw on (inspirations of a prompt, partners of a crossover), best
+            first; only the first few are passed on. None for whatever the search has, nothing for nobody.
+        labels: What the strategy wants to find again.
+    """
+    if companions is not None:
+        others = (str(number) for number in companions if number not in parents)
+        labels[INSPIRATIONS] = ",".join(itertools.islice(others, _COMPANIONS))
     return Proposal(parents=parents, seed=rng.getrandbits(32), labels=labels)

@@ -38,13 +38,13 @@ class Beam:
         self._keep_parents = keep_parents
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal to mutate the survivor that has been expanded least in this generation."""
+        """Return a proposal to mutate the survivor that has been expanded least; the others are its companions."""
         generation, survivors = self._front(population)
         expansions = Counter(
             trial.proposal.parents[0] for trial in population.trials if _generation(trial) == generation + 1
         )
         parent = min(survivors, key=lambda number: expansions[number])  # ties: the best comes first
-        return child_of(parent, rng=rng, generation=generation + 1)
+        return child_of(parent, rng=rng, companions=survivors, generation=generation + 1)
 
     def _front(self, population: Population) -> tuple[int, list[int]]:
         """Return the number of closed generations and the survivors of the last, best first."""

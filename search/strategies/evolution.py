@@ -34,8 +34,8 @@ class RegularisedEvolution:
         self._tournament_size = tournament_size
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal to mutate the winner of a tournament."""
-        alive = population.scored[-self._population_size :]
+        """Return a proposal to mutate the winner of a tournament; whoever is alive is a companion, the dead are not."""
+        alive = [trial.number for trial in population.scored[-self._population_size :]]
         rivals = rng.choices(alive, k=self._tournament_size)
-        winner = min(rivals, key=lambda trial: (population.scores[trial.number], trial.number))
-        return child_of(winner.number, rng=rng)
+        best_first = sorted(alive, key=lambda number: (population.scores[number], number))
+        return child_of(min(rivals, key=best_first.index), rng=rng, companions=best_first)

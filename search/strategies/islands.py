@@ -13,7 +13,8 @@ from search.strategies.base import child_of
 class Islands:
     """Gives every island its own lineage; every `interval` verdicts its best emigrates along a ring.
 
-    All islands begin with trial 0. An emigrant is a member of both islands from then on, so its descendants spread.
+    All islands begin with trial 0. An emigrant is a member of both islands from then on, so its descendants spread. A
+    proposal's companions are those of its island: neither a prompt nor a crossover is a way around the migration.
 
     Args:
         islands: Separate populations.
@@ -42,7 +43,8 @@ class Islands:
         island = min(range(self._islands), key=lambda index: given[index])
         members = self._members(population)[island]
         rivals = rng.choices(members, k=self._tournament_size)
-        return child_of(min(rivals, key=lambda number: (population.scores[number], number)), rng=rng, island=island)
+        best_first = sorted(members, key=lambda number: (population.scores[number], number))
+        return child_of(min(rivals, key=best_first.index), rng=rng, companions=best_first, island=island)
 
     def _members(self, population: Population) -> list[list[int]]:
         """Return the scored trials on each island, immigrants included."""

@@ -39,11 +39,11 @@ class MapElites:
         self._bins = bins
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal to mutate the best trial of a cell."""
+        """Return a proposal to mutate the best trial of a cell, with those of other cells as its companions."""
         elites = self.elites(population)
         weights = [1 / (1 + rank) for rank in range(len(elites))]
         (elite,) = rng.choices(elites, weights)
-        return child_of(elite.number, rng=rng)
+        return child_of(elite.number, rng=rng, companions=[each.number for each in elites])
 
     def elites(self, population: Population) -> list[Trial]:
         """Return the best trial of each cell, best first."""

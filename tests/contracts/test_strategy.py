@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import conf
+from operators.history import companions
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.strategies.base import Strategy
@@ -113,6 +114,7 @@ def test_parents_are_earlier_trials_with_a_score(strategy: Strategy, scores: lis
             proposal = ask(strategy, population, 0)
             assert proposal.parents
             assert all(population.trials[parent].scored for parent in proposal.parents)
+            assert all(trial.scored for trial in companions(proposal, population))
             population = population.with_trial(pending(population, proposal))
         population = population.with_trial(decided(population.pending[-1], score, population))
 

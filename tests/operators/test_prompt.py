@@ -40,8 +40,10 @@ def history() -> Population:
     return Population(tuple(trials))
 
 
-def ask(prompt: Prompt, population: Population, base: int = 2, *, answer: str = "patch", labels: str = "") -> list[str]:
-    proposal = Proposal(parents=(base,), seed=0, labels={"inspirations": labels} if labels else {})
+def ask(
+    prompt: Prompt, population: Population, base: int = 2, *, answer: str = "patch", labels: str | None = None
+) -> list[str]:
+    proposal = Proposal(parents=(base,), seed=0, labels={} if labels is None else {"inspirations": labels})
     briefing = Briefing(answer=answer, proposal=proposal, population=population, base=population.trials[base])
     messages = prompt.messages(briefing, direction="Go deep.", limits=LIMITS)
     assert [message.role for message in messages] == ["system", "user"]
@@ -97,14 +99,18 @@ def test_the_curve_has_few_points_and_the_last() -> None:
     assert "1.9 s: 2.069." in line
 
 
-@pytest.mark.parametrize(("labels", "shown"), [("", ["#7", "#3"]), ("4", ["#4"]), ("1,4,99", ["#1", "#4"])])
-def test_inspirations_are_those_of_the_strategy_or_the_best_of_the_others(labels: str, shown: list[str]) -> None:
+@pytest.mark.parametrize(("labels", "shown"), [(None, ["#7", "#3"]), ("4", ["#4"]), ("1,4,99", ["#4"])])
+def test_inspirations_are_those_of_the_strategy_or_the_best_of_the_others(labels: str | None, shown: list[str]) -> None:
     _, task = ask(make_prompt(near_misses=0, unsuccessful=0), history(), labels=labels)
     section = task.split("# Other programs worth a look")[1].split("\n# ")[0]
     found = [line.split()[1] for line in section.split("\n") if line.startswith("- #")]
 
     assert sorted(found) == sorted(shown)
     assert "-MATRIX_LR = 0.022" in section, "as a diff from the program at hand"
+
+
+def test_a_strategy_can_name_nobody() -> None:
+    assert "# Other programs" not in ask(make_prompt(), history(), labels="")[1]
 
 
 def test_what_is_least_important_gives_way_first() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from operators.history import companions
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.strategies.anneal import Anneal
@@ -41,6 +42,15 @@ def test_islands_stay_apart_until_a_migration_and_exchange_after_it() -> None:
     assert crossings
     assert min(crossings) > 15
     assert Counter(island_of(population, number) for number in range(1, 100)) == {0: 33, 1: 33, 2: 33}
+
+
+def test_no_prompt_is_a_way_around_the_migration() -> None:
+    islands = Islands(islands=2, interval=100, tournament_size=2)
+    population = drive(islands, [1.9, 1.5, 1.8, 1.7])  # islands 0, 1, 0, 1
+    proposal = ask(islands, population, 0)
+
+    named = {trial.number for trial in companions(proposal, population)}
+    assert named == {0, 1, 3} - set(proposal.parents), "trials 2 and 4 are better, and live elsewhere"
 
 
 def test_the_best_of_an_island_emigrates_along_the_ring() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from operators.history import companions
 from operators.population import Population
 from operators.trial import Status
 from search.strategies.beam import Beam
@@ -94,6 +95,16 @@ def test_evolution_forgets_the_oldest_however_good() -> None:
     assert {ask(evolution, population, seed).parents for seed in range(20)} == {
         (4,)
     }  # 1.7 beats 1.8 and 1.9; 0.5 is gone
+
+
+def test_evolution_shows_nobody_who_is_dead() -> None:
+    evolution = RegularisedEvolution(population_size=3, tournament_size=2)
+    population = drive(evolution, [1.1, 1.9, 1.7, 1.8])
+    proposal = ask(evolution, population, 0)
+
+    assert [trial.number for trial in companions(proposal, population)] == [
+        number for number in (3, 4, 2) if number not in proposal.parents
+    ]
 
 
 def test_evolution_compares_scores_whatever_seeds_they_were_taken_with() -> None:
