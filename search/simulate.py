@@ -56,7 +56,8 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
     """Run a search until its trainings would have taken some hours.
 
     Args:
-        settings: The search; its own budget is not looked at.
+        settings: The search; its own budget is not looked at. As in the real loop, `max_failures` trials in a row that
+            come to no training end it: an operator may have used up what it can make.
         evaluate: One training of a program with a seed.
         hours: Simulated training time.
 
@@ -66,7 +67,7 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
     run = Simulation()
     seed_mutation = Mutation(program=settings.seed_program, operator="seed", description="the seed program")
     _add(run, Trial(number=0, proposal=Proposal(parents=(), seed=settings.seed), mutation=seed_mutation))
-    while run.hours < hours:
+    while run.hours < hours and not _stuck(run, settings):
         if not run.population.pending:
             _propose(run, settings)
             continue
@@ -77,6 +78,11 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
             continue
         _measure(run, step, evaluate)
     return run
+
+
+def _stuck(run: Simulation, settings: Settings) -> bool:
+    recent = run.population.decided[-settings.max_failures :]
+    return len(recent) == settings.max_failures and not any(trial.trainings for trial in recent)
 
 
 def _propose(run: Simulation, settings: Settings) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from operators.base import MutationError
 from operators.constants import ConstantsOperator
 from operators.trial import Status
 from search.acceptance import Confirm
@@ -38,6 +41,21 @@ def test_a_day_of_training_is_charged_and_the_champions_get_better() -> None:
     assert len(run.finished) == run.population.trainings
     assert len(run.reigns) > 3
     assert landscape.truth(run.population.champion.program) < landscape.truth(landscape.seed_program()) - 0.003
+
+
+def test_an_operator_that_has_used_up_what_it_can_make_ends_it() -> None:
+    landscape = Landscape(seed=0)
+
+    class Exhausted:
+        name = "exhausted"
+
+        def mutate(self, proposal, population):
+            raise MutationError("there is nothing left")
+
+    run = simulate(replace(settings(landscape, 0), operator=Exhausted()), landscape.evaluate, hours=24)
+
+    assert len(run.population.trials) == 1 + 50
+    assert run.hours < 1
 
 
 def test_the_seed_determines_it() -> None:
