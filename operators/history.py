@@ -60,7 +60,7 @@ def effect(trial: Trial, population: Population) -> str:
 
 def inspirations(proposal: Proposal, parent: Trial, population: Population, count: int) -> list[Trial]:
     """Return the first of the companions that are not told as the parent's lineage."""
-    known = {parent.number, *(trial.number for trial in lineage(parent, population))}
+    known = {trial.number for trial in lineage(parent, population)}
     others = (trial for trial in companions(proposal, population) if trial.number not in known)
     return list(itertools.islice(others, count))
 

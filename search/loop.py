@@ -176,9 +176,9 @@ class Search:
 
     def _exhausted(self) -> str | None:
         population = self._population
-        recent = population.decided[self._decided_before :][-self._settings.max_failures :]
-        if len(recent) == self._settings.max_failures and not any(trial.trainings for trial in recent):
-            return f"{len(recent)} trials in a row came to no training; the last: {recent[-1].detail}"
+        decided = population.decided[self._decided_before :]
+        if self._settings.is_stuck(decided):
+            return f"{self._settings.max_failures} trials in a row came to no training; the last: {decided[-1].detail}"
         return self._settings.budget.exhausted(
             trainings=population.trainings,
             wall_seconds=self._recorder.elapsed().wall_seconds,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from operators.base import Operator
-from operators.trial import Proposal
+from operators.trial import Proposal, Trial
 from search.acceptance import Acceptance
 from search.budget import Budget
 from search.errors import UserError
@@ -43,6 +43,11 @@ class Settings:
     propose_ahead: int
     max_failures: int
     extra_operators: Mapping[str, Operator] = field(default_factory=dict)
+
+    def is_stuck(self, decided: Sequence[Trial]) -> bool:
+        """Return whether the last `max_failures` of some verdicts came to no training."""
+        recent = decided[-self.max_failures :]
+        return len(recent) == self.max_failures and not any(trial.trainings for trial in recent)
 
     def operator_for(self, proposal: Proposal) -> Operator:
         """Return the operator that a proposal asks for, or the one for all others.

@@ -67,7 +67,7 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
     run = Simulation()
     seed_mutation = Mutation(program=settings.seed_program, operator="seed", description="the seed program")
     _add(run, Trial(number=0, proposal=Proposal(parents=(), seed=settings.seed), mutation=seed_mutation))
-    while run.hours < hours and not _stuck(run, settings):
+    while run.hours < hours and not settings.is_stuck(run.population.decided):
         if not run.population.pending:
             _propose(run, settings)
             continue
@@ -78,11 +78,6 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
             continue
         _measure(run, step, evaluate)
     return run
-
-
-def _stuck(run: Simulation, settings: Settings) -> bool:
-    recent = run.population.decided[-settings.max_failures :]
-    return len(recent) == settings.max_failures and not any(trial.trainings for trial in recent)
 
 
 def _propose(run: Simulation, settings: Settings) -> None:

@@ -36,6 +36,11 @@ class NothingToProposeError(Exception):
     """A strategy waits for what is under way; if nothing is, the search ends, and this is why."""
 
 
+def best_first(numbers: Iterable[int], population: Population) -> list[int]:
+    """Return the numbers of scored trials, the best first; equal scores in order of number."""
+    return sorted(numbers, key=lambda number: (population.scores[number], number))
+
+
 def child_of(*parents: int, rng: random.Random, companions: Iterable[int] | None = None, **labels: Label) -> Proposal:
     """Return a proposal to mutate some trials, with a seed for the operator drawn from `rng`.
 

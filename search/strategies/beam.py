@@ -7,7 +7,7 @@ from collections import Counter
 
 from operators.population import Population
 from operators.trial import Proposal, Trial
-from search.strategies.base import child_of
+from search.strategies.base import best_first, child_of
 
 
 class Beam:
@@ -61,8 +61,7 @@ class Beam:
         rivals = {trial.number for trial in entrants if trial.scored}
         if self._keep_parents or not rivals:  # a generation that failed whole is tried again
             rivals.update(survivors)
-        best_first = [trial.number for trial in population.ranked() if trial.number in rivals]
-        return best_first[: self._width]
+        return best_first(rivals, population)[: self._width]
 
 
 def _generation(trial: Trial) -> int:

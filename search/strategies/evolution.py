@@ -6,7 +6,7 @@ import random
 
 from operators.population import Population
 from operators.trial import Proposal
-from search.strategies.base import child_of
+from search.strategies.base import best_first, child_of
 
 
 class RegularisedEvolution:
@@ -37,5 +37,4 @@ class RegularisedEvolution:
         """Return a proposal to mutate the winner of a tournament; whoever is alive is a companion, the dead are not."""
         alive = [trial.number for trial in population.scored[-self._population_size :]]
         rivals = rng.choices(alive, k=self._tournament_size)
-        best_first = sorted(alive, key=lambda number: (population.scores[number], number))
-        return child_of(min(rivals, key=best_first.index), rng=rng, companions=best_first)
+        return child_of(best_first(rivals, population)[0], rng=rng, companions=best_first(alive, population))

@@ -7,7 +7,7 @@ from collections import Counter
 
 from operators.population import Population
 from operators.trial import Proposal, Trial
-from search.strategies.base import child_of
+from search.strategies.base import best_first, child_of
 
 
 class Islands:
@@ -43,8 +43,8 @@ class Islands:
         island = min(range(self._islands), key=lambda index: given[index])
         members = self._members(population)[island]
         rivals = rng.choices(members, k=self._tournament_size)
-        best_first = sorted(members, key=lambda number: (population.scores[number], number))
-        return child_of(min(rivals, key=best_first.index), rng=rng, companions=best_first, island=island)
+        winner = best_first(rivals, population)[0]
+        return child_of(winner, rng=rng, companions=best_first(members, population), island=island)
 
     def _members(self, population: Population) -> list[list[int]]:
         """Return the scored trials on each island, immigrants included."""
@@ -53,7 +53,7 @@ class Islands:
             if trial.scored:
                 members[_island(trial) % self._islands].append(trial.number)
             if count % self._interval == 0:
-                best = [min(island, key=lambda number: (population.scores[number], number)) for island in members]
+                best = [best_first(island, population)[0] for island in members]
                 for island, immigrant in zip(members, best[-1:] + best[:-1], strict=True):
                     if immigrant not in island:
                         island.append(immigrant)
