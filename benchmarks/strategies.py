@@ -12,6 +12,10 @@ What counts at any time is the program that would be handed over then: for our s
 be confirmed, for Optuna the trial with the best score; both are rated by their noise-free value. An hour is null in the
 JSON and `-` in the table if the median over the seeds never got there. Intervals are 95 % bootstrap intervals of the
 median.
+
+A second table sets `hybrid` against each row: its hours over theirs, and its best less theirs in 1e-3 bpb (negative:
+ahead), again of medians and with bootstrap intervals. Who never got to a level counts as if there at the end, so that a
+row's ratio is too high rather than too low; there is none if `hybrid` itself did not get there.
 """
 
 from __future__ import annotations
@@ -50,9 +54,13 @@ SAMPLERS: Final = ("optuna_random", "optuna_tpe", "optuna_cmaes")
 STRUCTURE: Final = ("constants", "switch", "mixed")
 LEVELS: Final = (0.985, 0.981)
 MARKS: Final = (6.0, 12.0, 24.0)
+REFERENCE: Final = "hybrid"
 
 Trace = list[tuple[float, float]]
 """(hours, noise-free value) of what would have been handed over, whenever it changed."""
+
+Measured = dict[str, list[float]]
+"""A column's value of each seed."""
 
 
 def main() -> None:
@@ -84,18 +92,27 @@ def main() -> None:
         for seed in range(options.seeds)
     ]
     levels = LEVELS if options.target == "surrogate" else landscape_levels()
+    reference = REFERENCE if options.target == "surrogate" else f"{REFERENCE}/mixed"
+    measured: dict[str, Measured] = {}
     rows: list[dict[str, Any]] = []
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
         results = pool.imap(run, jobs, chunksize=1)
         for name in names:
-            rows.append(summarise(name, [next(results) for _ in range(options.seeds)], options.hours, levels))
+            runs = [next(results) for _ in range(options.seeds)]
+            measured[name] = measure(runs, options.hours, levels)
+            rows.append(summarise(name, runs, measured[name]))
             print(f"{name} done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             if options.json:  # what is done is kept if the rest is not
-                options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
+                found = {"rows": rows, "contrasts": contrast(reference, measured, options.hours)}
+                options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     source = f"{options.data.name}, model {options.model}" if options.data else "landscape"
     source += f", {options.acceptance}"
     print(f"{source}: {options.seeds} seeds, {options.hours:g} h of training each; {time.monotonic() - began:.0f} s")
-    print_table(rows, levels)
+    print_table("", rows)
+    contrasts = contrast(reference, measured, options.hours)
+    if contrasts:
+        print()
+        print_table(f"{reference} against", contrasts)
 
 
 @functools.cache
@@ -232,18 +249,57 @@ def suggest(trial: Any, axis: Axis) -> Any:
     return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.kind == "log")
 
 
-def summarise(name: str, runs: list[dict[str, Any]], hours: float, levels: tuple[float, float]) -> dict[str, Any]:
+def measure(runs: list[dict[str, Any]], hours: float, levels: tuple[float, float]) -> Measured:
+    """Return the columns: hours to the levels and best values at the marks; infinite is what there is not."""
+    columns = {
+        f"hours_to_{level:g}": [next((at for at, value in each["trace"] if value <= level), np.inf) for each in runs]
+        for level in levels
+    }
+    for mark in MARKS:
+        columns[f"best_{mark:g}h"] = [best_at(each["trace"], mark) if mark <= hours else np.inf for each in runs]
+    return columns
+
+
+def summarise(name: str, runs: list[dict[str, Any]], measured: Measured) -> dict[str, Any]:
     """Return a row: medians over the seeds, and their intervals."""
     row: dict[str, Any] = {"name": name}
-    for level in levels:
-        reached = [next((at for at, value in each["trace"] if value <= level), np.inf) for each in runs]
-        row[f"hours_to_{level:g}"], row[f"hours_to_{level:g}_interval"] = median(reached)
-    for mark in MARKS:
-        values = [best_at(each["trace"], mark) for each in runs] if mark <= hours else []
-        row[f"best_{mark:g}h"], row[f"best_{mark:g}h_interval"] = median(values)
+    for column, values in measured.items():
+        row[column], row[f"{column}_interval"] = finite(np.median(values)), interval(resampled_medians(values))
     row["failure_rate"] = float(np.mean([each["failure_rate"] for each in runs]))
     row["trainings"] = float(np.median([each["trainings"] for each in runs]))
     return row
+
+
+def contrast(reference: str, measured: dict[str, Measured], hours: float) -> list[dict[str, Any]]:
+    """Return how the reference's medians compare with each other row's: ratios of hours, differences of scores."""
+    if reference not in measured:
+        return []
+    rows = []
+    for seed, name in enumerate((each for each in measured if each != reference), start=1):
+        row: dict[str, Any] = {"name": name}
+        for column, values in measured[name].items():
+            own, other = measured[reference][column], values
+            is_time = column.startswith("hours")
+            if is_time:
+                other = [min(value, hours) for value in values]
+            label = f"{column}_ratio" if is_time else f"{column}_difference"
+            compare = ratio if is_time else difference
+            row[label], row[f"{label}_interval"] = None, [None, None]
+            if np.isfinite(np.median(own)):
+                row[label] = float(compare(np.median(own), np.median(other)))
+                row[f"{label}_interval"] = interval(compare(resampled_medians(own), resampled_medians(other, seed)))
+        rows.append(row)
+    return rows
+
+
+def ratio(own: Any, other: Any) -> Any:
+    """Return hours over hours."""
+    return own / other
+
+
+def difference(own: Any, other: Any) -> Any:
+    """Return a difference of scores in 1e-3 bpb."""
+    return 1e3 * (own - other)
 
 
 def best_at(trace: Iterable[tuple[float, float]], mark: float) -> float:
@@ -251,19 +307,16 @@ def best_at(trace: Iterable[tuple[float, float]], mark: float) -> float:
     return next((value for at, value in reversed(list(trace)) if at <= mark), np.inf)
 
 
-def median(values: list[float]) -> tuple[float | None, list[float | None]]:
-    """Return the median and its 95 % bootstrap interval; None where it is infinite."""
-    if not values:
-        return None, [None, None]
-    drawn = np.random.default_rng(0).choice(values, (2000, len(values)))
-    middles = np.sort(drawn, axis=1)
-    half = (middles[:, (len(values) - 1) // 2], middles[:, len(values) // 2])
-    medians = np.sort(np.where(np.isinf(half[1]), half[1], (half[0] + half[1]) / 2))
-    ordered = sorted(values)
-    low, high = ordered[(len(values) - 1) // 2], ordered[len(values) // 2]
-    middle = high if np.isinf(high) else (low + high) / 2
-    bounds = medians[[int(0.025 * len(medians)), int(0.975 * len(medians))]]
-    return finite(middle), [finite(float(bound)) for bound in bounds]
+def resampled_medians(values: list[float], seed: int = 0) -> Any:
+    """Return bootstrap medians, (2000,)."""
+    drawn = np.random.default_rng(seed).choice(values, (2000, len(values)))
+    return np.median(drawn, axis=1)
+
+
+def interval(resampled: Any) -> list[float | None]:
+    """Return the 95 % percentile interval of bootstrap values."""
+    ordered = np.sort(resampled)
+    return [finite(ordered[int(share * len(ordered))]) for share in (0.025, 0.975)]
 
 
 def finite(value: float) -> float | None:
@@ -271,23 +324,23 @@ def finite(value: float) -> float | None:
     return None if np.isinf(value) else float(value)
 
 
-def print_table(rows: list[dict[str, Any]], levels: tuple[float, float]) -> None:
-    """Print the rows."""
-    columns = [f"hours_to_{level:g}" for level in levels] + [f"best_{mark:g}h" for mark in MARKS]
-    print(f"{'':22}" + "".join(f"{column.replace('hours_to_', 'h to '):>24}" for column in columns) + "  failed  runs")
+def print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print rows: a median and its interval in each column, and how many failed if that is known."""
+    columns = [key.removesuffix("_interval") for key in rows[0] if key.endswith("_interval")]
+    names = (each.replace("hours_to_", "h to ").replace("_difference", ", 1e-3").replace("_", " ") for each in columns)
+    end = "  failed  runs" if "trainings" in rows[0] else ""
+    print(f"{title:22}" + "".join(f"{name:>24}" for name in names) + end)
     for row in rows:
-        cells = []
+        line = f"{row['name']:22}"
         for column in columns:
-            digits = 2 if column.startswith("hours") else 4
+            digits = 4 if column.endswith("h") else 2
             shown = [
-                "-" if value is None else f"{value:.{digits}f}" for value in (row[column], *row[column + "_interval"])
+                "-" if value is None else f"{value:.{digits}f}" for value in (row[column], *row[f"{column}_interval"])
             ]
-            cells.append(f"{shown[0]} [{shown[1]}, {shown[2]}]")
-        print(
-            f"{row['name']:22}"
-            + "".join(f"{cell:>24}" for cell in cells)
-            + f"  {row['failure_rate']:5.0%} {row['trainings']:5.0f}"
-        )
+            line += f"{f'{shown[0]} [{shown[1]}, {shown[2]}]':>24}"
+        if "trainings" in row:
+            line += f"  {row['failure_rate']:5.0%} {row['trainings']:5.0f}"
+        print(line)
 
 
 if __name__ == "__main__":
