@@ -1,9 +1,10 @@
 """Tunes the constants of the parent's skeleton with a model of all that was seen of it: no language model, no key.
 
 Bayesian optimisation around the incumbent. A Gaussian process predicts scores, a second one failures; of many local
-variations, a few constants moved at a time, the one with the largest expected improvement per second is proposed. Half
-of the variations begin at other good programs, and what is as well known as one more training would tell counts for
-little: else a search creeps into the nearest optimum, by improvements that are smaller than the noise.
+variations, a few constants moved at a time, the one with the largest expected improvement per second is proposed, of
+those that rather train than fail. Half of the variations begin at other good programs, and what is as well known as one
+more training would tell counts for little: else a search creeps into the nearest optimum, by improvements that are
+smaller than the noise.
 
 Sources: expected improvement, Jones et al. 1998, augmented for noise by the factor of Huang et al. 2006 (Global
 optimization of stochastic black-box systems via sequential kriging meta-models); candidates that move a random few
@@ -28,6 +29,8 @@ from target.constants import Value
 from target.space import encode, encode_positions
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from target.gaussian import Floats, GaussianProcess
 
 _PRIOR_LENGTH: Final = 0.7  # of a unit axis
@@ -36,6 +39,7 @@ _MOVED: Final = (1.0, 6.0)  # axes that a candidate moves on average, from and t
 _STEPS: Final = (0.04, 0.5)  # sd of a move, in units of the range, from and to
 _ELSEWHERE: Final = 0.5  # share of the candidates that begin at another good program
 _GOOD: Final = 0.25  # share of the scored programs that are good
+_LIKELY: Final = 0.5  # probability of a failure above which a candidate has to wait for all others
 _TRIES: Final = 64  # best candidates that are looked at for one that is no known program
 
 
@@ -75,8 +79,8 @@ class TuneOperator:
         rng = np.random.default_rng(proposal.seed)
         candidates = draw_candidates(experience, self._candidates, rng)
         with threadpool_limits(limits=1, user_api="blas"):  # matrices this small only wait for other threads
-            worth = Model(experience).worth(encode_positions(experience.axes, candidates))
-        for index in np.argsort(-worth, kind="stable")[:_TRIES]:
+            order = Model(experience).order(encode_positions(experience.axes, candidates))
+        for index in order[:_TRIES]:
             changes = _changes(experience, candidates[index])
             program = parent.with_constants(changes)
             if changes and population.find(program.id) is None:
@@ -168,14 +172,29 @@ class Model:
         if pending and self._score:
             self._believe(self._encode([each.constants for each in pending], [each.foreign for each in pending]))
 
-    def worth(self, features: Floats) -> Floats:
-        """Return the expected improvement per second at encoded candidates, (M,), up to a common factor."""
+    def order(self, features: Floats) -> NDArray[Any]:
+        """Return the indices of encoded candidates, (M,), by expected improvement per second, the largest first.
+
+        Those that rather fail than not come last: failures take so little time that a search with nothing else to gain
+        would else spend half of its trainings on them.
+        """
         import numpy as np
-        from scipy.special import ndtr
 
         points = np.column_stack([features, np.zeros(len(features))])  # none of them is foreign
         if self._score is None:
-            return np.zeros(len(points))  # nothing is known: the first candidate is as good as any
+            return np.arange(len(points))  # nothing is known: the first candidate is as good as any
+        fails = self.fail_probability(points)
+        scored_seconds, failed_seconds = self._experience.seconds
+        seconds = (1 - fails) * (scored_seconds or 1.0) + fails * failed_seconds
+        worth = self._improvement(points) * (1 - fails) / np.maximum(seconds, 1e-9)
+        return np.lexsort((-worth, fails > _LIKELY))
+
+    def _improvement(self, points: Floats) -> Floats:
+        """Return the augmented expected improvement of a training that does not fail."""
+        import numpy as np
+        from scipy.special import ndtr
+
+        assert self._score is not None
         own = self._score.inputs[self._score.inputs[:, -1] == 0]
         known = own if len(own) else self._score.inputs
         best = self._score.mean(known).min()
@@ -184,11 +203,8 @@ class Model:
         z = (best - mean) / sd
         gain = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
         gain *= 1 - noise_sd / np.sqrt(sd**2 + noise_sd**2)
-        succeeds = 1 - self.fail_probability(points)
-        scored_seconds, failed_seconds = self._experience.seconds
-        seconds = succeeds * (scored_seconds or 1.0) + (1 - succeeds) * failed_seconds
-        worth: Floats = gain * succeeds / np.maximum(seconds, 1e-9)
-        return worth
+        found: Floats = gain
+        return found
 
     def predicted(self, features: Floats) -> tuple[Floats, Floats]:
         """Return the expected score, on a scale of the model's own, and the probability of a failure at candidates."""

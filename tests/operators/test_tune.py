@@ -24,10 +24,16 @@ TUNE = TuneOperator(candidates=300, memory=100)
 
 
 def trial(
-    number: int, source: str, val_bpb: float | None, *, parents: tuple[int, ...] = (0,), pending: bool = False
+    number: int,
+    source: str,
+    val_bpb: float | None,
+    *,
+    parents: tuple[int, ...] = (0,),
+    pending: bool = False,
+    failed_seconds: float = 32.0,
 ) -> Trial:
     outcome = Outcome.OUT_OF_MEMORY if val_bpb is None else Outcome.OK
-    run = Evaluation(outcome=outcome, seed=0, val_bpb=val_bpb, train_seconds=32 if val_bpb is None else 300)
+    run = Evaluation(outcome=outcome, seed=0, val_bpb=val_bpb, train_seconds=failed_seconds if val_bpb is None else 300)
     status = Status.DISCARD if val_bpb is not None else Status.OUT_OF_MEMORY
     return Trial(
         number=number,
@@ -47,13 +53,15 @@ def bowl(program: Program) -> float:
     return 1.0 + (float(program.constants["WIDTH"]) - 0.9) ** 2 + 0.01 * (program.constants["KIND"] != "c")
 
 
-def search(score, *, trials: int, seed: int) -> Population:
+def search(score, *, trials: int, seed: int, failed_seconds: float = 32.0) -> Population:
     """Mutate the best so far, one trial after the other."""
     people = Population((trial(0, SOURCE, score(Program(SOURCE))),))
     for number in range(1, trials):
         best = people.ranked()[0].number
         made = TUNE.mutate(Proposal(parents=(best,), seed=seed * 1000 + number), people)
-        people = people.with_trial(trial(number, made.program.source, score(made.program), parents=(best,)))
+        value = score(made.program)
+        made_trial = trial(number, made.program.source, value, parents=(best,), failed_seconds=failed_seconds)
+        people = people.with_trial(made_trial)
     return people
 
 
@@ -68,6 +76,17 @@ def test_it_learns_what_fails_and_leaves_it_alone() -> None:
     people = search(lambda program: None if program.constants["DEPTH"] > 10 else bowl(program), trials=30, seed=0)
 
     late = people.trials[15:]
+    assert sum(not each.scored for each in late) <= 6
+
+
+def test_failures_that_cost_next_to_nothing_are_no_bargain() -> None:
+    def edge(program: Program) -> float | None:
+        depth = program.constants["DEPTH"]
+        return None if depth > 10 else 1.0 - 0.01 * depth
+
+    people = search(edge, trials=40, seed=0, failed_seconds=0.01)
+
+    late = people.trials[20:]
     assert sum(not each.scored for each in late) <= 6
 
 
