@@ -42,6 +42,7 @@ from search.budget import Budget
 from search.settings import Settings
 from search.simulate import simulate
 from target.constants import parse_constants
+from target.errors import TargetError
 from target.landscape import Landscape
 from target.program import Program
 from target.simulated import Oracle
@@ -50,6 +51,7 @@ from target.surrogate_target import load_surrogate
 
 CONF: Final = Path(__file__).parents[1] / "conf"
 STRATEGIES: Final = sorted(path.stem for path in (CONF / "strategy").glob("*.yaml"))
+RULES: Final = sorted(path.stem for path in (CONF / "acceptance").glob("*.yaml"))
 SAMPLERS: Final = ("optuna_random", "optuna_tpe", "optuna_cmaes")
 STRUCTURE: Final = ("constants", "switch", "mixed")
 LEVELS: Final = (0.985, 0.981)
@@ -72,20 +74,29 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--hours", type=float, default=24.0, help="simulated training time of a search")
     parser.add_argument("--rows", nargs="+", help="only these")
-    parser.add_argument("--acceptance", default=default_of("acceptance"), help="rule (default: %(default)s)")
+    parser.add_argument(
+        "--acceptance", choices=RULES, default=default_of("acceptance"), help="rule (default: %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="searches side by side")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.target == "surrogate" and options.data is None:
         parser.error("--data FILE is required for the surrogate")
 
-    began = time.monotonic()
-    load_oracle(options.target, options.data, options.model)  # fitted once, before the processes fork
-    names = options.rows or (
+    known = (
         [*STRATEGIES, *SAMPLERS]
         if options.target == "surrogate"
         else [f"{strategy}/{operator}" for strategy in STRATEGIES for operator in STRUCTURE]
     )
+    names = options.rows or known
+    if unknown := sorted(set(names) - set(known)):
+        parser.error(f"no such row: {', '.join(unknown)}; the rows of --target {options.target} are {', '.join(known)}")
+
+    began = time.monotonic()
+    try:
+        load_oracle(options.target, options.data, options.model)  # fitted once, before the processes fork
+    except TargetError as error:
+        parser.error(str(error))
     jobs = [
         (options.target, options.data, options.model, name, options.acceptance, seed, options.hours)
         for name in names
