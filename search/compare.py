@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from search.commands import fails_with_a_line
 from search.compare_mlflow import send_comparison
 from search.compare_page import power_text, render_markdown, render_page, verdict_text
 from search.compare_picture import draw_comparison
@@ -25,20 +26,18 @@ from search.runs import SearchRun, find_runs, load_run
 _STEM: Final = "compare"
 
 
+@fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare searches; return the exit code: 0 also for a comparison that refuses to rank."""
     options = _parser().parse_args(arguments)
+    runs, skipped = _load(find_runs(options.directories))
+    comparison = compare(runs)
+    output = options.output or _default_output(options.directories)
     try:
-        runs, skipped = _load(find_runs(options.directories))
-        comparison = compare(runs)
-        output = options.output or _default_output(options.directories)
         files = _write(comparison, runs, skipped, output)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
     except OSError as error:
-        sys.stderr.write(f"error: cannot write {error.filename}: {error.strerror}; choose a place with --output\n")
-        return 2
+        problem = f"cannot write {error.filename}: {error.strerror}; choose a place with --output"
+        raise UserError(problem) from error
     sys.stdout.write(files[0].read_text(encoding="utf-8"))
     for path in files:
         sys.stdout.write(f"{path}\n")

@@ -15,6 +15,7 @@ from concurrent.futures import as_completed
 from pathlib import Path
 
 from operators.population import Population
+from search.commands import fails_with_a_line
 from search.composed import make_target, read_config
 from search.errors import UserError
 from search.final_report import FinalReport, final_json, final_text, judge_final, read_final
@@ -24,7 +25,6 @@ from search.mlflow_store import send_search_files
 from search.report import read_summary, render_report
 from search.rundir import RunDirectory, write_atomically
 from search.verdicts import delta
-from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
@@ -83,6 +83,7 @@ def run_final(
     return report
 
 
+@fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the improvement of one search; return the exit code: 0 whatever the verdict is."""
     parser = argparse.ArgumentParser(
@@ -95,9 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--seeds must be at least 2, got {options.seeds}")
     try:
         return _check(RunDirectory(options.directory), options.seeds)
-    except (UserError, TargetError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on\n")
         return 130

@@ -16,6 +16,7 @@ from typing import Final
 
 from operators.trial import IMPORTED, Mutation, Proposal
 from search.autoresearch_log import parse_results
+from search.commands import fails_with_a_line
 from search.errors import UserError
 from search.git import Repository, open_repository
 from search.imported import History, counts, read_history
@@ -105,17 +106,11 @@ def _write_trials(ledger: Ledger, history: History) -> None:
         ledger.decide(each.number, each.status, detail=each.detail, elapsed=Elapsed())
 
 
+@fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Import a branch; return the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        sys.stdout.write(_import(options))
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: cannot write {error.filename}: {error.strerror}\n")
-        return 2
+    sys.stdout.write(_import(options))
     return 0
 
 

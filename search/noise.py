@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.acceptance import training_seed
+from search.commands import fails_with_a_line
 from search.composed import read_config
 from search.environment import describe_device
 from search.errors import UserError
@@ -131,35 +132,27 @@ def summarize(spec: TargetSpec, program: Program, runs: Sequence[Evaluation], ag
     )
 
 
+@fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and store; return the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        configured = _spec(options.target)
-        spec, device = fit(configured)
-        if device:
-            sys.stderr.write(f"device: {device}\n")
-        program = spec.read_program(options.program) if options.program else spec.seed_program()
-        runs, again = measure_noise(spec, program, seeds=options.seeds, repeats=options.repeats, slots=options.slots)
-        everything = [*runs, *again[1:]]
-        sys.stdout.write(_table(everything, spec, options.slots))
-        noise = summarize(spec, program, runs, again)
-        sys.stdout.write(_text(noise))
-        if options.json:
-            rows = [
-                {"seed": run.seed, "outcome": run.outcome.value, "val_bpb": run.val_bpb} for run in runs + again[1:]
-            ]
-            write_atomically(options.json, json.dumps({"rows": rows, **asdict(noise)}, indent=2) + "\n")
-        if program == spec.seed_program():
-            path = _place(configured, describe_device(spec.device))
-            write_atomically(path, json.dumps(asdict(noise), indent=2) + "\n")
-            sys.stdout.write(f"kept in {path}, for the reports of searches\n")
-    except (UserError, TargetError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: cannot write {error.filename}: {error.strerror}\n")
-        return 2
+    configured = _spec(options.target)
+    spec, device = fit(configured)
+    if device:
+        sys.stderr.write(f"device: {device}\n")
+    program = spec.read_program(options.program) if options.program else spec.seed_program()
+    runs, again = measure_noise(spec, program, seeds=options.seeds, repeats=options.repeats, slots=options.slots)
+    everything = [*runs, *again[1:]]
+    sys.stdout.write(_table(everything, spec, options.slots))
+    noise = summarize(spec, program, runs, again)
+    sys.stdout.write(_text(noise))
+    if options.json:
+        rows = [{"seed": run.seed, "outcome": run.outcome.value, "val_bpb": run.val_bpb} for run in runs + again[1:]]
+        write_atomically(options.json, json.dumps({"rows": rows, **asdict(noise)}, indent=2) + "\n")
+    if program == spec.seed_program():
+        path = _place(configured, describe_device(spec.device))
+        write_atomically(path, json.dumps(asdict(noise), indent=2) + "\n")
+        sys.stdout.write(f"kept in {path}, for the reports of searches\n")
     return 0
 
 

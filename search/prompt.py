@@ -21,8 +21,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 
 from conf.schema import Config
+from search.commands import fails_with_a_line
 from search.errors import UserError
-from target.errors import TargetError
 
 if TYPE_CHECKING:
     from operators.briefing import Briefing
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from operators.trial import Trial
 
 
+@fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a prompt, or the table of prompts; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -42,19 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--table", action="store_true", help="compare prompts instead, over searches or a sweep")
     parser.add_argument("--tracking-uri", help="with --table: MLflow to tell, or none (default: that of the searches)")
     options = parser.parse_args(arguments)
-    try:
-        if options.table:
-            text = _table([Path(each) for each in options.what], options.tracking_uri)
-        elif len(options.what) == 2:
-            text = show_prompt(Path(options.what[0]), options.what[1], request=options.request, style=options.style)
-        else:
-            parser.error(f"a prompt needs the folder of a search and the number of a trial, got {options.what}")
-    except (UserError, TargetError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: cannot write {error.filename}: {error.strerror}\n")
-        return 2
+    if options.table:
+        text = _table([Path(each) for each in options.what], options.tracking_uri)
+    elif len(options.what) == 2:
+        text = show_prompt(Path(options.what[0]), options.what[1], request=options.request, style=options.style)
+    else:
+        parser.error(f"a prompt needs the folder of a search and the number of a trial, got {options.what}")
     sys.stdout.write(text)
     return 0
 

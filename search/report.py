@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.trial import Trial
+from search.commands import fails_with_a_line
 from search.errors import UserError
 from search.final_report import read_final, verdict_sentence
 from search.noise import Noise, in_sds, noise_of
@@ -91,23 +92,17 @@ def read_summary(run: RunDirectory) -> Summary:
         raise UserError(f"{run.summary} does not hold the summary of a search: {error}") from error
 
 
+@fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write report.md of a run directory and print it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
     parser.add_argument("directory", type=Path, help="folder of a search, such as outputs/NAME")
     run = RunDirectory(parser.parse_args(arguments).directory)
-    try:
-        summary = read_summary(run)
-        from search.ledger import read_population
+    summary = read_summary(run)
+    from search.ledger import read_population
 
-        text = render_report(read_population(run), summary, run)
-        write_atomically(run.root / "report.md", text)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: cannot write {run.root / 'report.md'}: {error.strerror}\n")
-        return 2
+    text = render_report(read_population(run), summary, run)
+    write_atomically(run.root / "report.md", text)
     sys.stdout.write(text)
     return 0
 

@@ -136,6 +136,17 @@ def test_the_command_writes_and_prints_the_report_of_a_folder(tmp_path):
     assert read_summary(run) == make_summary(population)
 
 
+def test_a_report_that_cannot_be_written_names_the_file(tmp_path, capsys):
+    run = RunDirectory(tmp_path / "demo")
+    run.create()
+    record(run, MIXED)
+    run.summary.write_text(json.dumps(make_summary(MIXED).to_json()))
+    (run.root / "report.md").mkdir()
+
+    assert main([str(run.root)]) == 2
+    assert capsys.readouterr().err == f"error: {run.root / 'report.md'}: Is a directory\n"
+
+
 def test_a_folder_without_a_search_gets_one_clear_line(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert "give the folder of a search" in capsys.readouterr().err

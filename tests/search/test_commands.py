@@ -1,0 +1,54 @@
+"""How the commands beside the search fail."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+import search
+from search.commands import fails_with_a_line
+from search.errors import UserError
+from target.errors import TargetError
+
+COMMANDS = sorted(
+    path.stem
+    for path in Path(search.__path__[0]).glob("*.py")
+    if "\ndef main(" in path.read_text(encoding="utf-8") and path.stem != "__main__"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("give a folder"), 2, "error: give a folder"),
+        (TargetError("no device"), 2, "error: no device"),
+        (FileNotFoundError(2, "No such file or directory", "x.json"), 2, "error: x.json: No such file or directory"),
+        (OSError("the line is dead"), 2, "error: the line is dead"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_input_machine_and_user_get_one_line(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @fails_with_a_line
+    def main() -> int:
+        raise error
+
+    assert main() == code
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_a_defect_of_ours_passes() -> None:
+    @fails_with_a_line
+    def main() -> int:
+        raise KeyError("ours")
+
+    with pytest.raises(KeyError):
+        main()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_fails_so(name: str) -> None:
+    assert hasattr(importlib.import_module(f"search.{name}").main, "__wrapped__")
