@@ -114,14 +114,14 @@ def main() -> None:
             rows.append(summarise(name, runs, measured[name]))
             print(f"{name} done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             if options.json:  # what is done is kept if the rest is not
-                found = {"rows": rows, "contrasts": contrast(reference, measured, options.hours)}
+                contrasts = contrast(reference, measured, options.hours)
+                found = {"rows": rows, "reference": reference, "contrasts": contrasts}
                 options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     source = f"{options.data.name}, model {options.model}" if options.data else "landscape"
     source += f", {options.acceptance}"
     print(f"{source}: {options.seeds} seeds, {options.hours:g} h of training each; {time.monotonic() - began:.0f} s")
     print_table("", rows)
-    contrasts = contrast(reference, measured, options.hours)
-    if contrasts:
+    if contrasts := contrast(reference, measured, options.hours):
         print()
         print_table(f"{reference} against", contrasts)
 

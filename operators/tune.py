@@ -202,9 +202,8 @@ class Model:
         noise_sd = self._score.noise_sd
         z = (best - mean) / sd
         gain = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
-        gain *= 1 - noise_sd / np.sqrt(sd**2 + noise_sd**2)
-        found: Floats = gain
-        return found
+        augmented: Floats = gain * (1 - noise_sd / np.sqrt(sd**2 + noise_sd**2))
+        return augmented
 
     def predicted(self, features: Floats) -> tuple[Floats, Floats]:
         """Return the expected score, on a scale of the model's own, and the probability of a failure at candidates."""
