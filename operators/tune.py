@@ -2,7 +2,7 @@
 
 Bayesian optimisation around the incumbent. A Gaussian process predicts scores, a second one failures; of many local
 variations, a few constants moved at a time, the one with the largest expected improvement per second is proposed, of
-those that rather train than fail. Half of the variations begin at other good programs, and what is as well known as one
+those that are not likely to fail. Half of the variations begin at other good programs, and what is as well known as one
 more training would tell counts for little: else a search creeps into the nearest optimum, by improvements that are
 smaller than the noise.
 
@@ -39,7 +39,7 @@ _MOVED: Final = (1.0, 6.0)  # axes that a candidate moves on average, from and t
 _STEPS: Final = (0.04, 0.5)  # sd of a move, in units of the range, from and to
 _ELSEWHERE: Final = 0.5  # share of the candidates that begin at another good program
 _GOOD: Final = 0.25  # share of the scored programs that are good
-_LIKELY: Final = 0.5  # probability of a failure above which a candidate has to wait for all others
+_LIKELY: Final = 0.8  # probability of a failure above which a candidate has to wait for all others
 _TRIES: Final = 64  # best candidates that are looked at for one that is no known program
 
 
@@ -175,8 +175,8 @@ class Model:
     def order(self, features: Floats) -> NDArray[Any]:
         """Return the indices of encoded candidates, (M,), by expected improvement per second, the largest first.
 
-        Those that rather fail than not come last: failures take so little time that a search with nothing else to gain
-        would else spend half of its trainings on them.
+        Those that are likely to fail come last: failures take so little time that a search with nothing else to gain
+        would else spend half of its trainings on them. To risk one is right at times: the best may lie at the edge.
         """
         import numpy as np
 
