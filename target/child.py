@@ -13,6 +13,7 @@ from typing import NoReturn
 import torch._dynamo  # noqa: F401 -- the first step of any optimizer imports it, for 1.3 CPU seconds: once is enough
 
 from target.contract import ContractError
+from target.device_start import start_device
 from target.entry import enter
 from target.job import Job, Kind
 from target.model_server import serve
@@ -45,14 +46,16 @@ def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
                 check(job, *rest)
             case Kind.SERVE:
                 serve(job, *rest)
+            case Kind.START_DEVICE:
+                start_device(job)
     raise AssertionError("the end of the process came and went")
 
 
 def _confinement(job: Job) -> Confinement:
     return Confinement(
         workspace=Path(job.workspace),
-        sandbox=job.sandbox,
-        device=job.device,
+        layers=job.layers,
+        access=job.access,
         readable=tuple(map(Path, job.readable)),
         withheld=tuple(map(Path, job.withheld)),
         memory_bytes=job.memory_bytes,

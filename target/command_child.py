@@ -23,8 +23,8 @@ def become_command(job: CommandJob, fds: list[int], report_fd: int) -> NoReturn:
     """
     confinement = Confinement(
         workspace=Path(job.workspace),
-        sandbox=job.sandbox,
-        device=job.device,
+        layers=job.layers,
+        access=job.access,
         readable=tuple(map(Path, job.readable)),
         runnable=tuple(map(Path, job.runnable)),
         withheld=(),

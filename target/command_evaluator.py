@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from target import namespaces
+from target.access import access_to
 from target.checkout import CommandSpace
 from target.clock import Excess, Limits
 from target.command_spec import CommandSpec
@@ -27,7 +28,7 @@ from target.launcher import Zygote
 from target.program import Program
 from target.reported import FILE_BYTES, figures_of_file, figures_of_log, finite_figures, number_of
 from target.runlog import RunLog
-from target.sandbox import scrubbed_environment
+from target.sandbox import layers_of, scrubbed_environment
 
 SEED_VARIABLE: Final = "GRAFT_SEED"
 _MEMORY_FIGURE: Final = "peak_vram_mb"  # as autoresearch prints it: MiB of the device
@@ -149,8 +150,8 @@ class CommandEvaluator(ZygoteKeeper):
             | home
             | dict(spec.environment)
             | {SEED_VARIABLE: str(seed)},
-            device=spec.device,
-            sandbox=spec.sandbox,
+            layers=layers_of(spec.sandbox),
+            access=access_to(spec.device),
             readable=tuple(map(str, _readable(spec))),
             runnable=tuple(map(str, _runnable(spec))),
             file_bytes=spec.disk_bytes,
@@ -162,7 +163,7 @@ class CommandEvaluator(ZygoteKeeper):
             view = namespaces.View(
                 writable=(self._scratch,),
                 readable=(*_readable(self._spec), *_runnable(self._spec)),
-                device=self._spec.device,
+                access=access_to(self._spec.device),
             )
         return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=view, preload=False)
 

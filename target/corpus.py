@@ -11,11 +11,11 @@ import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,15 @@ class CorpusFiles:
     root: Path
     hash: str
     vocab_size: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON types."""
+        return {**asdict(self), "root": str(self.root)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild it from `to_json`."""
+        return cls(**{**record, "root": Path(record["root"])})
 
     @property
     def public(self) -> Path:

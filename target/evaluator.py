@@ -17,15 +17,18 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from target import namespaces, stages
+from target.access import Access, access_to
 from target.corpus import CorpusFiles
 from target.errors import machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure
 from target.keeper import ZygoteKeeper, timed
 from target.launcher import Zygote
+from target.layers import refuse_what_stops, start_device
 from target.logits import Buffers, buffers_for
 from target.program import Program
 from target.runlog import RunLog
+from target.sandbox import layers_of
 from target.scorer import Validation
 from target.spec import TargetSpec
 from target.stages import Bench
@@ -41,6 +44,7 @@ class Evaluator(ZygoteKeeper):
         echo: Gets a copy of what candidates print.
         lifelines: Descriptors that stay open in the zygote as long as it lives.
         buffers: Where logits go at scoring; None for what fits the device of the target.
+        access: What candidates are granted for the device; None for what the device of the target needs.
 
     Raises:
         TargetError: The target cannot be evaluated here.
@@ -55,6 +59,7 @@ class Evaluator(ZygoteKeeper):
         echo: BinaryIO | None = None,
         lifelines: Sequence[int] = (),
         buffers: Buffers | None = None,
+        access: Access | None = None,
     ) -> None:
         super().__init__(sandbox=spec.sandbox, scratch=scratch)
         self._spec = spec
@@ -62,6 +67,7 @@ class Evaluator(ZygoteKeeper):
         self._echo = echo
         self._lifelines = tuple(lifelines)
         self._buffers = buffers or buffers_for(spec.device)
+        self._access = access or access_to(spec.device)
         self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
         self._contrast = Validation.load_contrast(
             corpus,
@@ -69,6 +75,7 @@ class Evaluator(ZygoteKeeper):
             batch_rows=spec.scoring.batch_rows,
             sequence_tokens=spec.sequence_tokens,
         )
+        self._device_started = False
         self._rng = np.random.default_rng()  # from the system's entropy: candidates must not foresee it
 
     def __enter__(self) -> Self:
@@ -120,6 +127,7 @@ class Evaluator(ZygoteKeeper):
         record: dict[str, Any] = {}
 
         def run(zygote: Zygote) -> float:
+            self._start_device_once(zygote)
             record.clear()  # of a first try whose zygote died
             record["seed"] = seed
             with self._bench(zygote, program, log) as bench, timed(record, "wall_seconds"):
@@ -142,6 +150,21 @@ class Evaluator(ZygoteKeeper):
         rows, length = self._spec.scoring.rows, self._spec.sequence_tokens
         return Validation.load(self._corpus, n_rows=rows, sequence_tokens=length, holdout=True)
 
+    def _start_device_once(self, zygote: Zygote) -> None:
+        """Start the GPU in a confined child before the first training does: no candidate is to blame if that fails.
+
+        Raises:
+            TargetError: It does not start; the message names the layer that stops it.
+        """
+        if self._device_started or self._spec.device == "cpu":
+            return
+        layers = layers_of(self._spec.sandbox)
+        with machine_errors("cannot start the device"):
+            said = start_device(zygote, self._spec.device, layers, self._access, self._scratch)
+        if said is not None:
+            refuse_what_stops(self._spec.device, said)
+        self._device_started = True
+
     def bench(self, program: Program, log: Path) -> contextlib.AbstractContextManager[Bench]:
         """Return what the stages of an evaluation need, for those who run them one by one."""
         return self._bench(self._running_zygote(), program, log)
@@ -160,6 +183,7 @@ class Evaluator(ZygoteKeeper):
                 log=run_log,
                 rng=self._rng,
                 buffers=self._buffers,
+                access=self._access,
             )
 
     def _new_zygote(self) -> Zygote:
@@ -172,5 +196,5 @@ class Evaluator(ZygoteKeeper):
             writable=(self._scratch,),
             readable=(self._corpus.public,),
             withheld=tuple(path for path in self._corpus.withheld if path.is_dir()),
-            device=self._spec.device,
+            access=self._access,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import queue
 import subprocess
@@ -153,7 +152,7 @@ class LocalExecutor:
             snapshot = copy_checkout(self._spec, scratch / "checkout")
             return {"command": self._spec.to_json(), "checkout": str(snapshot.root)}
         corpus = self._corpus or prepare_corpus(self._spec.corpus)
-        return {"spec": _plain(dataclasses.asdict(self._spec)), "corpus": _plain(dataclasses.asdict(corpus))}
+        return {"spec": self._spec.to_json(), "corpus": corpus.to_json()}
 
     def _submit(self, name: str, request: dict[str, Any], parse: Callable[[Any], _Answer]) -> Future[_Answer]:
         if self._closed or not self._seats:
@@ -307,7 +306,3 @@ class _WorkerProcess:
         self._errors.close()
         self._process.stdout.close()
         return lines[-1] if lines else f"exit status {status}"
-
-
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in record.items()}

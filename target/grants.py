@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from target.landlock import Access, Grant
+from target.access import Access
+from target.landlock import Access as Right
+from target.landlock import Grant
 
 _SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SETTINGS: Final = ("ld.so.cache", "localtime", "nsswitch.conf", "passwd")  # of /etc, which holds secrets too
@@ -25,35 +27,34 @@ _MACHINE: Final = (
     "/dev/urandom",
     "/dev/zero",
 )
-_CUDA: Final = ("/proc/devices", "/proc/driver/nvidia", "/proc/modules", "/sys/bus/pci", "/sys/devices", "/sys/module")
+_OWN_THREADS: Final = "/proc/self/task"  # of the process that is confined: its descendants have others
 
 
 def child_grants(
-    workspace: Path, *, device: str, readable: tuple[Path, ...], runnable: tuple[Path, ...] = ()
+    workspace: Path, *, access: Access, readable: tuple[Path, ...], runnable: tuple[Path, ...] = ()
 ) -> Iterator[Grant]:
     """Yield what a child may use.
 
     Args:
         workspace: Its directory; only home/, tmp/ and out/ in it can be written.
-        device: Where its model runs.
+        access: What it needs for its device.
         readable: Further paths that it may read.
         runnable: Further paths that it may read and execute from.
     """
-    yield Grant(workspace, Access.READ)
+    yield Grant(workspace, Right.READ)
     for name in ("home", "tmp", "out"):
-        yield Grant(workspace / name, Access.WRITE)
+        yield Grant(workspace / name, Right.WRITE)
     for path in readable:
-        yield Grant(path, Access.READ)
-    for path in (*map(Path, _SYSTEM), *libraries(), *runnable):
-        yield Grant(path, Access.RUN)
-    for path in (*(Path("/etc", name) for name in _SETTINGS), *map(Path, _MACHINE)):
-        yield Grant(path, Access.READ)
-    yield Grant(Path(os.devnull), Access.DEVICE | Access.TRUNCATE)
-    if device == "cuda":
-        for path in map(Path, _CUDA):
-            yield Grant(path, Access.READ)
-        for path in Path("/dev").glob("nvidia*"):
-            yield Grant(path, Access.DEVICE | Access.READ_DIR)
+        yield Grant(path, Right.READ)
+    for path in (*map(Path, _SYSTEM), *libraries(), *runnable, *map(Path, access.runnable)):
+        yield Grant(path, Right.RUN)
+    for path in (*(Path("/etc", name) for name in _SETTINGS), *map(Path, _MACHINE), *map(Path, access.readable)):
+        yield Grant(path, Right.READ)
+    yield Grant(Path(os.devnull), Right.DEVICE | Right.TRUNCATE)
+    for path in map(Path, access.devices):
+        yield Grant(path, Right.DEVICE | Right.READ_DIR)
+    if access.thread_names:
+        yield Grant(Path(_OWN_THREADS), Right.READ | Right.WRITE_FILE)
 
 
 def libraries() -> set[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from target.spec import Sandbox
+from target.access import NO_DEVICE, Access
 
 
 class Kind(enum.StrEnum):
@@ -17,6 +17,7 @@ class Kind(enum.StrEnum):
     TRAIN = "train"  # log
     SERVE = "serve"  # log, control, tokens, logits, weights
     COMMAND = "command"  # log
+    START_DEVICE = "start-device"  # log; no line of a candidate runs
 
 
 # What a pre-flight child writes: one byte for each stage as it begins, then one for the result.
@@ -38,7 +39,8 @@ class Job:
         vocab_size: Tokens of the vocabulary, V.
         batch_rows: Rows of a forward pass, B.
         sequence_tokens: Tokens of a row, T.
-        sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
+        layers: Layers of isolation that are put up in the child where the machine has them.
+        access: What it needs for the device.
         readable: Paths that it may read beside its workspace.
         withheld: Paths that it may not read, wherever they are.
         logits: What the descriptor of the logits is: `mapped` memory, or the `device` handle of memory on a GPU.
@@ -57,7 +59,8 @@ class Job:
     sequence_tokens: int
     tolerance_nats: float
     logits: Literal["mapped", "device"] = "mapped"
-    sandbox: Sandbox = "auto"
+    layers: tuple[str, ...]
+    access: Access = NO_DEVICE
     readable: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
 
@@ -68,8 +71,8 @@ class Job:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
         """Rebuild a job from `to_json`."""
-        paths = {name: tuple(record[name]) for name in ("readable", "withheld")}
-        return cls(**{**record, **paths, "kind": Kind(record["kind"])})
+        lists = {name: tuple(record[name]) for name in ("layers", "readable", "withheld")}
+        return cls(**{**record, **lists, "kind": Kind(record["kind"]), "access": Access.from_json(record["access"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +83,8 @@ class CommandJob:
         workspace: Its directory; the command starts in `out/` below it, which it may write.
         command: The program and its arguments.
         environment: All its variables.
-        device: Where it computes: decides which devices it can open.
-        sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
+        layers: Layers of isolation that are put up in the child where the machine has them.
+        access: What it needs for its device.
         readable: Paths that it may read beside its workspace.
         runnable: Paths that it may read and execute from.
         file_bytes: Largest file that it can write.
@@ -90,8 +93,8 @@ class CommandJob:
     workspace: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-    device: str
-    sandbox: Sandbox
+    layers: tuple[str, ...]
+    access: Access
     readable: tuple[str, ...]
     runnable: tuple[str, ...]
     file_bytes: int
@@ -108,7 +111,8 @@ class CommandJob:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
         """Rebuild a job from `to_json`."""
-        return cls(**{**record, **{name: tuple(record[name]) for name in ("command", "readable", "runnable")}})
+        lists = {name: tuple(record[name]) for name in ("command", "layers", "readable", "runnable")}
+        return cls(**{**record, **lists, "access": Access.from_json(record["access"])})
 
 
 AnyJob = Job | CommandJob

@@ -3,6 +3,9 @@
 The kernel's interface has grown; `restrict` uses as much of it as is there. Not covered by any version: metadata
 (chmod, chown, extended attributes; seccomp forbids those), stat, and what is open already.
 
+A rule belongs to an inode. Files of procfs and sysfs have one only as long as the kernel keeps their name in its cache;
+when memory is short they get another, and the rule is lost. So the process keeps them open, which keeps the name.
+
 Source: https://docs.kernel.org/userspace-api/landlock.html, `include/uapi/linux/landlock.h`. The package `landlock` on
 PyPI knows neither signals nor sockets.
 """
@@ -56,6 +59,7 @@ class Access(enum.IntFlag):
     DEVICE = READ_FILE | WRITE_FILE | IOCTL_DEV
 
 
+_PSEUDO_FILES: Final = ("/proc/", "/sys/")
 _OF_FILES: Final = Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEV
 _ALL: Final = ((1, 13), (2, 14), (3, 15), (5, 16))  # version, number of rights it handles
 
@@ -81,7 +85,8 @@ def abi() -> int:
 def restrict(grants: Sequence[Grant], withheld: Sequence[Path], version: int) -> None:
     """Restrict the calling thread, and all that it will start, to the grants; it must have no new privileges.
 
-    From version 4 on TCP is refused, from 6 on signals to and abstract sockets of processes outside.
+    From version 4 on TCP is refused, from 6 on signals to and abstract sockets of processes outside. Descriptors of the
+    files in procfs and sysfs that are granted stay open, and are inherited (O_PATH: nothing can be read by them).
 
     Args:
         grants: What stays allowed; they add up.
@@ -134,7 +139,10 @@ def _allow(ruleset: int, path: str, access: Access) -> None:
         if access:
             _checked(_call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, fd), 0), "landlock_add_rule")
     finally:
-        os.close(fd)
+        if path.startswith(_PSEUDO_FILES):
+            os.set_inheritable(fd, True)  # stays open, in programs that are started too
+        else:
+            os.close(fd)
 
 
 def _checked(result: int, call: str) -> int:

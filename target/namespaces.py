@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from target.access import NO_DEVICE, Access
 from target.grants import libraries
 
 LAYER: Final = "namespaces"
@@ -34,13 +35,13 @@ class View:
         writable: Directories that stay writable.
         readable: Paths that are there even if they are in a home or a temporary directory.
         withheld: Directories that are empty.
-        device: Where models run.
+        access: What candidates need for their device.
     """
 
     writable: tuple[Path, ...] = ()
     readable: tuple[Path, ...] = ()
     withheld: tuple[Path, ...] = ()
-    device: str = "cpu"
+    access: Access = NO_DEVICE
 
 
 def missing() -> str | None:
@@ -78,9 +79,6 @@ def _prefix(view: View) -> Iterator[str]:
     if os.geteuid() == 0:  # as for candidates: to read other users' files, for the interpreter may be another user's
         yield from ("--cap-drop", "ALL", "--cap-add", "CAP_DAC_READ_SEARCH")
     yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
-    if view.device == "cuda":
-        for path in Path("/dev").glob("nvidia*"):
-            yield from ("--dev-bind", str(path), str(path))
     private = _private()
     for place in private:
         yield from ("--tmpfs", place)
@@ -91,6 +89,8 @@ def _prefix(view: View) -> Iterator[str]:
         yield from ("--bind", place, place, "--setenv", "TMPDIR", place)  # torch looks for one when it is imported
     for place in _real(view.withheld):
         yield from ("--tmpfs", place, "--remount-ro", place)
+    for device in view.access.devices:
+        yield from ("--dev-bind", device, device)
     for place in ("/dev", *private):  # what one candidate left there would be found by the next
         yield from ("--remount-ro", place)
     yield from ("--chdir", str(_PACKAGE.parent), "--")

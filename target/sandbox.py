@@ -12,8 +12,10 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from target import landlock, namespaces, seccomp
+from target.access import Access
 from target.errors import TargetError
 from target.grants import child_grants
 from target.processes import die_with_parent, drop_capabilities, forbid_new_privileges, user_threads
@@ -21,6 +23,11 @@ from target.spec import Sandbox
 
 OPEN_FILES = 1024
 PROCESSES = 512  # and threads, beyond those that the user has already; the kernel counts all of a user's together
+
+CAPABILITIES: Final = "no-capabilities"
+LANDLOCK: Final = "landlock"
+SECCOMP: Final = "seccomp"
+LAYERS: Final = (CAPABILITIES, LANDLOCK, SECCOMP)  # in the order in which they are put up
 
 # What a trusted process of ours passes down; everything else, keys and proxies included, stays behind.
 _INHERITED = (
@@ -41,8 +48,8 @@ class Confinement:
 
     Attributes:
         workspace: Its directory: working directory, home, temporary files and caches.
-        sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
-        device: Where its model runs.
+        layers: Which of `LAYERS` are put up where the machine has them.
+        access: What it needs for its device.
         readable: Paths that it may read beside its workspace, the interpreter and the system's libraries.
         runnable: Paths that it may read and execute from, beside those.
         withheld: Paths that it may not read even there.
@@ -52,14 +59,19 @@ class Confinement:
     """
 
     workspace: Path
-    sandbox: Sandbox
-    device: str
+    layers: tuple[str, ...]
+    access: Access
     readable: tuple[Path, ...]
     withheld: tuple[Path, ...]
     memory_bytes: int | None
     file_bytes: int
     cpu_seconds: int | None
     runnable: tuple[Path, ...] = ()
+
+
+def layers_of(sandbox: Sandbox) -> tuple[str, ...]:
+    """Return the layers that a child puts up for a setting of `target.sandbox`."""
+    return () if sandbox == "off" else LAYERS
 
 
 def scrubbed_environment(threads: int) -> dict[str, str]:
@@ -138,24 +150,26 @@ def confine(confinement: Confinement, *, log_fd: int, keep_fds: Iterable[int]) -
 
 
 def _restrict(confinement: Confinement) -> tuple[str, ...]:
-    if confinement.sandbox == "off":
-        return ()
-    layers = ["no-capabilities"]
-    drop_capabilities()
-    version = landlock.abi()
+    wanted, in_force = confinement.layers, []
+    if CAPABILITIES in wanted:
+        drop_capabilities()
+        in_force.append(CAPABILITIES)
+    version = landlock.abi() if LANDLOCK in wanted else 0
     if version:
         places = child_grants(
             confinement.workspace,
-            device=confinement.device,
+            access=confinement.access,
             readable=confinement.readable,
             runnable=confinement.runnable,
         )
         landlock.restrict(tuple(places), confinement.withheld, version)
-        layers.append(f"landlock-{version}")
-    if seccomp.available():
-        seccomp.restrict(signals_to_own_pid=version < landlock.ABI_SIGNALS)
-        layers.append("seccomp")
-    return tuple(layers)
+        in_force.append(f"{LANDLOCK}-{version}")
+    if SECCOMP in wanted and seccomp.available():
+        seccomp.restrict(
+            signals_to_own_pid=version < landlock.ABI_SIGNALS, unix_sockets=confinement.access.unix_sockets
+        )
+        in_force.append(SECCOMP)
+    return tuple(in_force)
 
 
 def _keep_only(log_fd: int, keep_fds: set[int]) -> None:

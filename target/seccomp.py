@@ -30,8 +30,6 @@ _EVERYBODY: Final = 0xFFFF_FFFF  # kill(-1)
 
 # name: (x86-64, aarch64); None where an architecture has no such call. Source: the kernel's syscall_64.tbl, unistd.h
 _FORBIDDEN: Final[Mapping[str, tuple[int | None, int | None]]] = {
-    # the network, and sockets of other processes on this machine
-    "socket": (41, 198),
     # the memory and descriptors of other processes
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "process_mrelease": (448, 448),
@@ -62,6 +60,8 @@ _FORBIDDEN: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "sethostname": (170, 161), "setdomainname": (171, 162), "syslog": (103, 116), "acct": (163, 89),
     "quotactl": (179, 60), "iopl": (172, None), "ioperm": (173, None),
 }  # fmt: skip
+# the network, and sockets of other processes on this machine
+_SOCKET, _CONNECT, _SENDTO, _SENDMSG, _SENDMMSG = (41, 198), (42, 203), (44, 206), (46, 211), (307, 269)
 _SOCKETPAIR, _CLONE, _CLONE3, _KILL, _PRLIMIT = (53, 199), (56, 220), (435, 435), (62, 129), (302, 261)
 # tgkill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo: their first argument is a process or, for tkill, a thread
 _SIGNALLING: Final = ((234, 131), (200, 130), (129, 138), (297, 240))
@@ -92,10 +92,12 @@ def calls(*names: str) -> list[int]:
     return [number for name in names if (number := _FORBIDDEN[name][machine.column]) is not None]
 
 
-def restrict(*, signals_to_own_pid: bool) -> None:
+def restrict(*, signals_to_own_pid: bool, unix_sockets: bool = False) -> None:
     """Forbid what no training needs to the calling thread and all that it will start; no new privileges is required.
 
     Args:
+        unix_sockets: Allow sockets of AF_UNIX to be made and bound, which drivers of GPUs do. They reach nothing:
+            connecting, messages and sending to an address are refused then. Writing to a pair is not.
         signals_to_own_pid: Also forbid signals to every other process; for kernels whose Landlock cannot tell its own
             children from others.
 
@@ -108,6 +110,13 @@ def restrict(*, signals_to_own_pid: bool) -> None:
     for number in calls(*_FORBIDDEN):
         program += _refuse(number)
     program += _refuse(_CLONE3[column], errno.ENOSYS)  # its flags are out of a filter's sight; libc then takes clone
+    if unix_sockets:
+        program += _unless_equal(_SOCKET[column], _AF_UNIX)
+        for pair in (_CONNECT, _SENDMSG, _SENDMMSG):
+            program += _refuse(pair[column])
+        program += _unless_null(_SENDTO[column], argument=4)  # send() is sendto() without an address
+    else:
+        program += _refuse(_SOCKET[column])
     program += _unless_equal(_SOCKETPAIR[column], _AF_UNIX)
     program += _if(_CLONE[column], _IF_ANY, _NEW_NAMESPACES)
     program += _unless_equal(_PRLIMIT[column], 0, os.getpid())
@@ -167,6 +176,16 @@ def _unless_equal(number: int, *allowed: int) -> list[_Instruction]:
     """Refuse a call unless its first argument is one of a few."""
     tests = [(_IF_EQUAL, len(allowed) - index, 0, value) for index, value in enumerate(allowed)]
     body = [(_LOAD, 0, 0, _ARGUMENTS_AT), *tests, _return(errno.EPERM), (_LOAD, 0, 0, _NUMBER_AT)]
+    return [(_IF_EQUAL, 0, len(body), number), *body]
+
+
+def _unless_null(number: int, argument: int) -> list[_Instruction]:
+    """Refuse a call unless one of its arguments, a pointer, is null."""
+    halves = (_ARGUMENTS_AT + 8 * argument, _ARGUMENTS_AT + 8 * argument + 4)
+    body: list[_Instruction] = []
+    for at in halves:
+        body += [(_LOAD, 0, 0, at), (_IF_EQUAL, 1, 0, 0), _return(errno.EPERM)]
+    body += [(_LOAD, 0, 0, _NUMBER_AT)]
     return [(_IF_EQUAL, 0, len(body), number), *body]
 
 

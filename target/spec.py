@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -205,9 +205,16 @@ class TargetSpec:
         except (SyntaxError, ValueError) as error:
             raise TargetError(f"target.constants of {self.name} do not fit {path}: {error}") from error
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON types, of which `from_config` makes an equal one."""
+        plain = asdict(self)
+        plain["program"] = None if self.program is None else str(self.program)
+        plain["cards"] = {str(gigabytes): card for gigabytes, card in plain["cards"].items()}
+        return plain
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TargetSpec:
-        """Build a spec from plain configuration, as loaded from YAML.
+        """Build a spec from plain configuration, as loaded from YAML or returned by `to_json`.
 
         Raises:
             TargetError: If a key is missing, unknown, or its value does not fit.
@@ -217,7 +224,22 @@ class TargetSpec:
             plain["corpus"] = Corpus(**plain["corpus"])
             plain["scoring"] = Scoring(**plain["scoring"])
             plain["sandbox"] = plain.get("sandbox", "auto") or "off"  # YAML reads a bare off as false
+            plain["cards"] = _cards(plain.get("cards") or {})
             plain["program"] = Path(plain["program"]).expanduser() if plain.get("program") else None
             return cls(**plain)
         except (KeyError, TypeError) as error:
             raise TargetError(f"the configuration of the target does not fit: {error}") from error
+
+
+def _cards(config: Mapping[Any, Mapping[str, Any] | None]) -> dict[int, dict[str, Any]]:
+    """Return `cards` with numbers as keys. JSON and overrides on a command line make text of them."""
+    cards: dict[int, dict[str, Any]] = {}
+    for key, card in config.items():
+        try:
+            gigabytes = int(str(key))
+        except ValueError as error:
+            raise TargetError(f"target.cards must map gigabytes, whole numbers, to settings, got {key!r}") from error
+        changed = cards.setdefault(gigabytes, {})
+        constants = {**changed.get("constants", {}), **(card or {}).get("constants", {})}
+        changed.update({**(card or {}), **({"constants": constants} if constants else {})})
+    return cards

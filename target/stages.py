@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from target.access import NO_DEVICE, Access
 from target.clock import Excess, Limits
 from target.contract import ContractError, check_source
 from target.corpus import CorpusFiles
@@ -24,6 +25,7 @@ from target.logits import Buffers
 from target.probes import Plan, judge, probe_contrast, probe_last_position, probe_replica, probe_state
 from target.program import Program
 from target.runlog import RunLog
+from target.sandbox import layers_of
 from target.scorer import Validation, score
 from target.served import ServedModel, serve
 from target.spec import TargetSpec
@@ -58,6 +60,7 @@ class Bench:
         log: What it prints.
         rng: The scorer's randomness, unknown to candidates.
         buffers: Where logits go.
+        access: What candidates need for the device of the target.
     """
 
     spec: TargetSpec
@@ -70,6 +73,7 @@ class Bench:
     log: RunLog
     rng: np.random.Generator
     buffers: Buffers
+    access: Access
 
     def workspace(self, kind: Kind, *, seed: int = 0) -> Workspace:
         """Make a workspace; only a training is told where the training text is."""
@@ -103,7 +107,8 @@ class Bench:
             vocab_size=spec.corpus.vocab_size,
             batch_rows=spec.scoring.batch_rows,
             sequence_tokens=min(spec.sequence_tokens, _PREFLIGHT_TOKENS) if preflight else spec.sequence_tokens,
-            sandbox=spec.sandbox,
+            layers=layers_of(spec.sandbox),
+            access=NO_DEVICE if preflight else self.access,
             readable=(str(self.corpus.public),) if kind is Kind.TRAIN else (),
             withheld=tuple(map(str, (*self.corpus.withheld, *installed_text(spec.corpus)))),
             tolerance_nats=spec.scoring.tolerance_nats,

@@ -29,7 +29,9 @@ from target.zygote import KILL_SECONDS
 
 if TYPE_CHECKING:
     from target.command_evaluator import CommandEvaluator
+    from target.command_spec import CommandSpec
     from target.evaluator import Evaluator
+    from target.spec import TargetSpec
 
 
 class _Worker:
@@ -58,20 +60,29 @@ class _Worker:
         self._stack.enter_context(self._evaluator)
 
 
-def _evaluator(target: dict[str, Any], slot: int, place: dict[str, Any]) -> Evaluator | CommandEvaluator:
+def parse_target(target: dict[str, Any]) -> TargetSpec | CommandSpec:
+    """Return the settings in a `configure` request."""
     if "command" in target:
-        from target.command_evaluator import CommandEvaluator
         from target.command_spec import CommandSpec
 
-        spec = CommandSpec.from_config(target["command"])
+        return CommandSpec.from_config(target["command"])
+    from target.spec import TargetSpec
+
+    return TargetSpec.from_config(target["spec"])
+
+
+def _evaluator(target: dict[str, Any], slot: int, place: dict[str, Any]) -> Evaluator | CommandEvaluator:
+    from target.command_spec import CommandSpec
+
+    spec = parse_target(target)
+    if isinstance(spec, CommandSpec):
+        from target.command_evaluator import CommandEvaluator
+
         return CommandEvaluator(spec, checkout=Path(target["checkout"]), slot=slot, **place)
     from target.corpus import CorpusFiles
     from target.evaluator import Evaluator
-    from target.spec import TargetSpec
 
-    corpus = target["corpus"]
-    files = CorpusFiles(**{**corpus, "root": Path(corpus["root"])})
-    return Evaluator(TargetSpec.from_config(target["spec"]), files, **place)
+    return Evaluator(spec, CorpusFiles.from_json(target["corpus"]), **place)
 
 
 def main() -> None:

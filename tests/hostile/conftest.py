@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from target import landlock, namespaces, seccomp
+from target.access import NO_DEVICE, rehearsed_access
 from target.corpus import CorpusFiles
 from target.evaluation import Evaluation, Outcome
 from target.evaluator import Evaluator
@@ -78,16 +79,19 @@ def _programs_without(name: str, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["cpu", "cuda"])
 def confined(
+    request: pytest.FixtureRequest,
     hostile_spec: TargetSpec,
     corpus: CorpusFiles,  # noqa: F811
     scratch: Path,
     in_force: frozenset[str],
 ) -> Iterator[Evaluator]:
-    """As strict as this machine allows."""
+    """As strict as this machine allows, with the grants of a training on a CPU and with those of one on a GPU."""
     sandbox: Sandbox = "auto" if missing_layers() else "strict"
-    with Evaluator(dataclasses.replace(hostile_spec, sandbox=sandbox), corpus, scratch=scratch) as evaluator:
+    strict = dataclasses.replace(hostile_spec, sandbox=sandbox)
+    access = rehearsed_access("/dev/full") if request.param == "cuda" else NO_DEVICE
+    with Evaluator(strict, corpus, scratch=scratch, access=access) as evaluator:
         yield evaluator
 
 

@@ -1,6 +1,5 @@
 """The worker as a process of its own, over its pipes."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -103,8 +102,8 @@ def test_the_end_of_stdin_ends_it_and_everything_below_it_in_mid_training(worker
 
 def _configuration(spec, corpus, scratch):
     return {
-        "spec": dataclasses.asdict(spec),
-        "corpus": {**dataclasses.asdict(corpus), "root": str(corpus.root)},
+        "spec": spec.to_json(),
+        "corpus": corpus.to_json(),
         "scratch": str(scratch),
         "slot": 0,
     }

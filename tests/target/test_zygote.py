@@ -16,6 +16,7 @@ from target.errors import TargetError
 from target.job import Job, Kind
 from target.launcher import Zygote, ZygoteDied
 from target.runlog import RunLog
+from target.sandbox import LAYERS
 from target.workspace import Workspace
 from tests.target.candidates import FORK_A_DAEMON
 from tests.target.conftest import alive, below
@@ -48,7 +49,7 @@ def run(tmp_path):
             job = Job(
                 kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=memory_bytes,
                 cpu_seconds=None, file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4,
-                tolerance_nats=1e-3,
+                tolerance_nats=1e-3, layers=LAYERS,
             )  # fmt: skip
             with log.pipe() as log_fd, zygote.fork(job, (log_fd,)) as child:
                 ending = child.wait(limits)
@@ -67,7 +68,16 @@ def test_it_has_one_thread_and_a_child_has_torch_already(shared, run):
 def test_a_child_inherits_no_descriptor_key_or_home(shared, run):
     source = """
 import os, pathlib
-print(sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:-1])
+links = {}
+for fd in sorted(map(int, os.listdir('/proc/self/fd'))):
+    try: links[fd] = os.readlink(f'/proc/self/fd/{fd}')
+    except FileNotFoundError: pass  # that of the listing itself
+print([fd for fd, link in links.items() if not link.startswith(('/proc/', '/sys/'))])
+def readable(fd):
+    try: os.pread(fd, 1, 0) if os.fstat(fd).st_mode & 0o100000 else os.listdir(fd)
+    except OSError: return False
+    return True
+print([fd for fd in links if fd > 2 and readable(fd)])  # names that are kept, not files that are open
 print([name for name in os.environ if 'KEY' in name or 'TOKEN' in name])
 print([line for line in pathlib.Path('/proc/self/environ').read_text().split(chr(0)) if 'KEY' in line])
 print(all(os.environ[name].startswith(os.getcwd()) for name in ('HOME', 'TMPDIR', 'XDG_CACHE_HOME', 'GRAFT_RUN')))
@@ -75,7 +85,7 @@ print(os.getsid(0) == os.getpid(), os.read(0, 1))
 """
     _, child, said = run(shared, source)
 
-    assert said.splitlines() == ["[0, 1, 2]", "[]", "[]", "True", "True b''"]
+    assert said.splitlines() == ["[0, 1, 2]", "[]", "[]", "[]", "True", "True b''"]
     assert {"process-group", "pdeathsig", "rlimits", "scrubbed-environment"} <= set(child.isolation)
 
 
@@ -220,5 +230,5 @@ def _daemon_job(tmp_path: Path) -> Job:
     space = Workspace(tmp_path, FORK_A_DAEMON + "\nwhile True: time.sleep(0.01)", {})
     return Job(
         kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=None, cpu_seconds=None,
-        file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3,
+        file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3, layers=LAYERS,
     )  # fmt: skip
