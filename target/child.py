@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import torch._dynamo  # noqa: F401 -- the first step of any optimizer imports it, for 1.3 CPU seconds: once is enough
 
+from target.access import NO_DEVICE
 from target.contract import ContractError
 from target.device_start import start_device
 from target.entry import enter
@@ -61,6 +62,8 @@ def _confinement(job: Job) -> Confinement:
         memory_bytes=job.memory_bytes,
         file_bytes=job.file_bytes,
         cpu_seconds=job.cpu_seconds,
+        listed_calls=job.access == NO_DEVICE,  # the calls of a driver are not all known
+        processes="counted" if job.processes else "none",
     )
 
 

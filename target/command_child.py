@@ -31,6 +31,8 @@ def become_command(job: CommandJob, fds: list[int], report_fd: int) -> NoReturn:
         memory_bytes=None,
         file_bytes=job.file_bytes,
         cpu_seconds=None,
+        listed_calls=False,
+        processes="free",
     )
     enter(confinement, log_fd=fds[0], keep_fds=(), report_fd=report_fd)
     try:

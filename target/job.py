@@ -41,6 +41,7 @@ class Job:
         sequence_tokens: Tokens of a row, T.
         layers: Layers of isolation that are put up in the child where the machine has them.
         access: What it needs for the device.
+        processes: Whether it may start others.
         readable: Paths that it may read beside its workspace.
         withheld: Paths that it may not read, wherever they are.
         logits: What the descriptor of the logits is: `mapped` memory, or the `device` handle of memory on a GPU.
@@ -61,6 +62,7 @@ class Job:
     logits: Literal["mapped", "device"] = "mapped"
     layers: tuple[str, ...]
     access: Access = NO_DEVICE
+    processes: bool = True
     readable: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
 

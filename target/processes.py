@@ -136,6 +136,9 @@ def kill_descendants(limit_seconds: float, *, keep: Collection[int] = ()) -> boo
     me = os.getpid()
     deadline = time.monotonic() + limit_seconds
     quiet_looks = 0
+    if me == 1 and not keep:  # first process of its namespace: the kernel kills all others there at once
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
     while True:
         strays = [child for child in children(me) if child not in keep]
         for pid in (stray for child in strays for stray in (child, *descendants(child))):

@@ -19,6 +19,7 @@ from target.access import Access
 from target.errors import TargetError
 from target.grants import child_grants
 from target.processes import die_with_parent, drop_capabilities, forbid_new_privileges, user_threads
+from target.seccomp import Processes
 from target.spec import Sandbox
 
 OPEN_FILES = 1024
@@ -56,6 +57,8 @@ class Confinement:
         memory_bytes: Address space beyond that of a fresh child; None on CUDA, which maps far more than it uses.
         file_bytes: Largest file that it can write.
         cpu_seconds: CPU time of each single process, a backstop behind the parent's clock; None for no limit.
+        listed_calls: Whether it may make only the system calls that trainings were seen to make.
+        processes: Whether it may start others, as in `target.seccomp`.
     """
 
     workspace: Path
@@ -66,6 +69,8 @@ class Confinement:
     memory_bytes: int | None
     file_bytes: int
     cpu_seconds: int | None
+    listed_calls: bool
+    processes: Processes
     runnable: tuple[Path, ...] = ()
 
 
@@ -166,7 +171,10 @@ def _restrict(confinement: Confinement) -> tuple[str, ...]:
         in_force.append(f"{LANDLOCK}-{version}")
     if SECCOMP in wanted and seccomp.available():
         seccomp.restrict(
-            signals_to_own_pid=version < landlock.ABI_SIGNALS, unix_sockets=confinement.access.unix_sockets
+            signals_to_own_pid=version < landlock.ABI_SIGNALS,
+            unix_sockets=confinement.access.unix_sockets,
+            listed_only=confinement.listed_calls,
+            processes=confinement.processes,
         )
         in_force.append(SECCOMP)
     return tuple(in_force)

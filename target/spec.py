@@ -97,6 +97,7 @@ class TargetSpec:
         weights_bytes: Largest file of weights; the scorer holds a copy in memory.
         preflight_seconds: Limit, in CPU seconds, of the check before the training.
         sequence_tokens: Context length at scoring, T.
+        processes: Whether a program may start others, as compilers do; threads it may always start.
         sandbox: `strict` refuses to run when a layer of isolation is missing, `auto` uses those that are there, `off`
             keeps only what an evaluation cannot do without: limits, and the end of everything a candidate starts.
     """
@@ -119,6 +120,7 @@ class TargetSpec:
     weights_bytes: int
     preflight_seconds: float
     sequence_tokens: int
+    processes: bool = True
     sandbox: Sandbox = "auto"
 
     def __post_init__(self) -> None:

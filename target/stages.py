@@ -109,6 +109,7 @@ class Bench:
             sequence_tokens=min(spec.sequence_tokens, _PREFLIGHT_TOKENS) if preflight else spec.sequence_tokens,
             layers=layers_of(spec.sandbox),
             access=NO_DEVICE if preflight else self.access,
+            processes=spec.processes,
             readable=(str(self.corpus.public),) if kind is Kind.TRAIN else (),
             withheld=tuple(map(str, (*self.corpus.withheld, *installed_text(spec.corpus)))),
             tolerance_nats=spec.scoring.tolerance_nats,

@@ -36,6 +36,7 @@ class _Zygote:
         self._poller.register(evaluator, select.POLLIN)
         self._child: tuple[int, int] | None = None  # pid, pidfd
         self._cpu_before = 0.0
+        self._cpus = os.sched_getaffinity(0)
 
     def run(self) -> None:
         """Serve until the evaluator hangs up."""
@@ -64,6 +65,7 @@ class _Zygote:
 
     def _fork(self, job: AnyJob, fds: list[int]) -> None:
         self._cpu_before = _reaped_cpu_seconds()
+        os.sched_setaffinity(0, self._cpus)  # an earlier child may have changed what the next would inherit
         report_fd, child_report_fd = os.pipe()
         pid = os.fork()
         if pid == 0:
