@@ -64,12 +64,13 @@ def allot(spec: TargetSpec | CommandSpec, workers: int | None, *, setting: str =
         TargetError: There are fewer GPUs than that, or none for a target that trains on one.
     """
     if workers is not None and workers < 1:
-        raise TargetError(f"{setting} must be at least 1, or null for what fits this machine, got {workers}")
+        raise TargetError(f"{setting} must be at least 1, got {workers}; leave it out for what fits this machine")
     cards = cards_of(spec)
     if cards and workers is not None and workers > len(cards):
         raise TargetError(
             f"{setting} must be at most the number of GPUs, {len(cards)}, got {workers}: two trainings on one GPU get "
-            f"about half the steps each, so their scores could not be compared; leave {setting} out for one on each GPU"
+            f"about half the steps each, so their scores could not be compared; give {len(cards)}, or leave {setting} "
+            "out for one on each GPU"
         )
     cores = usable_cores()
     fitting = max(1, len(cards)) if spec.device == "cuda" else max(1, cores // spec.threads)

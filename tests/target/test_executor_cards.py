@@ -1,11 +1,13 @@
 """One training a card: what the processes of each slot see, on stand-ins for the list of cards."""
 
 import dataclasses
-import threading
+import os
+import time
 
 import psutil
 import pytest
 
+from target.base import TrainedTarget
 from target.command import CommandTarget
 from target.errors import TargetError
 from target.evaluation import Outcome
@@ -103,6 +105,16 @@ def test_a_command_target_says_and_records_the_cards_in_use(monkeypatch, tmp_pat
     assert described["cards"] == [{"name": "NVIDIA H100 80GB HBM3", "id": "0", "rocm": False}]
 
 
+def test_a_trained_target_says_the_cards_in_use(cuda):
+    target = TrainedTarget(dataclasses.replace(cuda, corpus=dataclasses.replace(cuda.corpus, name="none")))
+    said = []
+    target.make_executor(LocalExecutor)
+    with pytest.raises(TargetError, match="corpus"):
+        target.prepare(said.append)  # it prepares the text last, and there is none
+
+    assert "device: 2 x NVIDIA H100 80GB HBM3, 85 GB each, one training at a time on each" in said
+
+
 def test_a_command_target_warns_where_no_card_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{nvidia_smi(tmp_path, 'No devices were found', status=6)}:/usr/bin:/bin")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -114,9 +126,7 @@ def test_a_command_target_warns_where_no_card_is_found(monkeypatch, tmp_path):
 
 
 def _wait_for(condition):
-    done = threading.Event()
-    for _ in range(int(WAIT_SECONDS / 0.02)):
-        if condition():
-            return
-        done.wait(0.02)
-    raise AssertionError("it did not happen")
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        os.sched_yield()
