@@ -91,23 +91,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("directory", type=Path, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--seeds", type=int, default=5, help="fresh seeds (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
     options = parser.parse_args(arguments)
     if options.seeds < 2:
         parser.error(f"--seeds must be at least 2, got {options.seeds}")
     try:
-        return _check(RunDirectory(options.directory), options.seeds)
+        return _check(RunDirectory(options.directory), options.seeds, options.workers)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on\n")
         return 130
 
 
-def _check(run: RunDirectory, n_seeds: int) -> int:
+def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
     import hydra.utils
 
     config = read_config(run)
     summary, population = read_summary(run), read_population(run)
     with locked(run.lock):
-        executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"]))
+        chosen = {} if workers is None else {"workers": workers}
+        executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"], **chosen))
         report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=_say)
         write_atomically(run.root / "report.md", render_report(population, summary, run))
     sys.stdout.write(f"{final_text(report)}\n{run.root / 'report.md'}\n")

@@ -27,7 +27,7 @@ from search.environment import describe_device
 from search.errors import UserError
 from search.rundir import RunDirectory, write_atomically
 from target.cache import cache_root
-from target.device import fit
+from target.device import allot, fit
 from target.errors import TargetError
 from target.evaluate import load_target
 from target.evaluation import Evaluation
@@ -137,13 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and store; return the exit code."""
     options = _parser().parse_args(arguments)
     configured = _spec(options.target)
-    spec, device = fit(configured)
+    slots = allot(configured, options.slots, setting="--slots").slots
+    spec, device = fit(configured, slots=slots)
     if device:
         sys.stderr.write(f"device: {device}\n")
     program = spec.read_program(options.program) if options.program else spec.seed_program()
-    runs, again = measure_noise(spec, program, seeds=options.seeds, repeats=options.repeats, slots=options.slots)
+    runs, again = measure_noise(spec, program, seeds=options.seeds, repeats=options.repeats, slots=slots)
     everything = [*runs, *again[1:]]
-    sys.stdout.write(_table(everything, spec, options.slots))
+    sys.stdout.write(_table(everything, spec, slots))
     noise = summarize(spec, program, runs, again)
     sys.stdout.write(_text(noise))
     if options.json:
@@ -163,7 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("target", nargs="*", metavar="KEY=VALUE", help="target=NAME, and settings as in a search")
     parser.add_argument("--seeds", type=_count(2), default=6, help="different seeds (default: %(default)s)")
     parser.add_argument("--repeats", type=_count(1), default=3, help="trainings of the first (default: %(default)s)")
-    parser.add_argument("--slots", type=_count(1), default=2, help="trainings side by side (default: %(default)s)")
+    parser.add_argument(
+        "--slots", type=_count(1), help="trainings side by side (default: one on each GPU, or as many as fit the cores)"
+    )
     parser.add_argument("--program", type=Path, help="another program; its noise is printed, not kept")
     parser.add_argument("--json", type=Path, help="write every figure to a file")
     return parser

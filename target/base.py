@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from target.command_spec import CommandSpec
 from target.contract import TRAINED, Contract
-from target.device import fit
+from target.device import Card, describe, find_cards, record_cards
 from target.executor import Executor
 from target.program import Program
 from target.sandbox import isolation_warning
@@ -61,6 +61,7 @@ class TrainedTarget:
 
     def __init__(self, spec: TargetSpec) -> None:
         self._spec = spec
+        self._slots: int | None = None
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -79,11 +80,13 @@ class TrainedTarget:
 
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""
-        return self._fitted[0].seed_program()
+        return self._fitted.seed_program()
 
     def make_executor(self, make: MakeExecutor) -> Executor:
         """Return the configured executor."""
-        return make(self._fitted[0])
+        executor = make(self._fitted)
+        self._slots = executor.slots
+        return executor
 
     def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
         """Prepare the corpus, and warn of layers of isolation that are missing."""
@@ -91,15 +94,19 @@ class TrainedTarget:
 
         if warning := isolation_warning(self._spec.sandbox):
             say(f"warning: {warning}")
-        if device := self._fitted[1]:
-            say(f"device: {device}")
+        if self._cards:
+            say(f"device: {describe(self._spec, self._cards, slots=self._slots)[1]}")
         say("preparing the corpus")
         corpus = self._spec.corpus
         files = prepare_corpus(corpus)
         described = {"name": corpus.name, "vocab_size": corpus.vocab_size, "hash": files.hash}
-        return {"kind": self._spec.device, "corpus": described}
+        return {"kind": self._spec.device, **record_cards(self._cards[: self._slots]), "corpus": described}
 
     @functools.cached_property
-    def _fitted(self) -> tuple[TargetSpec, str | None]:
+    def _cards(self) -> tuple[Card, ...]:
         # not before it is needed: a search of a GPU is read on machines without one
-        return fit(self._spec)
+        return find_cards(self._spec.name) if self._spec.device == "cuda" else ()
+
+    @property
+    def _fitted(self) -> TargetSpec:
+        return describe(self._spec, self._cards)[0] if self._cards else self._spec

@@ -13,6 +13,7 @@ from typing import NoReturn
 import torch._dynamo  # noqa: F401 -- the first step of any optimizer imports it, for 1.3 CPU seconds: once is enough
 
 from target.access import NO_DEVICE
+from target.cards import NO_CARD
 from target.contract import ContractError
 from target.device_start import start_device
 from target.entry import enter
@@ -44,6 +45,7 @@ def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
             case Kind.TRAIN:
                 _run_as_main(workspace / "train.py")
             case Kind.PREFLIGHT:
+                os.environ.update(NO_CARD)  # it runs on the CPU, while others train: a context on their GPU costs both
                 check(job, *rest)
             case Kind.SERVE:
                 serve(job, *rest)

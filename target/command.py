@@ -9,9 +9,10 @@ from typing import Any
 
 from target.base import MakeExecutor
 from target.checkout import describe_checkout
-from target.command_evaluator import SEED_VARIABLE, check_program, find_command, gpus
+from target.command_evaluator import SEED_VARIABLE, check_program, find_command
 from target.command_spec import CommandSpec
 from target.contract import Contract
+from target.device import cards_of, name_cards, record_cards
 from target.errors import TargetError
 from target.executor import Executor
 from target.program import Program
@@ -33,6 +34,7 @@ class CommandTarget:
             raise TargetError(f"target.root must be a directory, got {spec.root}")
         find_command(spec)
         self._spec = spec
+        self._slots: int | None = None
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -85,17 +87,9 @@ class CommandTarget:
             raise TargetError(f"cannot read the program {path}: {error}") from error
 
     def make_executor(self, make: MakeExecutor) -> Executor:
-        """Return the configured executor.
-
-        Raises:
-            TargetError: It would run several commands on one GPU, where each slows the other.
-        """
+        """Return the configured executor."""
         executor = make(self._spec)
-        if self._spec.device == "cuda" and 0 < (n_gpus := len(gpus())) < executor.slots:
-            raise TargetError(
-                f"executor.workers must be at most the number of GPUs, {n_gpus}, got {executor.slots}: what shares one "
-                f"is measured slow; give executor.workers={n_gpus}"
-            )
+        self._slots = executor.slots
         return executor
 
     def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
@@ -103,6 +97,11 @@ class CommandTarget:
         spec = self._spec
         if warning := isolation_warning(spec.sandbox):
             say(f"warning: {warning}")
+        cards = cards_of(spec)
+        if cards:
+            say(f"device: {name_cards(cards, slots=self._slots)}")
+        elif spec.device == "cuda":
+            say("warning: target.device=cuda, but no GPU was found here; look at nvidia-smi")
         snapshot = describe_checkout(spec)
         say(f"unverified: {spec.metric} is what {spec.file} reports of itself; nobody checks it")
         if spec.maximize:
@@ -111,6 +110,7 @@ class CommandTarget:
             say(f"val_bpb stands for {spec.metric}")
         return {
             "kind": spec.device,
+            **record_cards(cards[: self._slots]),
             "metric": {"name": spec.metric, "direction": spec.direction, "verified": False},
             "checkout": {"root": str(spec.root), "commit": snapshot.commit, "hash": snapshot.hash},
             "seed_variable": SEED_VARIABLE,

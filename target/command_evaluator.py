@@ -43,7 +43,6 @@ class CommandEvaluator(ZygoteKeeper):
     Args:
         spec: The target.
         checkout: The copy of its directory that each command gets a copy of.
-        slot: Which of several evaluators side by side this is: with several GPUs, each has one of its own.
         scratch: Where workspaces are made; None for the system's temporary directory.
         lifelines: Descriptors that stay open in the zygote as long as it lives.
     """
@@ -53,14 +52,12 @@ class CommandEvaluator(ZygoteKeeper):
         spec: CommandSpec,
         *,
         checkout: Path,
-        slot: int = 0,
         scratch: Path | None = None,
         lifelines: Sequence[int] = (),
     ) -> None:
         super().__init__(sandbox=spec.sandbox, scratch=scratch)
         self._spec = spec
         self._checkout = checkout
-        self._slot = slot
         self._lifelines = tuple(lifelines)
 
     def preflight(self, program: Program, log: Path) -> Evaluation | None:
@@ -146,7 +143,6 @@ class CommandEvaluator(ZygoteKeeper):
             command=spec.words,
             environment=scrubbed_environment(spec.threads)
             | {"PATH": search_path(spec)}
-            | device_of_slot(self._slot, spec.device)
             | home
             | dict(spec.environment)
             | {SEED_VARIABLE: str(seed)},
@@ -201,21 +197,6 @@ def search_path(spec: CommandSpec) -> str:
     """Return PATH of the command: its own virtual environment comes first, then the Python that runs this."""
     places = [str(spec.root / ".venv" / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     return os.pathsep.join(filter(None, places))
-
-
-def device_of_slot(slot: int, device: str) -> dict[str, str]:
-    """Return which of several GPUs one of several evaluators uses, as a variable; nothing if there is no choice."""
-    visible = gpus()
-    return {"CUDA_VISIBLE_DEVICES": visible[slot % len(visible)]} if device == "cuda" and len(visible) > 1 else {}
-
-
-def gpus() -> list[str]:
-    """Return the GPUs that may be used: those that CUDA_VISIBLE_DEVICES names, else all that there are."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [each.strip() for each in named.split(",") if each.strip()]
-    found = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia*")]
-    return sorted((name for name in found if name.isdigit()), key=int)
 
 
 def _readable(spec: CommandSpec) -> list[Path]:

@@ -6,13 +6,15 @@ Exit status: 0 if the program scores, 1 if it does not, 2 if it cannot be evalua
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from target.device import fit
+from target.device import allot, fit
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.scratch import scratch_directory
@@ -25,10 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate one program, print the verdict, and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        spec, device = fit(load_target(options.target, options.set))
+        configured = load_target(options.target, options.set)
+        allotment = allot(configured, 1)
+        spec, device = fit(configured, slots=1)
         if device:
             print(f"device: {device}", file=sys.stderr)
-        verdict = _evaluate(spec, options)
+        os.environ.update(allotment.environment(0))
+        verdict = _evaluate(dataclasses.replace(spec, threads=allotment.threads), options)
     except TargetError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

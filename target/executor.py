@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import queue
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any, Final, Generic, Protocol, TypeVar
@@ -17,6 +18,7 @@ from typing import IO, Any, Final, Generic, Protocol, TypeVar
 from target.checkout import copy_checkout
 from target.command_spec import CommandSpec
 from target.corpus import CorpusFiles, prepare_corpus
+from target.device import allot
 from target.errors import DiskFullError, TargetError, machine_errors
 from target.evaluation import Evaluation
 from target.program import Program
@@ -68,27 +70,28 @@ class LocalExecutor:
 
     Args:
         spec: The target.
-        workers: Evaluations side by side.
+        workers: Evaluations side by side; None for one on each GPU, or on a CPU for as many as fit its cores.
         preflight_workers: Pre-flights side by side, beside the evaluations.
         corpus: The text; None to prepare what the target names.
+
+    Raises:
+        TargetError: There are fewer GPUs than workers, or none for a target that trains on one.
     """
 
     def __init__(
         self,
         spec: TargetSpec | CommandSpec,
         *,
-        workers: int,
+        workers: int | None = None,
         preflight_workers: int = 1,
         corpus: CorpusFiles | None = None,
     ) -> None:
-        if min(workers, preflight_workers) < 1:
-            raise TargetError(
-                "executor.workers and executor.preflight_workers must be at least 1, "
-                f"got {workers} and {preflight_workers}"
-            )
-        self._spec = spec
+        if preflight_workers < 1:
+            raise TargetError(f"executor.preflight_workers must be at least 1, got {preflight_workers}")
+        self._allotment = allot(spec, workers)
+        self._spec = dataclasses.replace(spec, threads=self._allotment.threads)
         self._corpus = corpus
-        self._sizes = {"evaluate": workers, "preflight": preflight_workers}
+        self._sizes = {"evaluate": self._allotment.slots, "preflight": preflight_workers}
         self._queues: dict[str, queue.SimpleQueue[_Task[Any] | None]] = {
             name: queue.SimpleQueue() for name in self._sizes
         }
@@ -111,7 +114,9 @@ class LocalExecutor:
             scratch = self._scratch.enter_context(scratch_directory())
         configuration = {**self._described(scratch), "scratch": str(scratch)}
         for name, size in self._sizes.items():
-            self._seats += [_Seat(self._queues[name], {**configuration, "slot": slot}) for slot in range(size)]
+            for slot in range(size):
+                own = self._allotment.environment(slot) if name == "evaluate" else {}
+                self._seats.append(_Seat(self._queues[name], configuration, own))
         try:
             for seat in self._seats:
                 seat.ready.result()
@@ -176,11 +181,23 @@ class _Task(Generic[_Answer]):
 
 
 class _Seat:
-    """A thread that keeps one worker process alive and gives it tasks, one at a time."""
+    """A thread that keeps one worker process alive and gives it tasks, one at a time.
 
-    def __init__(self, tasks: queue.SimpleQueue[_Task[Any] | None], configuration: dict[str, Any]) -> None:
+    Args:
+        tasks: Where tasks come from.
+        configuration: What the worker is told first.
+        environment: Variables of the worker and of all below it, beside the usual ones.
+    """
+
+    def __init__(
+        self,
+        tasks: queue.SimpleQueue[_Task[Any] | None],
+        configuration: dict[str, Any],
+        environment: Mapping[str, str],
+    ) -> None:
         self._tasks = tasks
         self._configuration = configuration
+        self._environment = environment
         self._worker: _WorkerProcess | None = None
         self._lock = threading.Lock()  # between starting a worker and abandoning the seat
         self._abandoned = False
@@ -239,7 +256,7 @@ class _Seat:
                 raise TargetError("the executor was closed before this was done")
             if self._worker is not None:
                 return self._worker
-            self._worker = worker = _WorkerProcess()
+            self._worker = worker = _WorkerProcess(self._environment)
         try:
             worker.ask({"configure": self._configuration})
         except TargetError:
@@ -252,12 +269,12 @@ class _Seat:
 class _WorkerProcess:
     """A running `python -m target.worker`."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by end()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "target.worker"],
             cwd=_PACKAGE_ROOT,
-            env=scrubbed_environment(threads=1),  # nothing of ours to find in /proc for a candidate
+            env={**scrubbed_environment(threads=1), **environment},  # nothing of ours to find in /proc for a candidate
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -32,13 +32,16 @@ LAYERS: Final = (CAPABILITIES, LANDLOCK, SECCOMP)  # in the order in which they 
 
 # What a trusted process of ours passes down; everything else, keys and proxies included, stays behind.
 _INHERITED = (
+    "CUDA_DEVICE_ORDER",  # what numbers in CUDA_VISIBLE_DEVICES mean
     "CUDA_HOME",
     "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
     "LANG",
     "LC_ALL",
     "LD_LIBRARY_PATH",
     "OPENBLAS_CORETYPE",
     "PATH",
+    "ROCR_VISIBLE_DEVICES",
     "TZ",
 )
 

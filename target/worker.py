@@ -1,7 +1,7 @@
 """One evaluator behind a pipe: `python -m target.worker`, one JSON request a line on stdin, one JSON reply a line.
 
-    {"configure": {"spec": ..., "corpus": ..., "scratch": ..., "slot": ...}}        -> {"ok": null}
-    {"configure": {"command": ..., "checkout": ..., "scratch": ..., "slot": ...}}   -> {"ok": null}
+    {"configure": {"spec": ..., "corpus": ..., "scratch": ...}}           -> {"ok": null}
+    {"configure": {"command": ..., "checkout": ..., "scratch": ...}}      -> {"ok": null}
     {"preflight": {"source": ..., "log": ...}}                        -> {"ok": evaluation or null}
     {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}   -> {"ok": evaluation}
 
@@ -9,6 +9,8 @@ A failure of the machine is {"error": message, "disk_full": whether that is it};
 traceback. Replies go to what was stdout; what libraries print there goes to stderr. The end of stdin, at any moment,
 ends the worker and all below. The zygote holds the reply pipe open too, so its end means that nothing of the worker's
 is left.
+
+The environment says which GPU it sees, and all that it starts sees the same.
 """
 
 from __future__ import annotations
@@ -54,9 +56,9 @@ class _Worker:
                 return self._evaluator.evaluate(program, arguments["seed"], log, **flags).to_json()
         raise ValueError(f"a request must be configure, preflight or evaluate, got {name!r}")
 
-    def _configure(self, *, scratch: str, slot: int, **target: Any) -> None:
+    def _configure(self, *, scratch: str, **target: Any) -> None:
         place = {"scratch": Path(scratch), "lifelines": (self._reply_fd,)}
-        self._evaluator = _evaluator(target, slot, place)
+        self._evaluator = _evaluator(target, place)
         self._stack.enter_context(self._evaluator)
 
 
@@ -71,14 +73,14 @@ def parse_target(target: dict[str, Any]) -> TargetSpec | CommandSpec:
     return TargetSpec.from_config(target["spec"])
 
 
-def _evaluator(target: dict[str, Any], slot: int, place: dict[str, Any]) -> Evaluator | CommandEvaluator:
+def _evaluator(target: dict[str, Any], place: dict[str, Any]) -> Evaluator | CommandEvaluator:
     from target.command_spec import CommandSpec
 
     spec = parse_target(target)
     if isinstance(spec, CommandSpec):
         from target.command_evaluator import CommandEvaluator
 
-        return CommandEvaluator(spec, checkout=Path(target["checkout"]), slot=slot, **place)
+        return CommandEvaluator(spec, checkout=Path(target["checkout"]), **place)
     from target.corpus import CorpusFiles
     from target.evaluator import Evaluator
 

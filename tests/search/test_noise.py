@@ -16,8 +16,10 @@ from search.errors import UserError
 from search.noise import Noise, in_sds, main, noise_of, stored_noise, summarize
 from search.report import render_report
 from search.rundir import RunDirectory
+from target.cores import usable_cores
 from target.evaluate import load_target
 from target.evaluation import Evaluation, Outcome
+from tests.cards import TWO_H100, pretend
 from tests.search.builders import make_summary
 from tests.search.command import FAST
 from tests.search.sweeps import write_run
@@ -59,6 +61,7 @@ def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
         assert record["rows"][0]["seed"] == record["rows"][2]["seed"]
         assert record["seed_sd"] == noise.seed_sd
         assert f"sd {noise.seed_sd:.4f}" in done.stdout
+        assert f"3 trainings, {usable_cores()} at a time" in done.stdout
         assert stored_noise(replace(spec, train_seconds=99), describe_device(spec.device)) is None
         assert stored_noise(spec, {**describe_device(spec.device), "cpu": "another"}) is None
     finally:
@@ -109,3 +112,12 @@ def test_failures_are_left_out_and_two_scores_are_the_least() -> None:
 def test_other_settings_get_one_clear_line(argument: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([argument]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_more_trainings_than_cards_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend(monkeypatch, tmp_path, TWO_H100)
+
+    assert main(["target=gpu", "--slots", "3"]) == 2
+    assert "--slots must be at most the number of GPUs, 2, got 3: two trainings on one" in capsys.readouterr().err

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.cards import H100, TWO_H100, listing, nvidia_smi
 from tests.checkouts import make_checkout, state_of
 from tests.search.command import QUIET, assert_clean_failure, rows_of, summary_of
 
@@ -45,6 +49,35 @@ def test_an_autoresearch_checkout_is_searched_and_stays_as_it_is(tmp_path: Path)
     report = (out / "report.md").read_text()
     assert "Unverified: " in report
     assert "There is no holdout split here" in report
+
+
+def test_on_two_cards_two_programs_run_at_a_time_each_on_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The programs report the number of the card that they see; a stand-in lists the cards."""
+    monkeypatch.setenv("PATH", f"{nvidia_smi(tmp_path, listing(TWO_H100))}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    root = make_checkout(tmp_path / "autoresearch")
+    (root / "train.py").write_text(
+        "import os, time\nN = 3\nbegan = time.time()\nwhile time.time() < began + 0.5: pass\n"
+        "print('val_bpb:', 1 + int(os.environ['CUDA_VISIBLE_DEVICES']))\n"
+    )
+    arguments = ("target=autoresearch", f"target.root={root}", "target.command=python train.py", "operator=constants")
+    done = search(tmp_path, "name=a", *arguments, "strategy=random", "acceptance=naive", "budget.trainings=7")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "outputs" / "a"
+    assert f"device: 2 x {H100}, one training at a time on each" in done.stdout
+    results = [json.loads(path.read_text()) for path in out.glob("trials/*/result.json")]
+    assert {each["val_bpb"] for result in results for each in result["evaluations"]} == {1.0, 2.0}
+    environment = json.loads((out / "environment.json").read_text())
+    assert [(card["name"], card["id"]) for card in environment["cards"]] == [(H100, "0"), (H100, "1")]
+    refused = search(tmp_path, "name=b", *arguments, "executor.workers=3")
+    assert_clean_failure(refused, "executor.workers must be at most the number of GPUs, 2, got 3: two trainings on one")
+    refused = subprocess.run(
+        [sys.executable, "-m", "search.final", str(out), "--workers", "3"], capture_output=True, text=True, check=False
+    )
+    assert_clean_failure(refused, "must be at most the number of GPUs, 2, got 3")
 
 
 def test_the_example_of_the_documentation_finds_a_better_compression(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from target import landlock
 from target.checkout import copy_checkout
 from target.command import CommandTarget, command_target
-from target.command_evaluator import CommandEvaluator, device_of_slot
+from target.command_evaluator import CommandEvaluator
 from target.command_spec import CommandSpec
 from target.contract import ContractError
 from target.errors import TargetError
@@ -322,24 +322,6 @@ def test_the_target_says_what_a_program_must_be(root):
     target.contract.check(TRAIN)
     with pytest.raises(ContractError, match=r"train\.py:1"):
         target.contract.check("def f(:")
-
-
-def test_each_of_several_evaluators_has_a_gpu_of_its_own(root, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    target = CommandTarget(autoresearch_spec(root))
-
-    assert [device_of_slot(slot, "cuda")["CUDA_VISIBLE_DEVICES"] for slot in range(3)] == ["3", "5", "3"]
-    assert device_of_slot(0, "cpu") == {}
-    with pytest.raises(TargetError, match=r"at most the number of GPUs, 2, got 3"):
-        target.make_executor(lambda _: _Slots(3))
-    assert target.make_executor(lambda _: _Slots(2)).slots == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert device_of_slot(1, "cuda") == {}, "there is no choice"
-
-
-class _Slots:
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
 
 
 def _measured_by_file(tmp_path) -> CommandSpec:

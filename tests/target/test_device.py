@@ -1,8 +1,15 @@
+"""Settings that fit the cards, and how the machine is shared among trainings: stand-ins for the list of cards."""
+
+import dataclasses
+
 import pytest
 
-from target.device import Card, describe, find_card, fit
+from target.cores import usable_cores
+from target.device import Card, ListedCard, allot, describe, fit, name_cards
 from target.errors import TargetError
 from target.evaluate import load_target
+from tests.cards import GB, H100, MIG, TWO_H100, pretend
+from tests.checkouts import autoresearch_spec, make_checkout
 
 GIB = 1 << 30
 
@@ -25,7 +32,7 @@ def gpu():
     ],
 )
 def test_a_card_gets_the_settings_of_the_largest_that_is_no_larger(gpu, gigabytes, depth, micro_tokens, batch_rows):
-    fitted, said = describe(gpu, Card("Some Card", gigabytes * GIB))
+    fitted, said = describe(gpu, [Card("Some Card", gigabytes * GIB)])
 
     constants = fitted.seed_program().constants
     assert constants["DEPTH"] == depth
@@ -50,14 +57,6 @@ def test_a_machine_without_a_gpu_is_told_what_to_do(gpu, monkeypatch):
         fit(gpu)
 
 
-def test_torch_that_does_not_answer_is_told(monkeypatch, tmp_path):
-    (tmp_path / "torch.py").write_text("raise ImportError('half installed')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-    with pytest.raises(TargetError, match="torch could not be asked"):
-        find_card("gpu")
-
-
 def test_a_cpu_is_taken_as_it_is():
     tiny = load_target("tiny")
 
@@ -72,3 +71,89 @@ def test_the_text_that_would_keep_the_compiler_from_its_imports_is_refused():
 def test_a_card_with_other_settings_than_there_are_is_refused():
     with pytest.raises(TargetError, match=r"target\.cards must map gigabytes .*batch_row"):
         load_target("gpu", ["cards.24.batch_row=3"])
+
+
+def test_a_search_on_unequal_cards_has_the_settings_of_the_smallest_and_says_so(gpu):
+    fitted, said = describe(gpu, [Card("Large", 80 * GIB, "0"), Card("Small", 12 * GIB, "1")], slots=2)
+
+    assert fitted == describe(gpu, [Card("Small", 12 * GIB)])[0]
+    assert said.startswith(
+        "Large, 86 GB and Small, 13 GB, one training at a time on each: for the smallest memory DEPTH=4"
+    )
+    assert said.endswith("name equal ones in CUDA_VISIBLE_DEVICES")
+
+
+def test_a_search_has_the_same_settings_whatever_the_number_of_workers(gpu, monkeypatch, tmp_path):
+    pretend(monkeypatch, tmp_path, MIG)
+
+    assert fit(gpu, slots=1)[0] == fit(gpu, slots=4)[0] == gpu.fitted(5 * GB)
+
+
+@pytest.mark.parametrize(
+    ("cards", "slots", "expected"),
+    [
+        (1, None, "NVIDIA H100 80GB HBM3, 85 GB"),
+        (1, 1, "NVIDIA H100 80GB HBM3, 85 GB"),
+        (2, None, "2 x NVIDIA H100 80GB HBM3, 85 GB each"),
+        (2, 2, "2 x NVIDIA H100 80GB HBM3, 85 GB each, one training at a time on each"),
+        (2, 1, "2 x NVIDIA H100 80GB HBM3, 85 GB each, one training at a time on the first"),
+        (4, 3, "4 x NVIDIA H100 80GB HBM3, 85 GB each, one training at a time on each of the first 3"),
+    ],
+)
+def test_cards_are_named_with_what_runs_on_them(cards, slots, expected):
+    assert name_cards([Card(H100, 85 * GB + number, str(number)) for number in range(cards)], slots=slots) == expected
+
+
+def test_listed_cards_are_named_without_their_memory():
+    assert name_cards([ListedCard(name=H100, id="0"), ListedCard(name=H100, id="1")]) == f"2 x {H100}"
+
+
+def test_each_card_gets_one_training_and_a_share_of_the_cores(gpu, monkeypatch, tmp_path):
+    pretend(monkeypatch, tmp_path, TWO_H100)
+    shared = allot(gpu, None)
+
+    assert shared.slots == 2
+    assert [shared.environment(slot) for slot in range(2)] == [
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        {"CUDA_VISIBLE_DEVICES": "1"},
+    ]
+    assert shared.threads == max(1, min(gpu.threads, usable_cores() // 2))
+    assert allot(gpu, 1).threads == min(gpu.threads, usable_cores())
+
+
+def test_more_trainings_than_cards_are_refused_with_the_reason(gpu, monkeypatch, tmp_path):
+    pretend(monkeypatch, tmp_path, TWO_H100)
+    reason = "about half the steps each, so their scores could not be compared"
+
+    with pytest.raises(
+        TargetError, match=rf"executor\.workers must be at most the number of GPUs, 2, got 3: .*{reason}"
+    ):
+        allot(gpu, 3)
+    with pytest.raises(TargetError, match=r"--slots must be at most .* give 2, or leave --slots out"):
+        allot(gpu, 3, setting="--slots")
+    with pytest.raises(TargetError, match=r"executor\.workers must be at most the number of GPUs, 2, got 3"):
+        allot(autoresearch_spec(make_checkout(tmp_path / "checkout")), 3)
+
+
+def test_a_cpu_has_as_many_trainings_as_cores_for_their_threads():
+    tiny, cores = load_target("tiny"), usable_cores()
+
+    assert (allot(tiny, None).slots, allot(tiny, None).threads) == (cores, 1)
+    wide = dataclasses.replace(tiny, threads=2 * cores)
+    assert (allot(wide, None).slots, allot(wide, None).threads) == (1, cores)
+    more = allot(tiny, 3 * cores)
+    assert (more.slots, more.threads, more.environment(2)) == (3 * cores, 1, {})
+
+
+def test_a_command_for_which_no_card_is_found_runs_alone_unless_told_otherwise(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    spec = autoresearch_spec(make_checkout(tmp_path / "checkout"))
+
+    assert (allot(spec, None).slots, allot(spec, None).environment(0)) == (1, {})
+    assert allot(spec, 2).slots == 2
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_there_must_be_a_training(workers):
+    with pytest.raises(TargetError, match=rf"executor\.workers must be at least 1, got {workers}; leave it out"):
+        allot(load_target("tiny"), workers)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from target.evaluate import load_target
+from target.evaluate import load_target, main
 from target.spec import SEED_PROGRAM
+from tests.cards import H100, TWO_H100, pretend
 from tests.target.candidates import HONEST, LEAK
 
 ROOT = Path(__file__).parents[2]
@@ -113,3 +114,14 @@ def test_overrides_reach_the_target():
     spec = load_target("tiny", ["scoring.cuts=7", "constants.DEPTH=5", "train_seconds=1"])
 
     assert (spec.scoring.cuts, spec.constants["DEPTH"], spec.train_seconds) == (7, 5, 1)
+
+
+def test_it_trains_on_the_first_of_the_cards_and_says_so(monkeypatch, tmp_path, capsys):
+    pretend(monkeypatch, tmp_path, TWO_H100)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+
+    assert main([str(tmp_path / "nowhere.py"), "--target", "gpu"]) == 2
+    said = capsys.readouterr().err
+    assert f"device: 2 x {H100}, 85 GB each, one training at a time on the first\n" in said
+    assert "cannot read the program" in said
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1", "what this process computes must be on that card too"

@@ -105,7 +105,6 @@ def _configuration(spec, corpus, scratch):
         "spec": spec.to_json(),
         "corpus": corpus.to_json(),
         "scratch": str(scratch),
-        "slot": 0,
     }
 
 

@@ -1,0 +1,132 @@
+"""One training a card: what the processes of each slot see, on stand-ins for the list of cards."""
+
+import dataclasses
+import os
+import time
+
+import psutil
+import pytest
+
+from target.base import TrainedTarget
+from target.command import CommandTarget
+from target.errors import TargetError
+from target.evaluation import Outcome
+from target.executor import LocalExecutor
+from target.program import Program
+from tests.cards import TWO_H100, nvidia_smi, pretend
+from tests.checkouts import autoresearch_spec, make_checkout
+from tests.target.candidates import HONEST, in_main
+
+SHOW = """
+import os, time, pathlib
+print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREADS"], flush=True)
+{wait}
+print("val_bpb: 1.5")
+"""
+WAIT_SECONDS = 90
+
+
+@pytest.fixture
+def cuda(spec, monkeypatch, tmp_path):
+    """A target that trains on the stand-ins; nothing here can compute on them."""
+    pretend(monkeypatch, tmp_path, TWO_H100)
+    return dataclasses.replace(
+        spec, device="cuda", clock="wall", corpus=dataclasses.replace(spec.corpus, name="installed"), threads=8
+    )
+
+
+def test_two_cards_run_two_commands_at_a_time_each_on_its_own(monkeypatch, tmp_path):
+    pretend(monkeypatch, tmp_path, TWO_H100)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    spec = autoresearch_spec(make_checkout(tmp_path / "checkout"), readable=[str(shared)], command="python train.py")
+    executor = CommandTarget(spec).make_executor(LocalExecutor)
+    wait = f"while not pathlib.Path({str(shared / 'go')!r}).exists(): time.sleep(0.01)"
+    logs = [tmp_path / f"{number}.log" for number in range(2)]
+    executor.start()
+    try:
+        runs = [executor.evaluate(Program(SHOW.format(wait=wait)), 0, log) for log in logs]
+        _wait_for(lambda: all(log.exists() and b"sees" in log.read_bytes() for log in logs))  # at the same time
+        (shared / "go").touch()
+
+        assert executor.slots == 2
+        assert [run.result(WAIT_SECONDS).outcome for run in runs] == [Outcome.OK, Outcome.OK]
+        assert sorted(log.read_text().split()[1] for log in logs) == ["0", "1"]
+    finally:
+        executor.close()
+
+
+def test_all_processes_of_a_slot_see_its_card(cuda, corpus, tmp_path):
+    executor = LocalExecutor(cuda, corpus=corpus)
+    executor.start()
+    try:
+        seen = []
+        for worker in psutil.Process().children():
+            if "target.worker" in worker.cmdline():
+                below = [each for each in worker.children(recursive=True) if "target.zygote" in each.cmdline()]
+                seen.append({each.environ().get("CUDA_VISIBLE_DEVICES") for each in (worker, *below)})
+                assert below
+
+        assert executor.slots == 2
+        assert sorted(seen, key=str) == [{"0"}, {"1"}, {None}]  # the last is for pre-flights
+    finally:
+        executor.close()
+
+
+def test_a_training_sees_its_card_and_a_preflight_none(cuda, corpus, tmp_path):
+    executor = LocalExecutor(cuda, workers=1, corpus=corpus)
+    show = "import os\nprint('sees', os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True)\n"
+    checked, trained = tmp_path / "preflight.log", tmp_path / "training.log"
+    executor.start()
+    try:
+        assert executor.preflight(Program(show + HONEST), checked).result(WAIT_SECONDS) is None
+        crashed = executor.evaluate(Program(show + in_main("raise SystemExit(3)")), 0, trained).result(WAIT_SECONDS)
+    finally:
+        executor.close()
+
+    assert checked.read_text().startswith("sees -1\n")
+    assert trained.read_text().startswith("sees 0\n")
+    assert crashed.outcome is Outcome.CRASHED
+
+
+def test_three_workers_on_two_cards_are_refused(cuda, corpus):
+    with pytest.raises(TargetError, match=r"executor\.workers must be at most the number of GPUs, 2, got 3"):
+        LocalExecutor(cuda, workers=3, corpus=corpus)
+
+
+def test_a_command_target_says_and_records_the_cards_in_use(monkeypatch, tmp_path):
+    pretend(monkeypatch, tmp_path, TWO_H100)
+    target = CommandTarget(autoresearch_spec(make_checkout(tmp_path / "checkout")))
+    said = []
+    target.make_executor(lambda spec: LocalExecutor(spec, workers=1))
+    described = target.prepare(said.append)
+
+    assert "device: 2 x NVIDIA H100 80GB HBM3, one training at a time on the first" in said
+    assert described["cards"] == [{"name": "NVIDIA H100 80GB HBM3", "id": "0", "rocm": False}]
+
+
+def test_a_trained_target_says_the_cards_in_use(cuda):
+    target = TrainedTarget(dataclasses.replace(cuda, corpus=dataclasses.replace(cuda.corpus, name="none")))
+    said = []
+    target.make_executor(LocalExecutor)
+    with pytest.raises(TargetError, match="corpus"):
+        target.prepare(said.append)  # it prepares the text last, and there is none
+
+    assert "device: 2 x NVIDIA H100 80GB HBM3, 85 GB each, one training at a time on each" in said
+
+
+def test_a_command_target_warns_where_no_card_is_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{nvidia_smi(tmp_path, 'No devices were found', status=6)}:/usr/bin:/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    target = CommandTarget(autoresearch_spec(make_checkout(tmp_path / "checkout")))
+    said = []
+
+    assert "cards" not in target.prepare(said.append)
+    assert "warning: target.device=cuda, but no GPU was found here; look at nvidia-smi" in said
+
+
+def _wait_for(condition):
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        os.sched_yield()
