@@ -69,7 +69,7 @@ class Config:
     outputs: str = MISSING
     seed: int = MISSING
     direction: str | None = None
-    propose_ahead: int = MISSING
+    propose_ahead: int | None = None
     max_failures: int = MISSING
     budget: Budget = field(default_factory=Budget)
     final: FinalReport = field(default_factory=FinalReport)

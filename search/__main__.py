@@ -100,6 +100,7 @@ def _session(config: DictConfig) -> Session:
         acceptance=_instantiate(config.acceptance, "acceptance"),
         budget=budget,
         propose_ahead=config.propose_ahead,
+        ahead_per_slot=target.ahead_per_slot,
         max_failures=config.max_failures,
     )
     return Session(

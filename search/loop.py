@@ -2,7 +2,7 @@
 
 One thread owns all state and waits for futures; operators run in threads, evaluations in the executor's processes. The
 stages are propose -> pre-flight -> train and score -> record. What waits between them is bounded: there are never more
-trials under way than slots plus `propose_ahead`.
+trials under way than slots and programs made ahead.
 """
 
 from __future__ import annotations
@@ -200,7 +200,8 @@ class Search:
         under_way = len(wanted) + sum(task.stage is not Stage.MEASURE for task in self._tasks.values())
         if self._population.champion is None:
             return
-        for _ in range(int(min(slots + self._settings.propose_ahead, left)) - under_way):
+        ahead = self._settings.programs_ahead(self._executor.slots)
+        for _ in range(int(min(slots + ahead, left)) - under_way):
             number = len(self._population.trials)
             rng = random.Random(f"proposal {self._settings.seed} {number}")
             try:

@@ -28,8 +28,9 @@ class Settings:
         extra_operators: Those that the strategy may ask for, by name.
         acceptance: Decides what is better.
         budget: When to stop.
-        propose_ahead: Programs that may be made while all slots are busy.
+        propose_ahead: Programs that may be made while all slots are busy; None for `ahead_per_slot` of each slot.
         max_failures: Stop after so many trials in a row that came to no training.
+        ahead_per_slot: What the target says of programs made ahead.
     """
 
     name: str
@@ -40,9 +41,14 @@ class Settings:
     operator: Operator
     acceptance: Acceptance
     budget: Budget
-    propose_ahead: int
+    propose_ahead: int | None
     max_failures: int
+    ahead_per_slot: int = 0
     extra_operators: Mapping[str, Operator] = field(default_factory=dict)
+
+    def programs_ahead(self, slots: int) -> int:
+        """Return how many programs may be made while that many slots are busy."""
+        return slots * self.ahead_per_slot if self.propose_ahead is None else self.propose_ahead
 
     def is_stuck(self, decided: Sequence[Trial]) -> bool:
         """Return whether the last `max_failures` of some verdicts came to no training."""
@@ -67,8 +73,8 @@ class Settings:
             ) from None
 
     def __post_init__(self) -> None:
-        if self.propose_ahead < 0 or self.max_failures < 1:
+        if (self.propose_ahead or 0) < 0 or self.max_failures < 1:
             raise UserError(
-                "propose_ahead must be at least 0 and max_failures at least 1, "
+                "propose_ahead must be null or at least 0 and max_failures at least 1, "
                 f"got {self.propose_ahead} and {self.max_failures}"
             )

@@ -34,6 +34,14 @@ class Target(Protocol):
     def direction(self) -> Path | None:
         """The human's direction that comes with the target; None if there is none."""
 
+    @property
+    def ahead_per_slot(self) -> int:
+        """Programs to propose and pre-flight for each slot while it trains, unless `propose_ahead` says otherwise.
+
+        A program made ahead is made without the result of the training beside it. That pays where proposing and
+        pre-flight would keep an expensive device waiting.
+        """
+
     def seed_program(self) -> Program:
         """Return the program that a search begins with; raises `TargetError` if there is none."""
 
@@ -77,6 +85,11 @@ class TrainedTarget:
     def direction(self) -> Path | None:
         """None: the project's own program.md."""
         return None
+
+    @property
+    def ahead_per_slot(self) -> int:
+        """One where a GPU trains: proposing and pre-flight use the CPU, and the next training can begin at once."""
+        return int(self._spec.device == "cuda")
 
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""

@@ -78,6 +78,11 @@ class CommandTarget:
         guide = self._spec.root / self._spec.guide if self._spec.guide else None
         return guide if guide and guide.is_file() else None
 
+    @property
+    def ahead_per_slot(self) -> int:
+        """One where the command has a GPU, which would wait while the next program is proposed."""
+        return int(self._spec.device == "cuda")
+
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""
         path = self._spec.program or self._spec.root / self._spec.file

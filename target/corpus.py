@@ -6,11 +6,13 @@ The cache has two sides: `public/` is what candidates may read, `sealed/` is wha
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 BOS: Final = "<|bos|>"  # begins every document; the highest id of the vocabulary
 _FORMAT: Final = 1  # of the cache
 _BATCH_CHARACTERS: Final = 1 << 24  # of text that is encoded at a time
+_SETTLED_NS: Final = 1_000_000_000  # age at which the time of a change tells it from any later one
 _MAX_VOCAB_SIZE: Final = 1 << 16  # tokens are stored as uint16
 
 # GPT-4's, with runs of digits cut at two: Source: `SPLIT_PATTERN` in karpathy/nanochat `nanochat/tokenizer.py`.
@@ -109,11 +112,20 @@ class CorpusFiles:
         """What is in the directory: versions, counts, hash of every file."""
         return self.root / "meta.json"
 
+    @property
+    def hashed(self) -> tuple[Path, ...]:
+        """All files whose hashes are in `meta`."""
+        return self.train_tokens, self.tokenizer, self.val, self.holdout, self.token_bytes
+
 
 def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path | None = None) -> CorpusFiles:
     """Return the corpus, after preparing it if the cache does not have it.
 
     Any number of processes may do so at once: one works, the others wait for it.
+
+    The files are compared with their hashes once. Later calls compare size, time of change and inode with what they
+    were then, and hash again if one differs. What they do not see is an edit of equal size whose time of change was
+    set back. Only users who can write to the cache can make one; candidates cannot.
 
     Args:
         corpus: What to prepare.
@@ -251,11 +263,44 @@ def _tokenizer_json(encoding: tiktoken.Encoding) -> str:
 
 
 def _digests(files: CorpusFiles) -> dict[str, str]:
-    paths = (files.train_tokens, files.tokenizer, files.val, files.holdout, files.token_bytes)
-    return {path.relative_to(files.root).as_posix(): file_sha256(path) for path in paths if path.exists()}
+    return {path.relative_to(files.root).as_posix(): file_sha256(path) for path in files.hashed if path.exists()}
 
 
 def _verify(files: CorpusFiles) -> None:
+    """Compare the files with their hashes, unless they are as they were when that was last done."""
+    record = files.root.with_suffix(".verified.json")  # beside the corpus: candidates cannot write there
+    before = _stamps(files)
+    if _recorded(record) == before:
+        return
+    _verify_hashes(files)
+    if any(changed_ns > time.time_ns() - _SETTLED_NS for _, changed_ns, _ in before.values()):
+        return  # another change in the same tick of the clock would have the same time
+    part = record.with_suffix(f".{os.getpid()}.part")
+    with contextlib.suppress(OSError):  # a cache that cannot be written is hashed each time
+        part.write_text(json.dumps(before))
+        part.replace(record)
+    with contextlib.suppress(OSError):
+        part.unlink(missing_ok=True)
+
+
+def _stamps(files: CorpusFiles) -> dict[str, list[int]]:
+    """Return size in bytes, time of change in nanoseconds and inode of each file that is there."""
+    stamps = {}
+    for path in (*files.hashed, files.meta):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            stamps[path.relative_to(files.root).as_posix()] = [found.st_size, found.st_mtime_ns, found.st_ino]
+    return stamps
+
+
+def _recorded(record: Path) -> object:
+    try:
+        return json.loads(record.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _verify_hashes(files: CorpusFiles) -> None:
     try:
         expected = json.loads(files.meta.read_text())["files"]
     except (OSError, ValueError, KeyError, TypeError):

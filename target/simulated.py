@@ -132,6 +132,11 @@ class SimulatedTarget:
         """None: the project's own program.md."""
         return None
 
+    @property
+    def ahead_per_slot(self) -> int:
+        """0: no time passes that could be used."""
+        return 0
+
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""
         return self._make()[1]

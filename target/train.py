@@ -134,11 +134,43 @@ class Block(nn.Module):
         super().__init__()
         self.attention, self.mlp = Attention(width, window), MLP(width)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None) -> Tensor:
-        """Map (B, T, C) to (B, T, C)."""
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None, first: Tensor, scales: Tensor | None
+    ) -> Tensor:
+        """Map (B, T, C) to (B, T, C); `scales` (2,) are of x and of the first embedding, which is added to it."""
+        if scales is not None:
+            x = scales[0] * x + scales[1] * first
         x = x + self.attention(rms_norm(x), cos, sin, extra)
         y: Tensor = x + self.mlp(rms_norm(x))
         return y
+
+
+class Embeddings(nn.Module):
+    """What is looked up for each token: where the stream begins, and what the last blocks add to their values."""
+
+    def __init__(self, vocab_size: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Embedding(vocab_size, width)
+        self.values = nn.ModuleList(nn.Embedding(vocab_size, width) for _ in range(min(VALUE_EMBEDDINGS, DEPTH)))
+
+    def forward(self, idx: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Map tokens (B, T) to (B, T, C): the first embedding, and one for each of the last blocks."""
+        first = rms_norm(self.first(idx)).to(torch.bfloat16 if idx.is_cuda else torch.float32)
+        return first, [values(idx).type_as(first) for values in self.values]
+
+
+class Head(nn.Module):
+    """The stream to logits, or to the loss: in one piece when compiled, so that float32 logits are not written out."""
+
+    def __init__(self, width: int, vocab_size: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(width, vocab_size, bias=False)
+
+    def forward(self, x: Tensor, targets: Tensor | None) -> Tensor:
+        """Map (B, T, C) to float32 logits (B, T, V); with targets (B, T), to their mean loss in nats."""
+        logits = self.output(rms_norm(x) / LOGIT_SOFTCAP).float()
+        logits = LOGIT_SOFTCAP * torch.tanh(logits)  # softcap (Gemma 2, arXiv 2408.00118)
+        return logits if targets is None else F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 class GPT(nn.Module):
@@ -147,19 +179,18 @@ class GPT(nn.Module):
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
         width = N_HEADS * HEAD_DIM
-        self.embedding = nn.Embedding(vocab_size, width)
+        self.embeddings = Embeddings(vocab_size, width)
         short = (WINDOW_PATTERN[i % len(WINDOW_PATTERN)] == "S" and i < DEPTH - 1 for i in range(DEPTH))
         self.blocks = nn.ModuleList(Block(width, SHORT_WINDOW if each else None) for each in short)
-        self.values = nn.ModuleList(nn.Embedding(vocab_size, width) for _ in range(min(VALUE_EMBEDDINGS, DEPTH)))
         if RESIDUAL_SCALARS:
             self.scales = nn.Parameter(torch.empty(DEPTH, 2))  # of the stream, and of the embedding that is added to it
-        self.head = nn.Linear(width, vocab_size, bias=False)
+        self.head = Head(width, vocab_size)
         self._initialise()
 
     def _initialise(self) -> None:
-        nn.init.normal_(self.embedding.weight)
-        nn.init.zeros_(self.head.weight)
-        for values in self.values.parameters():
+        nn.init.normal_(self.embeddings.first.weight)
+        nn.init.zeros_(self.head.output.weight)
+        for values in self.embeddings.values.parameters():
             nn.init.normal_(values, std=values.size(1) ** -0.5)
         if RESIDUAL_SCALARS:
             nn.init.ones_(self.scales[:, 0])
@@ -170,18 +201,28 @@ class GPT(nn.Module):
             else:
                 nn.init.normal_(parameter, std=parameter.size(1) ** -0.5)
 
-    def forward(self, idx: Tensor) -> Tensor:
-        """Map tokens (B, T), int64, to the logits of each next token (B, T, V), float32."""
+    def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Map tokens (B, T), int64, to float32 logits (B, T, V) of each next one; with targets (B, T), to the loss."""
         with torch.autocast(idx.device.type, torch.bfloat16, enabled=idx.is_cuda):
             cos, sin = rotation(idx.size(1), idx.device)
-            x = first = rms_norm(self.embedding(idx)).to(torch.bfloat16 if idx.is_cuda else torch.float32)  # (B, T, C)
+            first, values = self.embeddings(idx)
+            x = first.clone() if RESIDUAL_SCALARS else first  # one tensor as two arguments would make another kind
             for i, block in enumerate(self.blocks):
-                if RESIDUAL_SCALARS:
-                    x = self.scales[i, 0] * x + self.scales[i, 1] * first
-                extra = i - (DEPTH - len(self.values))  # which value embedding the block has
-                x = block(x, cos, sin, self.values[extra](idx).type_as(x) if extra >= 0 else None)
-            logits = self.head(rms_norm(x) / LOGIT_SOFTCAP)
-        return LOGIT_SOFTCAP * torch.tanh(logits.float())  # softcap (Gemma 2, arXiv 2408.00118)
+                extra = i - (DEPTH - len(values))  # which value embedding the block has
+                scales = self.scales[i] if RESIDUAL_SCALARS else None
+                x = block(x, cos, sin, values[extra] if extra >= 0 else None, first, scales)
+            y: Tensor = self.head(x, targets)
+        return y
+
+    def compile_parts(self) -> None:
+        """Compile each part by itself: blocks of one kind share what is compiled for the first of them.
+
+        Kinds differ by what is None and by attributes that are numbers, here the window. Every training compiles for
+        itself, so a kind more costs seconds.
+        """
+        torch._dynamo.config.recompile_limit = 8 + DEPTH  # parts and kinds of block; what exceeds it is not compiled
+        for part in (self.embeddings, *self.blocks, self.head):
+            part.compile(dynamic=False)
 
 
 def build_model(vocab_size: int) -> GPT:
@@ -190,7 +231,7 @@ def build_model(vocab_size: int) -> GPT:
 
 
 def orthogonalise(update: Tensor) -> Tensor:
-    """Replace the singular values of each matrix (..., M, N) by values near 1, by Newton-Schulz iteration.
+    """Replace the singular values of each matrix (n, M, N) by values near 1, by Newton-Schulz iteration.
 
     Source: https://kellerjordan.github.io/posts/muon, with its quintic coefficients.
     """
@@ -201,7 +242,8 @@ def orthogonalise(update: Tensor) -> Tensor:
     x = x / (norm + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        factor = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, factor, x, beta=3.4445)  # sums inside the products: nothing is left to compile
     return (x if wide else x.mT).type_as(update)
 
 
@@ -218,8 +260,6 @@ class Muon(torch.optim.Optimizer):
         by_shape = defaultdict(list)
         for matrix in matrices:
             by_shape[matrix.shape].append(matrix)
-        on_gpu = any(same[0].is_cuda for same in by_shape.values())
-        self._update = torch.compile(muon_update, dynamic=False) if on_gpu else muon_update
         super().__init__([{"params": same} for same in by_shape.values()], {"lr": MATRIX_LR})
 
     @torch.no_grad()
@@ -229,7 +269,7 @@ class Muon(torch.optim.Optimizer):
             matrices = group["params"]
             gradient = torch.stack([matrix.grad for matrix in matrices])  # (n, M, N)
             momentum = self.state[matrices[0]].setdefault("momentum", torch.zeros_like(gradient))
-            update = self._update(gradient, momentum)
+            update = muon_update(gradient, momentum)
             rows, columns = update.shape[-2:]
             torch._foreach_mul_(matrices, 1 - group["lr"] * MATRIX_WEIGHT_DECAY)
             torch._foreach_add_(matrices, update.unbind(), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
@@ -239,8 +279,8 @@ def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
     """Return the optimisers of all parameters; every group remembers its peak learning rate."""
     adam = torch.optim.AdamW(
         [
-            {"params": [model.embedding.weight, *model.values.parameters()], "lr": EMBEDDING_LR},
-            {"params": [model.head.weight], "lr": HEAD_LR},
+            {"params": model.embeddings.parameters(), "lr": EMBEDDING_LR},
+            {"params": model.head.parameters(), "lr": HEAD_LR},
             *([{"params": [model.scales], "lr": SCALAR_LR}] if RESIDUAL_SCALARS else ()),
         ],
         betas=(ADAM_BETA1, ADAM_BETA2),
@@ -263,14 +303,9 @@ def lr_fraction(progress: float) -> float:
     return 1 - (1 - FINAL_LR_FRACTION) * decay
 
 
-def loss_of(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean loss of the next tokens, in nats; inputs and targets are (B, T)."""
-    return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
-
-
 def flops_per_token(model: GPT, tokens: int) -> float:
     """Return the arithmetic of training on a token in rows of T (PaLM, arXiv 2204.02311, appendix B)."""
-    matrices = sum(parameter.numel() for parameter in (*model.blocks.parameters(), model.head.weight))
+    matrices = sum(parameter.numel() for parameter in (*model.blocks.parameters(), *model.head.parameters()))
     windows = (each.window for each in model.modules() if isinstance(each, Attention))
     seen = sum(min(tokens, window or tokens) for window in windows)
     return 6.0 * matrices + 12.0 * N_HEADS * HEAD_DIM * seen
@@ -282,11 +317,10 @@ def main() -> None:
     device = prepare.device()
     model = build_model(prepare.vocab_size()).to(device)
     optimizers = build_optimizers(model)
-    compute_loss = loss_of
     if device.type == "cuda":
         if importlib.util.find_spec("flash_attn_interface"):  # FlashAttention 3, where it is installed
             torch.nn.attention.activate_flash_attention_impl("FA3")
-        compute_loss = torch.compile(loss_of, dynamic=False)
+        model.compile_parts()
     tokens = prepare.sequence_tokens()
     passes = max(1, BATCH_TOKENS // max(tokens, MICRO_TOKENS))
     batches = prepare.batches(max(1, BATCH_TOKENS // tokens // passes), tokens)
@@ -300,7 +334,7 @@ def main() -> None:
         mean = torch.zeros((), device=device)
         for _ in range(passes):
             inputs, targets = next(batches)  # (B, T) each
-            loss = compute_loss(model, inputs, targets) / passes
+            loss = model(inputs, targets) / passes
             loss.backward()
             mean += loss.detach()
         for optimizer in optimizers:

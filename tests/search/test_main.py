@@ -99,7 +99,7 @@ def write(path: Path, text: str) -> Path:
         ("budget.trainings=many", "many"),
         ("budget.hours=-1", "budget.hours must be above 0, got -1.0"),
         ("seed=x", "seed"),
-        ("propose_ahead=-1", "propose_ahead must be at least 0"),
+        ("propose_ahead=-1", "propose_ahead must be null or at least 0"),
         ("target.train_seconds=0", "target.train_seconds must be positive, got 0"),
         ("target.scoring.rows=65", "scoring.rows must be a multiple of scoring.batch_rows"),
         ("target.constants.LAYERS=3", "LAYERS"),

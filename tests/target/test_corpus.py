@@ -2,13 +2,15 @@ import base64
 import dataclasses
 import json
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from target.corpus import CorpusFiles, cache_root, prepare_corpus
+from target.cache import cache_root, file_sha256
+from target.corpus import CorpusFiles, prepare_corpus
 from target.documents import SOURCES, Source, installed_text, manifest_hash, read_documents, split_of
 from target.errors import TargetError
 from target.spec import Corpus
@@ -169,7 +171,7 @@ def test_what_a_killed_preparation_left_does_no_harm(files, source, tmp_path):
 )
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
 def test_a_damaged_cache_is_refused_with_the_directory_to_delete(source, tmp_path, name, damage):
-    files = prepare_corpus(SMALL, source=source, cache=tmp_path)
+    files = settled(source, tmp_path)
     path = files.root / name
     content = path.read_bytes()
     if damage == "gone":
@@ -179,6 +181,64 @@ def test_a_damaged_cache_is_refused_with_the_directory_to_delete(source, tmp_pat
 
     with pytest.raises(TargetError, match=rf"damaged \({name}\); delete {files.root}"):
         prepare_corpus(SMALL, source=source, cache=tmp_path)
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Return a list of the files that are hashed from now on."""
+    names = []
+
+    def watched(path: Path) -> str:
+        names.append(path.name)
+        return file_sha256(path)
+
+    monkeypatch.setattr("target.corpus.file_sha256", watched)
+    return names
+
+
+def settled(source: Source, cache: Path) -> CorpusFiles:
+    """Prepare a corpus, and verify it when it has not changed for a while."""
+    files = prepare_corpus(SMALL, source=source, cache=cache)
+    for path in (*files.hashed, files.meta):
+        os.utime(path, (1e9, 1e9))
+    return prepare_corpus(SMALL, source=source, cache=cache)
+
+
+def test_files_are_hashed_once_and_again_when_one_was_touched(source, tmp_path, hashed):
+    files = settled(source, tmp_path)
+    hashed.clear()
+
+    prepare_corpus(SMALL, source=source, cache=tmp_path)
+    assert hashed == []
+
+    os.utime(files.val, (1e9, 1e9 + 1))
+    prepare_corpus(SMALL, source=source, cache=tmp_path)
+    assert len(hashed) == 5
+    prepare_corpus(SMALL, source=source, cache=tmp_path)
+    assert len(hashed) == 5
+
+
+@pytest.mark.parametrize("content", ["", '{"meta.json": [1', "[]", "\x00"])
+def test_a_torn_record_of_the_verification_is_ignored(source, tmp_path, hashed, content):
+    files = settled(source, tmp_path)
+    files.root.with_suffix(".verified.json").write_text(content)
+    hashed.clear()
+
+    assert prepare_corpus(SMALL, source=source, cache=tmp_path) == files
+    assert len(hashed) == 5
+
+
+def test_a_record_that_cannot_be_written_means_hashing_each_time(source, tmp_path, hashed):
+    files = settled(source, tmp_path)
+    record = files.root.with_suffix(".verified.json")
+    record.unlink()
+    record.mkdir()  # root may write to any directory: this is what nobody can replace by a file
+    hashed.clear()
+
+    for _ in range(2):
+        assert prepare_corpus(SMALL, source=source, cache=tmp_path) == files
+    assert len(hashed) == 10
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_changed_sources_are_refused(tmp_path):

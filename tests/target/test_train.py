@@ -1,4 +1,5 @@
 import ast
+import copy
 import importlib.util
 import json
 import math
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import functional as F
 
 from target.constants import Constant, Value, parse_constants
@@ -167,6 +169,80 @@ def test_the_position_of_a_token_counts(load, tiny):
         logits = model(torch.tensor([[7, 8, 9], [8, 7, 9]]))[:, -1]
 
     assert not torch.allclose(logits[0], logits[1], atol=1e-2)
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Count what torch.compile makes graphs of, without writing C++ for them."""
+    counter = CompileCounterWithBackend("aot_eager")
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda part, **options: compile_module(part, backend=counter, **options)
+    )
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(recompile_limit=torch._dynamo.config.recompile_limit):
+        yield counter
+    torch._dynamo.reset()
+
+
+SMALL = {"DEPTH": 8, "N_HEADS": 2, "HEAD_DIM": 16}
+PARTS = 2  # beside the blocks: embeddings and head
+
+
+@pytest.mark.parametrize(
+    ("constants", "kinds"),
+    [
+        ({"VALUE_EMBEDDINGS": 0}, 1),
+        ({"VALUE_EMBEDDINGS": 4}, 2),
+        ({"VALUE_EMBEDDINGS": 4, "WINDOW_PATTERN": "SSSL", "SHORT_WINDOW": 8, "RESIDUAL_SCALARS": True}, 4),
+    ],
+)
+def test_blocks_of_a_kind_are_compiled_once_and_train_as_without_compilation(load, graphs, constants, kinds):
+    module = load(Program(SEED_PROGRAM.read_text()).with_constants({**SMALL, **constants}))
+    eager = randomised(module).train()
+    compiled = copy.deepcopy(eager)
+    compiled.compile_parts()
+    tokens = torch.randint(VOCAB_SIZE, (2, 25))
+    losses = {}
+
+    for model in (eager, compiled):
+        optimizers = module.build_optimizers(model)
+        losses[model] = []
+        for _ in range(3):
+            loss = model(tokens[:, :-1], tokens[:, 1:])
+            loss.backward()
+            losses[model].append(loss.item())
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+
+    assert graphs.frame_count == kinds + PARTS
+    assert losses[compiled] == pytest.approx(losses[eager], rel=1e-4)
+    assert losses[eager][2] < losses[eager][0]
+    assert compiled.state_dict().keys() == module.build_model(VOCAB_SIZE).state_dict().keys()
+
+
+def test_blocks_that_all_differ_are_all_compiled(load, graphs):
+    module = load(Program(SEED_PROGRAM.read_text()).with_constants({**SMALL, "VALUE_EMBEDDINGS": 0}))
+    model = module.build_model(VOCAB_SIZE)
+    for i, block in enumerate(model.blocks):
+        block.attention.window = 4 + i
+    model.compile_parts()
+    tokens = torch.randint(VOCAB_SIZE, (2, 25))
+
+    model(tokens[:, :-1], tokens[:, 1:])
+
+    assert graphs.frame_count == SMALL["DEPTH"] + PARTS
+
+
+def test_the_loss_is_that_of_the_logits(load, tiny):
+    model = randomised(load(tiny.seed_program()))
+    tokens = torch.randint(VOCAB_SIZE, (2, 25))
+
+    with torch.inference_mode():
+        logits, loss = model(tokens[:, :-1]), model(tokens[:, :-1], tokens[:, 1:])
+
+    assert loss == pytest.approx(F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).item())
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 50), (3, 50, 20), (1, 32, 32)])
