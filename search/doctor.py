@@ -81,8 +81,8 @@ def compose_subject(overrides: Sequence[str]) -> Subject:
     for group in ("strategy", "acceptance"):
         instantiate(config[group], group)
     subject = make_subject(config, overrides)
-    if subject.spec:
-        instantiate(config["executor"], "executor")(subject.spec)
+    if subject.device == "cpu":
+        subject.slots  # noqa: B018 -- refuses its settings; on a GPU it asks for cards, which has a line of its own
     return subject
 
 
@@ -96,8 +96,9 @@ def _checks(*, ask_model: bool) -> Iterator[Check]:
     """Yield the checks; what several of them need is imported when its turn comes, for some of it takes a second."""
     from search.checks import machine
 
-    yield from (machine.check_python, machine.check_platform, machine.check_processors)
-    yield from (machine.check_torch, machine.check_driver, machine.check_gpus, machine.check_compiler)
+    yield from (machine.check_python, machine.check_platform)
+    yield from (machine.check_torch, machine.check_driver, machine.check_gpus)
+    yield from (machine.check_workers, machine.check_compiler)
     from search.checks import isolation
 
     yield from (isolation.check_kernel, isolation.check_isolation)
@@ -128,7 +129,7 @@ def _show(console: Console, row: Row) -> None:
     from rich.text import Text
 
     line = Text(f"{row.state:<8}", style=_COLOURS[row.state])
-    line.append(f"{row.name:<11} {redact(row.text)}", style="default")
+    line.append(f"{row.name:<15} {redact(row.text)}", style="default")
     console.print(line, soft_wrap=True)
 
 

@@ -13,8 +13,9 @@ from target.errors import TargetError
 from target.layers import LayerReport, check_layers
 from target.sandbox import isolation_warning
 
+_CUDA: Final = "CUDA starts"
+_REHEARSED: Final = "a rehearsal of what CUDA does at its start works"
 _NAMES: Final = {"none": "no layer", "all": "all layers"}
-_FINE: Final = {"none": "a child without any of them works", "all": "they work together"}
 _COSTS: Final = {
     "namespaces": "candidates see the machine's processes, and share its network and shared memory",
     "landlock": "candidates can read and change every file that you can, the validation text included",
@@ -53,19 +54,21 @@ def check_isolation(subject: Subject) -> Iterator[Row]:
         yield warning("isolation", "target.sandbox=off", cost=cost, remedy="target.sandbox=auto")
         return
     try:
+        started = "torch starts" if subject.device == "cpu" else _CUDA if has_gpu() else _REHEARSED
         for report in check_layers(subject.device):
-            yield layer_row(report, strict=subject.sandbox == "strict")
+            yield layer_row(report, strict=subject.sandbox == "strict", started=started)
         if subject.device == "cpu" and has_gpu():
             yield from _beside_the_search("cuda")
     except TargetError as error:
         yield broken_by("isolation", error, cost="no training can begin")
 
 
-def layer_row(report: LayerReport, *, strict: bool) -> Row:
+def layer_row(report: LayerReport, *, strict: bool, started: str) -> Row:
     """Return what it means for a search how a layer did.
 
     Args:
         report: How it did.
+        started: What was tried, as in `torch starts`.
         strict: Whether the search refuses to run without it.
     """
     name = _NAMES.get(report.name, report.name)
@@ -79,13 +82,13 @@ def layer_row(report: LayerReport, *, strict: bool) -> Row:
         return broken(name, problem, cost=cost, remedy=f"{remedy}; or target.sandbox=auto")
     if not report.ok:
         return broken(name, report.said, cost="no training can begin", remedy=report.remedy)
-    return fine(name, _FINE.get(report.name, "works, alone"))
+    return fine(name, f"{started} inside it" if report.name != "none" else f"{started} without isolation")
 
 
 def _beside_the_search(device: Literal["cuda"]) -> Iterator[Row]:
     """Try a GPU that this search does not use: a search that does would fail, this one would not."""
     for report in check_layers(device):
-        row = layer_row(report, strict=False)
+        row = layer_row(report, strict=False, started=_CUDA)
         if row.state is State.FINE:
             yield fine(f"{row.name}, GPU", row.found)
         elif row.state is State.BROKEN:  # what the machine lacks has been said

@@ -1,4 +1,4 @@
-"""Python, the processor, torch and the GPUs."""
+"""Python, torch, the GPUs, and room for trainings side by side."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from search.checks.row import Row, broken, fine, gigabytes, warning
+from search.checks.row import Row, broken, broken_by, fine, gigabytes, warning
 from search.checks.subject import Subject
+from search.errors import UserError
 from target.command_evaluator import gpus
+from target.device import fit
+from target.errors import TargetError
 from target.spec import TargetSpec
 
 _ASK_SECONDS: Final = 120
@@ -56,23 +59,6 @@ def check_platform(_: Subject) -> Iterator[Row]:
     else:
         cost = "candidates are confined and timed by what only Linux has"
         yield broken("platform", found, cost=cost, remedy="use Linux, or a container or virtual machine with it")
-
-
-def check_processors(subject: Subject) -> Iterator[Row]:
-    """Check that trainings side by side have a core for each of their threads."""
-    cores = len(os.sched_getaffinity(0))
-    threads = subject.spec.threads if subject.spec else 1
-    found = f"{cores} cores for {subject.workers} x {threads} threads"
-    if subject.workers * threads <= cores:
-        yield fine("processors", found)
-        return
-    workers = max(1, cores // threads)
-    yield warning(
-        "processors",
-        found,
-        cost="trainings slow each other down, and scores are noisier",
-        remedy=f"executor.workers={workers}" if workers < subject.workers else f"target.threads={max(1, cores)}",
-    )
 
 
 def check_torch(_: Subject) -> Iterator[Row]:
@@ -125,9 +111,30 @@ def check_gpus(subject: Subject) -> Iterator[Row]:
     else:
         for index, card in enumerate(cards):
             yield _card(f"GPU {index}" if len(cards) > 1 else "GPU", card)
-        if answer["hip"] and subject.sandbox != "off":
-            cost = "the sandbox grants /dev/nvidia* only"
-            yield warning("ROCm", "torch is a ROCm build", cost=cost, remedy="target.sandbox=off")
+
+
+def check_workers(subject: Subject) -> Iterator[Row]:
+    """Check that there is a place for each training side by side, and a core for each of its threads."""
+    if subject.spec is None or (subject.device == "cuda" and not has_gpu() and isinstance(subject.spec, TargetSpec)):
+        return  # nothing is trained, or check_gpus has said that nothing can be
+    try:
+        slots = subject.slots
+        fitted = fit(subject.spec)[1] if isinstance(subject.spec, TargetSpec) else None
+    except (TargetError, UserError) as error:
+        yield broken_by("workers", error, cost="trainings side by side would have no place")
+        return
+    cores, threads = len(os.sched_getaffinity(0)), subject.spec.threads
+    found = f"{slots} x {threads} threads on {cores} cores" + (f"; {fitted}" if fitted else "")
+    if slots * threads <= cores:
+        yield fine("workers", found)
+        return
+    fitting = max(1, cores // threads)
+    yield warning(
+        "workers",
+        found,
+        cost="a training has fewer cores than target.threads",
+        remedy=f"executor.workers={fitting}" if fitting < slots else f"target.threads={max(1, cores // slots)}",
+    )
 
 
 def check_compiler(subject: Subject) -> Iterator[Row]:
@@ -146,12 +153,13 @@ def check_compiler(subject: Subject) -> Iterator[Row]:
         yield fine("compiler", f"{compiler}, {header}")
 
 
+@functools.cache
 def driver_version() -> str:
     """Return the version of NVIDIA's driver; empty if none is loaded."""
     try:
         words = _DRIVER.read_text(encoding="utf-8")
     except OSError:
-        return ""
+        return _asked_driver_version()
     found = re.search(r"Module\D*?(\d+(?:\.\d+)+)", words)
     return found[1] if found else words.splitlines()[0]
 
@@ -162,6 +170,16 @@ def has_gpu() -> bool:
         return bool(_ask_torch()["cards"])
     except (OSError, subprocess.SubprocessError, ValueError):
         return False
+
+
+def _asked_driver_version() -> str:
+    """Return what nvidia-smi says: in WSL2 the driver is that of Windows."""
+    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        asked = subprocess.run(ask, capture_output=True, text=True, timeout=_ASK_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return next(iter(asked.stdout.split()), "")
 
 
 def _gpus_of_a_command(subject: Subject) -> Iterator[Row]:

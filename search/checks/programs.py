@@ -33,7 +33,10 @@ def check_target(subject: Subject) -> Iterator[Row]:
         yield broken_by("target", error, cost="there is nothing to begin with")
         return
     limit = f", {spec.limit_seconds:g} s a training" if spec else ""
-    yield fine("target", f"{subject.target}: program {program.id}{limit} on the {subject.device}")
+    yield fine(
+        "target",
+        f"{subject.target}: program {program.id}{limit} on {'a GPU' if subject.device == 'cuda' else 'the CPU'}",
+    )
 
 
 def check_operators(subject: Subject) -> Iterator[Row]:

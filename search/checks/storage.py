@@ -13,7 +13,9 @@ from typing import Final
 
 from search.checks.row import Row, broken, fine, gigabytes, warning
 from search.checks.subject import Subject
+from search.errors import UserError
 from target.cache import cache_root
+from target.errors import TargetError
 
 _LEAST_BYTES: Final = 100_000_000  # a search with less is over in minutes
 _OUTPUT_BYTES: Final = 1_000_000_000  # programs, logs and pages of some hundred trials, and MLflow's copies of them
@@ -59,8 +61,9 @@ def check_temporary(subject: Subject) -> Iterator[Row]:
         cost = "torch.compile cannot load there what it compiles"
         yield broken("TMPDIR", f"{root} is mounted noexec", cost=cost, remedy="export TMPDIR=DIR, on another disk")
         return
-    needed = subject.spec.disk_bytes * subject.workers if subject.spec else 0
-    what = f"{subject.workers} x target.disk_bytes"
+    slots = _slots(subject)
+    needed = subject.spec.disk_bytes * slots if subject.spec else 0
+    what = f"{slots} x target.disk_bytes"
     yield _room("TMPDIR", root, needed, what, remedy="make room, or export TMPDIR=DIR elsewhere")
 
 
@@ -87,6 +90,13 @@ def check_outputs(subject: Subject) -> Iterator[Row]:
         yield warning("outputs", f"{root} is on a network or FUSE file system ({kind})", cost=cost, remedy=elsewhere)
         return
     yield _room("outputs", root, _OUTPUT_BYTES, "a search", remedy="make room, or outputs=DIR elsewhere")
+
+
+def _slots(subject: Subject) -> int:
+    try:
+        return subject.slots
+    except (TargetError, UserError):  # the checks of GPUs and workers have said it
+        return 1
 
 
 def _room(name: str, root: Path, needed: int, what: str, *, remedy: str) -> Row:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from search.construct import instantiate
 from search.rundir import RunDirectory
 from target.command_spec import CommandSpec
 from target.spec import Sandbox, TargetSpec
@@ -14,7 +16,7 @@ from target.spec import Sandbox, TargetSpec
 _COMMAND_TARGET: Final = "target.command.command_target"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Subject:
     """A composed search.
 
@@ -54,10 +56,16 @@ class Subject:
         """How candidates are confined; simulated ones are not run at all."""
         return self.spec.sandbox if self.spec else "off"
 
-    @property
-    def workers(self) -> int:
-        """Trainings side by side; 1 if the executor does not say."""
-        return int(self.config["executor"].get("workers", 1))
+    @functools.cached_property
+    def slots(self) -> int:
+        """Trainings side by side, as the executor has them.
+
+        Raises:
+            UserError: Its settings do not fit.
+            TargetError: There is no place for them here.
+        """
+        executor = instantiate(self.config["executor"], "executor")
+        return int(executor(self.spec).slots) if self.spec else 1
 
 
 def make_subject(config: Mapping[str, Any], overrides: Sequence[str]) -> Subject:

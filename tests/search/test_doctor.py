@@ -43,7 +43,7 @@ def doctor(cwd: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
 def lines_of(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """Return the lines of a report by what was checked, the state in front."""
     assert "Traceback" not in done.stderr, done.stderr
-    return {line[8:20].strip(): f"{line[:8].strip()} {line[20:]}" for line in done.stdout.splitlines()[:-1]}
+    return {line[8:24].strip(): f"{line[:8].strip()} {line[24:]}" for line in done.stdout.splitlines()[:-1]}
 
 
 def verdict_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -275,17 +275,21 @@ def test_simulated_targets_need_neither_isolation_nor_text() -> None:
     assert list(corpus.check_corpus(subject)) == []
 
 
+def layer(report: LayerReport, *, strict: bool) -> Row:
+    return isolation.layer_row(report, strict=strict, started="torch starts")
+
+
 def test_a_layer_that_fails_is_broken_and_one_that_is_lacking_is_not() -> None:
     stopped = LayerReport(name="landlock", ok=False, lacking=False, said="/dev/nvidiactl: denied", remedy="report it")
     lacking = LayerReport(name="landlock", ok=True, lacking=True, said="no Landlock", remedy="")
     works = LayerReport(name="all", ok=True, lacking=False, said="", remedy="")
 
-    row = isolation.layer_row(stopped, strict=False)
+    row = layer(stopped, strict=False)
     assert (row.state, row.found, row.remedy) == (State.BROKEN, "/dev/nvidiactl: denied", "report it")
-    assert isolation.layer_row(lacking, strict=False).state is State.WARNING
-    assert "validation text" in isolation.layer_row(lacking, strict=False).cost
-    assert isolation.layer_row(lacking, strict=True).state is State.BROKEN
-    assert isolation.layer_row(works, strict=True).state is State.FINE
+    assert layer(lacking, strict=False).state is State.WARNING
+    assert "validation text" in layer(lacking, strict=False).cost
+    assert layer(lacking, strict=True).state is State.BROKEN
+    assert layer(works, strict=True).state is State.FINE
 
 
 def test_no_sandbox_is_a_warning() -> None:
@@ -502,7 +506,7 @@ def _in_front(folder: Path) -> str:
 
 def test_more_threads_than_cores_are_a_warning() -> None:
     cores = len(os.sched_getaffinity(0))
-    row = only(machine.check_processors(compose_subject([f"executor.workers={cores + 1}"])))
+    row = only(machine.check_workers(compose_subject([f"executor.workers={cores + 1}"])))
 
     assert (row.state, row.remedy) == (State.WARNING, f"executor.workers={cores}")
-    assert only(machine.check_processors(compose_subject(["executor.workers=1"]))).state is State.FINE
+    assert only(machine.check_workers(compose_subject(["executor.workers=1"]))).state is State.FINE
