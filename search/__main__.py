@@ -1,27 +1,25 @@
-"""`python -m search`: the only place that sees Hydra's configuration objects."""
+"""`python -m search`: it and `search.construct` are the only places that see Hydra's configuration objects."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from conf.schema import Config
 
 if TYPE_CHECKING:
-    from operators.base import Operator, Resources
-    from search.models import Models
-    from search.rundir import RunDirectory
     from search.session import Session
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
@@ -41,8 +39,10 @@ def main(config: DictConfig) -> None:
         summary = run_session(_session(config))
     except DiskFullError as error:
         _leave(EXIT_RESUMABLE, f"{error}; {_MAKE_ROOM}")
-    except (UserError, TargetError) as error:
+    except UserError as error:
         _leave(EXIT_USAGE, str(error))
+    except TargetError as error:
+        _leave(EXIT_USAGE, f"{error}{_doctor(config)}")
     except SeedProgramError as error:
         _leave(EXIT_FAILED, str(error))
     except ProviderRefusalError as error:
@@ -58,10 +58,19 @@ def main(config: DictConfig) -> None:
         sys.exit(EXIT_INTERRUPTED if "interrupted" in summary.stop_reason else EXIT_FAILED)
 
 
+def _doctor(config: DictConfig) -> str:
+    """Return what to run where a target with a GPU cannot be evaluated: the doctor, for this very search."""
+    if config.target.get("device") != "cuda":
+        return ""
+    command = shlex.join(["python", "-m", "search.doctor", *HydraConfig.get().overrides.task])
+    return f"; `{command}` says what this machine lacks"
+
+
 def _session(config: DictConfig) -> Session:
     from operators.base import Resources
     from search.budget import Budget
     from search.composed import make_target
+    from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
     from search.direction import find_direction
     from search.rundir import RunDirectory
     from search.secrets import refuse_secrets
@@ -72,13 +81,13 @@ def _session(config: DictConfig) -> Session:
     name = config.name
     if job.mode is RunMode.MULTIRUN:
         name = f"sweeps/{config.name}/{job.job.override_dirname or job.job.num}"
-    limits = config.budget if not _unlimited(config.budget) else config.budget.unset
-    plain = _plain(config)
+    limits = budget_limits(config.budget)
+    plain = plain_config(config)
     refuse_secrets(plain)
     target = make_target(plain["target"])
     run = RunDirectory(Path(config.outputs).expanduser() / name)
     budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
-    models = _models(config.llm, run)
+    models = make_models(config.llm, run)
     models.check(budget)
     resources = Resources(
         model=models.chat(run),
@@ -91,13 +100,13 @@ def _session(config: DictConfig) -> Session:
         strategy_name=job.runtime.choices["strategy"],
         seed=config.seed,
         seed_program=target.seed_program(),
-        strategy=models.strategy(_instantiate(config.strategy, "strategy")),
-        operator=models.operator(_equipped(config.operator, "operator", resources)),
+        strategy=models.strategy(instantiate(config.strategy, "strategy")),
+        operator=models.operator(make_operator(config.operator, "operator", resources)),
         extra_operators={
-            name: models.operator(_equipped(node, f"extra_operators.{name}", resources))
+            name: models.operator(make_operator(node, f"extra_operators.{name}", resources))
             for name, node in config.extra_operators.items()
         },
-        acceptance=_instantiate(config.acceptance, "acceptance"),
+        acceptance=instantiate(config.acceptance, "acceptance"),
         budget=budget,
         propose_ahead=config.propose_ahead,
         ahead_per_slot=target.ahead_per_slot,
@@ -107,55 +116,13 @@ def _session(config: DictConfig) -> Session:
         settings=settings,
         run=run,
         target=target,
-        make_executor=_instantiate(config.executor, "executor"),
-        make_tracker=_instantiate(config.tracker, "tracker"),
+        make_executor=instantiate(config.executor, "executor"),
+        make_tracker=instantiate(config.tracker, "tracker"),
         config=plain,
         overrides=tuple(job.overrides.task),
         models=models,
         final_seeds=config.final.seeds,
     )
-
-
-def _models(llm: DictConfig, run: RunDirectory) -> Models:
-    """Return the language models that are configured; to replay, none is needed, nor its key."""
-    from search.cassette import open_record
-    from search.models import Models
-
-    if record := open_record(llm.get("cassette", "record"), run):
-        return Models(record=record)
-    settings = [str(key) for key in llm if key != "cassette"]
-    return Models(live=_instantiate(OmegaConf.masked_copy(llm, settings), "llm"))
-
-
-def _unlimited(budget: DictConfig) -> bool:
-    return all(limit is None for limit in (budget.trainings, budget.hours, budget.usd))
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
-def _instantiate(node: DictConfig, group: str) -> Any:
-    """Build what a group's `_target_` names; a constructor's objection becomes the user's message."""
-    from search.errors import UserError
-
-    try:
-        return hydra.utils.instantiate(node)
-    except InstantiationException as error:
-        raise UserError(f"{group}: {error.__cause__ or error}") from error
-
-
-def _equipped(node: DictConfig, group: str, resources: Resources) -> Operator:
-    """Build an operator, and lend it the resources of the search if it asks for them."""
-    from operators.base import equip
-    from search.errors import UserError
-
-    try:
-        return equip(_instantiate(node, group), resources)
-    except ValueError as error:
-        raise UserError(f"{group}: {error}") from error
 
 
 def _leave(code: int, message: str) -> NoReturn:
@@ -178,8 +145,9 @@ def run() -> None:
         try:
             main()
         except (HydraException, OmegaConfBaseException) as error:
-            causes = (str(each).strip() for each in (error, error.__cause__) if each)
-            _leave(EXIT_USAGE, "\n".join(dict.fromkeys(causes)))
+            from search.construct import complaint
+
+            _leave(EXIT_USAGE, complaint(error))
         except KeyboardInterrupt:
             _leave(EXIT_INTERRUPTED, "interrupted; the same command resumes")
 

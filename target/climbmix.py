@@ -80,11 +80,8 @@ def fetch(num_shards: int, cache: Path, *, hurry: bool = False) -> ClimbmixText:
     Raises:
         TargetError: A shard cannot be had.
     """
-    if not 1 <= num_shards <= HOLDOUT_SHARD:
-        raise TargetError(f"corpus.shards must be between 1 and {HOLDOUT_SHARD}, got {num_shards}")
     folder = shards_folder(cache)
-    numbers = (*range(num_shards), HOLDOUT_SHARD, VAL_SHARD)
-    paths = [folder / f"shard_{number:05d}.parquet" for number in numbers]
+    paths = _paths(num_shards, folder)
     try:
         with locked(folder / ".lock"):
             hashes = _download(paths, hurry=hurry)
@@ -106,11 +103,37 @@ def fetch(num_shards: int, cache: Path, *, hurry: bool = False) -> ClimbmixText:
     )
 
 
+def missing_shards(num_shards: int, cache: Path) -> list[str]:
+    """Return the addresses of the shards that are not downloaded yet.
+
+    Args:
+        num_shards: Shards for training.
+        cache: Directory of all corpora.
+
+    Raises:
+        TargetError: There are not so many.
+    """
+    from target.hub import pin_of
+
+    paths = _paths(num_shards, shards_folder(cache))
+    return [_address(path) for path in paths if pin_of(path) is None]
+
+
+def _paths(num_shards: int, folder: Path) -> list[Path]:
+    if not 1 <= num_shards <= HOLDOUT_SHARD:
+        raise TargetError(f"corpus.shards must be between 1 and {HOLDOUT_SHARD}, got {num_shards}")
+    numbers = (*range(num_shards), HOLDOUT_SHARD, VAL_SHARD)
+    return [folder / f"shard_{number:05d}.parquet" for number in numbers]
+
+
+def _address(path: Path) -> str:
+    return f"{os.environ.get('GRAFT_HUB_URL', URL).rstrip('/')}/{path.name}"
+
+
 def _download(paths: Sequence[Path], *, hurry: bool) -> list[str]:
     """Download some at a time, and return the hash of each; the first failure, or an interrupt, ends them all."""
     from target.hub import download
 
-    base = os.environ.get("GRAFT_HUB_URL", URL).rstrip("/")
     stop = threading.Event()
 
     def pause(seconds: float) -> None:
@@ -124,7 +147,7 @@ def _download(paths: Sequence[Path], *, hurry: bool) -> list[str]:
             advance(n_bytes)
 
         def one(path: Path) -> str:
-            return download(f"{base}/{path.name}", path, progress=progress, pause=pause).sha256
+            return download(_address(path), path, progress=progress, pause=pause).sha256
 
         futures = [pool.submit(one, path) for path in paths]
         try:

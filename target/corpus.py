@@ -154,6 +154,25 @@ def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path 
     return files
 
 
+def find_corpus(corpus: Corpus, *, cache: Path | None = None) -> CorpusFiles | None:
+    """Return the corpus if the cache has it, and None if it must be prepared first; `climbmix` must be downloaded.
+
+    Args:
+        corpus: What to look for.
+        cache: Directory of all corpora; None for the usual one.
+
+    Raises:
+        TargetError: If the text is not that of the pinned releases, or the cache is damaged.
+    """
+    cache = cache or cache_root()
+    key = _key(corpus, _open_text(corpus, None, cache))
+    files = CorpusFiles(root=cache / key, hash=key, vocab_size=corpus.vocab_size)
+    if not files.root.exists():
+        return None
+    _verify(files)
+    return files
+
+
 def _open_text(corpus: Corpus, source: Source | None, cache: Path) -> Text:
     if source is None and corpus.name == "climbmix":
         return fetch(corpus.shards, cache)

@@ -25,6 +25,7 @@ from target.errors import TargetError
 _TRIES: Final = 6  # in a row without a new byte
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _TIMEOUT_SECONDS: Final = 30.0  # without a byte
+_IMPATIENT_SECONDS: Final = 5.0
 _CHUNK_BYTES: Final = 1 << 20
 _REDIRECTS: Final = 3  # within the hub, for a dataset that was renamed
 _FINAL_STATUS: Final = range(400, 500)  # no use to ask again, but for these two
@@ -59,6 +60,16 @@ def pin_of(path: Path) -> Pin | None:
         return pin if path.stat().st_size == pin.size_bytes else None
     except (OSError, ValueError, TypeError):
         return None
+
+
+def ask_once(url: str) -> str:
+    """Ask for a file once, without waiting long; return what is wrong, and nothing if it can be downloaded."""
+    try:
+        with requests.Session() as session:
+            _ask(session, url, timeout_seconds=_IMPATIENT_SECONDS)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, _TryAgain, TargetError) as error:
+        return str(error)
+    return ""
 
 
 def download(url: str, path: Path, *, progress: Progress, pause: Callable[[float], object] = time.sleep) -> Pin:
@@ -113,12 +124,12 @@ def _patiently(
             pause(min(_LONGEST_PAUSE_SECONDS, 2.0 ** (failures - 1)))
 
 
-def _ask(session: requests.Session, url: str) -> Pin:
+def _ask(session: requests.Session, url: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> Pin:
     """Ask what a file is; the answer is in the headers of the hub itself, before any redirection to another host."""
     place = url
     for _ in range(_REDIRECTS):
         answer = session.head(
-            place, allow_redirects=False, timeout=_TIMEOUT_SECONDS, headers={"Accept-Encoding": "identity"}
+            place, allow_redirects=False, timeout=timeout_seconds, headers={"Accept-Encoding": "identity"}
         )
         _refuse_status(answer, url)
         location = answer.headers.get("Location", "")

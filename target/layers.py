@@ -46,7 +46,7 @@ _WITHOUT_LAYERS: Final = "look at nvidia-smi (rocm-smi for AMD), at the driver, 
 _WITHOUT_NAMESPACES: Final = "a PATH without the program bwrap goes on without this layer alone"
 _WITHOUT_SANDBOX: Final = (
     "target.sandbox=off goes on without isolation: candidates can then read the validation text and your files; "
-    "please report this with the version of the driver"
+    "please report this with what `python -m search.doctor target=gpu` prints"
 )
 
 
