@@ -30,6 +30,7 @@ import torch
 from torch.nn import functional as F
 
 from target import namespaces, prepare, stages
+from target.access import read_access
 from target.clock import Limits
 from target.corpus import CorpusFiles, prepare_corpus
 from target.evaluate import load_target
@@ -148,12 +149,14 @@ def _bench(spec: TargetSpec, corpus: CorpusFiles, validation: Validation, progra
         scratch.mkdir()
         there = spec.sandbox != "off" and namespaces.missing() is None
         view = namespaces.View(writable=(scratch,), readable=(corpus.public,), withheld=(corpus.sealed,))
+        packages, withheld = read_access(spec, corpus)
         zygote = Zygote(threads=spec.threads, view=view if there else None)
         rng = np.random.default_rng(1)
         try:
             yield Bench(
                 spec=spec, corpus=corpus, validation=validation, contrast=validation, scratch=scratch, zygote=zygote,
-                program=program, log=log, rng=rng, buffers=buffers_for(spec.device),
+                program=program, log=log, rng=rng, buffers=buffers_for(spec.device), packages=packages,
+                withheld=withheld,
             )  # fmt: skip
         finally:
             zygote.close()

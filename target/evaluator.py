@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from target import namespaces, stages
+from target.access import read_access
 from target.corpus import CorpusFiles
 from target.errors import machine_errors
 from target.evaluation import Evaluation, Outcome
@@ -61,6 +62,7 @@ class Evaluator(ZygoteKeeper):
         self._corpus = corpus
         self._echo = echo
         self._lifelines = tuple(lifelines)
+        self._packages, self._withheld = read_access(spec, corpus)
         self._buffers = buffers or buffers_for(spec.device)
         self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
         self._contrast = Validation.load_contrast(
@@ -160,6 +162,8 @@ class Evaluator(ZygoteKeeper):
                 log=run_log,
                 rng=self._rng,
                 buffers=self._buffers,
+                packages=self._packages,
+                withheld=self._withheld,
             )
 
     def _new_zygote(self) -> Zygote:
@@ -170,7 +174,7 @@ class Evaluator(ZygoteKeeper):
             return None
         return namespaces.View(
             writable=(self._scratch,),
-            readable=(self._corpus.public,),
-            withheld=tuple(path for path in self._corpus.withheld if path.is_dir()),
+            readable=(self._corpus.public, *self._packages),
+            withheld=tuple(path for path in self._withheld if path.is_dir()),
             device=self._spec.device,
         )

@@ -1,7 +1,11 @@
-"""Which files a confined child may use: its workspace, the interpreter, a few devices; nothing of the user's."""
+"""Which files a confined child may use: its workspace, the interpreter, a few devices; nothing of the user's.
+
+Of the installed packages it may use those that it needs (`target/packages.py`), not whole prefixes.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 import site
 import sys
@@ -10,9 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from target.landlock import Access, Grant
+from target.packages import needed_places, package_folders, without_packages
 
 _SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SETTINGS: Final = ("ld.so.cache", "localtime", "nsswitch.conf", "passwd")  # of /etc, which holds secrets too
+# of a prefix: it may be that of conda, with copies of all packages in pkgs/ and other environments in envs/
+_OF_PREFIX: Final = ("bin", "etc", "include", "lib", "lib64", "libexec", "nvvm", "pyvenv.cfg", "share", "targets")
 # what torch and libc ask about the machine; /proc of the child itself, not that of other processes
 _MACHINE: Final = (
     "/proc/self",
@@ -44,7 +51,8 @@ def child_grants(
         yield Grant(workspace / name, Access.WRITE)
     for path in readable:
         yield Grant(path, Access.READ)
-    for path in (*map(Path, _SYSTEM), *libraries(), *runnable):
+    yield from library_grants()
+    for path in runnable:
         yield Grant(path, Access.RUN)
     for path in (*(Path("/etc", name) for name in _SETTINGS), *map(Path, _MACHINE)):
         yield Grant(path, Access.READ)
@@ -56,10 +64,33 @@ def child_grants(
             yield Grant(path, Access.DEVICE | Access.READ_DIR)
 
 
+@functools.cache
+def library_grants() -> tuple[Grant, ...]:
+    """Return what of the system, the interpreter and its packages a child may use; a zygote asks before it forks."""
+    whole = {path for path in trees() if trees().isdisjoint(path.parents)}
+    folders = package_folders(trees())
+    rest = (each for tree in sorted(whole) for each in without_packages(str(tree), folders))
+    spared = tuple(Grant(Path(path), Access.RUN if everything else Access.READ_DIR) for path, everything in rest)
+    named = tuple(Grant(path, Access.RUN) for path in needed_places())
+    return (*spared, *named, *(Grant(Path(folder), Access.READ_DIR) for folder in folders))
+
+
+@functools.cache
+def trees() -> frozenset[Path]:
+    """Return the directories and files that are granted, less the folders of packages in them: real paths."""
+    prefixes = {Path(path) for path in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)}
+    found = {prefix / name for prefix in prefixes for name in _OF_PREFIX} | {*map(Path, _SYSTEM), *_linked()}
+    return frozenset(path.resolve() for path in found if path.exists())
+
+
 def libraries() -> set[Path]:
     """Return where Python and its packages are: not all of sys.path, which an editable install leads to a project."""
     installed = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, site.getusersitepackages()}
     installed |= {entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}
-    linked = (*os.environ.get("LD_LIBRARY_PATH", "").split(":"), os.environ.get("CUDA_HOME", ""))
-    found = {Path(path) for path in (*installed, *linked) if Path(path).is_absolute()}
-    return {path for path in found if found.isdisjoint(path.parents)}
+    found = {*map(Path, installed), *_linked()}
+    return {path for path in found if path.is_absolute() and found.isdisjoint(path.parents)}
+
+
+def _linked() -> set[Path]:
+    paths = (*os.environ.get("LD_LIBRARY_PATH", "").split(":"), os.environ.get("CUDA_HOME", ""))
+    return {Path(path) for path in paths if Path(path).is_absolute()}

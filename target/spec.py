@@ -21,8 +21,8 @@ class Corpus:
     """Where the text comes from and how it is tokenised.
 
     Attributes:
-        name: `packages`: the installed sources of sympy, networkx and mpmath. `installed`: those of more packages.
-            `climbmix`: web text, downloaded.
+        name: `packages`: the installed sources of sympy, networkx, mpmath, control and pysmt. `installed`: those of
+            more packages. `climbmix`: web text, downloaded.
         vocab_size: Tokens of the BPE, the special token included.
         shards: Training shards of `climbmix`, 60 million tokens each.
     """
@@ -97,6 +97,8 @@ class TargetSpec:
         weights_bytes: Largest file of weights; the scorer holds a copy in memory.
         preflight_seconds: Limit, in CPU seconds, of the check before the training.
         sequence_tokens: Context length at scoring, T.
+        packages: Distributions that programs may import, with their dependencies, beside torch, numpy and what those
+            need.
         sandbox: `strict` refuses to run when a layer of isolation is missing, `auto` uses those that are there, `off`
             keeps only what an evaluation cannot do without: limits, and the end of everything a candidate starts.
     """
@@ -119,6 +121,7 @@ class TargetSpec:
     weights_bytes: int
     preflight_seconds: float
     sequence_tokens: int
+    packages: tuple[str, ...] = ()
     sandbox: Sandbox = "auto"
 
     def __post_init__(self) -> None:
@@ -215,9 +218,18 @@ class TargetSpec:
         plain = {**config}
         try:
             plain["corpus"] = Corpus(**plain["corpus"])
+            plain["packages"] = _names(plain.get("packages") or ())
             plain["scoring"] = Scoring(**plain["scoring"])
             plain["sandbox"] = plain.get("sandbox", "auto") or "off"  # YAML reads a bare off as false
             plain["program"] = Path(plain["program"]).expanduser() if plain.get("program") else None
             return cls(**plain)
         except (KeyError, TypeError) as error:
             raise TargetError(f"the configuration of the target does not fit: {error}") from error
+
+
+def _names(packages: Any) -> tuple[str, ...]:
+    """Return names of packages as they are; a single one, written without brackets, is meant as itself."""
+    names = (packages,) if isinstance(packages, str) else tuple(packages)
+    if not all(isinstance(name, str) for name in names):
+        raise TargetError(f"target.packages must be names of packages, got {packages!r}")
+    return names

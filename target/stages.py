@@ -15,7 +15,6 @@ import numpy as np
 from target.clock import Excess, Limits
 from target.contract import ContractError, check_source
 from target.corpus import CorpusFiles
-from target.documents import installed_text
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
@@ -58,6 +57,8 @@ class Bench:
         log: What it prints.
         rng: The scorer's randomness, unknown to candidates.
         buffers: Where logits go.
+        packages: Paths of packages that candidates may use beside those of torch.
+        withheld: Paths that candidates may not read, wherever they are.
     """
 
     spec: TargetSpec
@@ -70,6 +71,8 @@ class Bench:
     log: RunLog
     rng: np.random.Generator
     buffers: Buffers
+    packages: tuple[Path, ...]
+    withheld: tuple[Path, ...]
 
     def workspace(self, kind: Kind, *, seed: int = 0) -> Workspace:
         """Make a workspace; only a training is told where the training text is."""
@@ -104,8 +107,8 @@ class Bench:
             batch_rows=spec.scoring.batch_rows,
             sequence_tokens=min(spec.sequence_tokens, _PREFLIGHT_TOKENS) if preflight else spec.sequence_tokens,
             sandbox=spec.sandbox,
-            readable=(str(self.corpus.public),) if kind is Kind.TRAIN else (),
-            withheld=tuple(map(str, (*self.corpus.withheld, *installed_text(spec.corpus)))),
+            readable=tuple(map(str, (*((self.corpus.public,) if kind is Kind.TRAIN else ()), *self.packages))),
+            withheld=tuple(map(str, self.withheld)),
             tolerance_nats=spec.scoring.tolerance_nats,
         )
 
