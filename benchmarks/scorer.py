@@ -30,6 +30,7 @@ import torch
 from torch.nn import functional as F
 
 from target import namespaces, prepare, stages
+from target.access import NO_DEVICE
 from target.clock import Limits
 from target.corpus import CorpusFiles, prepare_corpus
 from target.evaluate import load_target
@@ -38,6 +39,7 @@ from target.launcher import Zygote
 from target.logits import buffers_for
 from target.probes import Plan
 from target.program import Program
+from target.readable import read_access
 from target.runlog import RunLog
 from target.scorer import Validation, score
 from target.spec import TargetSpec
@@ -148,12 +150,14 @@ def _bench(spec: TargetSpec, corpus: CorpusFiles, validation: Validation, progra
         scratch.mkdir()
         there = spec.sandbox != "off" and namespaces.missing() is None
         view = namespaces.View(writable=(scratch,), readable=(corpus.public,), withheld=(corpus.sealed,))
+        packages, withheld = read_access(spec, corpus)
         zygote = Zygote(threads=spec.threads, view=view if there else None)
         rng = np.random.default_rng(1)
         try:
             yield Bench(
                 spec=spec, corpus=corpus, validation=validation, contrast=validation, scratch=scratch, zygote=zygote,
-                program=program, log=log, rng=rng, buffers=buffers_for(spec.device),
+                program=program, log=log, rng=rng, buffers=buffers_for(spec.device), packages=packages,
+                withheld=withheld, access=NO_DEVICE,
             )  # fmt: skip
         finally:
             zygote.close()

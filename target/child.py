@@ -19,8 +19,9 @@ from target.device_start import start_device
 from target.entry import enter
 from target.job import Job, Kind
 from target.model_server import serve
+from target.packages import GrantedFinder, hide_packages
 from target.preflight import check
-from target.sandbox import Confinement
+from target.sandbox import LANDLOCK, Confinement
 
 _PACKAGE_ROOT = Path(__file__).parents[1]
 
@@ -40,7 +41,8 @@ def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
     sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
     sys.argv = ["train.py"]
     sys.path[:] = [str(workspace), *(entry for entry in sys.path if Path(entry or ".").resolve() != _PACKAGE_ROOT)]
-    with _EndOfProcess():
+    finder = hide_packages(map(Path, job.readable)) if LANDLOCK in job.layers else None
+    with _EndOfProcess(finder):
         match job.kind:
             case Kind.TRAIN:
                 _run_as_main(workspace / "train.py")
@@ -80,7 +82,13 @@ class _EndOfProcess:
     """Ends the process with the block, however that ended; the last lines of the log say how.
 
     Neither exit handlers nor threads of the candidate's get another turn.
+
+    Args:
+        finder: What hides packages that are not granted, so that the reason of a failed import can be told.
     """
+
+    def __init__(self, finder: GrantedFinder | None) -> None:
+        self._finder = finder
 
     def __enter__(self) -> None:
         return
@@ -91,6 +99,11 @@ class _EndOfProcess:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # the candidate may have closed or replaced them
             sys.stdout.flush()
         sys.stderr = os.fdopen(2, "w", closefd=False)
+        if isinstance(error, ModuleNotFoundError) and self._finder and error.name in self._finder.hidden:
+            error.add_note(
+                f"{error.name} is installed, but candidates may use torch, numpy and what they need only; "
+                f"target.packages=[{error.name}] grants it"
+            )
         status = _explain(error)
         sys.stderr.flush()
         os._exit(status)

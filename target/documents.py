@@ -1,7 +1,11 @@
 """The documents of the texts that need no download: Python sources of packages, found in the environment.
 
-`packages`: torch brings sympy, networkx and mpmath along, 34.6 MB of Python, pinned. `installed`: 226 MB of what else
-there is, for a device that would read `packages` many times over; its hash says which releases they were.
+`packages`: sympy, networkx and mpmath, which torch brings along, control and pysmt; 38 MB of Python, pinned.
+`installed`: 226 MB of what else there is, for a device that would read `packages` many times over; its hash says which
+releases they were.
+
+Held-out text comes only from packages that nothing in a candidate's process imports: control and pysmt, or those
+of `_WITHHELD`. What torch imports is in every candidate's memory, docstrings included, so all of it is for training.
 
 The text is split by document, one document a file, by a hash of the file's path. Windows of one file share its names,
 imports and repeated phrases, so a split inside files would let a model score by remembering them. A hash of the path
@@ -58,16 +62,19 @@ class Source:
     held_out_percent: int = HELD_OUT_PERCENT
 
 
-# torch.compile imports sympy and networkx when it compiles, so a training with it cannot have them withheld
-_READABLE: Final = frozenset({"mpmath", "networkx", "numpy", "sympy", "torch"})
+# torch imports sympy and mpmath, and torch.compile networkx: their text is in candidates' memory
+_OF_TORCH: Final = frozenset({"mpmath", "networkx", "sympy"})
+_READABLE: Final = _OF_TORCH | {"numpy", "torch"}
 _WITHHELD: Final = frozenset(
     {"alembic", "litellm", "matplotlib", "mlflow", "optuna", "pandas", "scipy", "sklearn", "sqlalchemy"}
 )
 
 SOURCES: Final[Mapping[str, Source]] = {
     "packages": Source(
-        versions={"mpmath": "1.3.0", "networkx": "3.6.1", "sympy": "1.14.0"},
-        manifest_sha256="2fcbc85f214a71df379c850427f0dcdfaa7df4335c1b8cc97bb8db0a1171843a",
+        versions={"control": "0.10.2", "mpmath": "1.3.0", "networkx": "3.6.1", "pysmt": "0.9.6", "sympy": "1.14.0"},
+        manifest_sha256="cf01143b5223475c51b2f3ef80bb299a0126213e958f520d67fdd93ff4ba1151",
+        readable=_OF_TORCH,
+        held_out_percent=35,
     ),
     "installed": Source(versions=dict.fromkeys(sorted(_READABLE | _WITHHELD)), readable=_READABLE, held_out_percent=8),
 }
@@ -124,6 +131,19 @@ def installed_text(corpus: Corpus) -> tuple[Path, ...]:
     source = named_source(corpus)
     specs = map(importlib.util.find_spec, source.versions.keys() - source.readable)
     return tuple(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())
+
+
+def held_out_files(corpus: Corpus) -> tuple[Path, ...]:
+    """Return the installed files whose text is held out: those of val and holdout."""
+    if corpus.name not in SOURCES:
+        return ()
+    source = named_source(corpus)
+    return tuple(
+        path
+        for root in installed_text(corpus)
+        for path in root.rglob("*.py")
+        if split_of(f"{root.name}/{path.relative_to(root).as_posix()}", source.held_out_percent) != "train"
+    )
 
 
 def read_documents(corpus: Corpus, source: Source) -> dict[str, bytes]:

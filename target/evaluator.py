@@ -27,6 +27,7 @@ from target.launcher import Zygote
 from target.layers import refuse_what_stops, start_device
 from target.logits import Buffers, buffers_for
 from target.program import Program
+from target.readable import read_access
 from target.runlog import RunLog
 from target.sandbox import layers_of
 from target.scorer import Validation
@@ -66,6 +67,7 @@ class Evaluator(ZygoteKeeper):
         self._corpus = corpus
         self._echo = echo
         self._lifelines = tuple(lifelines)
+        self._packages, self._withheld = read_access(spec, corpus)
         self._buffers = buffers or buffers_for(spec.device)
         self._access = access or access_to(spec.device)
         self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
@@ -184,6 +186,8 @@ class Evaluator(ZygoteKeeper):
                 rng=self._rng,
                 buffers=self._buffers,
                 access=self._access,
+                packages=self._packages,
+                withheld=self._withheld,
             )
 
     def _new_zygote(self) -> Zygote:
@@ -194,7 +198,7 @@ class Evaluator(ZygoteKeeper):
             return None
         return namespaces.View(
             writable=(self._scratch,),
-            readable=(self._corpus.public,),
-            withheld=tuple(path for path in self._corpus.withheld if path.is_dir()),
+            readable=(self._corpus.public, *self._packages),
+            withheld=tuple(path for path in self._withheld if path.is_dir()),
             access=self._access,
         )

@@ -21,8 +21,8 @@ class Corpus:
     """Where the text comes from and how it is tokenised.
 
     Attributes:
-        name: `packages`: the installed sources of sympy, networkx and mpmath. `installed`: those of more packages.
-            `climbmix`: web text, downloaded.
+        name: `packages`: the installed sources of sympy, networkx, mpmath, control and pysmt. `installed`: those of
+            more packages. `climbmix`: web text, downloaded.
         vocab_size: Tokens of the BPE, the special token included.
         shards: Training shards of `climbmix`, 60 million tokens each.
     """
@@ -98,6 +98,8 @@ class TargetSpec:
         preflight_seconds: Limit, in CPU seconds, of the check before the training.
         sequence_tokens: Context length at scoring, T.
         processes: Whether a program may start others, as compilers do; threads it may always start.
+        packages: Distributions that programs may import, with their dependencies, beside torch, numpy and what those
+            need.
         sandbox: `strict` refuses to run when a layer of isolation is missing, `auto` uses those that are there, `off`
             keeps only what an evaluation cannot do without: limits, and the end of everything a candidate starts.
     """
@@ -121,6 +123,7 @@ class TargetSpec:
     preflight_seconds: float
     sequence_tokens: int
     processes: bool = True
+    packages: tuple[str, ...] = ()
     sandbox: Sandbox = "auto"
 
     def __post_init__(self) -> None:
@@ -138,11 +141,6 @@ class TargetSpec:
                     "target.cards must map gigabytes to constants and batch_rows, "
                     f"got {gigabytes!r} with {', '.join(map(str, card))}"
                 )
-        if self.device == "cuda" and self.corpus.name == "packages":
-            raise TargetError(
-                "corpus=packages withholds sympy from candidates, which torch.compile needs on a GPU; "
-                "use corpus=installed, which needs no network either, or corpus=climbmix"
-            )
         if not 0 <= self.finish_seconds < self.limit_seconds:
             raise TargetError(
                 "target.finish_seconds must be at least 0 and below train_seconds + startup_seconds, "
@@ -224,6 +222,7 @@ class TargetSpec:
         plain = {**config}
         try:
             plain["corpus"] = Corpus(**plain["corpus"])
+            plain["packages"] = _names(plain.get("packages") or ())
             plain["scoring"] = Scoring(**plain["scoring"])
             plain["sandbox"] = plain.get("sandbox", "auto") or "off"  # YAML reads a bare off as false
             plain["cards"] = _cards(plain.get("cards") or {})
@@ -245,3 +244,11 @@ def _cards(config: Mapping[Any, Mapping[str, Any] | None]) -> dict[int, dict[str
         constants = {**changed.get("constants", {}), **(card or {}).get("constants", {})}
         changed.update({**(card or {}), **({"constants": constants} if constants else {})})
     return cards
+
+
+def _names(packages: Any) -> tuple[str, ...]:
+    """Return names of packages as they are; a single one, written without brackets, is meant as itself."""
+    names = (packages,) if isinstance(packages, str) else tuple(packages)
+    if not all(isinstance(name, str) for name in names):
+        raise TargetError(f"target.packages must be names of packages, got {packages!r}")
+    return names

@@ -16,7 +16,6 @@ from target.access import NO_DEVICE, Access
 from target.clock import Excess, Limits
 from target.contract import ContractError, check_source
 from target.corpus import CorpusFiles
-from target.documents import installed_text
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
@@ -61,6 +60,8 @@ class Bench:
         rng: The scorer's randomness, unknown to candidates.
         buffers: Where logits go.
         access: What candidates need for the device of the target.
+        packages: Paths of packages that candidates may use beside those of torch.
+        withheld: Paths that candidates may not read, wherever they are.
     """
 
     spec: TargetSpec
@@ -74,6 +75,8 @@ class Bench:
     rng: np.random.Generator
     buffers: Buffers
     access: Access
+    packages: tuple[Path, ...]
+    withheld: tuple[Path, ...]
 
     def workspace(self, kind: Kind, *, seed: int = 0) -> Workspace:
         """Make a workspace; only a training is told where the training text is."""
@@ -110,8 +113,8 @@ class Bench:
             layers=layers_of(spec.sandbox),
             access=NO_DEVICE if preflight else self.access,
             processes=spec.processes,
-            readable=(str(self.corpus.public),) if kind is Kind.TRAIN else (),
-            withheld=tuple(map(str, (*self.corpus.withheld, *installed_text(spec.corpus)))),
+            readable=tuple(map(str, (*((self.corpus.public,) if kind is Kind.TRAIN else ()), *self.packages))),
+            withheld=tuple(map(str, self.withheld)),
             tolerance_nats=spec.scoring.tolerance_nats,
         )
 

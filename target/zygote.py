@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from target.grants import library_grants
 from target.job import AnyJob, CommandJob, parse_job
 from target.processes import become_subreaper, kill_descendants
 
@@ -130,6 +131,7 @@ def main() -> None:
     if "bare" not in sys.argv[2:]:
         import target.child  # noqa: F401 -- and torch with it: this is what the zygote is for
 
+    library_grants()  # once, not in each child
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"a zygote must have one thread when it forks, importing torch left {threads}")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import py_compile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from target import landlock, namespaces, seccomp
+from target import grants, landlock, namespaces, seccomp
 from target.access import NO_DEVICE, rehearsed_access
 from target.corpus import CorpusFiles
+from target.documents import held_out_files
 from target.evaluation import Evaluation, Outcome
 from target.evaluator import Evaluator
 from target.processes import forbid_new_privileges
@@ -79,10 +82,34 @@ def _programs_without(name: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def held_out_text(hostile_spec: TargetSpec) -> Path:
+    """An installed file whose text is held out."""
+    return max(held_out_files(hostile_spec.corpus), key=lambda path: path.stat().st_size)
+
+
+@pytest.fixture(scope="session")
+def copies(held_out_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Copies of it in a directory that candidates may read, because its libraries are loaded from there."""
+    folder = tmp_path_factory.mktemp("lib")
+    (folder / "renamed.txt").write_bytes(held_out_text.read_bytes())
+    py_compile.compile(str(held_out_text), cfile=str(folder / "other.pyc"), doraise=True)
+    with zipfile.ZipFile(folder / "any.whl", "w") as archive:
+        archive.write(held_out_text, "any.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LD_LIBRARY_PATH", str(folder), prepend=os.pathsep)
+        grants.trees.cache_clear()
+        grants.library_grants.cache_clear()
+        yield folder
+    grants.trees.cache_clear()
+    grants.library_grants.cache_clear()
+
+
 @pytest.fixture(scope="session", params=["cpu", "cuda"])
 def confined(
     request: pytest.FixtureRequest,
     hostile_spec: TargetSpec,
+    copies: Path,
     corpus: CorpusFiles,  # noqa: F811
     scratch: Path,
     in_force: frozenset[str],
@@ -103,7 +130,7 @@ def patient(hostile_spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Ite
 
 
 @pytest.fixture(scope="session")
-def unconfined(hostile_spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
+def unconfined(hostile_spec: TargetSpec, copies: Path, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
     with Evaluator(dataclasses.replace(hostile_spec, sandbox="off"), corpus, scratch=scratch) as evaluator:
         yield evaluator
 

@@ -28,8 +28,11 @@ LIBC = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\ndef must(result
 # those are in namespaces, and have no more themselves. `pytest tests/hostile --without LAYER` checks this column.
 THEFTS = [
     ("sealed text", "read sealed/val.bin", "import json, pathlib\nprint('STOLEN', pathlib.Path(json.load(open(os.environ['GRAFT_RUN']))['public']).parent.joinpath('sealed/val.bin').read_bytes()[:9])", "LN"),
-    ("text, untokenised", "read the corpus where it is installed", "import sympy\nprint('STOLEN', open(sympy.__file__).read()[:9])", "L"),
-    ("text, compiled", "read the corpus in a .pyc", "import sympy\nprint('STOLEN', open(sympy.__cached__, 'rb').read()[:9])", "L"),
+    ("text, untokenised", "read the corpus where it is installed", "print('STOLEN', open('{text}').read()[:9])", "LN"),
+    ("text, copied", "read a renamed copy beside shared libraries", "print('STOLEN', open('{copies}/renamed.txt').read()[:9])", "L"),
+    ("text, compiled", "read the corpus in a .pyc", "print('STOLEN', open('{copies}/other.pyc', 'rb').read()[:9])", "L"),
+    ("text, zipped", "read the corpus in a wheel", "import zipfile\nprint('STOLEN', zipfile.ZipFile('{copies}/any.whl').namelist())", "L"),
+    ("other packages", "read a package that torch does not need", "print('STOLEN', open('{package}').read()[:9])", "L"),
     ("key file", "read a private key in a home", "print('STOLEN', open('{planted}/.ssh/id_ed25519').read())", "LN"),
     ("environment", "read another process's environment", "if 'API_KEY' in open('/proc/{rich}/environ').read(): print('STOLEN')", "LNC"),
     ("other trial", "read another trial's weights", "import pathlib\nprint('STOLEN', [p.read_bytes() for p in pathlib.Path.cwd().parents[1].rglob('weights.pt')][0])", "LN"),
@@ -76,7 +79,7 @@ LIMITS = [
 
 
 @pytest.fixture(scope="module")
-def bait(tmp_path_factory, scratch):
+def bait(tmp_path_factory, scratch, held_out_text, copies):
     """Everything worth stealing, for real: files, an environment, servers."""
     home = tmp_path_factory.mktemp("home")
     (home / ".ssh").mkdir(mode=0o700)
@@ -92,7 +95,8 @@ def bait(tmp_path_factory, scratch):
     servers[2].bind(f"\0graft-test-{port}")
     for server in servers:
         server.listen()
-    yield {"planted": home, "port": port, "rich": rich.pid, "harness": os.getpid()}
+    places = {"text": held_out_text, "copies": copies, "package": pytest.__file__}
+    yield {"planted": home, "port": port, "rich": rich.pid, "harness": os.getpid(), **places}
     rich.kill()
     rich.wait()
     for server in (*servers, datagrams):

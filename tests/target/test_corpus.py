@@ -11,7 +11,7 @@ import pytest
 
 from target.cache import cache_root, file_sha256
 from target.corpus import CorpusFiles, prepare_corpus
-from target.documents import SOURCES, Source, installed_text, manifest_hash, read_documents, split_of
+from target.documents import SOURCES, PackageText, Source, installed_text, manifest_hash, read_documents, split_of
 from target.errors import TargetError
 from target.spec import Corpus
 
@@ -264,8 +264,8 @@ def test_a_package_of_another_version_is_refused_with_the_command_that_helps(tmp
 def test_the_installed_packages_are_the_pinned_ones():
     documents = read_documents(Corpus(name="packages", vocab_size=512), SOURCES["packages"])
 
-    assert len(documents) == 2199
-    assert sum(map(len, documents.values())) == 34_571_831
+    assert len(documents) == 2426
+    assert sum(map(len, documents.values())) == 38_197_037
 
 
 def test_packages_that_candidates_import_are_training_text_only(source, tmp_path):
@@ -281,6 +281,16 @@ def test_packages_that_candidates_import_are_training_text_only(source, tmp_path
         ]
         assert texts_of(path, files) == [content.decode(errors="replace").encode() for content in beta]
     assert len(texts_of(files.train_tokens, files)) > 285
+
+
+def test_of_packages_the_held_out_text_is_none_that_torch_imports():
+    source = SOURCES["packages"]
+
+    assert source.readable == {"mpmath", "networkx", "sympy"}
+    assert {path.name for path in installed_text(Corpus(name="packages", vocab_size=512))} == {"control", "pysmt"}
+    text = PackageText(read_documents(Corpus(name="packages", vocab_size=512), source), source)
+    sizes = {split: sum(len(each.encode()) for each in text.documents(split)) for split in ("val", "holdout")}
+    assert all(1_000_000 < size < 1_500_000 for size in sizes.values()), sizes
 
 
 def test_what_is_installed_is_read_as_it_is_and_withheld_where_a_training_can_do_without():

@@ -1,0 +1,33 @@
+"""What the candidates of a target may import, and what none of them may read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from target.copies import find_copies
+from target.corpus import CorpusFiles
+from target.documents import installed_text
+from target.errors import TargetError
+from target.grants import library_grants
+from target.landlock import Access
+from target.packages import places_of
+from target.spec import TargetSpec
+
+
+def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the paths of `spec.packages` with their dependencies, and the paths that candidates may not read.
+
+    Raises:
+        TargetError: A package is not installed, or has held-out text of the corpus.
+    """
+    packages, text = places_of(spec.packages), installed_text(spec.corpus)
+    if closed := [path.name for path in packages if path in text]:
+        raise TargetError(
+            f"target.packages may not need {', '.join(closed)}, because corpus={spec.corpus.name} takes its validation "
+            "text from there; use another corpus or other packages"
+        )
+    withheld = (*corpus.withheld, *text)
+    if spec.sandbox == "off":
+        return packages, withheld
+    libraries = [grant.path for grant in library_grants() if Access.EXECUTE in grant.access]
+    return packages, (*withheld, *find_copies(spec.corpus, (*libraries, *packages)))
