@@ -7,11 +7,14 @@ import time
 import psutil
 import pytest
 
+from target import stages
 from target.base import TrainedTarget
 from target.command import CommandTarget
 from target.errors import TargetError
 from target.evaluation import Outcome
+from target.evaluator import Evaluator
 from target.executor import LocalExecutor
+from target.feedback import CandidateFailure
 from target.program import Program
 from tests.cards import TWO_H100, nvidia_smi, pretend
 from tests.checkouts import autoresearch_spec, make_checkout
@@ -73,20 +76,20 @@ def test_all_processes_of_a_slot_see_its_card(cuda, corpus, tmp_path):
         executor.close()
 
 
-def test_a_training_sees_its_card_and_a_preflight_none(cuda, corpus, tmp_path):
-    executor = LocalExecutor(cuda, workers=1, corpus=corpus)
+def test_a_training_sees_the_card_of_its_worker_and_a_preflight_none(cuda, corpus, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # as the executor sets it for the second worker
     show = "import os\nprint('sees', os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True)\n"
     checked, trained = tmp_path / "preflight.log", tmp_path / "training.log"
-    executor.start()
-    try:
-        assert executor.preflight(Program(show + HONEST), checked).result(WAIT_SECONDS) is None
-        crashed = executor.evaluate(Program(show + in_main("raise SystemExit(3)")), 0, trained).result(WAIT_SECONDS)
-    finally:
-        executor.close()
+    with Evaluator(cuda, corpus, scratch=tmp_path) as evaluator:
+        assert evaluator.preflight(Program(show + HONEST), checked) is None
+        with (
+            evaluator.bench(Program(show + in_main("raise SystemExit(3)")), trained) as bench,  # no card is started
+            pytest.raises(CandidateFailure),
+        ):
+            stages.train(bench, 0, {})
 
     assert checked.read_text().startswith("sees -1\n")
-    assert trained.read_text().startswith("sees 0\n")
-    assert crashed.outcome is Outcome.CRASHED
+    assert trained.read_text().startswith("sees 1\n")
 
 
 def test_three_workers_on_two_cards_are_refused(cuda, corpus):
