@@ -17,6 +17,7 @@ from target.cards import NO_CARD
 from target.contract import ContractError
 from target.device_start import start_device
 from target.entry import enter
+from target.grants import libraries
 from target.job import Job, Kind
 from target.model_server import serve
 from target.packages import GrantedFinder, hide_packages
@@ -41,7 +42,8 @@ def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
     sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
     sys.argv = ["train.py"]
     sys.path[:] = [str(workspace), *(entry for entry in sys.path if Path(entry or ".").resolve() != _PACKAGE_ROOT)]
-    finder = hide_packages(map(Path, job.readable)) if LANDLOCK in job.layers else None
+    named = LANDLOCK in job.layers and not job.all_packages
+    finder = hide_packages(map(Path, job.readable)) if named else None
     with _EndOfProcess(finder):
         match job.kind:
             case Kind.TRAIN:
@@ -62,6 +64,7 @@ def _confinement(job: Job) -> Confinement:
         layers=job.layers,
         access=job.access,
         readable=tuple(map(Path, job.readable)),
+        runnable=tuple(libraries()) if job.all_packages else (),
         withheld=tuple(map(Path, job.withheld)),
         memory_bytes=job.memory_bytes,
         file_bytes=job.file_bytes,

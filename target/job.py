@@ -42,6 +42,7 @@ class Job:
         layers: Layers of isolation that are put up in the child where the machine has them.
         access: What it needs for the device.
         processes: Whether it may start others.
+        all_packages: Whether it may use all installed packages, or only those that torch and numpy need.
         readable: Paths that it may read beside its workspace.
         withheld: Paths that it may not read, wherever they are.
         logits: What the descriptor of the logits is: `mapped` memory, or the `device` handle of memory on a GPU.
@@ -63,6 +64,7 @@ class Job:
     layers: tuple[str, ...]
     access: Access = NO_DEVICE
     processes: bool = True
+    all_packages: bool = False
     readable: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
 

@@ -155,6 +155,7 @@ def start_device(zygote: Zygote, started: str, layers: tuple[str, ...], access: 
             tolerance_nats=math.inf,
             layers=layers,
             access=access,
+            all_packages=True,
         )
         limits = Limits(cpu_seconds=None, wall_seconds=_START_SECONDS)
         with log.pipe() as log_fd, zygote.fork(job, (log_fd,)) as child:

@@ -24,7 +24,7 @@ from typing import Final
 from target.errors import TargetError
 
 _NEEDED: Final = ("torch", "numpy")
-_OPTIONAL: Final = ("psutil", "pyyaml", "tqdm")  # torch imports them where they are
+_OPTIONAL: Final = ("packaging", "psutil", "pyyaml", "tqdm")  # torch and setuptools import them where they are
 _FOLDER_NAMES: Final = ("site-packages", "dist-packages")
 _INSIDE: Final = ("", "python3*", "lib/python3*", "lib64/python3*", "local/lib/python3*")  # of a tree, where they lie
 _METADATA: Final = (".dist-info", ".egg-info", ".libs")

@@ -8,7 +8,7 @@ from target.copies import find_copies
 from target.corpus import CorpusFiles
 from target.documents import installed_text
 from target.errors import TargetError
-from target.grants import library_grants
+from target.grants import libraries, library_grants
 from target.landlock import Access
 from target.packages import places_of
 from target.spec import TargetSpec
@@ -20,7 +20,7 @@ def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...]
     Raises:
         TargetError: A package is not installed, or has held-out text of the corpus.
     """
-    packages, text = places_of(spec.packages), installed_text(spec.corpus)
+    packages, text = places_of(spec.packages or ()), installed_text(spec.corpus)
     if closed := [path.name for path in packages if path in text]:
         raise TargetError(
             f"target.packages may not need {', '.join(closed)}, because corpus={spec.corpus.name} takes its validation "
@@ -29,5 +29,7 @@ def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...]
     withheld = (*corpus.withheld, *text)
     if spec.sandbox == "off":
         return packages, withheld
-    libraries = [grant.path for grant in library_grants() if Access.EXECUTE in grant.access]
-    return packages, (*withheld, *find_copies(spec.corpus, (*libraries, *packages)))
+    granted = [grant.path for grant in library_grants() if Access.EXECUTE in grant.access]
+    if spec.packages is None:
+        granted += sorted({path.resolve() for path in libraries()})
+    return packages, (*withheld, *find_copies(spec.corpus, (*granted, *packages)))

@@ -99,7 +99,7 @@ class TargetSpec:
         sequence_tokens: Context length at scoring, T.
         processes: Whether a program may start others, as compilers do; threads it may always start.
         packages: Distributions that programs may import, with their dependencies, beside torch, numpy and what those
-            need.
+            need; None for all that are installed. Packages with held-out text are withheld in any case.
         sandbox: `strict` refuses to run when a layer of isolation is missing, `auto` uses those that are there, `off`
             keeps only what an evaluation cannot do without: limits, and the end of everything a candidate starts.
     """
@@ -123,7 +123,7 @@ class TargetSpec:
     preflight_seconds: float
     sequence_tokens: int
     processes: bool = True
-    packages: tuple[str, ...] = ()
+    packages: tuple[str, ...] | None = None
     sandbox: Sandbox = "auto"
 
     def __post_init__(self) -> None:
@@ -222,7 +222,7 @@ class TargetSpec:
         plain = {**config}
         try:
             plain["corpus"] = Corpus(**plain["corpus"])
-            plain["packages"] = _names(plain.get("packages") or ())
+            plain["packages"] = _names(plain.get("packages"))
             plain["scoring"] = Scoring(**plain["scoring"])
             plain["sandbox"] = plain.get("sandbox", "auto") or "off"  # YAML reads a bare off as false
             plain["cards"] = _cards(plain.get("cards") or {})
@@ -246,8 +246,10 @@ def _cards(config: Mapping[Any, Mapping[str, Any] | None]) -> dict[int, dict[str
     return cards
 
 
-def _names(packages: Any) -> tuple[str, ...]:
+def _names(packages: Any) -> tuple[str, ...] | None:
     """Return names of packages as they are; a single one, written without brackets, is meant as itself."""
+    if packages is None:
+        return None
     names = (packages,) if isinstance(packages, str) else tuple(packages)
     if not all(isinstance(name, str) for name in names):
         raise TargetError(f"target.packages must be names of packages, got {packages!r}")

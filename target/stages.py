@@ -113,6 +113,7 @@ class Bench:
             layers=layers_of(spec.sandbox),
             access=NO_DEVICE if preflight else self.access,
             processes=spec.processes,
+            all_packages=spec.packages is None,
             readable=tuple(map(str, (*((self.corpus.public,) if kind is Kind.TRAIN else ()), *self.packages))),
             withheld=tuple(map(str, self.withheld)),
             tolerance_nats=spec.scoring.tolerance_nats,

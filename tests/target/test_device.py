@@ -63,11 +63,6 @@ def test_a_cpu_is_taken_as_it_is():
     assert fit(tiny) == (tiny, None)
 
 
-def test_the_text_that_would_keep_the_compiler_from_its_imports_is_refused():
-    with pytest.raises(TargetError, match="corpus=packages withholds sympy"):
-        load_target("gpu", ["corpus.name=packages"])
-
-
 def test_a_card_with_other_settings_than_there_are_is_refused():
     with pytest.raises(TargetError, match=r"target\.cards must map gigabytes .*batch_row"):
         load_target("gpu", ["cards.24.batch_row=3"])
