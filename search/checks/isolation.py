@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from search.checks.machine import has_gpu
+from search.checks.machine import has_gpu, has_torch
 from search.checks.row import Row, State, broken, broken_by, fine, warning
 from search.checks.subject import Subject
 from target import landlock, seccomp
 from target.errors import TargetError
-from target.layers import LayerReport, check_layers
 from target.sandbox import isolation_warning
+
+if TYPE_CHECKING:
+    from target.layers import LayerReport
 
 _CUDA: Final = "CUDA starts"
 _REHEARSED: Final = "a rehearsal of what CUDA does at its start works"
@@ -53,6 +55,10 @@ def check_isolation(subject: Subject) -> Iterator[Row]:
         cost = (isolation_warning("off") or "").partition(": ")[2]
         yield warning("isolation", "target.sandbox=off", cost=cost, remedy="target.sandbox=auto")
         return
+    if not has_torch():
+        return  # check_torch has said it; the children would import it
+    from target.layers import check_layers
+
     try:
         started = "torch starts" if subject.device == "cpu" else _CUDA if has_gpu() else _REHEARSED
         for report in check_layers(subject.device):
@@ -87,6 +93,8 @@ def layer_row(report: LayerReport, *, strict: bool, started: str) -> Row:
 
 def _beside_the_search(device: Literal["cuda"]) -> Iterator[Row]:
     """Try a GPU that this search does not use: a search that does would fail, this one would not."""
+    from target.layers import check_layers
+
     for report in check_layers(device):
         row = layer_row(report, strict=False, started=_CUDA)
         if row.state is State.FINE:

@@ -164,6 +164,14 @@ def driver_version() -> str:
     return found[1] if found else words.splitlines()[0]
 
 
+def has_torch() -> bool:
+    """Return whether torch can be imported."""
+    try:
+        return bool(_ask_torch()["version"])
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return False
+
+
 def has_gpu() -> bool:
     """Return whether torch finds a GPU that works."""
     try:

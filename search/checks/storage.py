@@ -19,6 +19,7 @@ from target.errors import TargetError
 
 _LEAST_BYTES: Final = 100_000_000  # a search with less is over in minutes
 _OUTPUT_BYTES: Final = 1_000_000_000  # programs, logs and pages of some hundred trials, and MLflow's copies of them
+_MOUNTS: Final = Path("/proc/self/mounts")
 # Where locks may not reach other machines, or not be there at all. Optuna #5138 and #5971 are about journals on NFS.
 _NETWORK: Final = ("9p", "beegfs", "ceph", "cifs", "fuse", "glusterfs", "lustre", "nfs", "nfs4", "smb3")
 
@@ -155,11 +156,11 @@ def _try_journal(path: Path) -> None:
     storage.remove_session()
 
 
-def file_system(path: Path) -> str:
+def file_system(path: Path, table: Path = _MOUNTS) -> str:
     """Return the kind of the file system of a path, such as `ext4`; empty if it is not known."""
     place = os.path.realpath(_nearest(path))
     try:
-        mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+        mounts = [line.split() for line in table.read_text(encoding="utf-8").splitlines()]
     except OSError:
         return ""
     above = [

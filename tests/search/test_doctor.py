@@ -352,9 +352,17 @@ def test_a_network_file_system_is_a_warning(tmp_path: Path, monkeypatch: pytest.
     assert "nfs4" in row.found
 
 
-def test_the_kind_of_a_file_system_is_that_of_the_deepest_mount() -> None:
+def test_the_kind_of_a_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
+    table = tmp_path / "mounts"
+    table.write_text(f"host:/a {tmp_path} nfs4 rw 0 0\n/dev/sda / ext4 rw 0 0\ntmpfs {tmp_path}/in tmpfs rw 0 0\n")
+    for name in ("in", "inside"):
+        (tmp_path / name).mkdir()
+
+    assert storage.file_system(Path("/usr"), table) == "ext4"
+    assert storage.file_system(tmp_path / "inside" / "new", table) == "nfs4"
+    assert storage.file_system(tmp_path / "in" / "new", table) == "tmpfs"
     assert storage.file_system(Path("/proc/self/nothing")) == "proc"
-    assert storage.file_system(Path("/process")) == storage.file_system(Path("/"))
+    assert storage.file_system(tmp_path, tmp_path / "no table") == ""
 
 
 def test_too_little_room_is_said_with_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
