@@ -1,282 +1,236 @@
-"""What a GPU makes of the whole: score, tolerances, noise, speed of a five-minute training, a small search.
+"""What a GPU makes of the whole, on a machine that is lent for minutes.
 
-    python benchmarks/gpu.py --json gpu.json                          # everything that 25 minutes have room for
-    python benchmarks/gpu.py --json gpu.json --stages baseline        # one stage; the file keeps what the others found
-    python benchmarks/gpu.py --json cpu.json --device cpu --budget-seconds 5    # a rehearsal of all that, on `tiny`
+    python benchmarks/gpu.py --anchor DIR                 # everything that 9 minutes have room for
+    python benchmarks/gpu.py --stages doctor,check        # some stages; gpu.json keeps what the others found
+    python benchmarks/gpu.py --device cpu --minutes 5     # a rehearsal of all that, on the target `tiny`
 
-check     one short training; its score against an evaluation in this process, and three times over: tolerances
-baseline  one training of full length: tokens/s, MFU, memory, seconds of start-up and score, val_bpb
-noise     short trainings, one seed twice and another: what a repetition changes
+In the order of what matters:
+
+doctor    the device is started under each layer of isolation
+check     a confined training that scores: isolation in force, how logits went, the score against one in this process
+anchor    with --anchor: the train.py of an autoresearch checkout, the same seconds and text; ratio of the scores
+baseline  a longer training: tokens/s, MFU, memory, val_bpb
+startup   seconds from the fork to the end of the first step
+search    four short trainings through `python -m search`, one worker: share of the wall time that was training
 features  short trainings without and with parts of train.py
-search    six short trainings with the constants operator, through `python -m search`
+noise     short trainings, one seed twice and another: what a repetition changes
+calls     the system calls of an evaluation, where strace is installed
 
-A stage is left out when what it needs is more than what is left of --minutes. Nothing else should use the GPU.
+It runs from a checkout that is not installed, and needs neither mlflow, litellm nor matplotlib. The plan is printed
+first, and made again once `check` has measured how long a training takes to start: short trainings are as short as the
+minutes demand. A stage that needs more than what is left of them is left out. Each stage has a process of its own and a
+timeout. Its result is in the JSON file before the next one begins, and what it prints in a folder of logs. Exit status:
+0, 1 if a stage failed, 130 if it was interrupted. Nothing else should use the GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
 import json
-import re
-import subprocess
+import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
-import numpy as np
-import torch
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)  # in place of this folder: the packages of the checkout, installed or not
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # for children
 
-from target import stages
-from target.corpus import CorpusFiles, prepare_corpus
-from target.device import find_card, fit
-from target.evaluate import load_target
-from target.evaluation import Evaluation
-from target.evaluator import Evaluator
-from target.model_server import build, forward, import_program
-from target.program import Program
-from target.scorer import Validation, bits_per_byte
-from target.spec import TargetSpec
-from target.workspace import PREPARE, Weights
+from benchmarks.gpu_plan import Plan, make_plan, with_measured_startup  # noqa: E402
+from benchmarks.gpu_runner import FAILED, LEFT_OUT, Found, Results, run_stage  # noqa: E402
+from target.errors import TargetError  # noqa: E402
+from target.evaluate import load_target  # noqa: E402
+from target.processes import die_with_parent  # noqa: E402
+from target.spec import TargetSpec  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
-SEARCH_TRAININGS = 6
-OVERHEAD_SECONDS = 30  # of an evaluation, beside its clock: fork, score, probes; a guess
-PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "4090": 165, "3090": 71}  # bf16, dense
-FEATURES = {
-    "no value embeddings": {"VALUE_EMBEDDINGS": 0},
-    "residual scalars": {"RESIDUAL_SCALARS": True},
-    "windows SSSL": {"WINDOW_PATTERN": "SSSL"},
-}
-_SPEED = re.compile(r"first step ([\d.]+) s, then (\d+) tokens/s, ([\d.e+-]+) TFLOP/s(?:, ([\d.]+) GB)?")
+STAGES = ("doctor", "check", "anchor", "baseline", "startup", "search", "features", "noise", "calls")
+NEED_NO_SETUP = ("doctor",)  # worth its time where nothing else works
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rig:
-    """What the stages share."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the stages, print what they find as they find it, and return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.stage:
+        return _run_one(options)
+    names = options.stages.split(",")
+    if unknown := set(names) - set(STAGES):
+        parser.error(f"--stages must be of {', '.join(STAGES)}, got {', '.join(sorted(unknown))}")
+    if options.anchor is None:
+        names = [name for name in names if name != "anchor"]
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    results = Results(options.json)
+    signal.signal(signal.SIGTERM, _interrupt)
+    status = 0
+    estimates: dict[str, float] = {}
+    try:
+        run_all(["setup", *names], options, results, estimates)
+    except KeyboardInterrupt:
+        status = 130
+        results.save()  # it may have come while the file was written
+        print("\ninterrupted: what was found so far is kept", flush=True)
+    except TargetError as error:
+        parser.error(str(error))
+    print(f"\n{results.table(estimates)}\n\nresults: {options.json}\nlogs: {_logs(options)}", flush=True)
+    return status or (1 if results.failed else 0)
 
-    full: TargetSpec
-    short: TargetSpec
-    corpus: CorpusFiles
-    folder: Path
-    card: str
 
-    def evaluate(self, spec: TargetSpec, program: Program, seed: int) -> dict[str, Any]:
-        """Evaluate a program, and return what there is to say about it."""
-        log = self.folder / "run.log"
-        with Evaluator(spec, self.corpus, scratch=self.folder) as evaluator:
-            found = evaluator.evaluate(program, seed, log)
-        return describe(found, log.read_text(errors="replace"), spec, self.card)
+def run_all(
+    names: Sequence[str], options: argparse.Namespace, results: Results, estimates: MutableMapping[str, float]
+) -> None:
+    """Run stages, and leave out those for which too little time is left; `estimates` gets what each was to take."""
+    deadline = time.monotonic() + 60 * options.minutes
+    spec = load_target(_target(options), _overrides(options))
+    checked_seconds: float | None = None
+    plan = _plan(spec, names, options, deadline, checked_seconds)
+    for place, name in enumerate(names):
+        left = deadline - time.monotonic()
+        needed = estimates[name] = plan.needed_seconds(name, checked_seconds=checked_seconds)
+        if needed > left:
+            results.add(name, {LEFT_OUT: f"it needs about {needed:.0f} s, {max(0.0, left):.0f} s are left"})
+            continue
+        if "setup" in results.failed and name not in NEED_NO_SETUP:
+            results.add(name, {LEFT_OUT: "the setup failed"})
+            continue
+        results.add(name, _run(name, plan, options, results, min(left, plan.timeout_seconds(needed))))
+        if name == "check" and name in results.successful and names[place + 1 :]:
+            found = results.now[name]
+            first_step = found["marks"]["first_step"]
+            checked_seconds = found["train, s"] - first_step
+            if options.startup_seconds is None:
+                spec = with_measured_startup(spec, first_step)
+            plan = _plan(spec, names[place + 1 :], options, deadline, checked_seconds)
 
 
-def main() -> None:
-    """Run the stages and print what they find, as they find it."""
+def _run(name: str, plan: Plan, options: argparse.Namespace, results: Results, timeout_seconds: float) -> Found:
+    """Run a stage in a process of its own."""
+    request = {
+        "before": results.now,
+        "train_seconds": {"full": plan.full.train_seconds, "short": plan.short.train_seconds},
+        "startup_seconds": plan.full.startup_seconds,
+    }
+    with tempfile.TemporaryDirectory(prefix="graft-gpu-") as folder:
+        (Path(folder) / "request.json").write_text(json.dumps(request))
+        command = [sys.executable, str(Path(__file__).resolve()), *_passed_on(options), "--stage", name, folder]
+        return run_stage(name, command, timeout_seconds=timeout_seconds, logs=_logs(options))
+
+
+def _plan(
+    spec: TargetSpec, names: Sequence[str], options: argparse.Namespace, deadline: float, checked_seconds: float | None
+) -> Plan:
+    """Make a plan for what is left, and print it."""
+    left = deadline - time.monotonic()
+    plan = make_plan(
+        spec,
+        names,
+        seconds=left,
+        short_seconds=options.budget_seconds,
+        full_seconds=options.full_seconds,
+        checked_seconds=checked_seconds,
+    )
+    print_plan(plan, left)
+    return plan
+
+
+def print_plan(plan: Plan, available_seconds: float) -> None:
+    """Print what is about to be done, and what it is expected to take."""
+    short, full = plan.short, plan.full
+    print(
+        f"\nplan: target {full.name}, trainings of {short.train_seconds:g} s, a baseline of {full.train_seconds:g} s, "
+        f"and {full.startup_seconds:g} s each for start-up"
+    )
+    total = 0.0
+    for name, seconds in plan.estimates.items():
+        total += seconds
+        late = "  beyond the limit: it runs only if others are quicker" if total > available_seconds else ""
+        print(f"  {name:<10} {seconds:5.0f} s, {total:5.0f} s in all{late}")
+    print(f"  left       {available_seconds:5.0f} s", flush=True)
+
+
+def _run_one(options: argparse.Namespace) -> int:
+    """Run one stage in this process, and write what it finds to the file named last."""
+    die_with_parent(os.getppid())
+    import dataclasses
+
+    from benchmarks import gpu_anchor, gpu_stages
+    from target.device import fit
+
+    name, folder, result = options.stage
+    request = json.loads((Path(folder) / "request.json").read_text())
+    try:
+        spec = load_target(_target(options), _overrides(options))
+        fitted, device = fit(spec) if name not in NEED_NO_SETUP else (spec, None)
+        whole_seconds = fitted.limit_seconds
+        fitted = dataclasses.replace(fitted, startup_seconds=request["startup_seconds"])
+        seconds = request["train_seconds"]
+        rig = gpu_stages.Rig(
+            full=dataclasses.replace(fitted, train_seconds=seconds["full"]),
+            short=dataclasses.replace(fitted, train_seconds=seconds["short"]),
+            whole_seconds=whole_seconds,
+            folder=Path(folder),
+            logs=_logs(options),
+            device=device or "CPU",
+            overrides=_overrides(options),
+            before=request["before"],
+            anchor=options.anchor,
+        )
+        stage = gpu_anchor.anchor if name == "anchor" else getattr(gpu_stages, name)
+        found = stage(rig)
+    except TargetError as error:
+        found = {FAILED: str(error)}
+    Path(result).write_text(json.dumps(found))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--corpus", default=None, help="name of the text (default: that of the target)")
-    parser.add_argument("--budget-seconds", type=float, default=30, help="of a short training (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=25, help="for all stages (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=9, help="for all stages (default: %(default)s)")
     parser.add_argument("--stages", default=",".join(STAGES), help="which, in this order (default: all)")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-
-    target = "gpu" if arguments.device == "cuda" else "tiny"
-    overrides = [f"corpus.name={arguments.corpus}"] if arguments.corpus else []
-    full, _ = fit(load_target(target, overrides))
-    if arguments.device == "cpu":
-        full = dataclasses.replace(full, train_seconds=2 * arguments.budget_seconds)
-    short = dataclasses.replace(full, train_seconds=arguments.budget_seconds)
-    card = find_card(target).name if arguments.device == "cuda" else "CPU"
-    began = time.monotonic()
-    corpus = prepare_corpus(full.corpus)
-    results = Results(arguments.json)
-    results.add("setup", setup(full, short, card, corpus, time.monotonic() - began))
-
-    began = time.monotonic()
-    for name in arguments.stages.split(","):
-        stage, needs_seconds = STAGES[name]
-        left = 60 * arguments.minutes - (time.monotonic() - began)
-        needed = needs_seconds(full, short)
-        if needed > left:
-            results.add(name, {"left out": f"it needs about {needed:.0f} s, {left:.0f} s are left"})
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            rig = Rig(full=full, short=short, corpus=corpus, folder=Path(folder), card=card)
-            started = time.monotonic()
-            found = stage(rig)
-            results.add(name, found | {"stage_seconds": time.monotonic() - started})
+    parser.add_argument("--anchor", type=Path, metavar="DIR", help="an autoresearch checkout; it is only read")
+    parser.add_argument("--budget-seconds", type=float, help="of a short training (default: what the minutes allow)")
+    parser.add_argument("--full-seconds", type=float, help="of the baseline (default: what is left for it)")
+    parser.add_argument("--startup-seconds", type=float, help="allowance of each training (default: measured)")
+    parser.add_argument("--corpus", help="name of the text (default: the target's)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the target"
+    )
+    parser.add_argument("--json", type=Path, default=Path("gpu.json"), help="the results (default: %(default)s)")
+    parser.add_argument("--logs", type=Path, help="folder of the logs (default: beside the results)")
+    parser.add_argument("--stage", nargs=3, help=argparse.SUPPRESS)  # one, in this process: name, folder, result
+    return parser
 
 
-class Results:
-    """What was found, in a file after every stage."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._found: dict[str, Any] = json.loads(path.read_text()) if path and path.exists() else {}
-
-    def add(self, stage: str, found: dict[str, Any]) -> None:
-        """Print and keep what a stage found."""
-        print(f"\n== {stage}", flush=True)
-        for name, value in found.items():
-            print(f"{name:<32} {value:.6g}" if isinstance(value, float) else f"{name:<32} {value}".rstrip(), flush=True)
-        self._found[stage] = found
-        if self._path:
-            self._path.write_text(json.dumps(self._found, indent=2) + "\n")
+def _target(options: argparse.Namespace) -> str:
+    return "gpu" if options.device == "cuda" else "tiny"
 
 
-def setup(full: TargetSpec, short: TargetSpec, card: str, corpus: CorpusFiles, seconds: float) -> dict[str, Any]:
-    """Say what is measured on what."""
-    return {
-        "device": card,
-        "torch": torch.__version__,
-        "target": full.name,
-        "limit of a training, s": full.limit_seconds,
-        "limit of a short training, s": short.limit_seconds,
-        "corpus": f"{full.corpus.name} {corpus.hash}",
-        "corpus prepared or verified, s": seconds,
-    }
+def _overrides(options: argparse.Namespace) -> list[str]:
+    corpus = [f"corpus.name={options.corpus}"] if options.corpus else []
+    startup = [f"startup_seconds={options.startup_seconds}"] if options.startup_seconds is not None else []
+    return [*corpus, *startup, *options.set]
 
 
-def check(rig: Rig) -> dict[str, Any]:
-    """Compare the trusted score with one in this process, and with itself."""
-    program = rig.short.seed_program()
-    lenient = dataclasses.replace(rig.short.scoring, tolerance_nats=1e9)  # to see what the probes find, whatever it is
-    spec = dataclasses.replace(rig.short, scoring=lenient)
-    record: dict[str, Any] = {}
-    with (
-        Evaluator(spec, rig.corpus, scratch=rig.folder) as evaluator,
-        evaluator.bench(program, rig.folder / "run.log") as bench,
-        contextlib.closing(stages.train(bench, 0, record)) as weights,
-    ):
-        scores, seconds, probes = [], [], []
-        for _ in range(3):
-            started = time.monotonic()
-            scores.append(stages.measure(bench, weights, record, thorough=False))
-            seconds.append(time.monotonic() - started)
-            probes.append(record["probes"])
-        own = in_process_bpb(program, weights, bench.validation, spec, rig.folder)
-        staged = getattr(bench.buffers, "staged", None)
-    worst = {name: max(probe[name] for probe in probes) for name in probes[0] if name[:2] in ("d1", "d2", "d3")}
-    return {
-        "trusted val_bpb": scores[0],
-        "in this process": own,
-        "difference, at most 1e-4": abs(scores[0] - own),
-        "equal": abs(scores[0] - own) <= 1e-4,
-        "three scores differ by": max(scores) - min(scores),
-        "score and probes, s": min(seconds),
-        "logits": {None: "mapped memory", False: "CUDA IPC", True: "staged through the host"}[staged],
-        **{f"largest {name}": value for name, value in worst.items()},
-        "tolerance in use, nats": rig.short.scoring.tolerance_nats,
-        "tolerance to consider, nats": 3 * max(value for name, value in worst.items() if name != "d1_gain_nats"),
-    }
+def _logs(options: argparse.Namespace) -> Path:
+    logs: Path = options.logs or options.json.with_name(f"{options.json.stem}-logs")
+    return logs.absolute()
 
 
-def in_process_bpb(program: Program, weights: Weights, rows: Validation, spec: TargetSpec, folder: Path) -> float:
-    """Score weights as autoresearch does: the model and the loss in one process."""
-    (folder / "train.py").write_text(program.source)
-    (folder / "prepare.py").write_bytes(PREPARE.read_bytes())
-    sys.path.insert(0, str(folder))
-    model = build(import_program(folder), spec.corpus.vocab_size)
-    with open(weights.fd, "rb", closefd=False) as file:
-        file.seek(0)
-        model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    sys.path.remove(str(folder))
-    model = model.to(spec.device).eval()
-    nll = []
-    with torch.inference_mode():
-        for begin in range(0, len(rows.rows), spec.scoring.batch_rows):
-            part = slice(begin, begin + spec.scoring.batch_rows)
-            inputs = torch.from_numpy(rows.inputs[part].copy()).to(spec.device)
-            targets = torch.from_numpy(rows.targets[part].copy()).to(spec.device)
-            logits = forward(model, inputs, spec.corpus.vocab_size)
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-            nll.append(loss.view(targets.shape).cpu().numpy())
-    return bits_per_byte(np.concatenate(nll), rows.token_bytes[rows.targets])
+def _passed_on(options: argparse.Namespace) -> list[str]:
+    """Return the arguments that a stage needs in its own process."""
+    passed = ["--device", options.device, "--logs", str(_logs(options))]
+    passed += ["--anchor", str(options.anchor.absolute())] if options.anchor else []
+    return passed + [part for override in _overrides(options) for part in ("--set", override)]
 
 
-def describe(found: Evaluation, log: str, spec: TargetSpec, card: str) -> dict[str, Any]:
-    """Return what an evaluation and the last line of its program say."""
-    speed = _SPEED.search(log)
-    tflops = float(speed[3]) if speed else None
-    peak = next((peak for name, peak in PEAK_TFLOPS.items() if name in card), None)
-    memory = float(speed[4]) if speed and speed[4] else (found.peak_memory_bytes or 0) / 1e9
-    start = found.curve[0][0] if found.curve else None
-    return {
-        "outcome": str(found.outcome),
-        "detail": found.detail,
-        "val_bpb": found.val_bpb,
-        "parameters": found.n_parameters,
-        "train, s": found.train_seconds,
-        "start-up to the end of the first step, s": start,
-        "score and probes, s": found.score_seconds,
-        "start-up and score, of the whole": (start + found.score_seconds) / found.wall_seconds if start else None,
-        "tokens/s": int(speed[2]) if speed else None,
-        "TFLOP/s": tflops,
-        "MFU": tflops / peak if tflops and peak else None,
-        "peak memory, GB": memory,
-        "epochs": found.epochs,
-        "startup_seconds of the target": spec.startup_seconds,
-    }
-
-
-def baseline(rig: Rig) -> dict[str, Any]:
-    """Train the seed program for the full time."""
-    return rig.evaluate(rig.full, rig.full.seed_program(), 0)
-
-
-def noise(rig: Rig) -> dict[str, Any]:
-    """Train with one seed twice and with another."""
-    runs = [rig.evaluate(rig.short, rig.short.seed_program(), seed)["val_bpb"] for seed in (1, 1, 2)]
-    if None in runs:
-        return {"val_bpb": runs}
-    return {"val_bpb": runs, "same seed": abs(runs[0] - runs[1]), "other seed": abs(runs[0] - runs[2])}
-
-
-def features(rig: Rig) -> dict[str, Any]:
-    """Train variants with one seed; a difference counts only if it is several times that of `noise`."""
-    program = rig.short.seed_program()
-    arms = {"as it is": {}, **FEATURES}
-    found = {}
-    for name, constants in arms.items():
-        run = rig.evaluate(rig.short, program.with_constants(constants), 1)
-        found[name] = f"val_bpb {run['val_bpb']}, {run['tokens/s']} tokens/s {run['detail']}".rstrip()
-    return found
-
-
-def search(rig: Rig) -> dict[str, Any]:
-    """Run a search of six short trainings."""
-    command = [sys.executable, "-m", "search", "name=gpu", f"outputs={rig.folder}", f"target={rig.full.name}"]
-    command += ["operator=constants", "executor.workers=1", "tracker=none", f"budget.trainings={SEARCH_TRAININGS}"]
-    command += [f"target.train_seconds={rig.short.train_seconds}", f"target.corpus.name={rig.full.corpus.name}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return {"failed": f"exit status {done.returncode}: {done.stderr[-2000:]}"}
-    summary = json.loads((rig.folder / "gpu" / "summary.json").read_text())
-    names = ("status", "trials", "trainings", "outcomes", "baseline_val_bpb", "best_val_bpb", "gpu_seconds")
-    return {name: summary[name] for name in (*names, "wall_seconds", "busy_fraction")}
-
-
-def _evaluations(n_full: int, n_short: int) -> Callable[[TargetSpec, TargetSpec], float]:
-    def needed(full: TargetSpec, short: TargetSpec) -> float:
-        n = n_full + n_short
-        return n_full * full.limit_seconds + n_short * short.limit_seconds + n * OVERHEAD_SECONDS
-
-    return needed
-
-
-STAGES: dict[str, tuple[Callable[[Rig], dict[str, Any]], Callable[[TargetSpec, TargetSpec], float]]] = {
-    "check": (check, _evaluations(0, 1)),
-    "baseline": (baseline, _evaluations(1, 0)),
-    "search": (search, _evaluations(0, SEARCH_TRAININGS)),
-    "noise": (noise, _evaluations(0, 3)),
-    "features": (features, _evaluations(0, 1 + len(FEATURES))),
-}
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -92,7 +92,11 @@ class Watch:
     def _draw(self, population: Population, summary: Summary) -> None:
         from search.progress import draw_progress  # matplotlib costs a second: not before there is something to draw
 
-        draw_progress(self._run.root / "progress.png", population, summary)
+        try:
+            draw_progress(self._run.root / "progress.png", population, summary)
+        except ModuleNotFoundError as error:  # a checkout that is not installed, on a machine that lacks it
+            if (error.name or "").partition(".")[0] != "matplotlib":
+                raise
         write_atomically(self._run.root / "lineage.html", render_lineage(population, summary))
         self._drawn = time.monotonic()
 

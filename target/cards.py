@@ -85,7 +85,7 @@ def find_cards(target: str) -> tuple[Card, ...]:
     if not seen:
         raise TargetError(
             f"target {target} needs a GPU, and torch {asked['torch']} finds none; "
-            "`python -m search.doctor target=gpu` says what is missing; target=tiny trains on a CPU"
+            "look at nvidia-smi, install a CUDA build of torch, or use target=tiny"
         )
     if len(seen) == 1 and not rocm:
         # One process sees one instance of MIG at most. So what torch counts is not what there is.

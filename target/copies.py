@@ -39,12 +39,13 @@ _Folder = tuple[int, list[str], list[str]]  # time of its last change, the direc
 _Known = dict[str, _Folder]  # by path
 
 
-def find_copies(corpus: Corpus, places: Iterable[Path]) -> tuple[Path, ...]:
+def find_copies(corpus: Corpus, places: Iterable[Path], apart: Iterable[Path] = ()) -> tuple[Path, ...]:
     """Return the files in some places that hold held-out text of the corpus.
 
     Args:
         corpus: The corpus; one that is not made of installed packages has no copies.
         places: Real paths of files and directories; links in them are not followed.
+        apart: Directories that are not looked through: they are withheld as a whole.
 
     Raises:
         TargetError: There are too many, or the cache cannot be written.
@@ -56,7 +57,8 @@ def find_copies(corpus: Corpus, places: Iterable[Path]) -> tuple[Path, ...]:
     with machine_errors(f"cannot write the cache {file}"), locked(file.with_suffix(".lock")):
         before = _load(file)
         after: _Known = {}
-        found = [path for place in places for path in _search(str(place), text, before, after)]
+        closed = frozenset(map(str, apart))
+        found = [path for place in places for path in _search(str(place), text, before, after, closed)]
         if after != before:
             part = file.with_suffix(".part")
             part.write_text(json.dumps(after))
@@ -146,7 +148,7 @@ def _load(file: Path) -> _Known:
         return {}
 
 
-def _search(place: str, text: _Text, before: _Known, after: _Known) -> Iterator[str]:
+def _search(place: str, text: _Text, before: _Known, after: _Known, closed: frozenset[str]) -> Iterator[str]:
     """Yield the copies at or below a place; directories that have not changed are not read again."""
     try:
         status = Path(place).stat()
@@ -159,6 +161,8 @@ def _search(place: str, text: _Text, before: _Known, after: _Known) -> Iterator[
     waiting = [place]
     while waiting:
         folder = waiting.pop()
+        if folder in closed:
+            continue
         if folder not in after:
             with suppress(OSError):
                 after[folder] = _look_through(folder, text, before.get(folder))

@@ -32,4 +32,5 @@ def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...]
     granted = [grant.path for grant in library_grants() if Access.EXECUTE in grant.access]
     if spec.packages is None:
         granted += sorted({path.resolve() for path in libraries()})
-    return packages, (*withheld, *find_copies(spec.corpus, (*granted, *packages)))
+    apart = [path.resolve() for path in withheld]
+    return packages, (*withheld, *find_copies(spec.corpus, (*granted, *packages), apart))

@@ -56,7 +56,7 @@ def test_settings_survive_the_way_to_a_worker_and_back(name, overridden):
 
     fitted = [settings]
     if isinstance(settings, TargetSpec):
-        fitted += [describe(settings, Card(name="some card", memory_bytes=size * 10**9))[0] for size in GIGABYTES]
+        fitted += [describe(settings, [Card(name="some card", memory_bytes=size * 10**9)])[0] for size in GIGABYTES]
 
     for each in fitted:
         key = "command" if isinstance(each, CommandSpec) else "spec"
@@ -98,7 +98,7 @@ def test_the_gpu_target_reaches_a_real_worker_which_says_that_there_is_no_gpu(co
     """A worker refused these settings once: numbers of `cards` had become text on the way."""
     gpu = composed("gpu")
     assert isinstance(gpu, TargetSpec)
-    fitted = describe(gpu, Card(name="NVIDIA H100 80GB HBM3", memory_bytes=85 * 10**9))[0]
+    fitted = describe(gpu, [Card(name="NVIDIA H100 80GB HBM3", memory_bytes=85 * 10**9)])[0]
     fitted = dataclasses.replace(
         fitted,
         corpus=dataclasses.replace(fitted.corpus, vocab_size=corpus.vocab_size),

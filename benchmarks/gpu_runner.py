@@ -1,0 +1,135 @@
+"""Runs the stages of `benchmarks/gpu.py`, each in a process of its own, and keeps what they find.
+
+A machine that is lent for minutes must not be lost to one stage: each has a timeout, at which it and everything that it
+started is killed. What it found is written to the JSON file before the next one begins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from target.processes import become_subreaper, children, kill_descendants
+
+FAILED: Final = "failed"
+LEFT_OUT: Final = "left out"
+SECONDS: Final = "stage_seconds"
+_KILL_SECONDS: Final = 10.0
+_TAIL_CHARACTERS: Final = 1_500
+
+
+Found = dict[str, Any]
+
+
+class Results:
+    """What was found, in a file after every stage; stages of earlier calls stay in it until they run again.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        now: What the stages of this call found, by name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._all: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self.now: dict[str, Found] = {}
+
+    def add(self, stage: str, found: Mapping[str, Any]) -> None:
+        """Keep and print what a stage found."""
+        self.now[stage] = self._all[stage] = dict(found)
+        self.save()
+        print(f"\n== {stage}", flush=True)
+        for name, value in found.items():
+            print(f"{name:<40} {value:.6g}" if isinstance(value, float) else f"{name:<40} {value}".rstrip(), flush=True)
+
+    def save(self) -> None:
+        """Write the file, in one step."""
+        unfinished = self._path.with_suffix(".new")
+        unfinished.write_text(json.dumps(self._all, indent=2) + "\n")
+        unfinished.replace(self._path)
+
+    @property
+    def successful(self) -> list[str]:
+        """The stages of this call that found something to go on with."""
+        return [name for name, found in self.now.items() if not {FAILED, LEFT_OUT} & found.keys()]
+
+    @property
+    def failed(self) -> list[str]:
+        """The stages of this call that failed."""
+        return [name for name, found in self.now.items() if FAILED in found]
+
+    def table(self, estimates: Mapping[str, float]) -> str:
+        """Return a line for each stage of this call: seconds, the estimate, and how it ended."""
+        lines = [f"{'stage':<10} {'seconds':>8} {'estimate':>9}  result"]
+        for name, found in self.now.items():
+            seconds = f"{found[SECONDS]:.0f}" if SECONDS in found else ""
+            estimate = f"{estimates[name]:.0f}" if name in estimates else ""
+            ending = next((f"{each}: {found[each]}" for each in (FAILED, LEFT_OUT) if each in found), "ok")
+            lines.append(f"{name:<10} {seconds:>8} {estimate:>9}  {ending.splitlines()[0]}")
+        return "\n".join(lines)
+
+
+def run_stage(name: str, command: Sequence[str], *, timeout_seconds: float, logs: Path) -> Found:
+    """Run a stage to its end or its timeout; afterwards nothing that it started is alive.
+
+    Args:
+        name: Its name.
+        command: What is run. It gets the path of a file for its result, a JSON object, as its last argument.
+        timeout_seconds: When it is killed.
+        logs: Folder for what it prints, in `<name>.log`.
+
+    Returns:
+        What it found, and its seconds. If there is nothing, `failed` says why, with the end of the log.
+    """
+    become_subreaper()  # what a killed stage leaves behind becomes a child of this process, and is found here
+    logs.mkdir(parents=True, exist_ok=True)
+    log, result = logs / f"{name}.log", logs / f"{name}.result.json"
+    result.unlink(missing_ok=True)
+    others = frozenset(children(os.getpid()))
+    began = time.monotonic()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, str(result)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # so that the log has what a killed stage said last
+        )
+        try:
+            process.wait(timeout_seconds)
+            timed_out = False
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            status = process.poll()  # before it is reaped together with what it left behind
+            is_gone = kill_descendants(_KILL_SECONDS, keep=others)
+            process.poll()
+    seconds = {SECONDS: time.monotonic() - began}
+    if not is_gone:
+        return _failure("something that it started cannot be killed", log) | seconds
+    if timed_out:
+        return _failure(f"killed after {timeout_seconds:.0f} s, its timeout", log) | seconds
+    if status:
+        return _failure(f"exit status {status}", log) | seconds
+    try:
+        found = json.loads(result.read_text())
+    except (OSError, ValueError) as error:
+        return _failure(f"it left no result that can be read ({error})", log) | seconds
+    if not isinstance(found, dict):
+        return _failure(f"its result must be a JSON object, got {type(found).__name__}", log) | seconds
+    return found | seconds
+
+
+def _failure(why: str, log: Path) -> Found:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    last = f"; it said last: {lines[-1][:200]}" if lines else ""
+    tail = "\n".join(lines)[-_TAIL_CHARACTERS:]
+    return {FAILED: why + last, "log": str(log), "end of the log": tail}
