@@ -7,7 +7,8 @@ import json
 import re
 from typing import Any, Final
 
-from operators.edit_text import split_lines, without_thinking
+from operators.edit.text import split_lines
+from operators.edit.thinking import without_thinking
 from target.program import Program
 
 _CHARACTERS: Final = 200

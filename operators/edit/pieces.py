@@ -1,0 +1,193 @@
+"""Pieces of code in a reply: what stands in its fences, and a whole file that stands in none."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from operators.edit.gutter import without_gutters
+from operators.edit.skeleton import Reach, reach_of, skeleton_of
+from operators.edit.text import (
+    EditError,
+    closes_fence,
+    fence_of,
+    file_in_label,
+    file_named,
+    first_line,
+    folded,
+    require_own_file,
+    unescape,
+    visible,
+)
+from target.contract import SOURCE_BYTES
+from target.syntax import parse
+
+_LANGUAGES: Final = frozenset({"", "python", "py", "python3", "py3", "ipython", "pycon", "code"})
+_NAMED_INSIDE: Final = re.compile(
+    r"\s*#\s*(?:file(?:\s?name|\s?path)?|path)\s*:\s*(?P<name>\S{1,200})\s*", re.IGNORECASE
+)
+_BEGIN: Final = re.compile(r"(?:import|from)\s+\w|\"\"\"|'''|#!|[A-Z][A-Z0-9_]*\s*=|def \w|class \w|@\w")
+_PIECES: Final = 200
+"""Fences of code that one answer may hold."""
+_LONGER: Final = 12
+"""Later fence lines at which a fence may end whose code holds fences itself."""
+_STARTS: Final = 3
+_ENDS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a reply that is code, or is said to be.
+
+    Attributes:
+        code: The code, if it parses; else the text as it came.
+        parses: Whether it does.
+        line: Where it begins in the reply, from 0.
+        closed: Whether its end is marked.
+        python: Whether the reply calls it Python.
+    """
+
+    code: str
+    parses: bool
+    line: int
+    closed: bool
+    python: bool = True
+
+    @property
+    def begins(self) -> str:
+        """Its first line, for a message."""
+        return first_line(self.code.split("\n"))
+
+
+def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
+    """Return the pieces of code in the fences of a reply, and its lines with all fences left empty.
+
+    Raises:
+        EditError: A piece is said to be another file, or there are too many.
+    """
+    found, prose = list[Piece](), list(lines)
+    longer = _LONGER
+    for start, stops, label, file in _fences(lines):
+        require_own_file(file)
+        end = min(stops[0] + 1, len(lines))
+        language = re.split(r"[:{=\s,]", label.strip().lower().lstrip("{."))[0].rstrip("}")
+        if file:
+            language = language if language in _LANGUAGES else "py" if file.endswith(".py") else language
+        if language in _LANGUAGES or file_named(language):
+            piece = _piece(lines, start, stops[: 1 + longer], python=bool(language))
+            if piece is not None:
+                found.append(piece[0])
+                longer -= piece[1]
+                end = min(stops[piece[1]] + 1, len(lines))
+            if len(found) > _PIECES:
+                raise EditError(f"an answer may hold {_PIECES} pieces of code, got more: send one")
+        prose[start:end] = [""] * (end - start)
+    return found, prose
+
+
+def _fences(lines: Sequence[str]) -> Iterator[tuple[int, list[int], str, str | None]]:
+    """Yield where each fence begins, where it may end, its label and the file that is named beside it."""
+    fences = [(number, match) for number, line in enumerate(lines) if (match := fence_of(line))]
+    end = -1
+    for position, (start, opening) in enumerate(fences):
+        if start <= end:
+            continue
+        later = itertools.islice(fences, position + 1, None)
+        closing = (number for number, each in later if closes_fence(each, opening))
+        stops = [*itertools.islice(closing, _LONGER + 1)] or [len(lines)]
+        above = next((line for line in reversed(lines[max(0, start - 2) : start]) if line.strip()), "")
+        file = file_in_label(opening["label"]) or file_named(above) or _named_inside(lines, start + 1)
+        yield start, stops, opening["label"], file
+        end = stops[0]
+
+
+def _named_inside(lines: Sequence[str], number: int) -> str | None:
+    match = _NAMED_INSIDE.fullmatch(lines[number]) if number < len(lines) and len(lines[number]) < 300 else None
+    return file_named(match["name"]) if match else None
+
+
+def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bool) -> tuple[Piece, int] | None:
+    """Return the piece that begins at a fence, and how many of its possible ends were passed over."""
+    closed = stops[0] < len(lines)
+    for passed, stop in enumerate(stops):
+        body = lines[start + 1 : stop]
+        if not any(line.strip() for line in body):
+            continue
+        code = readable("\n".join(body).rstrip("\n") + "\n")
+        if code is not None:
+            return Piece(code=code, parses=True, line=start, closed=closed, python=python), passed
+    first = "\n".join(lines[start + 1 : stops[0]])
+    if not first.strip():
+        return None
+    return Piece(code=first.rstrip("\n") + "\n", parses=False, line=start, closed=closed, python=python), 0
+
+
+def readable(text: str) -> str | None:
+    """Return a text as code that parses: as it is, else without escapes, indentation, line numbers or odd signs."""
+    if len(text) > 2 * SOURCE_BYTES:
+        return None
+    unescaped = unescape(text)
+    for reading in dict.fromkeys((text, unescaped)):
+        if parses(reading):
+            return reading
+    numbered, _ = without_gutters(unescaped.rstrip("\n").split("\n"))
+    others = (
+        textwrap.dedent(unescaped),
+        textwrap.dedent("\n".join(numbered) + "\n"),
+        "\n".join(folded(line) for line in unescaped.split("\n")),
+    )
+    return next((each for each in dict.fromkeys(others) if each not in (text, unescaped) and parses(each)), None)
+
+
+def parses(code: str) -> bool:
+    """Return whether a text is a program with at least one statement."""
+    try:
+        return bool(parse(code).body)
+    except SyntaxError:
+        return False
+
+
+def unclosed_file(text: str, source: str) -> str | None:
+    """Return the whole file that a text begins with whose end no mark shows; None if it is not all there.
+
+    It is all there if it ends with the statement that the file ends with. Prose may come after it.
+
+    Args:
+        text: Code, and perhaps prose behind it.
+        source: The file.
+    """
+    last_line = next((line.strip() for line in reversed(source.split("\n")) if line.strip()[:1] not in ("", "#")), "")
+    file = skeleton_of(source)
+    for reading in dict.fromkeys((text, unescape(text))):
+        lines = reading.split("\n")
+        stops = [number for number, line in enumerate(lines) if last_line and visible(line).strip() == last_line]
+        for stop in stops[: -_ENDS - 1 : -1]:
+            code = readable("\n".join(lines[: stop + 1]) + "\n")
+            if code is None:
+                continue
+            own = skeleton_of(code)
+            if own.last == file.last and reach_of(own, file) is Reach.WHOLE:
+                return code
+    return None
+
+
+def unfenced_file(lines: Sequence[str], source: str) -> tuple[str, int] | None:
+    """Return the whole file that stands in a reply without a fence, and the line at which it begins.
+
+    It must begin and end as the file does.
+
+    Args:
+        lines: What the reply has outside of fences.
+        source: The file.
+    """
+    file = skeleton_of(source)
+    starts = [number for number, line in enumerate(lines) if _BEGIN.match(visible(unescape(line)) if line else "")]
+    for start in starts[:_STARTS]:
+        code = unclosed_file("\n".join(lines[start:]), source)
+        if code is not None and (not file.keys or file.keys[0] in skeleton_of(code).keys):
+            return code, start
+    return None
