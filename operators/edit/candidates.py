@@ -87,7 +87,7 @@ def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
     pieces, prose = pieces_in(lines)
     pieces += [
         Piece(code=readable(code) or code, parses=readable(code) is not None, line=gathered.last, closed=True)
-        for code in [*gathered.files, *gathered.values]
+        for code in [*(each.rstrip("\n") + "\n" for each in gathered.files), *gathered.values]
     ]
     unfenced = unfenced_file(prose, source) if not gathered.blocks else None
     if unfenced is not None:

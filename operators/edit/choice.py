@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from operators.edit.apply import apply_blocks
@@ -19,7 +20,7 @@ from operators.edit.elision import missing_code
 from operators.edit.fragments import ADVICE, with_fragments
 from operators.edit.pieces import Piece, parses, unclosed_file
 from operators.edit.skeleton import Reach, Skeleton, reach_of, skeleton_of
-from operators.edit.text import FILE, EditError, quoted, require_own_file, with_endings_of
+from operators.edit.text import FILE, Block, EditError, folded, quoted, require_own_file, with_endings_of
 from target.program import Program
 
 _NO_EDIT: Final = (
@@ -106,7 +107,7 @@ def _edited(candidates: Candidates, whole: Sequence[tuple[int, str]], source: st
     try:
         if candidates.failure:
             raise candidates.failure
-        result = apply_blocks(candidates.blocks, source)
+        result = _applied(candidates.blocks, source)
     except EditError:
         if whole and whole[-1][0] > candidates.last_edit:
             return whole[-1][1]
@@ -118,6 +119,18 @@ def _edited(candidates: Candidates, whole: Sequence[tuple[int, str]], source: st
     if candidates.remains:
         raise EditError(f"a part of the answer cannot be read: {candidates.shown}")
     return result
+
+
+def _applied(blocks: Sequence[Block], source: str) -> str:
+    """Return the file with the blocks replaced; with plain signs in what is new, if only that makes it a program."""
+    result = apply_blocks(blocks, source)
+    if all(line.isascii() for block in blocks for line in block.new) or parses(result) or not parses(source):
+        return result
+    plain = [
+        replace(block, new=tuple(line if line in block.old else folded(line) for line in block.new)) for block in blocks
+    ]
+    other = apply_blocks(plain, source)
+    return other if parses(other) else result
 
 
 def _from_parts(code: Sequence[Piece], source: str, file: Skeleton) -> str:

@@ -100,6 +100,7 @@ class _Placer:
         """
         new = list[ast.stmt]()
         anchored = False
+        values_only = all(assigned_name(each) for each in self._body)
         for node in self._body:
             if ast.dump(node) in self._trees:
                 anchored = True
@@ -108,6 +109,8 @@ class _Placer:
                 self._import(node)
                 continue
             place = self._place_of(node)
+            if place is None and values_only:
+                raise refuse_unknown(first_line(self._text(node)), self._constants)
             if place is None:
                 new.append(node)
                 continue
@@ -115,14 +118,11 @@ class _Placer:
             new, anchored = [], True
             self._replace(node, place)
         if new and not anchored:
-            raise self._homeless(new[0])
+            raise self._homeless()
         if new:
             self._insert(new, self._end_of_definitions())
 
-    def _homeless(self, node: ast.stmt) -> EditError:
-        text = first_line(self._text(node))
-        if all(assigned_name(each) for each in self._body):
-            return refuse_unknown(text, self._constants)
+    def _homeless(self) -> EditError:
         return EditError(
             f"the answer holds a piece of code, which begins {quoted(first_line(self._piece))}, and says not where in "
             f"{FILE} it belongs: the file has no such name at its top level; {ADVICE}"
@@ -157,7 +157,8 @@ class _Placer:
         return [_Place(*_extent(each), each) for each in found]
 
     def _replace(self, node: ast.stmt, place: _Place) -> None:
-        self._refuse_second(node)
+        if not self._is_new(node):
+            return
         new = self._text(node)
         old = list(self._lines[place.start : place.stop])
         left_out = missing_code(old, new, self._lines)
@@ -179,11 +180,14 @@ class _Placer:
             new = [new[0] if "#" in new[0] else new[0].rstrip() + behind]
         self._plan.lines.append((place.start, place.stop, _indented(new, place.node, node)))
 
-    def _refuse_second(self, node: ast.stmt) -> None:
+    def _is_new(self, node: ast.stmt) -> bool:
+        """Whether a statement was not given before; refuse another one of its name."""
+        known = key_of(node) in self._plan.names
         key, tree = key_of(node), ast.dump(node)
         if self._plan.names.setdefault(key, tree) != tree:
             name = key.split(" ", 1)[1]
             raise EditError(f"{name} is set twice: which {'value' if key.startswith('set ') else 'text'} is meant?")
+        return not known
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         existing = {
@@ -201,8 +205,8 @@ class _Placer:
 
     def _insert(self, nodes: Iterable[ast.stmt], place: int) -> None:
         for node in nodes:
-            self._refuse_second(node)
-            self._enter(place, [*self._text(node), *([""] * (2 if isinstance(node, _Definition) else 1))])
+            if self._is_new(node):
+                self._enter(place, [*self._text(node), *([""] * (2 if isinstance(node, _Definition) else 1))])
 
     def _enter(self, place: int, text: list[str]) -> None:
         if (place, place, text) not in self._plan.lines:

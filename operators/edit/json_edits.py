@@ -16,6 +16,7 @@ _BEGIN: Final = re.compile(
     r"^[ \t]{0,40}(?:<[\w|]{1,40}>|\[[A-Z_]{1,20}\]|functions\.\w{1,40}[:\s])?[ \t]{0,9}(?=[{\[]\s{0,99}[\"'{\[])",
     re.MULTILINE,
 )
+_NEXT: Final = re.compile(r"\s{0,99},\s{0,99}(?=[{\[])")
 _TRIES: Final = 60
 _LITERAL_CHARACTERS: Final = 100_000
 _DEPTH: Final = 12
@@ -41,20 +42,24 @@ def json_edits(text: str) -> tuple[Foreign, str]:
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:
     """Yield where each JSON value of a text begins and ends, and what it is."""
     decoder = json.JSONDecoder(strict=False)  # models put line breaks into strings
-    position = tries = 0
-    while tries < _TRIES and (match := _BEGIN.search(text, position)):
-        tries += 1
-        start = match.end()
+    position, start = 0, -1
+    for _ in range(_TRIES):
+        if start < 0:
+            match = _BEGIN.search(text, position)
+            if match is None:
+                return
+            start = match.end()
         try:
             value, stop = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             stop = _end_of_literal(text, start)
             value = _literal(text[start:stop])
         if value is None:
-            position = start + 1
+            position, start = start + 1, -1
             continue
         yield start, stop, value
-        position = stop
+        following = _NEXT.match(text, stop)
+        position, start = stop, following.end() if following else -1
 
 
 def _end_of_literal(text: str, start: int) -> int:

@@ -70,19 +70,21 @@ def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
         EditError: A piece is said to be another file, or there are too many.
     """
     found, prose = list[Piece](), list(lines)
-    longer = _LONGER
+    tries, end = _LONGER, 0
     for start, stops, label, file in _fences(lines):
+        if start < end:
+            continue  # it belongs to the code before
         require_own_file(file)
         end = min(stops[0] + 1, len(lines))
         language = re.split(r"[:{=\s,]", label.strip().lower().lstrip("{."))[0].rstrip("}")
         if file:
             language = language if language in _LANGUAGES else "py" if file.endswith(".py") else language
         if language in _LANGUAGES or file_named(language):
-            piece = _piece(lines, start, stops[: 1 + longer], python=bool(language))
+            piece, passed, tried = _piece(lines, start, stops[: 1 + tries], python=bool(language))
+            tries -= tried
             if piece is not None:
-                found.append(piece[0])
-                longer -= piece[1]
-                end = min(stops[piece[1]] + 1, len(lines))
+                found.append(piece)
+                end = min(stops[passed] + 1, len(lines))
             if len(found) > _PIECES:
                 raise EditError(f"an answer may hold {_PIECES} pieces of code, got more: send one")
         prose[start:end] = [""] * (end - start)
@@ -96,8 +98,8 @@ def _fences(lines: Sequence[str]) -> Iterator[tuple[int, list[int], str, str | N
     for position, (start, opening) in enumerate(fences):
         if start <= end:
             continue
-        later = itertools.islice(fences, position + 1, None)
-        closing = (number for number, each in later if closes_fence(each, opening))
+        later = (fences[index] for index in range(position + 1, len(fences)))
+        closing = (number for number, each in later if closes_fence(each, opening))  # no more than are needed
         stops = [*itertools.islice(closing, _LONGER + 1)] or [len(lines)]
         above = next((line for line in reversed(lines[max(0, start - 2) : start]) if line.strip()), "")
         file = file_in_label(opening["label"]) or file_named(above) or _named_inside(lines, start + 1)
@@ -110,25 +112,27 @@ def _named_inside(lines: Sequence[str], number: int) -> str | None:
     return file_named(match["name"]) if match else None
 
 
-def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bool) -> tuple[Piece, int] | None:
-    """Return the piece that begins at a fence, and how many of its possible ends were passed over."""
-    closed = stops[0] < len(lines)
-    for passed, stop in enumerate(stops):
-        body = lines[start + 1 : stop]
-        if not any(line.strip() for line in body):
-            continue
-        code = readable("\n".join(body).rstrip("\n") + "\n")
-        if code is not None:
-            return Piece(code=code, parses=True, line=start, closed=closed, python=python), passed
+def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bool) -> tuple[Piece | None, int, int]:
+    """Return the piece that begins at a fence, how many of its possible ends it passes, and how many were tried."""
     first = "\n".join(lines[start + 1 : stops[0]])
     if not first.strip():
-        return None
-    return Piece(code=first.rstrip("\n") + "\n", parses=False, line=start, closed=closed, python=python), 0
+        return None, 0, 0
+    closed = stops[0] < len(lines)
+    inner = [fence["label"].strip().lower() for line in lines[start + 1 : stops[0]] if (fence := fence_of(line))]
+    python = python or any(label and label in _LANGUAGES for label in inner)  # one fence mark is missing, or too many
+    if start + 1 < stops[0] and (again := fence_of(lines[start + 1])) and again["label"].strip():
+        start += 1  # the mark came twice
+    for passed, stop in enumerate(stops):
+        code = readable("\n".join(lines[start + 1 : stop]).rstrip("\n") + "\n")
+        if code is not None:
+            return Piece(code=code, parses=True, line=start, closed=closed, python=python), passed, passed
+    code = first.rstrip("\n") + "\n"
+    return Piece(code=code, parses=False, line=start, closed=closed, python=python), 0, len(stops) - 1
 
 
 def readable(text: str) -> str | None:
     """Return a text as code that parses: as it is, else without escapes, indentation, line numbers or odd signs."""
-    if len(text) > 2 * SOURCE_BYTES:
+    if len(text) > SOURCE_BYTES:
         return None
     unescaped = unescape(text)
     for reading in dict.fromkeys((text, unescaped)):
@@ -165,14 +169,23 @@ def unclosed_file(text: str, source: str) -> str | None:
     for reading in dict.fromkeys((text, unescape(text))):
         lines = reading.split("\n")
         stops = [number for number, line in enumerate(lines) if last_line and visible(line).strip() == last_line]
-        for stop in stops[: -_ENDS - 1 : -1]:
+        found = list[str]()
+        for stop in stops[-_ENDS:]:
             code = readable("\n".join(lines[: stop + 1]) + "\n")
             if code is None:
                 continue
             own = skeleton_of(code)
             if own.last == file.last and reach_of(own, file) is Reach.WHOLE:
-                return code
+                found.append(code)
+        if found:
+            return found[0] if len(found) == 1 or _repeats(found[0], found[-1]) else None
     return None
+
+
+def _repeats(first: str, longer: str) -> bool:
+    """Whether a text is another one, given several times."""
+    rest = longer.removeprefix(first)
+    return len(rest) < len(longer) and not rest.replace(first.strip(), "").strip()
 
 
 def unfenced_file(lines: Sequence[str], source: str) -> tuple[str, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -55,6 +56,7 @@ class Skeleton:
         return all(key.startswith("set ") for key in self.keys)
 
 
+@functools.lru_cache(maxsize=32)  # the steps of the pipeline ask for it one after the other
 def skeleton_of(source: str) -> Skeleton:
     """Return the skeleton of a file; of a damaged one, what can be seen of it."""
     try:

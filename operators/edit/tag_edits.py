@@ -38,6 +38,8 @@ def tag_edits(text: str) -> tuple[Foreign, str]:
         if match["end"] or name not in _TEXTS or end is None or not _begins(text, match.start()):
             if match["end"] and name in _CALL_ENDS and said:
                 _refuse_half(said)
+            if (name in OLD or name in NEW) and _begins(text, match.start()):
+                _refuse_half({name: match[0]})
             index += 1
             continue
         body = _body(text[match.end() : tags[end][0].start()])

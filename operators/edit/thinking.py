@@ -44,6 +44,7 @@ _BARE_HARMONY: Final = re.compile(r"\s*analysis(?=[A-Z\"'(<])")
 _FINAL: Final = re.compile(
     r"\[BEGIN FINAL RESPONSE\]|<\|begin_of_solution\|>|<\|START_RESPONSE\|>|^Here is my response:", re.MULTILINE
 )
+_TOLD: Final = re.compile(r"\s{0,99}Here (?:is my thought process|are my reasoning steps):")
 _FINAL_END: Final = re.compile(r"\[END FINAL RESPONSE\]|<\|end_of_solution\|>|<\|END_RESPONSE\|>")
 
 
@@ -157,5 +158,5 @@ def _final(text: str) -> str:
     """Return what stands behind the mark of a final answer, if there is one."""
     marks: Sequence[re.Match[str]] = list(_FINAL.finditer(text))
     if not marks:
-        return text
+        return "" if _TOLD.match(text) else text
     return _FINAL_END.sub("\n", text[marks[-1].end() :])

@@ -15,6 +15,10 @@ _LINE: Final = re.compile(
     r"\s{0,20}(?:[-*+•]\s{1,4}|\d{1,2}[.)]\s{1,4})?(?P<tick>[`*]{0,3})(?P<name>[A-Z][A-Z0-9_]*)(?P=tick)?\s{0,9}"
     r"(?P<rest>[=:].{1,200}?)(?P=tick)[,;]?\s{0,20}"
 )
+_CODE: Final = re.compile(
+    r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
+)
+"""How lines of a program begin: values among them are a part of it, not an answer of their own."""
 _ARROW: Final = re.compile(r"[=:]\s*(?P<old>\S.*?)\s*(?:->|→|=>|⇒)\s*(?P<new>\S.*)")
 
 
@@ -70,6 +74,8 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
     Raises:
         EditError: The last value may have been cut off.
     """
+    if any(_CODE.match(line) for line in lines):
+        return None
     known = constants_of(source)
     code = list[str]()
     for number, line in enumerate(lines):
