@@ -19,6 +19,7 @@ from operators.edit.values import values_in_prose
 
 _CHARACTERS: Final = 600_000
 """Length of an answer that is read, thinking left out: two programs of the greatest size, and some prose."""
+_LINES: Final = 40_000
 _HALF_JSON: Final = re.compile(r"[\"'](?:old|new|search|find)_?(?:str|string|text|code)?[\"']\s{0,9}:")
 
 
@@ -74,8 +75,11 @@ def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
     """
     if not text.strip():
         raise EditError("the answer is empty, or nothing comes after its thinking")
-    if len(text) > _CHARACTERS:
-        raise EditError(f"an answer may have {_CHARACTERS} characters, thinking left out, got {len(text)}")
+    if len(text) > _CHARACTERS or text.count("\n") > _LINES:
+        raise EditError(
+            f"an answer may have {_CHARACTERS} characters and {_LINES} lines, thinking left out, "
+            f"got {len(text)} and {text.count(chr(10))}"
+        )
     gathered = _Gathered()
     lines = _explicit(text.split("\n"), gathered, complete=complete)
     rest = "\n".join(lines)

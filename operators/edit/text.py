@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 import unicodedata
@@ -119,8 +120,11 @@ def folded(line: str) -> str:
 
 def fence_of(line: str) -> re.Match[str] | None:
     """Return the parts of a line that begins or ends a fenced block of Markdown: `ticks` and `label`; else None."""
-    if "```" not in line and "~~~" not in line:
-        return None
+    return _fence(line) if "```" in line or "~~~" in line else None
+
+
+@functools.lru_cache(maxsize=1024)  # several readers ask, and there are few different ones
+def _fence(line: str) -> re.Match[str] | None:
     return _FENCE.fullmatch(visible(line))
 
 

@@ -18,7 +18,7 @@ _NAMES: Final = (
     r"(?:inner|internal)_?(?:monologue|thoughts?|thinking|reasoning)|chain_?of_?thoughts?|cot|deliberation"
 )
 _MARK: Final = re.compile(
-    rf"(?P<angle><\s{{0,3}}(?P<angle_end>/?)\s{{0,3}}(?:[a-z_]{{1,20}}:)?(?:{_NAMES})(?:\s[^<>\n]{{0,200}})?(?P<empty>/?)>)"
+    rf"(?=[<\[◁])(?:(?P<angle><\s{{0,3}}(?P<angle_end>/?)\s{{0,3}}(?:[a-z_]{{1,20}}:)?(?:{_NAMES})(?:\s[^<>\n]{{0,200}})?(?P<empty>/?)>)"
     rf"|(?P<bars><\|(?P<bars_end>/|end_(?:of_)?)?(?:start_|begin_)?(?:of_)?(?:{_NAMES})(?P<bars_behind>_end)?"
     r"(?:_start|_begin)?\|>)"
     rf"|(?P<square>(?<![\w)\]])\[(?P<square_end>/?)(?:{_NAMES})\])"
@@ -26,7 +26,7 @@ _MARK: Final = re.compile(
     r"|(?P<gemma><\|channel>|(?P<gemma_end><channel\|>))"
     r"|(?P<unused><unused94>|(?P<unused_end><unused95>))"
     r"|(?P<details><details[^<>\n]{0,200}reasoning[^<>\n]{0,200}>|<details[^<>\n]{0,200}>\s{0,9}<summary>[^<>\n]{0,200}"
-    r"(?:think|thought|reason)[^<>\n]{0,200}</summary>|(?P<details_end></details>))",
+    r"(?:think|thought|reason)[^<>\n]{0,200}</summary>|(?P<details_end></details>)))",
     re.IGNORECASE,
 )
 _FAMILIES: Final = ("angle", "bars", "square", "kimi", "gemma", "unused", "details")
@@ -92,11 +92,11 @@ def _without_sections(text: str, known: Iterable[str]) -> str:
     kept, position, family, depth = list[str](), 0, "", 0
     own: set[str] | None = None
     for match in _MARK.finditer(text):
-        kind = next(each for each in _FAMILIES if match[each])
+        kind = next(each for each, text_of in zip(_FAMILIES, match.group(*_FAMILIES), strict=True) if text_of)
         ends = bool(match[f"{kind}_end"] or (kind == "bars" and match["bars_behind"]))
         if match["empty"] or _is_quoted(text, match, ends=ends):
             continue
-        own = {line.strip() for line in known} if own is None else own
+        own = {line.strip() for line in known if _MARK.search(line)} if own is None else own
         if own and _line_around(text, match.start()) in own:
             continue
         if family and kind == family:

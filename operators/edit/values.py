@@ -19,6 +19,7 @@ _CODE: Final = re.compile(
     r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
 )
 """How lines of a program begin: values among them are a part of it, not an answer of their own."""
+_VALUES: Final = 200
 _ARROW: Final = re.compile(r"[=:]\s*(?P<old>\S.*?)\s*(?:->|→|=>|⇒)\s*(?P<new>\S.*)")
 
 
@@ -77,11 +78,12 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
     if any(_CODE.match(line) for line in lines):
         return None
     known = constants_of(source)
-    code = list[str]()
+    code, seen = dict[str, None](), set[str]()
     for number, line in enumerate(lines):
         match = _LINE.fullmatch(line) if "=" in line or ":" in line else None
-        if match is None:
+        if match is None or (line in seen and number < len(lines) - 1):
             continue
+        seen.add(line)
         statement = _statement(match, known)
         if statement is None:
             continue
@@ -89,7 +91,9 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
             raise EditError(
                 f"the answer ends with {line.strip()!r} and may have been cut off: write values into a closed fence"
             )
-        code.append(statement)
+        code[statement] = None
+        if len(code) > _VALUES:
+            raise EditError(f"an answer may set {_VALUES} constants, got more")
     return "\n".join(code) if code else None
 
 
