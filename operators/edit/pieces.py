@@ -115,9 +115,10 @@ def _named_inside(lines: Sequence[str], number: int) -> str | None:
 def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bool) -> tuple[Piece | None, int, int]:
     """Return the piece that begins at a fence, how many of its possible ends it passes, and how many were tried."""
     first = "\n".join(lines[start + 1 : stops[0]])
-    if not first.strip():
-        return None, 0, 0
     closed = stops[0] < len(lines)
+    if not first.strip():
+        begun = Piece(code=lines[start].strip(), parses=False, line=start, closed=False)
+        return begun if python and not closed else None, 0, 0  # a piece was to come, and the answer ends
     inner = [fence["label"].strip().lower() for line in lines[start + 1 : stops[0]] if (fence := fence_of(line))]
     python = python or any(label and label in _LANGUAGES for label in inner)  # one fence mark is missing, or too many
     if start + 1 < stops[0] and (again := fence_of(lines[start + 1])) and again["label"].strip():
@@ -170,6 +171,8 @@ def unclosed_file(text: str, source: str) -> str | None:
         lines = reading.split("\n")
         stops = [number for number, line in enumerate(lines) if last_line and visible(line).strip() == last_line]
         found = list[str]()
+        if any(map(fence_of, lines[stops[0] :] if stops else ())):
+            return None  # another piece follows, and a mark between them is missing
         for stop in stops[-_ENDS:]:
             code = readable("\n".join(lines[: stop + 1]) + "\n")
             if code is None:

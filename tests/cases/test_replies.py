@@ -64,7 +64,16 @@ FULLY = ["file_before_and_after", "file_draft_and_last", "file_tilde", "file_bar
          "tags_edit", "tags_parameters", "tags_write_to_file", "thinking_square_block", "thinking_square_file",
          "thinking_harmony_block", "thinking_fence_file", "thinking_nested_block"]  # fmt: skip
 """Replies of which a hundred mutations are tried; of the others, five."""
-SEVERAL_EDITS = {"value_list", "json_array", "tags_two", "diff_dots", "part_function_and_constant"}
+SEVERAL = {
+    "file_draft_and_last",
+    "file_in_parts",
+    "part_before_after",
+    "value_list",
+    "json_array",
+    "tags_two",
+    "diff_dots",
+    "part_function_and_constant",
+}
 """What lies before the cut is a complete answer there, and no reader can know that more was to come."""
 HEADLESS = {"thinking_closing_only_block", "thinking_closing_only_file", "thinking_closing_only_square_block",
             "thinking_closing_only_square_file", "thinking_closing_only_midline_block",
@@ -98,9 +107,9 @@ def in_another_encoding(text: str, rng: random.Random) -> str:
 
 def mutated(name: str, rng: random.Random) -> str:
     text, way = REPLIES[name], rng.randrange(5)
-    if way == 0 and name not in SEVERAL_EDITS | HEADLESS:
+    if way == 0 and name not in SEVERAL | HEADLESS:
         return text[: rng.randrange(len(text))]
-    if way == 1 and name not in SEVERAL_EDITS:
+    if way == 1 and name not in SEVERAL:
         return text[rng.randrange(len(text)) :]
     if way == 2:
         return text + rng.choice(["", "\n"]) + text
