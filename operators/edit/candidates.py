@@ -108,7 +108,7 @@ def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
         pieces=tuple(sorted(pieces, key=lambda piece: piece.line)),
         values=values,
         remains=remains,
-        shown=_shown(pieces, prose, remains),
+        shown=_shown(pieces, prose if first_line(prose) else lines, remains),
     )
 
 
@@ -155,4 +155,4 @@ def _shown(pieces: Sequence[Piece], prose: Sequence[str], remains: str) -> str:
         piece = pieces[-1]
         lines = piece.code.rstrip("\n").count("\n") + 1
         return f"found was a piece of {lines} lines that begins {quoted(piece.begins)}"
-    return f"found was prose only, which begins {quoted(first_line(prose))}" if first_line(prose) else ""
+    return f"found was text that begins {quoted(first_line(prose))}" if first_line(prose) else ""

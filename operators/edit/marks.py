@@ -22,6 +22,8 @@ class Mark(enum.Enum):
 
 _RUN: Final = re.compile(r"(?P<run>[<>]{3,}|={3,}\+?|[|+-]{5,}|[╔╠╚][═╗╣╝╬]{2,})(?P<label>.*)", re.DOTALL)
 _FIRST: Final = frozenset("<>=|+-╔╠╚")
+_MARKDOWN: Final = "\\`*"
+"""What Markdown puts around a mark: escapes, backticks, bold."""
 _OPENING_WORDS: Final = frozenset({"SEARCH", "ORIGINAL", "HEAD", "OLD", "FIND"})
 _CLOSING_WORDS: Final = frozenset({"REPLACE", "REPLACED", "REPLACEMENT", "UPDATED", "END"})
 _USUAL: Final = range(5, 10)
@@ -33,6 +35,8 @@ def marks_of(lines: Sequence[str]) -> Iterator[tuple[int, Mark, str]]:
     """Yield the number, the kind and the label of each line that is a mark."""
     for number, line in enumerate(lines):
         bare = line.lstrip() if line.isascii() else visible(line).strip()
+        if bare[:1] in _MARKDOWN:
+            bare = bare.strip(_MARKDOWN + " ")
         if bare[:1] in _FIRST and bare and (found := _mark(bare)):
             yield number, *found
 
@@ -40,7 +44,8 @@ def marks_of(lines: Sequence[str]) -> Iterator[tuple[int, Mark, str]]:
 def _mark(bare: str) -> tuple[Mark, str] | None:
     match = _RUN.match(bare)
     if match is None:
-        return None
+        quotes_mark = bare[:2] == "> " and bare.lstrip("> ")[:4] == "<<<<"
+        return (Mark.BROKEN, "") if quotes_mark else None
     run, label = match["run"], match["label"][:_LABEL_CHARACTERS].strip()
     word = re.split(r"[^A-Z]", label.upper(), maxsplit=1)[0]
     kind = _kind(run, label, word)

@@ -14,7 +14,7 @@ from typing import Final
 from operators.edit.text import closes_fence, fence_of
 
 _NAMES: Final = (
-    r"think(?:ing)?|thoughts?|reason(?:ing)?(?:_content)?|reflection|reflect|scratch_?pad|analysis|"
+    r"(?:ant)?think(?:ing)?|thoughts?|reason(?:ing)?(?:_content)?|reflection|reflect|scratch_?pad|analysis|"
     r"(?:inner|internal)_?(?:monologue|thoughts?|thinking|reasoning)|chain_?of_?thoughts?|cot|deliberation"
 )
 _MARK: Final = re.compile(

@@ -13,7 +13,7 @@ from target.syntax import parse
 
 _LINE: Final = re.compile(
     r"\s{0,20}(?:[-*+•]\s{1,4}|\d{1,2}[.)]\s{1,4})?(?P<tick>[`*]{0,3})(?P<name>[A-Z][A-Z0-9_]*)(?P=tick)?\s{0,9}"
-    r"(?P<rest>[=:].{1,200}?)(?P=tick)[,;]?\s{0,20}"
+    r"(?P<rest>[=:].{1,200}?)[`*]{0,3}[,;]?\s{0,20}"
 )
 _CODE: Final = re.compile(
     r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
@@ -103,7 +103,7 @@ def _statement(match: re.Match[str], known: Mapping[str, Constant]) -> str | Non
         if name not in known or _evaluated(arrow["old"]) != known[name].value:
             return None
         rest = f"= {arrow['new'].strip('`* ')}"
-    elif rest.startswith(":") and "=" not in rest:
+    elif rest.startswith(":") and (name not in known or "=" not in rest):
         return None
     nodes = only_assignments(f"{name} {rest}")
     if nodes is None or (literal_value(nodes[0]) is None and name not in known):
