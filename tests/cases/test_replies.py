@@ -68,6 +68,7 @@ SEVERAL = {
     "file_draft_and_last",
     "file_in_parts",
     "part_before_after",
+    "value_arrows_in_list",
     "value_list",
     "json_array",
     "tags_two",
