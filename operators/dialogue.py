@@ -7,7 +7,7 @@ from typing import Final
 
 from operators.base import MutationError, Resources
 from operators.briefing import Briefing
-from operators.chat import MODEL, ChatModel, Exchange, Message
+from operators.chat import MODEL, ChatModel, Exchange, Message, Reply
 from operators.edit import EditError, apply_reply
 from operators.population import Population
 from operators.prompt import Prompt
@@ -16,6 +16,7 @@ from operators.trial import Mutation, Proposal, Trial
 from target.contract import TRAINED, Contract, ContractError
 from target.program import Program
 
+_ENDED_ITSELF: Final = "stop"
 _REFUSED: Final = "(no usable answer)"
 
 
@@ -68,7 +69,7 @@ class Dialogue:
                 cost_usd += reply.cost_usd
                 answer = reply.text
                 try:
-                    program = program_from(reply.text, briefing.base, briefing.population, contract)
+                    program = program_from(reply, briefing.base, briefing.population, contract)
                 except (EditError, ContractError) as error:
                     problem = str(error)
                 else:
@@ -146,7 +147,7 @@ def parent_of(proposal: Proposal, population: Population) -> Trial:
     return parent
 
 
-def program_from(reply: str, base: Trial, population: Population, contract: Contract = TRAINED) -> Program:
+def program_from(reply: Reply, base: Trial, population: Population, contract: Contract = TRAINED) -> Program:
     """Return the new program that a reply asks for.
 
     Raises:
@@ -154,7 +155,7 @@ def program_from(reply: str, base: Trial, population: Population, contract: Cont
         ContractError: What comes of it is not what the target trains.
     """
     assert base.program is not None
-    source = apply_reply(reply, base.program.source)
+    source = apply_reply(reply.text, base.program.source, complete=reply.finish_reason == _ENDED_ITSELF)
     contract.check(source)
     return new_program(source, base, population)
 

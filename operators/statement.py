@@ -7,7 +7,8 @@ import json
 import re
 from typing import Any, Final
 
-from operators.edit_text import split_lines, without_thinking
+from operators.edit.text import split_lines
+from operators.edit.thinking import without_thinking
 from target.program import Program
 
 _CHARACTERS: Final = 200
@@ -16,7 +17,7 @@ _LABELS: Final = r"[\s>#*_-]*(?:{})[\s*_]*:[\s*_]*(?P<text>\S.*)"
 _CHANGE = re.compile(_LABELS.format("change|changes|summary|description|title"), re.IGNORECASE)
 _REASON = re.compile(_LABELS.format("hypothesis|rationale|reason|reasoning|why|expectation"), re.IGNORECASE)
 _CODE = re.compile(
-    r"^[ \t]*(?P<ticks>`{3,}|~{3,}).*?(?:^[ \t]*(?P=ticks)|\Z)|^\s*<{5,}.*?(?:^\s*>{5,}.*?$|\Z)|^--- .*\Z",
+    r"^[ \t]*(?P<ticks>`{3,}|~{3,}).*?(?:^[ \t]*(?P=ticks)|\Z)|^[ \t]*<{5,}.*?(?:^[ \t]*>{5,}.*?$|\Z)|^--- .*\Z",
     re.DOTALL | re.MULTILINE,
 )
 _SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)")

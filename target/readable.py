@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from target.copies import find_copies
@@ -10,7 +11,7 @@ from target.documents import installed_text
 from target.errors import TargetError
 from target.grants import libraries, library_grants
 from target.landlock import Access
-from target.packages import places_of
+from target.packages import package_folders, places_of
 from target.spec import TargetSpec
 
 
@@ -26,7 +27,7 @@ def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...]
             f"target.packages may not need {', '.join(closed)}, because corpus={spec.corpus.name} takes its validation "
             "text from there; use another corpus or other packages"
         )
-    withheld = (*corpus.withheld, *text)
+    withheld = (*corpus.withheld, *text, *_installed_elsewhere(text))
     if spec.sandbox == "off":
         return packages, withheld
     granted = [grant.path for grant in library_grants() if Access.EXECUTE in grant.access]
@@ -34,3 +35,10 @@ def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...]
         granted += sorted({path.resolve() for path in libraries()})
     apart = [path.resolve() for path in withheld]
     return packages, (*withheld, *find_copies(spec.corpus, (*granted, *packages), apart))
+
+
+def _installed_elsewhere(text: Iterable[Path]) -> list[Path]:
+    """Return other installations of packages with held-out text: of the base interpreter, of the system, of the user."""
+    own = {path.resolve() for path in text}
+    others = {Path(folder) / path.name for folder in package_folders() for path in own}
+    return sorted(path for path in others - own if path.exists())

@@ -35,6 +35,7 @@ def test_a_wheel_holds_the_assets_and_nothing_else(installed: Path) -> None:
         "target/train.py",
         "target/prepare.py",
         "operators/templates/system.j2",
+        "operators/edit/__main__.py",
         "conf/prompt/scientist.yaml",
         "search/program.md",
         "search/templates/report.md.j2",

@@ -102,6 +102,7 @@ HABITS = {
     "a patch of another tool": (
         "*** Begin Patch\n*** Update File: train.py\n@@\n-DEPTH = 8\n+DEPTH = 12\n WIDTH = 64\n*** End Patch\n"
     ),
+    "a diff with unchanged code left out": HUNK + " # (existing code)\n",
     "the whole file": DEEPER,
     "the whole file in a fence": f"Here it is:\n\n```python\n{DEEPER}```\nDone.",
     "the whole file in a fence that never ends": f"Here it is:\n\n```python\n{DEEPER}",
@@ -203,15 +204,20 @@ REFUSED = {
     "another file in a fence": (f"```python\n{DEEPER}```\n`notes.md`\n```\nhi\n```\n", "'notes.md'"),
     "the end of the file": (HUNK.replace("+++ b/train.py", "+++ /dev/null").replace("a/train", "a/other"), "other.py"),
     "code left out of a block": (
-        "<<<<<<< SEARCH\nDEPTH = 8\n=======\nDEPTH = 12\n# ... rest unchanged\n>>>>>>> REPLACE\n",
+        f"<<<<<<< SEARCH\n{FORWARD}=======\n    def forward(self, x):\n        # ... rest unchanged\n>>>>>>> REPLACE\n",
         "leaves code out ('# ... rest unchanged')",
     ),
     "code left out of what is searched": (
         "<<<<<<< SEARCH\nclass Block(torch.nn.Module):\n    ...\n=======\nclass Block:\n    pass\n>>>>>>> REPLACE\n",
         "leaves code out ('...')",
     ),
-    "code left out of a diff": (HUNK + " # (existing code)\n", "leaves code out"),
-    "code left out of the file": (f"```python\n{DEEPER[:200]}\n# the rest of the code remains the same\n```", "out"),
+    "code left out of a diff": (HUNK.replace("+DEPTH = 12", "+# (existing code)"), "leaves code out"),
+    "code left out of the file": (
+        "```python\n"
+        + DEEPER.replace("    model = build_model(8)\n    model.train()\n", "    # the rest of the code\n    x = 1\n")
+        + "```",
+        "out",
+    ),
     "an empty search": ("<<<<<<< SEARCH\n=======\nX = 1\n>>>>>>> REPLACE\n", "quotes no line of train.py"),
     "a block without an end": (BLOCK.replace(">>>>>>> REPLACE", ""), "no closing line '>>>>>>> REPLACE'"),
     "a block without a middle": (BLOCK.replace("=======", "") + BLOCK, "one line '=======' between"),
@@ -227,13 +233,22 @@ def test_what_cannot_be_applied_for_certain_is_refused_with_its_reason(reply: st
     assert reason in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["...", "    …", "# ...", "# ... rest of the file ...", "# rest of the code unchanged", "# [existing code here]"],
-)
+LEFT_OUT = ["# ...", "# ... rest of the file ...", "# rest of the code unchanged", "# [existing code here]"]
+
+
+@pytest.mark.parametrize("line", ["...", "    …", *LEFT_OUT])
 def test_a_line_that_stands_for_others_is_refused(line: str) -> None:
+    reply = f"<<<<<<< SEARCH\n{FORWARD}=======\n    def forward(self, x):\n{line}\n>>>>>>> REPLACE\n"
+
     with pytest.raises(EditError, match="leaves code out"):
-        apply_reply(BLOCK.replace("DEPTH = 12", f"DEPTH = 12\n{line}"), SOURCE)
+        apply_reply(reply, SOURCE)
+
+
+@pytest.mark.parametrize("line", LEFT_OUT)
+def test_where_no_line_is_missing_it_is_a_comment(line: str) -> None:
+    result = apply_reply(BLOCK.replace("DEPTH = 12", f"DEPTH = 12\n{line}"), SOURCE)
+
+    assert result == SOURCE.replace("DEPTH = 8", f"DEPTH = 12\n{line}")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.edit import EditError, apply_reply
-from operators.edit_parse import diff_hunks, search_blocks
-from operators.edit_text import elision, split_lines, unescape, without_thinking
+from operators.edit.blocks import search_blocks
+from operators.edit.diffs import diff_hunks
+from operators.edit.elision import elision
+from operators.edit.text import split_lines, unescape
+from operators.edit.thinking import without_thinking
 
 LINES = st.one_of(
     st.sampled_from(

@@ -26,7 +26,7 @@ def main():
         "CHANGE: deeper\n\n```python\nDEPTH = 6\nLR = 3e-3\n```\nThat is all.",
         "```\nDEPTH = 6  # more layers\n\nLR: float = 3e-3\n```",
         "First:\n```python\nDEPTH = 6\n```\nand then\n```py\nLR = 3e-3\n```",
-        "I would set\n\nDEPTH = 6\nLR = 3e-3",
+        "I would set\n\nDEPTH = 6\nLR = 3e-3\n",
         "<think>DEPTH = 99</think>\nDEPTH = 6\nLR = 3e-3\n\nThis should lower val_bpb by 0.01.",
     ],
 )
@@ -40,15 +40,27 @@ def test_a_string_and_a_negative_number_are_values() -> None:
     )
 
 
+def test_an_expression_takes_the_place_of_what_is_assigned() -> None:
+    changed = SOURCE.replace("= 4 ", "= 3 * 2 ").replace("0.95", "0.99")
+
+    assert apply_reply("```python\nDEPTH = 3 * 2\nBETAS = (0.9, 0.99)\n```", SOURCE) == changed
+
+
+def test_a_value_that_may_be_cut_off_is_not_believed() -> None:
+    with pytest.raises(EditError, match="cut off"):
+        apply_reply("I would set\n\nDEPTH = 1", SOURCE)
+
+    assert "DEPTH = 1 " in apply_reply("I would set\n\nDEPTH = 1", SOURCE, complete=True)
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
         ("DEPHT = 6", "its constants are DEPTH, LR, KIND"),
         ("DEPTH = 6\nDEPTH = 8", "set twice"),
-        ("DEPTH = 3 * 2", "must be a number"),
         ("LR = 1e999", "finite"),
         ("val_bpb = 2.7", "sets no constant"),
-        ("BETAS = (0.9, 0.99)", "sets no constant"),
+        ("DEPTH: int", "sets no value"),
     ],
 )
 def test_what_is_no_new_value_is_refused_with_the_reason(code: str, reason: str) -> None:

@@ -39,6 +39,7 @@ def spec() -> TargetSpec:
         weights_bytes=50_000_000,
         preflight_seconds=1.0,
         sequence_tokens=32,
+        packages=(),
     )
 
 

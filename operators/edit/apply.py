@@ -1,0 +1,186 @@
+"""Replaces blocks in a file, all of them or none, and leaves everything else as it is."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from operators.edit.elision import elision, is_elision, missing_code
+from operators.edit.locate import FORMS, AmbiguousError, Lines, find, fitted, to_typography
+from operators.edit.nearest import nearest
+from operators.edit.text import FILE, Block, EditError, split_lines
+
+_SHOWN_PLACES: Final = 8
+_BLOCKS: Final = 400
+"""Edits that one answer may hold."""
+_COMPARISONS: Final = 4_000_000
+"""Pairs of lines that a comparison line by line may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Lines `start` to `stop`, from 0 and exclusive, that become `new`."""
+
+    start: int
+    stop: int
+    new: tuple[str, ...]
+
+
+def apply_blocks(blocks: Sequence[Block], source: str) -> str:
+    """Return a file with all blocks replaced, its other lines and its line endings left as they are.
+
+    Every block is looked for in the file as it was; one that is not there, in what the others made of it.
+
+    Raises:
+        EditError: A block is not in the file, is there more than once, leaves code out or contradicts another one.
+    """
+    blocks = list(dict.fromkeys(blocks))
+    if len(blocks) > _BLOCKS:
+        raise EditError(f"an answer may hold {_BLOCKS} edits, got {len(blocks)}: write the whole file instead")
+    lines = Lines(split_lines(source)[0])
+    changes, late = dict[_Change, str](), list[tuple[str, Block]]()
+    for number, whole in enumerate(blocks, start=1):
+        name = f"{whole.kind} {number} of {len(blocks)}"
+        for block in _parts(name, whole, lines.texts):
+            found = _located(name, block, lines)
+            if found is None:
+                late.append((name, block))
+            else:
+                changes.update((change, changes.get(change, name)) for change in found)
+    _refuse_overlaps(changes)
+    result = _splice(source, changes, _final_newline(blocks))
+    for name, block in late:
+        changed = _located(name, block, Lines(split_lines(result)[0]))
+        if changed is None:
+            raise EditError(f"{name} is not in {FILE}; {nearest(block.old, lines.texts)}")
+        result = _splice(result, changed, _final_newline(blocks))
+    return result
+
+
+def _parts(name: str, block: Block, lines: Sequence[str]) -> list[Block]:
+    """Return the parts of a block between lines such as `...` that stand for unchanged code on both of its sides.
+
+    Raises:
+        EditError: It leaves code out in any other way.
+    """
+    if elision((*block.old, *block.new), lines) is None:
+        return [block]
+    own = {line.strip() for line in lines}
+    old, new, parts = list[str](), list[str](), list[Block]()
+    for tag, i, j, k, m in _differences(block.old, block.new):
+        for line in block.old[i:j] if tag == "equal" else ():
+            if is_elision(line) and line.strip() not in own:
+                parts.append(replace(block, old=tuple(old), new=tuple(new), line=None))
+                old, new = [], []
+            else:
+                old.append(line)
+                new.append(line)
+        if tag != "equal":
+            old += block.old[i:j]
+            new += block.new[k:m]
+    parts.append(replace(block, old=tuple(old), new=tuple(new), line=block.line if not parts else None))
+    for part in parts:
+        left_out = elision(part.old, lines) or missing_code(part.old, part.new, lines)
+        if left_out is not None:
+            raise EditError(f"{name} leaves code out ({left_out!r}), which would delete it: write every line out")
+    return [part for part in parts if part.old != part.new or len(parts) == 1]
+
+
+def _refuse_overlaps(changes: dict[_Change, str]) -> None:
+    ordered = sorted(changes.items(), key=lambda pair: (pair[0].start, pair[0].stop))
+    for (first, one), (second, other) in itertools.pairwise(ordered):
+        if second.start < first.stop and one != other:
+            raise EditError(f"{one} and {other} both change line {second.start + 1} of {FILE}; merge them into one")
+
+
+def _final_newline(blocks: Iterable[Block]) -> bool | None:
+    return next((block.final_newline for block in blocks if block.final_newline is not None), None)
+
+
+def _located(name: str, block: Block, lines: Lines) -> list[_Change] | None:
+    """Return what a block changes, or None if it is not in the file.
+
+    Raises:
+        EditError: It is there more than once, or has no old lines.
+    """
+    if not block.old or (block.partial and not any(line.strip() for line in block.old)):
+        if lines.texts:
+            raise EditError(f"{name} quotes no line of {FILE}; quote the lines next to the place that you mean")
+        return [_Change(0, 0, block.new)]
+    if block.old == block.new and block.final_newline is None:
+        return []  # models quote lines that they leave as they are
+    plain, escaped = block, block.unescaped()
+    for variant in dict.fromkeys((plain, plain.without_blank_ends(), escaped, escaped.without_blank_ends())):
+        for form in FORMS if variant.old else ():
+            try:
+                places = find(variant, lines, form)
+            except AmbiguousError as error:
+                raise _ambiguous(name, error.places) from None
+            if places:
+                return [
+                    change
+                    for place, meaning in places
+                    for change in _changes(variant, lines, place, meaning, typographic=form is to_typography)
+                ]
+    return _inside_lines(name, block, lines) if block.partial else None
+
+
+def _ambiguous(name: str, places: Sequence[int]) -> EditError:
+    shown = ", ".join(str(place + 1) for place in places[:_SHOWN_PLACES])
+    return EditError(f"{name} is in {FILE} {len(places)} times, at lines {shown}; quote more lines around it")
+
+
+def _inside_lines(name: str, block: Block, lines: Lines) -> list[_Change] | None:
+    """Return what a block changes whose old text is a part of the file, but no whole lines of it."""
+    text, wanted, wished = "\n".join(lines.texts), "\n".join(block.old), "\n".join(block.new)
+    count = text.count(wanted) if wanted.strip() else 0
+    if not count:
+        return None
+    if count > 1 and block.everywhere:
+        return [_Change(0, len(lines.texts), tuple(text.replace(wanted, wished).split("\n")))]
+    start = text.index(wanted)
+    first = text.count("\n", 0, start)
+    if count > 1:
+        second = text.count("\n", 0, text.index(wanted, start + 1))
+        raise _ambiguous(name, [first, second, *[second] * (count - 2)])
+    last = first + len(block.old) - 1
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    behind = text[start + len(wanted) :].split("\n", 1)[0]
+    return [_Change(first, last + 1, tuple(f"{before}{wished}{behind}".split("\n")))]
+
+
+def _changes(block: Block, lines: Lines, place: int, meaning: dict[str, str], *, typographic: bool) -> list[_Change]:
+    present = lines.texts[place : place + len(block.old)]
+    return [  # line by line: what old and new share stays as the file has it
+        _Change(
+            place + i,
+            place + j,
+            tuple(fitted(line, meaning, present, typographic=typographic) for line in block.new[k:m]),
+        )
+        for tag, i, j, k, m in _differences(block.old, block.new)
+        if tag != "equal"
+    ]
+
+
+def _differences(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
+    """Return how one list of lines becomes another, as difflib says it; large ones as one replacement."""
+    if len(old) * len(new) > _COMPARISONS:
+        return [("replace", 0, len(old), 0, len(new))]
+    return [*difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()]
+
+
+def _splice(source: str, changes: Iterable[_Change], final_newline: bool | None) -> str:
+    texts, endings = split_lines(source)
+    ending = "\r\n" if endings.count("\r\n") > len(endings) / 2 else "\n"
+    final = final_newline if final_newline is not None else not endings or endings[-1] != ""
+    ordered = sorted(enumerate(changes), key=lambda pair: (pair[1].start, pair[1].stop, pair[0]), reverse=True)
+    for _, change in ordered:  # from the end, so that the places of the others stay
+        texts[change.start : change.stop] = change.new
+        endings[change.start : change.stop] = [ending] * len(change.new)
+    endings = [each or ending for each in endings]
+    if endings and not final:
+        endings[-1] = ""
+    return "".join(text + end for text, end in zip(texts, endings, strict=True))

@@ -1,0 +1,158 @@
+"""What a reply holds: edits in any notation, whole files, parts of the file, values of constants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from operators.edit.blocks import Found, search_blocks
+from operators.edit.diffs import diff_hunks
+from operators.edit.foreign import Foreign
+from operators.edit.json_edits import json_edits
+from operators.edit.marks import Mark, marks_of
+from operators.edit.pieces import Piece, pieces_in, readable, unfenced_file
+from operators.edit.tag_edits import tag_edits
+from operators.edit.text import Block, EditError, first_line, quoted
+from operators.edit.values import values_in_prose
+
+_CHARACTERS: Final = 600_000
+"""Length of an answer that is read, thinking left out: two programs of the greatest size, and some prose."""
+_LINES: Final = 40_000
+_HALF_JSON: Final = re.compile(r"[\"'](?:old|new|search|find)_?(?:str|string|text|code)?[\"']\s{0,9}:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """What a reply holds.
+
+    Attributes:
+        blocks: Edits that say what they replace, in all notations together.
+        failure: Why those edits are not complete; None if they are.
+        last_edit: Line of the reply at which the last of them ends; -1 if there is none.
+        pieces: Pieces of code, in the order of the reply.
+        values: Values of constants among prose, as code; None if there are none.
+        remains: A line that belongs to no complete edit and looks as if it should; empty if there is none.
+        shown: What was found, for a refusal.
+    """
+
+    blocks: tuple[Block, ...] = ()
+    failure: EditError | None = None
+    last_edit: int = -1
+    pieces: tuple[Piece, ...] = ()
+    values: str | None = None
+    remains: str = ""
+    shown: str = ""
+
+
+@dataclass(slots=True)
+class _Gathered:
+    blocks: list[Block] = field(default_factory=list)
+    failure: EditError | None = None
+    last: int = -1
+    files: list[str] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
+
+    def add(self, found: Found) -> list[str]:
+        self.blocks += found.blocks
+        self.failure = self.failure or found.failure
+        self.last = max(self.last, found.last if found.any else -1)
+        self.files += found.files
+        return found.lines
+
+
+def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
+    """Return what a reply holds.
+
+    Args:
+        text: The reply, cleaned and without thinking.
+        source: The file as it is.
+        complete: Whether the end of the reply is known to be its end.
+
+    Raises:
+        EditError: It is empty, too long, or a piece of it belongs to another file.
+    """
+    if not text.strip():
+        raise EditError("the answer is empty, or nothing comes after its thinking")
+    if len(text) > _CHARACTERS or text.count("\n") > _LINES:
+        raise EditError(
+            f"an answer may have {_CHARACTERS} characters and {_LINES} lines, thinking left out, "
+            f"got {len(text)} and {text.count(chr(10))}"
+        )
+    gathered = _Gathered()
+    lines = _explicit(text.split("\n"), gathered, complete=complete)
+    rest = "\n".join(lines)
+    try:
+        lines = _foreign(rest, gathered).split("\n")
+    except EditError as error:
+        gathered.failure = gathered.failure or error
+        gathered.last = len(lines)
+    pieces, prose = pieces_in(lines)
+    pieces += [
+        Piece(code=readable(code) or code, parses=readable(code) is not None, line=gathered.last, closed=True)
+        for code in [*(each.rstrip("\n") + "\n" for each in gathered.files), *gathered.values]
+    ]
+    unfenced = unfenced_file(prose, source) if not gathered.blocks else None
+    if unfenced is not None:
+        code, line = unfenced
+        pieces.append(Piece(code=code, parses=True, line=line, closed=True))
+    remains = _remains(lines, prose)
+    values = None
+    if not pieces and not gathered.blocks and gathered.failure is None and not remains:
+        values = values_in_prose(prose, source, complete=complete)
+    return Candidates(
+        blocks=tuple(gathered.blocks),
+        failure=gathered.failure,
+        last_edit=gathered.last,
+        pieces=tuple(sorted(pieces, key=lambda piece: piece.line)),
+        values=values,
+        remains=remains,
+        shown=_shown(pieces, prose if first_line(prose) else lines, remains),
+    )
+
+
+def _explicit(lines: Sequence[str], gathered: _Gathered, *, complete: bool) -> list[str]:
+    """Take SEARCH/REPLACE blocks and diffs out of lines."""
+    rest = gathered.add(search_blocks(lines))
+    return gathered.add(diff_hunks(rest, complete=complete))
+
+
+def _foreign(text: str, gathered: _Gathered) -> str:
+    """Take JSON and tags out of a text."""
+    found, text = json_edits(text)
+    _take(found, gathered, last=text.count("\n"))
+    found, text = tag_edits(text)
+    _take(found, gathered, last=text.count("\n"))
+    return text
+
+
+def _take(found: Foreign, gathered: _Gathered, *, last: int) -> None:
+    gathered.blocks += found.blocks
+    gathered.values += found.values
+    for each in found.files:
+        pieces, _ = pieces_in(each.split("\n"))
+        gathered.files += [piece.code for piece in pieces] or [each]
+    for each in found.texts:
+        _explicit(each.split("\n"), gathered, complete=True)
+    if found.blocks or found.texts:
+        gathered.last = last
+
+
+def _remains(lines: Sequence[str], prose: Sequence[str]) -> str:
+    """Return a line that is the remnant of an edit which could not be read."""
+    for number, mark, _ in marks_of(lines):
+        if mark in (Mark.OPEN, Mark.CLOSE, Mark.BROKEN):
+            return lines[number].strip()
+    return next((line.strip() for line in prose if _HALF_JSON.search(line[:2_000])), "")
+
+
+def _shown(pieces: Sequence[Piece], prose: Sequence[str], remains: str) -> str:
+    """Return what was found in a reply, as the end of a sentence."""
+    if remains:
+        return f"found was {quoted(remains)}, which belongs to no complete edit"
+    if pieces:
+        piece = pieces[-1]
+        lines = piece.code.rstrip("\n").count("\n") + 1
+        return f"found was a piece of {lines} lines that begins {quoted(piece.begins)}"
+    return f"found was text that begins {quoted(first_line(prose))}" if first_line(prose) else ""

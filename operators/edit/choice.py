@@ -1,0 +1,193 @@
+"""Chooses one program among all that a reply may mean, by a rule; what can mean two is refused.
+
+1. Edits that say what they replace are applied together. A whole file beside them must be the same program, unless the
+   edits do not apply and the file comes after them.
+2. Else of several whole files those equal to the parent fall out, and the last one counts.
+3. Else parts of the file take the places of what has their names. If they are a whole file when they are put one
+   behind the other, that must be the same program.
+4. Else values of constants that stand in lines of their own count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from operators.edit.apply import apply_blocks
+from operators.edit.candidates import Candidates
+from operators.edit.elision import missing_code
+from operators.edit.fragments import ADVICE, with_fragments
+from operators.edit.pieces import Piece, parses, unclosed_file
+from operators.edit.skeleton import Reach, Skeleton, reach_of, skeleton_of
+from operators.edit.text import FILE, Block, EditError, folded, quoted, require_own_file, with_endings_of
+from target.program import Program
+
+_NO_EDIT: Final = (
+    "there is no edit in the answer: neither a SEARCH/REPLACE block nor a unified diff nor the whole file "
+    "nor new values of constants"
+)
+
+
+def chosen(candidates: Candidates, source: str) -> str:
+    """Return the program that a reply means.
+
+    Raises:
+        EditError: It means none, or may mean several.
+    """
+    for block in candidates.blocks:
+        require_own_file(block.file)
+    file = skeleton_of(source)
+    whole = _whole_files(candidates, source, file)
+    if candidates.blocks or candidates.failure:
+        return _edited(candidates, whole, source)
+    if whole:
+        return whole[-1][1]
+    if candidates.remains:
+        raise EditError(f"{_NO_EDIT}; {candidates.shown}")
+    code = [piece for piece in candidates.pieces if piece.parses]
+    unreadable = [piece for piece in candidates.pieces if not piece.parses and piece.python]
+    if unreadable and (not code or unreadable[-1].line > code[-1].line):
+        raise _syntax(unreadable[-1])
+    if code:
+        return _from_parts(code, source, file)
+    if candidates.values is not None:
+        return with_fragments([candidates.values], source)
+    raise EditError(_NO_EDIT + (f"; {candidates.shown}" if candidates.shown else ""))
+
+
+def _whole_files(candidates: Candidates, source: str, file: Skeleton) -> list[tuple[int, str]]:
+    """Return the whole files of a reply that are other programs than the parent, with their lines.
+
+    If all of them are the parent, the last one is returned.
+
+    Raises:
+        EditError: The last one is cut off, or leaves code out.
+    """
+    found = list[tuple[int, str]]()
+    refused: tuple[int, EditError] | None = None
+    for piece in candidates.pieces:
+        if not piece.closed:
+            code = unclosed_file(piece.code, source)
+            if code is None and (not piece.parses or reach_of(skeleton_of(piece.code), file) is not Reach.FRAGMENT):
+                refused = piece.line, _cut_off(piece)
+            elif code is not None:
+                found.append((piece.line, code))
+        elif piece.parses and reach_of(skeleton_of(piece.code), file) is Reach.WHOLE:
+            left_out = missing_code(source.split("\n"), piece.code.split("\n"), source.split("\n"))
+            if left_out is None:
+                found.append((piece.line, piece.code))
+            else:
+                refused = piece.line, _left_out(left_out)
+        elif not piece.parses and piece.python and _is_long(piece, source):
+            refused = piece.line, _syntax(piece)
+    if refused and (not found or refused[0] > found[-1][0]):
+        if candidates.blocks and refused[0] < candidates.last_edit:
+            return []
+        raise refused[1]
+    found = [(line, with_endings_of(source, code)) for line, code in found]
+    others = [each for each in found if not _same(each[1], source)]
+    return others or (found[-1:] if not _has_parts(candidates, file) else [])
+
+
+def _has_parts(candidates: Candidates, file: Skeleton) -> bool:
+    """Whether there is anything beside whole files."""
+    if candidates.blocks or candidates.failure:
+        return True
+    return any(
+        piece.parses and reach_of(skeleton_of(piece.code), file) is not Reach.WHOLE for piece in candidates.pieces
+    )
+
+
+def _is_long(piece: Piece, source: str) -> bool:
+    return 2 * piece.code.count("\n") >= source.count("\n")
+
+
+def _edited(candidates: Candidates, whole: Sequence[tuple[int, str]], source: str) -> str:
+    try:
+        if candidates.failure:
+            raise candidates.failure
+        result = _applied(candidates.blocks, source)
+    except EditError:
+        if whole and whole[-1][0] > candidates.last_edit:
+            return whole[-1][1]
+        raise
+    if whole and not _same(whole[-1][1], result):
+        raise EditError(
+            "the answer holds edits and a whole file that is another program than they make: send one of them only"
+        )
+    if candidates.remains:
+        raise EditError(f"a part of the answer cannot be read: {candidates.shown}")
+    return result
+
+
+def _applied(blocks: Sequence[Block], source: str) -> str:
+    """Return the file with the blocks replaced; with plain signs in what is new, if only that makes it a program."""
+    result = apply_blocks(blocks, source)
+    if all(line.isascii() for block in blocks for line in block.new) or parses(result) or not parses(source):
+        return result
+    plain = [
+        replace(block, new=tuple(line if line in block.old else folded(line) for line in block.new)) for block in blocks
+    ]
+    other = apply_blocks(plain, source)
+    return other if parses(other) else result
+
+
+def _from_parts(code: Sequence[Piece], source: str, file: Skeleton) -> str:
+    for piece in code:
+        if not piece.closed:
+            raise _cut_off(piece)
+        if reach_of(skeleton_of(piece.code), file) is Reach.UNCLEAR:
+            raise EditError(
+                f"the code that begins {quoted(piece.begins)} may be a whole file or a part of {FILE}: {ADVICE}"
+            )
+    texts = [piece.code for piece in code]
+    joined = "\n".join(texts)
+    together = (
+        joined if len(texts) > 1 and parses(joined) and reach_of(skeleton_of(joined), file) is Reach.WHOLE else None
+    )
+    try:
+        result = with_fragments(texts, source)
+    except EditError as error:
+        if together is None:
+            raise
+        raise EditError(
+            f"the answer holds {len(texts)} pieces of code, which may be one file or parts of it: "
+            "send the whole file in one fence"
+        ) from error
+    if together is not None and not _same(together, result):
+        raise EditError(
+            f"the answer holds {len(texts)} pieces of code; put one behind the other they are another program "
+            "than put in the places of what has their names: send the whole file in one fence"
+        )
+    return result
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or Program(one).id == Program(other).id
+
+
+def _cut_off(piece: Piece) -> EditError:
+    last = next((line for line in reversed(piece.code.split("\n")) if line.strip()), "")
+    return EditError(
+        f"the piece of code that the answer ends with has no end: its last line is {quoted(last.strip())}; it may have "
+        "been cut off. Write it to its end, and close the fence"
+    )
+
+
+def _left_out(line: str) -> EditError:
+    return EditError(f"the file leaves code out ({line!r}), which would delete it: write every line out")
+
+
+def _syntax(piece: Piece) -> EditError:
+    import ast
+
+    try:
+        ast.parse(piece.code)
+    except SyntaxError as error:
+        where = f"line {error.lineno}: {error.msg}" + (f": {quoted((error.text or '').strip())}" if error.text else "")
+    except (ValueError, RecursionError, MemoryError) as error:
+        where = str(error)
+    else:
+        where = "it holds no statement"
+    return EditError(f"the code in the answer is no Python: syntax: {where}; {ADVICE}")

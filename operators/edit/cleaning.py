@@ -1,0 +1,42 @@
+"""A reply as text: without what transport and templates leave around it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from operators.edit.text import unescape
+
+_ESCAPED_MARKER: Final = re.compile(r"^[ \t]{0,40}&(?:amp;){0,2}lt;(?:&(?:amp;){0,2}lt;){2,11}(?!&)", re.MULTILINE)
+_END_TOKENS: Final = (
+    "<|return|>", "<|end|>", "<|call|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>",
+    "<end_of_turn>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>", "</s>", "<eos>", "[/INST]", "<｜end▁of▁sentence｜>",
+)  # fmt: skip
+_UNESCAPES: Final = 3
+
+
+def cleaned(reply: str) -> str:
+    """Return a reply with plain line breaks, without byte order mark, end tokens, CDATA and escapes of its marks."""
+    text = reply.removeprefix("\ufeff").replace("\r\r\n", "\n").replace("\r\n", "\n")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    for _ in range(_UNESCAPES):
+        if not _ESCAPED_MARKER.search(text):
+            break
+        text = unescape(text)
+    if "<![CDATA[" in text:
+        text = text.replace("<![CDATA[", "\n").replace("]]>", "\n")
+    return _without_end(text)
+
+
+def _without_end(text: str) -> str:
+    """Return a text without the tokens with which chat templates end it."""
+    bare = text.rstrip()
+    found = True
+    while found:
+        found = False
+        for token in _END_TOKENS:
+            if bare.endswith(token):
+                bare, found = bare.removesuffix(token).rstrip(), True
+                text = bare + "\n"
+    return text

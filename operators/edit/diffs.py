@@ -1,0 +1,221 @@
+"""Unified diffs and `*** Begin Patch`: from lines of a reply to edits; numbers may be wrong or missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from operators.edit.blocks import Found
+from operators.edit.text import Block, EditError, fence_of, file_in_label, quoted, require_own_file, visible
+
+_HUNK: Final = re.compile(
+    r"@@(?:\s*-(?P<line>\d{1,9})(?:,(?P<old>\d{1,9}))?\s+\+\d{1,9}(?:,(?P<new>\d{1,9}))?\s*@@)?"
+    r"(?P<rest>\s.*|@@.*)?",
+    re.DOTALL,
+)
+_PATCH_FILE: Final = re.compile(r"\*\*\* (?P<what>Update|Add|Delete) File:\s*(?P<name>.+?)\s*")
+_NO_NEWLINE: Final = "\\"
+_NOWHERE: Final = "/dev/null"
+
+
+def diff_hunks(lines: Sequence[str], *, complete: bool = True) -> Found:
+    """Return the hunks of the diffs in a reply.
+
+    A diff in a fence labelled `diff` needs no `@@` lines; `*** Begin Patch` is understood as well.
+
+    Args:
+        lines: The reply.
+        complete: Whether the reply is known to be all that the model wrote; if not, a diff that it ends with must
+            show that nothing is missing.
+    """
+    return _HunkReader(lines, complete=complete).read()
+
+
+class _Hunk:
+    """A hunk as it grows.
+
+    Args:
+        match: Its header; None if it has none.
+    """
+
+    def __init__(self, match: re.Match[str] | None) -> None:
+        counts = match and match["line"]
+        self.line = int(match["line"]) if match and counts else None
+        self.old_left = int(match["old"] or 1) if match and counts else None
+        self.new_left = int(match["new"] or 1) if match and counts else None
+        self.anchor = (match["rest"] or "").strip(" \t@") if match else ""
+        self.old, self.new = list[str](), list[str]()
+        self.old_is_last = self.new_is_last = False
+        self.sign = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has as many lines as its header says; also true if that says nothing."""
+        return (self.old_left or 0) <= 0 and (self.new_left or 0) <= 0
+
+    @property
+    def lacks_lines(self) -> bool:
+        """Whether its header says that more lines come; one that says too few is wrong anyway."""
+        if self.old_left is None or self.new_left is None:
+            return False
+        return max(self.old_left, self.new_left) > 0 and min(self.old_left, self.new_left) >= 0
+
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything."""
+        return self.old != self.new or self.old_is_last or self.new_is_last
+
+    def add(self, line: str) -> None:
+        """Take a line of the body; one without a sign is context whose leading space got lost."""
+        if line.startswith(_NO_NEWLINE):
+            self.old_is_last |= self.sign in "- "
+            self.new_is_last |= self.sign in "+ "
+            return
+        self.sign, text = (line[0], line[1:]) if line[:1] in ("+", "-", " ") else (" ", line)
+        if self.sign in "- ":
+            self.old.append(text)
+            self.old_left = None if self.old_left is None else self.old_left - 1
+        if self.sign in "+ ":
+            self.new.append(text)
+            self.new_left = None if self.new_left is None else self.new_left - 1
+
+    def block(self, file: str | None) -> Block:
+        final = False if self.new_is_last else True if self.old_is_last else None
+        return Block(
+            kind="hunk",
+            old=tuple(self.old),
+            new=tuple(self.new),
+            file=file,
+            line=self.line,
+            final_newline=final,
+            anchor=self.anchor or None,
+        )
+
+
+class _HunkReader:
+    """Walks through a reply, in and out of fences and hunks."""
+
+    def __init__(self, lines: Sequence[str], *, complete: bool) -> None:
+        self._lines = lines
+        self._complete = complete
+        self._found = Found([*lines])
+        self._hunk: _Hunk | None = None
+        self._file: str | None = None
+        self._fence: re.Match[str] | None = None  # while inside
+        self._created = False  # the present file does not exist before
+        self._in_patch = False  # between `*** Begin Patch` and `*** End Patch`
+
+    def read(self) -> Found:
+        for number, line in enumerate(self._lines):
+            structure = self._structure(number, line)
+            before = self._hunk
+            if not structure:
+                self._content(line)
+            if (structure and not fence_of(line)) or (before is not None and self._hunk is before) or self._hunk:
+                self._found.lines[number] = ""
+                self._found.last = number
+        if self._hunk and self._hunk.changes:
+            self._found.failure = self._cut_off(self._hunk)
+        self._close()
+        return self._found
+
+    def _cut_off(self, hunk: _Hunk) -> EditError | None:
+        """Return the refusal of a diff that goes on to the end of the reply and may lack some of its lines."""
+        ended = self._complete or not self._lines[-1]
+        if self._fence is None and not self._in_patch:
+            if self._complete or ((ended or hunk.sign != "+") and not hunk.lacks_lines):
+                return None
+        elif self._fence is not None and hunk.line is not None and hunk.complete and ended:
+            return None
+        last = next((line for line in reversed(self._lines) if line.strip()), "")
+        return EditError(
+            f"the diff ends with the answer, at {quoted(last)}, and may have been cut off: write it to its end, "
+            "in a fence that is closed"
+        )
+
+    def _structure(self, number: int, line: str) -> bool:
+        """Follow a line that is not the content of a hunk; return whether it was one."""
+        fence = fence_of(line)
+        if fence and (self._hunk is None or visible(line)[0] in "`~"):
+            self._close()
+            self._fence = fence if self._fence is None else None
+            self._file = (fence["label"] and file_in_label(fence["label"])) or self._file
+            return True
+        if line[:1] not in "@*-+d\ufeff\u200b" or not line:
+            return False
+        if self._is_file_header(number):
+            self._close()
+            old, new = line[4:].split("\t")[0].strip(), self._lines[number + 1][4:].split("\t")[0].strip()
+            self._file, self._created = (old if new == _NOWHERE else new), old == _NOWHERE
+            if new == _NOWHERE:
+                self._refuse_deletion(old)
+            return True
+        if line.startswith("+++ ") and number and self._is_file_header(number - 1):
+            return True
+        bare = visible(line)
+        if match := _PATCH_FILE.fullmatch(bare):
+            self._close()
+            self._file, self._created, self._hunk = match["name"], match["what"] == "Add", _Hunk(None)
+            if match["what"] == "Delete":
+                self._refuse_deletion(match["name"])
+            return True
+        if bare.startswith(("*** Begin Patch", "*** End", "*** Move to:", "diff --git ")):
+            self._close()
+            if bare.startswith("*** Move to:"):
+                self._found.failure = EditError("a patch may not move the file: leave out '*** Move to:'")
+            self._in_patch = bare.startswith("*** Begin") or (self._in_patch and bare.startswith("*** End of File"))
+            return True
+        if match := _HUNK.fullmatch(bare):
+            self._close()
+            self._hunk = _Hunk(match)
+            return True
+        return False
+
+    def _refuse_deletion(self, name: str) -> None:
+        try:
+            require_own_file(name)
+        except EditError as error:
+            self._found.failure = error
+        else:
+            self._found.failure = EditError("the diff deletes the file: write what shall take its place")
+
+    def _is_file_header(self, number: int) -> bool:
+        """Whether `--- NAME` and `+++ NAME` begin here; within a hunk they may be content."""
+        if not self._lines[number].startswith("--- "):
+            return False
+        three = (*self._lines[number : number + 3], "", "", "")[:3]
+        if not three[1].startswith("+++ "):
+            return False
+        return self._hunk is None or (self._hunk.complete and three[2].startswith("@@"))
+
+    def _content(self, line: str) -> None:
+        signed = line[:1] in ("+", "-", " ", _NO_NEWLINE) and line != ""
+        if self._hunk is None and self._in_diff_fence and signed:
+            self._hunk = _Hunk(None)  # models leave out the header
+        if self._hunk is None:
+            return
+        if signed or self._fence is not None or not self._hunk.complete:
+            self._hunk.add(line)
+        elif line or self._hunk.line is not None:  # prose comes after an unfenced diff
+            self._close()
+        else:
+            self._hunk.add(line)
+
+    @property
+    def _in_diff_fence(self) -> bool:
+        label = self._fence["label"].strip().lower() if self._fence else ""
+        return label.split(":")[0].split(" ")[0] in ("diff", "patch", "udiff")
+
+    def _close(self) -> None:
+        hunk, self._hunk = self._hunk, None
+        if hunk is None or not hunk.changes:
+            return
+        if self._created and not any(line.strip() for line in hunk.old):
+            try:
+                require_own_file(self._file)
+            except EditError as error:
+                self._found.failure = error
+            self._found.files.append("\n".join(hunk.new) + "\n")
+        else:
+            self._found.blocks.append(hunk.block(self._file))

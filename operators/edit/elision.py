@@ -1,0 +1,105 @@
+"""Code that a model leaves out, such as `# ... rest unchanged`: found, and told from an honest comment."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_CHARACTERS: Final = 160
+_DOTS: Final = re.compile(r"(?:\.{3}|…)")
+_CLEAR: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?:\.{3}|…)",
+        r"(?:#|//)\s*[\[(<]?\s*(?:\.{3}|…).*",
+        r"(?:#|//)\s*[\[(<]?\s*(?:the\s+)?(?:rest|remainder|remaining|existing)\b.*"
+        r"\b(?:code|file|unchanged|same|before|above|here|omitted)\W*",
+        r"(?:#|//)\s*[\[(<]?\s*(?:unchanged|omitted|as (?:before|above)|same as (?:before|above)|no changes?)\W*",
+    )
+)
+_VAGUE: Final = re.compile(
+    r"(?:#|//).*(?:\b(?:rest|remaining|existing|same|unchanged|omitted|previous|other)\b.*(?:\.{3}|…)\s*[\])>]?"
+    r"|\b(?:as before|as above|unchanged)\W*)",
+    re.IGNORECASE,
+)
+_LIKE: Final = 0.6
+"""How much of two lines must be equal for one to be the other, changed."""
+_COMPARED_LINES: Final = 3_000
+_COMPARED_PLACES: Final = 100
+
+
+def elision(lines: Iterable[str], known: Iterable[str]) -> str | None:
+    """Return the first line that may stand for code left out; None if there is none.
+
+    Args:
+        lines: What a model wrote.
+        known: Lines of the file itself: what stands there already is code, whatever it looks like.
+    """
+    own: set[str] | None = None
+    for line in lines:
+        bare = line.strip()
+        if _looks_like_one(bare):
+            own = {each.strip() for each in known} if own is None else own
+            if bare not in own:
+                return bare
+    return None
+
+
+def missing_code(old: Sequence[str], new: Sequence[str], known: Iterable[str]) -> str | None:
+    """Return the line of `new` that stands for lines of `old` which are in fact not there; None if there is none.
+
+    A line of dots alone counts always: written into a program, it is code. A comment counts where lines of `old` are
+    gone and no line at that place is one of them, changed.
+
+    Args:
+        old: Lines as they were.
+        new: Lines as the model wants them.
+        known: Lines of the file itself.
+    """
+    if elision(new, known) is None:
+        return None
+    own = {each.strip() for each in known}
+    bare_old, bare_new = ([line.strip() for line in lines] for lines in (old, new))
+    dots = next((line for line in bare_new if _DOTS.fullmatch(line) and line not in own), None)
+    if dots is not None:
+        return dots
+    if len(old) + len(new) > _COMPARED_LINES:
+        gone = Counter(line for line in bare_old if line) - Counter(bare_new)
+        return elision(new, known) if gone else None
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, bare_old, bare_new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        marks = [line for line in bare_new[k:m] if line not in own and _looks_like_one(line)]
+        written = [line for line in bare_new[k:m] if line and line not in marks]
+        gone_here = [line for line in bare_old[i:j] if line and not line.startswith("#") and not _kept(line, written)]
+        if marks and gone_here and (_is_clear(marks) or len(gone_here) > len(written)):
+            return marks[0]
+    return None
+
+
+def is_elision(line: str) -> bool:
+    """Return whether a line looks as if it stood for others."""
+    return _looks_like_one(line.strip())
+
+
+def _looks_like_one(bare: str) -> bool:
+    if len(bare) > _CHARACTERS or bare[:1] not in (".", "…", "#", "/"):
+        return False
+    return any(pattern.fullmatch(bare) for pattern in _CLEAR) or bool(_VAGUE.fullmatch(bare))
+
+
+def _is_clear(lines: Sequence[str]) -> bool:
+    return any(pattern.fullmatch(line) for line in lines for pattern in _CLEAR)
+
+
+def _kept(line: str, written: Sequence[str]) -> bool:
+    """Whether a line is among others, changed."""
+    if len(line) > _CHARACTERS or len(written) > _COMPARED_PLACES:
+        return False
+    return any(
+        difflib.SequenceMatcher(None, line, other[: 2 * _CHARACTERS], autojunk=False).ratio() >= _LIKE
+        for other in written
+    )

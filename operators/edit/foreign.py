@@ -1,0 +1,113 @@
+"""Edits in the notations of other tools, as JSON and as tags: one vocabulary for both, one reading of each edit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from operators.edit.text import Block, EditError
+
+OLD: Final = frozenset(
+    [
+        "old",
+        "oldstr",
+        "oldstring",
+        "oldtext",
+        "oldcode",
+        "oldcontent",
+        "oldlines",
+        "search",
+        "searchtext",
+        "searchstring",
+        "searchblock",
+        "find",
+        "before",
+        "original",
+        "originalcode",
+        "originaltext",
+        "target",
+        "targetcontent",
+    ]
+)
+NEW: Final = frozenset(
+    [
+        "new",
+        "newstr",
+        "newstring",
+        "newtext",
+        "newcode",
+        "newlines",
+        "replace",
+        "replacement",
+        "replacewith",
+        "replacetext",
+        "replacestring",
+        "replaceblock",
+        "replacementcontent",
+        "after",
+        "updated",
+        "updatedcode",
+    ]
+)
+WHOLE: Final = frozenset(
+    ["content", "contents", "filetext", "filecontent", "filecontents", "newcontent", "code", "codecontent", "source"]
+)
+PATH: Final = frozenset(["path", "filepath", "filename", "file", "targetfile", "relativepath"])
+EVERYWHERE: Final = frozenset(["replaceall", "everywhere", "allowmultiple"])
+PATCH: Final = frozenset(["patch", "diff", "input", "command", "arguments", "patchtext"])
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a key or a tag without what differs between tools: `oldString`, `old_str`, `old-str`."""
+    return re.sub(r"[_\-\s]", "", name[:40]).lower()
+
+
+@dataclass(slots=True)
+class Foreign:
+    """What a reply holds in a foreign notation.
+
+    Attributes:
+        blocks: Edits.
+        files: Whole files, or pieces of code that may be one.
+        texts: Texts in a notation of their own, such as a patch in a string.
+        values: New values of constants, as code.
+    """
+
+    blocks: list[Block] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
+
+
+def edit_from(said: Mapping[str, str], *, file: str | None, everywhere: bool = False) -> Block | None:
+    """Return the edit that named texts say; None if they say none.
+
+    Args:
+        said: Texts by plain name.
+        file: The file that they name.
+        everywhere: Whether every occurrence is meant.
+
+    Raises:
+        EditError: They say two, or half of one.
+    """
+    old, new = ([name for name in said if name in names] for names in (OLD, NEW))
+    if not old or not new:
+        return None
+    if len(old) > 1 or len(new) > 1:
+        raise EditError(f"an edit must have one old and one new text, got {', '.join([*old, *new])}: which are meant?")
+    return Block(
+        kind="edit",
+        old=lines_of(said[old[0]]),
+        new=lines_of(said[new[0]]),
+        file=file,
+        partial=True,
+        everywhere=everywhere,
+    )
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """Return the lines of a text of an edit; a newline at its end begins no further line."""
+    text = text.replace("\r\n", "\n").removesuffix("\n")
+    return tuple(text.split("\n")) if text else ()

@@ -1,0 +1,270 @@
+"""Parts of a file, such as a function: each takes the place of what has its name in the file, or is refused."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from operators.edit.elision import missing_code
+from operators.edit.skeleton import is_docstring, key_of
+from operators.edit.text import FILE, EditError, first_line, quoted, split_lines, with_endings_of
+from operators.edit.values import assigned_name, constants_of, literal_value, refuse_unknown
+from target.constants import Value, replace_constants
+from target.syntax import parse
+
+ADVICE: Final = (
+    "send SEARCH/REPLACE blocks, or the whole file, or whole functions, classes and constants that the file has"
+)
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Lines of the file, from 0 and exclusive, and what stands there."""
+
+    start: int
+    stop: int
+    node: ast.stmt
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What fragments change.
+
+    Attributes:
+        values: New values of constants.
+        lines: Lines that take the place of others: from, to, new.
+        names: What is given anew, by the key of the statement, as its tree; those equal to the file's are left out.
+    """
+
+    values: dict[str, Value] = field(default_factory=dict)
+    lines: list[tuple[int, int, list[str]]] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+def with_fragments(pieces: Sequence[str], source: str) -> str:
+    """Return the file with the parts that pieces of code give anew; equal to the file if they give nothing new.
+
+    A function, a class, a method or a variable takes the place of the only one of its name; a constant keeps its
+    comment. What is new stands before the statement of the file that follows it in the piece, an import behind the
+    imports.
+
+    Args:
+        pieces: Pieces of code that parse.
+        source: The file.
+
+    Raises:
+        EditError: A piece cannot be placed for certain.
+    """
+    try:
+        tree = parse(source)
+    except SyntaxError as error:
+        raise EditError(
+            f"the answer holds a part of {FILE}, and the file as it is does not parse: write the whole file"
+        ) from error
+    if "\r" in source.replace("\r\n", "\n"):
+        raise EditError(f"{FILE} has line breaks of several kinds: {ADVICE}")
+    lines = split_lines(source)[0]
+    plan = _Plan()
+    for piece in pieces:
+        _Placer(piece, tree, lines, source, plan).place()
+    result = _spliced(lines, plan.lines)
+    text = with_endings_of(source, "\n".join(result) + ("\n" if source.endswith("\n") else ""))
+    try:
+        return replace_constants(text, plan.values) if plan.values else text
+    except (SyntaxError, ValueError) as error:
+        raise EditError(str(error)) from error
+
+
+class _Placer:
+    """Finds the places of the statements of one piece of code."""
+
+    def __init__(self, piece: str, tree: ast.Module, lines: Sequence[str], source: str, plan: _Plan) -> None:
+        self._piece = piece.split("\n")
+        self._body = [node for node in parse(piece).body if not is_docstring(node)]
+        self._tree, self._lines, self._plan = tree, lines, plan
+        self._constants = constants_of(source)
+        self._places = dict[str, list[_Place]]()
+        for node in tree.body:
+            start, stop = _extent(node)
+            self._places.setdefault(key_of(node), []).append(_Place(start, stop, node))
+        self._trees = {ast.dump(node) for node in tree.body}
+
+    def place(self) -> None:
+        """Enter the statements into the plan.
+
+        Raises:
+            EditError: One cannot be placed.
+        """
+        new = list[ast.stmt]()
+        anchored = False
+        values_only = all(assigned_name(each) for each in self._body)
+        for node in self._body:
+            if ast.dump(node) in self._trees:
+                anchored = True
+                continue
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self._import(node)
+                continue
+            place = self._place_of(node)
+            if place is None and values_only:
+                raise refuse_unknown(first_line(self._text(node)), self._constants)
+            if place is None:
+                new.append(node)
+                continue
+            self._insert(new, place.start)
+            new, anchored = [], True
+            self._replace(node, place)
+        if new and not anchored:
+            raise self._homeless()
+        if new:
+            self._insert(new, self._end_of_definitions())
+
+    def _homeless(self) -> EditError:
+        return EditError(
+            f"the answer holds a piece of code, which begins {quoted(first_line(self._piece))}, and says not where in "
+            f"{FILE} it belongs: the file has no such name at its top level; {ADVICE}"
+        )
+
+    def _place_of(self, node: ast.stmt) -> _Place | None:
+        key = key_of(node)
+        places = self._places.get(key, [])
+        if len(places) == 1:
+            return places[0]
+        if places:
+            raise EditError(f"{FILE} has {key.removeprefix('set ')} {len(places)} times: which is meant? {ADVICE}")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (methods := self._methods(node)):
+            if len(methods) > 1:
+                raise EditError(f"{FILE} has a method {node.name} {len(methods)} times: which is meant? {ADVICE}")
+            return methods[0]
+        if isinstance(node, _Definition) or assigned_name(node):
+            return None
+        raise EditError(
+            f"the answer holds a piece of code with {quoted(first_line(self._text(node)))}, which has no name "
+            f"to find its place in {FILE} by; {ADVICE}"
+        )
+
+    def _methods(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[_Place]:
+        arguments = [*node.args.posonlyargs, *node.args.args]
+        if not arguments or arguments[0].arg not in ("self", "cls"):
+            return []
+        classes = [each for each in self._tree.body if isinstance(each, ast.ClassDef)]
+        found = [
+            each for cls in classes for each in cls.body if isinstance(each, _Definition) and each.name == node.name
+        ]
+        return [_Place(*_extent(each), each) for each in found]
+
+    def _replace(self, node: ast.stmt, place: _Place) -> None:
+        if not self._is_new(node):
+            return
+        new = self._text(node)
+        old = list(self._lines[place.start : place.stop])
+        left_out = missing_code(old, new, self._lines)
+        if left_out is not None:
+            raise EditError(f"the piece of code leaves code out ({left_out!r}): write every line out")
+        if isinstance(node, ast.ClassDef) and isinstance(place.node, ast.ClassDef):
+            _refuse_lost_methods(node, place.node)
+        name = assigned_name(node)
+        if name and isinstance(node, ast.Assign | ast.AnnAssign):
+            value = literal_value(node)
+            if name in self._constants and value is not None:
+                self._plan.values[name] = value
+                return
+            if node.value is None:
+                raise EditError(f"{first_line(new)!r} sets no value")
+        _refuse_shared_lines(place.node, self._lines)
+        if name and len(new) == 1:
+            behind = old[-1].encode()[place.node.end_col_offset or 0 :].decode()
+            new = [new[0] if "#" in new[0] else new[0].rstrip() + behind]
+        self._plan.lines.append((place.start, place.stop, _indented(new, place.node, node)))
+
+    def _is_new(self, node: ast.stmt) -> bool:
+        """Whether a statement was not given before; refuse another one of its name."""
+        known = key_of(node) in self._plan.names
+        key, tree = key_of(node), ast.dump(node)
+        if self._plan.names.setdefault(key, tree) != tree:
+            name = key.split(" ", 1)[1]
+            raise EditError(f"{name} is set twice: which {'value' if key.startswith('set ') else 'text'} is meant?")
+        return not known
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        existing = {
+            (getattr(each, "module", None), alias.name, alias.asname)
+            for each in self._tree.body
+            if isinstance(each, ast.Import | ast.ImportFrom)
+            for alias in each.names
+        }
+        if all((getattr(node, "module", None), alias.name, alias.asname) in existing for alias in node.names):
+            return
+        last = [each for each in self._tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+        head = [each for each in self._tree.body[:1] if is_docstring(each)]
+        stop = _extent((last or head)[-1])[1] if last or head else 0
+        self._enter(stop, self._text(node))
+
+    def _insert(self, nodes: Iterable[ast.stmt], place: int) -> None:
+        for node in nodes:
+            if self._is_new(node):
+                self._enter(place, [*self._text(node), *([""] * (2 if isinstance(node, _Definition) else 1))])
+
+    def _enter(self, place: int, text: list[str]) -> None:
+        if (place, place, text) not in self._plan.lines:
+            self._plan.lines.append((place, place, text))
+
+    def _end_of_definitions(self) -> int:
+        """Return the line of the last statement, before which a definition that follows nothing may stand."""
+        return _extent(self._tree.body[-1])[0]
+
+    def _text(self, node: ast.stmt) -> list[str]:
+        start, stop = _extent(node)
+        text = self._piece[start:stop]
+        _refuse_shared_lines(node, self._piece)
+        return text
+
+
+def _extent(node: ast.stmt) -> tuple[int, int]:
+    """Return the lines of a statement with its decorators, from 0 and exclusive."""
+    first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+    return first - 1, node.end_lineno or node.lineno
+
+
+def _refuse_shared_lines(node: ast.stmt, lines: Sequence[str]) -> None:
+    first = lines[node.lineno - 1].encode()[: node.col_offset]
+    behind = lines[(node.end_lineno or node.lineno) - 1].encode()[node.end_col_offset or 0 :].decode().strip()
+    if first.strip() or (behind and not behind.startswith("#")):
+        raise EditError(f"{quoted(lines[node.lineno - 1].strip())} holds several statements; {ADVICE}")
+
+
+def _refuse_lost_methods(new: ast.ClassDef, old: ast.ClassDef) -> None:
+    kept = {each.name for each in new.body if isinstance(each, _Definition)}
+    lost = [each.name for each in old.body if isinstance(each, _Definition) and each.name not in kept]
+    if lost:
+        raise EditError(
+            f"the class {new.name} in the answer lacks {', '.join(lost)}, which the file has: are they to go, or left "
+            "out? Write the whole file, or a SEARCH/REPLACE block"
+        )
+
+
+def _indented(text: list[str], place: ast.stmt, node: ast.stmt) -> list[str]:
+    """Return lines with the indentation of their place."""
+    depth = place.col_offset
+    if not depth:
+        return text
+    texts = {id(each.value) for each in ast.walk(node) if isinstance(each, ast.Expr) and is_docstring(each)}
+    for each in ast.walk(node):
+        if id(each) in texts or not isinstance(each, ast.Constant | ast.JoinedStr):
+            continue
+        if each.lineno != each.end_lineno:
+            raise EditError(
+                f"{quoted(first_line(text))} holds a text of several lines, whose indentation would change; {ADVICE}"
+            )
+    return [" " * depth + line if line.strip() else line for line in text]
+
+
+def _spliced(lines: Sequence[str], changes: Iterable[tuple[int, int, list[str]]]) -> list[str]:
+    result = list(lines)
+    numbered = sorted(enumerate(changes), key=lambda each: (each[1][0], each[1][1], each[0]), reverse=True)
+    for _, (start, stop, new) in numbered:
+        result[start:stop] = new
+    return result

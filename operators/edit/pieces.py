@@ -1,0 +1,209 @@
+"""Pieces of code in a reply: what stands in its fences, and a whole file that stands in none."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from operators.edit.gutter import without_gutters
+from operators.edit.skeleton import Reach, reach_of, skeleton_of
+from operators.edit.text import (
+    EditError,
+    closes_fence,
+    fence_of,
+    file_in_label,
+    file_named,
+    first_line,
+    folded,
+    require_own_file,
+    unescape,
+    visible,
+)
+from target.contract import SOURCE_BYTES
+from target.syntax import parse
+
+_LANGUAGES: Final = frozenset({"", "python", "py", "python3", "py3", "ipython", "pycon", "code"})
+_NAMED_INSIDE: Final = re.compile(
+    r"\s*#\s*(?:file(?:\s?name|\s?path)?|path)\s*:\s*(?P<name>\S{1,200})\s*", re.IGNORECASE
+)
+_BEGIN: Final = re.compile(r"(?:import|from)\s+\w|\"\"\"|'''|#!|[A-Z][A-Z0-9_]*\s*=|def \w|class \w|@\w")
+_PIECES: Final = 200
+"""Fences of code that one answer may hold."""
+_LONGER: Final = 12
+"""Later fence lines at which a fence may end whose code holds fences itself."""
+_STARTS: Final = 3
+_ENDS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a reply that is code, or is said to be.
+
+    Attributes:
+        code: The code, if it parses; else the text as it came.
+        parses: Whether it does.
+        line: Where it begins in the reply, from 0.
+        closed: Whether its end is marked.
+        python: Whether the reply calls it Python.
+    """
+
+    code: str
+    parses: bool
+    line: int
+    closed: bool
+    python: bool = True
+
+    @property
+    def begins(self) -> str:
+        """Its first line, for a message."""
+        return first_line(self.code.split("\n"))
+
+
+def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
+    """Return the pieces of code in the fences of a reply, and its lines with all fences left empty.
+
+    Raises:
+        EditError: A piece is said to be another file, or there are too many.
+    """
+    found, prose = list[Piece](), list(lines)
+    tries, end = _LONGER, 0
+    for start, stops, label, file in _fences(lines):
+        if start < end:
+            continue  # it belongs to the code before
+        require_own_file(file)
+        end = min(stops[0] + 1, len(lines))
+        language = re.split(r"[:{=\s,]", label.strip().lower().lstrip("{."))[0].rstrip("}")
+        if file:
+            language = language if language in _LANGUAGES else "py" if file.endswith(".py") else language
+        if language in _LANGUAGES or file_named(language):
+            piece, passed, tried = _piece(lines, start, stops[: 1 + tries], python=bool(language))
+            tries -= tried
+            if piece is not None:
+                found.append(piece)
+                end = min(stops[passed] + 1, len(lines))
+            if len(found) > _PIECES:
+                raise EditError(f"an answer may hold {_PIECES} pieces of code, got more: send one")
+        prose[start:end] = [""] * (end - start)
+    return found, prose
+
+
+def _fences(lines: Sequence[str]) -> Iterator[tuple[int, list[int], str, str | None]]:
+    """Yield where each fence begins, where it may end, its label and the file that is named beside it."""
+    fences = [(number, match) for number, line in enumerate(lines) if (match := fence_of(line))]
+    end = -1
+    for position, (start, opening) in enumerate(fences):
+        if start <= end:
+            continue
+        later = (fences[index] for index in range(position + 1, len(fences)))
+        closing = (number for number, each in later if closes_fence(each, opening))  # no more than are needed
+        stops = [*itertools.islice(closing, _LONGER + 1)] or [len(lines)]
+        above = next((line for line in reversed(lines[max(0, start - 2) : start]) if line.strip()), "")
+        file = file_in_label(opening["label"]) or file_named(above) or _named_inside(lines, start + 1)
+        yield start, stops, opening["label"], file
+        end = stops[0]
+
+
+def _named_inside(lines: Sequence[str], number: int) -> str | None:
+    match = _NAMED_INSIDE.fullmatch(lines[number]) if number < len(lines) and len(lines[number]) < 300 else None
+    return file_named(match["name"]) if match else None
+
+
+def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bool) -> tuple[Piece | None, int, int]:
+    """Return the piece that begins at a fence, how many of its possible ends it passes, and how many were tried."""
+    first = "\n".join(lines[start + 1 : stops[0]])
+    closed = stops[0] < len(lines)
+    if not first.strip():
+        begun = Piece(code=lines[start].strip(), parses=False, line=start, closed=False)
+        return begun if python and not closed else None, 0, 0  # a piece was to come, and the answer ends
+    inner = [fence["label"].strip().lower() for line in lines[start + 1 : stops[0]] if (fence := fence_of(line))]
+    python = python or any(label and label in _LANGUAGES for label in inner)  # one fence mark is missing, or too many
+    if start + 1 < stops[0] and (again := fence_of(lines[start + 1])) and again["label"].strip():
+        start += 1  # the mark came twice
+    for passed, stop in enumerate(stops):
+        code = readable("\n".join(lines[start + 1 : stop]).rstrip("\n") + "\n")
+        if code is not None:
+            return Piece(code=code, parses=True, line=start, closed=closed, python=python), passed, passed
+    code = first.rstrip("\n") + "\n"
+    return Piece(code=code, parses=False, line=start, closed=closed, python=python), 0, len(stops) - 1
+
+
+def readable(text: str) -> str | None:
+    """Return a text as code that parses: as it is, else without escapes, indentation, line numbers or odd signs."""
+    if len(text) > SOURCE_BYTES:
+        return None
+    unescaped = unescape(text)
+    for reading in dict.fromkeys((text, unescaped)):
+        if parses(reading):
+            return reading
+    numbered, _ = without_gutters(unescaped.rstrip("\n").split("\n"))
+    others = (
+        textwrap.dedent(unescaped),
+        textwrap.dedent("\n".join(numbered) + "\n"),
+        "\n".join(folded(line) for line in unescaped.split("\n")),
+    )
+    return next((each for each in dict.fromkeys(others) if each not in (text, unescaped) and parses(each)), None)
+
+
+def parses(code: str) -> bool:
+    """Return whether a text is a program with at least one statement."""
+    try:
+        return bool(parse(code).body)
+    except SyntaxError:
+        return False
+
+
+def unclosed_file(text: str, source: str) -> str | None:
+    """Return the whole file that a text begins with whose end no mark shows; None if it is not all there.
+
+    It is all there if it ends with the statement that the file ends with. Prose may come after it.
+
+    Args:
+        text: Code, and perhaps prose behind it.
+        source: The file.
+    """
+    last_line = next((line.strip() for line in reversed(source.split("\n")) if line.strip()[:1] not in ("", "#")), "")
+    file = skeleton_of(source)
+    for reading in dict.fromkeys((text, unescape(text))):
+        lines = reading.split("\n")
+        stops = [number for number, line in enumerate(lines) if last_line and visible(line).strip() == last_line]
+        found = list[str]()
+        if any(map(fence_of, lines[stops[0] :] if stops else ())):
+            return None  # another piece follows, and a mark between them is missing
+        for stop in stops[-_ENDS:]:
+            code = readable("\n".join(lines[: stop + 1]) + "\n")
+            if code is None:
+                continue
+            own = skeleton_of(code)
+            if own.last == file.last and reach_of(own, file) is Reach.WHOLE:
+                found.append(code)
+        if found:
+            return found[0] if len(found) == 1 or _repeats(found[0], found[-1]) else None
+    return None
+
+
+def _repeats(first: str, longer: str) -> bool:
+    """Whether a text is another one, given several times."""
+    rest = longer.removeprefix(first)
+    return len(rest) < len(longer) and not rest.replace(first.strip(), "").strip()
+
+
+def unfenced_file(lines: Sequence[str], source: str) -> tuple[str, int] | None:
+    """Return the whole file that stands in a reply without a fence, and the line at which it begins.
+
+    It must begin and end as the file does.
+
+    Args:
+        lines: What the reply has outside of fences.
+        source: The file.
+    """
+    file = skeleton_of(source)
+    starts = [number for number, line in enumerate(lines) if _BEGIN.match(visible(unescape(line)) if line else "")]
+    for start in starts[:_STARTS]:
+        code = unclosed_file("\n".join(lines[start:]), source)
+        if code is not None and (not file.keys or file.keys[0] in skeleton_of(code).keys):
+            return code, start
+    return None

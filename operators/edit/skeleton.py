@@ -1,0 +1,154 @@
+"""What a file consists of at its top level, and whether a piece of code is a whole file or a fragment of one."""
+
+from __future__ import annotations
+
+import ast
+import enum
+import functools
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from operators.edit.values import assigned_name
+from target.syntax import parse
+
+_MOST: Final = 0.5
+"""Share of a file's names that a whole file has at least, unless it begins and ends as the file does."""
+_DEFINED: Final = re.compile(r"^(?:(?:async\s+)?(?:def|class)\s+(\w+)|(\w+)\s*(?::[^=\n]+)?=(?!=))", re.MULTILINE)
+
+
+class Reach(enum.Enum):
+    """How much of a file a piece of code is."""
+
+    WHOLE = "a whole file"
+    FRAGMENT = "a part of the file"
+    UNCLEAR = "a whole file or a part of it"
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """The statements of a file by what they are called.
+
+    Attributes:
+        keys: A key of each statement at the top level, in order; docstrings have none.
+        names: What is defined at the top level: functions, classes, variables.
+        bound: All names that are bound anywhere, imports and arguments included.
+        used: All names that are read anywhere.
+        imported: Names that imports at the top level bind.
+        last: The last statement, without positions; empty if the file is damaged.
+    """
+
+    keys: tuple[str, ...]
+    names: frozenset[str]
+    bound: frozenset[str]
+    used: frozenset[str]
+    imported: frozenset[str]
+    last: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether it does something when it is run, beside defining names."""
+        return any(key.startswith(("if ", "call ", "run ")) for key in self.keys)
+
+    @property
+    def only_values(self) -> bool:
+        """Whether it does nothing but set names."""
+        return all(key.startswith("set ") for key in self.keys)
+
+
+@functools.lru_cache(maxsize=32)  # the steps of the pipeline ask for it one after the other
+def skeleton_of(source: str) -> Skeleton:
+    """Return the skeleton of a file; of a damaged one, what can be seen of it."""
+    try:
+        body = parse(source).body
+    except SyntaxError:
+        names = frozenset(name for match in _DEFINED.findall(source) for name in match if name)
+        return Skeleton((), names, frozenset(), frozenset(), frozenset(), "")
+    statements = [node for node in body if not is_docstring(node)]
+    bound, used = set[str](), set[str]()
+    for node in ast.walk(ast.Module(body=statements, type_ignores=[])):
+        _collect(node, bound, used)
+    return Skeleton(
+        keys=tuple(key_of(node) for node in statements),
+        names=frozenset(name for node in statements if (name := defined_name(node))),
+        bound=frozenset(bound),
+        used=frozenset(used),
+        imported=frozenset(
+            (alias.asname or alias.name).split(".")[0]
+            for node in statements
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        ),
+        last=ast.dump(statements[-1]) if statements else "",
+    )
+
+
+def reach_of(piece: Skeleton, file: Skeleton) -> Reach:
+    """Return whether a piece of code is a whole file.
+
+    It is one if it defines every name of the file that it uses, ends as the file does, and begins as the file does or
+    has at least half of its names; or if it runs code of its own and has half of the names, or more names that are new
+    than names of the file.
+    """
+    if not file.keys and not file.names:
+        return Reach.WHOLE
+    if file.keys and file.only_values:
+        return Reach.WHOLE
+    if (piece.used - piece.bound) & (file.names | file.imported):
+        return Reach.FRAGMENT
+    share = len(piece.names & file.names) / len(file.names) if file.names else 1.0
+    if not file.keys:  # the file is damaged: its end cannot be compared
+        return Reach.WHOLE if share >= _MOST else Reach.FRAGMENT
+    ends = file.keys[-1] in piece.keys
+    if ends and (piece.runs or not file.runs) and (share >= _MOST or (file.keys[0] in piece.keys and piece.runs)):
+        return Reach.WHOLE
+    if piece.runs:
+        return Reach.WHOLE if share >= _MOST or _is_another(piece, file) else Reach.UNCLEAR
+    return Reach.FRAGMENT
+
+
+def _is_another(piece: Skeleton, file: Skeleton) -> bool:
+    """Whether a piece is a program of its own that takes the place of the file: it runs, and most of it is new."""
+    return file.keys[-1] in piece.keys and len(piece.names - file.names) > len(piece.names & file.names)
+
+
+def defined_name(node: ast.stmt) -> str:
+    """Return the name that a function, a class or a variable at the top level has; empty for other statements."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return node.name
+    return assigned_name(node)
+
+
+def key_of(node: ast.stmt) -> str:
+    """Return what a statement is called: two statements with one key are versions of each other."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return f"def {node.name}"
+    if name := assigned_name(node):
+        return f"set {name}"
+    if isinstance(node, ast.Import):
+        return "import " + ",".join(alias.name for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return f"import {node.module}"
+    if isinstance(node, ast.If):
+        return f"if {ast.dump(node.test)}"
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return f"call {ast.dump(node.value.func)}"
+    return f"run {type(node).__name__}"
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    """Return whether a statement is a text and nothing else."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _collect(node: ast.AST, bound: set[str], used: set[str]) -> None:
+    if isinstance(node, ast.Name):
+        (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        bound.add(node.name)
+    elif isinstance(node, ast.arg):
+        bound.add(node.arg)
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        bound.update((alias.asname or alias.name).split(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+        bound.add(node.name)

@@ -1,0 +1,170 @@
+"""Text as models send it: lines and their endings, marks, names of files, escapes, and one edit as data."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Final
+
+FILE: Final = "train.py"
+"""The one file that may be edited."""
+
+_NAME_CHARACTERS: Final = 200
+_FENCE: Final = re.compile(r"[ \t]*(?P<ticks>`{3,}|~{3,})[ \t]*(?P<label>[^`]*)")
+_ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|apos|#0?39|#x27);")
+_FILE_NAME = re.compile(
+    r"""[\s>#*_`'"]*(?:(?:in|file(?:\s*(?:name|path))?|path)\s*:?\s*[*`'"]*)?"""
+    r"""(?P<name>[\w./\\~-]*\w\.(?:py|md|txt|json|ya?ml|toml|cfg|ini|sh|c|cpp|cu|h|js|ts|lock))[\s*_`'":]*""",
+    re.IGNORECASE,
+)
+_INVISIBLE: Final = dict.fromkeys(
+    [0xAD, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)]
+)
+"""Characters that take no room: byte order marks, zero-width spaces, marks of direction."""
+_WIDE: Final = str.maketrans("＜＞＝｜＋－", "<>=|+-")
+_TYPOGRAPHIC: Final = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛′‹›´", "'"),
+        **dict.fromkeys("“”„‟″«»", '"'),
+        **dict.fromkeys("‐‑‒–—―−", "-"),
+        **dict.fromkeys(
+            "\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "
+        ),
+        "…": "...",
+    }
+)
+
+
+class EditError(ValueError):
+    """What a model sent is no edit of this file; the message is feedback that it can act on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Lines to be found, and the lines that take their place.
+
+    Attributes:
+        kind: What the model calls it.
+        old: Lines that must be in the file, without their endings.
+        new: Lines that replace them.
+        file: Name of the file that the model gave; None if it gave none.
+        line: Where the model says that `old` begins, from 1; often wrong.
+        final_newline: Whether the file shall end with a newline; None leaves that as it is.
+        anchor: A line of the file that the place comes after, as `@@ def main():` names one; None for none.
+        partial: Whether `old` may be a part of a line, as tools that replace text have it.
+        everywhere: Whether every occurrence is meant.
+    """
+
+    kind: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    file: str | None = None
+    line: int | None = None
+    final_newline: bool | None = None
+    anchor: str | None = None
+    partial: bool = False
+    everywhere: bool = False
+
+    def without_blank_ends(self) -> Block:
+        """Return the block without the blank lines that `old` and `new` both begin or end with."""
+        old, new, line = list(self.old), list(self.new), self.line
+        first = 0
+        while first < min(len(old), len(new)) and not (old[first].strip() or new[first].strip()):
+            first += 1
+        old, new = old[first:], new[first:]
+        while old and new and not (old[-1].strip() or new[-1].strip()):
+            del old[-1], new[-1]
+        return replace(self, old=tuple(old), new=tuple(new), line=None if line is None else line + first)
+
+    def unescaped(self) -> Block:
+        """Return the block with the escapes of HTML resolved."""
+        return replace(self, old=tuple(map(unescape, self.old)), new=tuple(map(unescape, self.new)))
+
+
+def split_lines(text: str) -> tuple[list[str], list[str]]:
+    r"""Return the lines of a text and their endings: `\n`, `\r\n`, or nothing for a last line without one."""
+    texts, endings = list[str](), list[str]()
+    parts = text.split("\n")
+    for part in parts[:-1]:
+        bare_part = part.removesuffix("\r")
+        texts.append(bare_part)
+        endings.append("\r\n" if bare_part != part else "\n")
+    if parts[-1]:
+        texts.append(parts[-1])
+        endings.append("")
+    return texts, endings
+
+
+def with_endings_of(source: str, text: str) -> str:
+    """Return a text with the line endings that a file uses."""
+    windows = source.count("\r\n") > source.count("\n") / 2
+    return text.replace("\r\n", "\n").replace("\n", "\r\n") if windows else text
+
+
+def visible(line: str) -> str:
+    """Return a line as marks are looked for in it: without invisible characters, wide signs as the usual ones."""
+    return line if line.isascii() else line.translate(_INVISIBLE).translate(_WIDE)
+
+
+def folded(line: str) -> str:
+    """Return a line with one form for each typographic character, so that two ways to write it are equal."""
+    if line.isascii():
+        return line
+    return unicodedata.normalize("NFC", line.translate(_INVISIBLE).translate(_TYPOGRAPHIC))
+
+
+def fence_of(line: str) -> re.Match[str] | None:
+    """Return the parts of a line that begins or ends a fenced block of Markdown: `ticks` and `label`; else None."""
+    return _fence(line) if "```" in line or "~~~" in line else None
+
+
+@functools.lru_cache(maxsize=1024)  # several readers ask, and there are few different ones
+def _fence(line: str) -> re.Match[str] | None:
+    return _FENCE.fullmatch(visible(line))
+
+
+def closes_fence(fence: re.Match[str], opening: re.Match[str]) -> bool:
+    """Return whether a fence line ends the block that another one began."""
+    return not fence["label"].strip() and fence["ticks"].startswith(opening["ticks"])
+
+
+def unescape(text: str) -> str:
+    """Resolve the escapes of HTML's five special characters."""
+    return _ESCAPED.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
+
+
+def quoted(text: str, characters: int = 120) -> str:
+    """Return a text for a message: in quotes, in one line, cut at a length."""
+    return repr(text if len(text) <= characters else text[: characters - 3] + "...")
+
+
+def file_named(line: str) -> str | None:
+    """Return the file name that a line consists of, as in `**train.py**` or `File: train.py`; None if it is prose."""
+    match = _FILE_NAME.fullmatch(line) if len(line) <= _NAME_CHARACTERS and "." in line else None
+    return match["name"] if match else None
+
+
+def file_in_label(label: str) -> str | None:
+    """Return the name of a file in the label of a fence, as in `python:train.py` or `py title="train.py"`."""
+    words = re.split(r"[\s:={}]+", label[:_NAME_CHARACTERS])
+    return next((name for word in words if (name := file_named(word))), None)
+
+
+def require_own_file(name: str | None) -> None:
+    """Refuse an edit to another file.
+
+    Raises:
+        EditError: It names one.
+    """
+    if name is not None and PurePosixPath(name.replace("\\", "/")).name != FILE:
+        raise EditError(f"edits may touch {FILE} only, got one for {name!r}; leave all other files as they are")
+
+
+def first_line(lines: Iterable[str]) -> str:
+    """Return the first line with something on it, for a message."""
+    return next((line.strip() for line in lines if line.strip()), "")

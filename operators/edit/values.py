@@ -1,0 +1,124 @@
+"""New values of constants: from assignments in a reply, `DEPTH = 3`, and nothing beside."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from operators.edit.text import FILE, EditError
+from target.constants import Constant, Value, parse_constants
+from target.syntax import parse
+
+_LINE: Final = re.compile(
+    r"\s{0,20}(?:[-*+•]\s{1,4}|\d{1,2}[.)]\s{1,4})?(?P<tick>[`*]{0,3})(?P<name>[A-Z][A-Z0-9_]*)(?P=tick)?\s{0,9}"
+    r"(?P<rest>[=:].{1,200}?)[`*]{0,3}[,;]?\s{0,20}"
+)
+_CODE: Final = re.compile(
+    r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
+)
+"""How lines of a program begin: values among them are a part of it, not an answer of their own."""
+_VALUES: Final = 200
+_ARROW: Final = re.compile(r"[=:]\s*(?P<old>\S.*?)\s*(?:->|→|=>|⇒)\s*(?P<new>\S.*)")
+
+
+def only_assignments(code: str) -> list[ast.Assign | ast.AnnAssign] | None:
+    """Return the statements of a piece of code if each of them sets one name, else None."""
+    try:
+        body = parse(code).body
+    except SyntaxError:
+        return None
+    nodes = [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign) and assigned_name(node)]
+    return nodes if nodes and len(nodes) == len(body) else None
+
+
+def assigned_name(node: ast.stmt) -> str:
+    """Return the one name that a statement sets; empty if it is no such statement."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        target: ast.expr = node.targets[0]
+    elif isinstance(node, ast.AnnAssign):
+        target = node.target
+    else:
+        return ""
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def constants_of(source: str) -> Mapping[str, Constant]:
+    """Return the constants of a file; none if it is damaged."""
+    try:
+        return parse_constants(source)
+    except (SyntaxError, ValueError):
+        return {}
+
+
+def literal_value(node: ast.Assign | ast.AnnAssign) -> Value | None:
+    """Return the value that a statement sets if it is a literal that a constant may have, else None."""
+    try:
+        value = ast.literal_eval(node.value) if node.value else None
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        return None
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str | None:
+    """Return the values of constants that stand in lines of their own among prose, as code; None if there are none.
+
+    Read are lines such as `DEPTH = 12`, also as an item of a list or in backticks, and `DEPTH: 8 -> 12` if 8 is the
+    value that the file has. A value in the middle of a sentence is talked about, and is none.
+
+    Args:
+        lines: The prose.
+        source: The file.
+        complete: Whether the last line is known to be whole.
+
+    Raises:
+        EditError: The last value may have been cut off.
+    """
+    if any(_CODE.match(line) for line in lines):
+        return None
+    known = constants_of(source)
+    code, seen = dict[str, None](), set[str]()
+    for number, line in enumerate(lines):
+        match = _LINE.fullmatch(line) if "=" in line or ":" in line else None
+        if match is None or (line in seen and number < len(lines) - 1):
+            continue
+        seen.add(line)
+        statement = _statement(match, known)
+        if statement is None:
+            continue
+        if number == len(lines) - 1 and not complete and not match["tick"]:
+            raise EditError(
+                f"the answer ends with {line.strip()!r} and may have been cut off: write values into a closed fence"
+            )
+        code[statement] = None
+        if len(code) > _VALUES:
+            raise EditError(f"an answer may set {_VALUES} constants, got more")
+    return "\n".join(code) if code else None
+
+
+def _statement(match: re.Match[str], known: Mapping[str, Constant]) -> str | None:
+    name, rest = match["name"], match["rest"]
+    if arrow := _ARROW.fullmatch(rest):
+        if name not in known or _evaluated(arrow["old"]) != known[name].value:
+            return None
+        rest = f"= {arrow['new'].strip('`* ')}"
+    elif rest.startswith(":") and (name not in known or "=" not in rest):
+        return None
+    nodes = only_assignments(f"{name} {rest}")
+    if nodes is None or (literal_value(nodes[0]) is None and name not in known):
+        return None
+    return f"{name} {rest}"
+
+
+def _evaluated(text: str) -> Value | None:
+    nodes = only_assignments(f"X = {text.strip('`* ')}")
+    return literal_value(nodes[0]) if nodes else None
+
+
+def refuse_unknown(text: str, known: Mapping[str, Constant]) -> EditError:
+    """Return the refusal of an assignment to a name that is no constant of the file."""
+    return EditError(
+        f"{text!r} sets no constant of {FILE}; its constants are {', '.join(known)}; "
+        "for other changes write whole edits"
+    )
