@@ -131,7 +131,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _import(options: argparse.Namespace) -> str:
     """Do it, and return what there is to tell."""
-    repository = open_repository(options.repository.expanduser())
+    with open_repository(options.repository.expanduser()) as repository:
+        return _import_from(repository, options)
+
+
+def _import_from(repository: Repository, options: argparse.Namespace) -> str:
     tip = repository.branch(options.branch)
     if tip is None:
         there = ", ".join(repository.branches()) or "none"
