@@ -18,6 +18,7 @@ from target.errors import TargetError, machine_errors
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
 from target.git import GitError, open_clean
+from target.trees import copy_tree, files_below, remove_tree
 from target.workspace import read_inside
 
 COPY_BYTES: Final = 256 << 20
@@ -67,8 +68,11 @@ def describe_checkout(spec: CommandSpec) -> Snapshot:
     Raises:
         TargetError: As there.
     """
-    with tempfile.TemporaryDirectory(prefix="graft-checkout-") as folder:
-        return copy_checkout(spec, Path(folder) / "checkout")
+    folder = Path(tempfile.mkdtemp(prefix="graft-checkout-"))
+    try:
+        return copy_checkout(spec, folder / "checkout")
+    finally:
+        remove_tree(folder)
 
 
 class CommandSpace:
@@ -90,7 +94,7 @@ class CommandSpace:
         self._work = self.root / "out"
         for name in ("home", "tmp"):
             (self.root / name).mkdir()
-        shutil.copytree(snapshot, self._work, symlinks=True)
+        copy_tree(snapshot, self._work)
         program = self._work / spec.file
         program.unlink(missing_ok=True)
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +113,7 @@ class CommandSpace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._work_fd)
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove_tree(self.root)
 
     def refuse_changes(self) -> None:
         """Compare the fixed files with what they were; call it when the command is dead.
@@ -147,9 +151,8 @@ def _names(spec: CommandSpec, tracked: str | None) -> list[str]:
 
 
 def _walk(root: Path) -> Iterable[str]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in _LEFT_OUT]
-        yield from (os.path.relpath(Path(folder, name), root) for name in files)
+    found = files_below(root, enter=lambda name: not name.startswith(".") and name not in _LEFT_OUT)
+    return (path for path, entry in found if not entry.is_dir())
 
 
 def _link(names: Iterable[str], origin: Path, place: Path) -> None:

@@ -18,6 +18,7 @@ from target.feedback import CandidateFailure
 from target.launcher import Zygote, ZygoteDied
 from target.sandbox import refuse_missing_layers
 from target.spec import Sandbox
+from target.trees import remove_or_set_aside
 
 _ROOM_BYTES: Final = 64 << 20  # on a fuller disk a program may fail because of what others wrote
 
@@ -48,7 +49,7 @@ class ZygoteKeeper(abc.ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_zygote()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        remove_or_set_aside(self._scratch)
 
     @property
     def zygote_pid(self) -> int:

@@ -1,0 +1,26 @@
+# ruff: noqa: E501 -- one candidate a row, as in a table
+"""Candidates that leave behind what is hard to look through or to remove. It is gone, and the next trial begins."""
+
+from __future__ import annotations
+
+from tests.hostile.candidates.base import CRASHED, Candidate
+from tests.target.candidates import in_main
+
+_DIG = "here = os.open('.', os.O_RDONLY)\nos.chdir('tmp')\nfor _ in range({levels}): os.mkdir({name}, {mode}); os.chdir({name})\nos.fchdir(here)"
+
+DEEP = in_main(_DIG.format(levels=1_500, name="'d'", mode=0o777))
+DEEP_LONG_NAMES = in_main(_DIG.format(levels=1_200, name="'d' * 255", mode=0o777))
+CLOSED = in_main("for mode in (0, 0o200, 0o500): os.mkdir(f'tmp/{mode}', mode)")
+DEEP_AND_BIG = in_main(
+    _DIG.format(levels=100, name="'d' * 255", mode=0o777).replace(
+        "os.fchdir(here)",
+        "files = [open(str(n), 'wb') for n in range(10)]\nfor file in files:\n    for _ in range(100): file.write(bytes(1_000_000))\ntime.sleep(9)\nos.fchdir(here)",
+    )
+)
+
+CANDIDATES = (
+    Candidate(name="deep directories", tries="leave 1,500 directories, one in another", source=DEEP),
+    Candidate(name="deep, long names", tries="leave a path of 300,000 characters", source=DEEP_LONG_NAMES),
+    Candidate(name="closed directories", tries="leave directories that nobody may enter", source=CLOSED),
+    Candidate(name="deep and big", tries="hide a gigabyte deeper than paths go", source=DEEP_AND_BIG, outcome=CRASHED, said="too much disk"),
+)  # fmt: skip
