@@ -19,7 +19,7 @@ from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.exchanges import ExchangeStore
 from search.journal import REPLAY_ERRORS, check_journal, mend_journal, open_journal
-from search.ledger_records import LATER, failure_record, mutation_record, read_trial, sha256_of
+from search.ledger_records import FAILED_ATTEMPTS, LATER, failure_record, mutation_record, read_trial, sha256_of
 from search.rundir import RunDirectory, write_atomically
 from target.evaluation import Evaluation
 
@@ -94,6 +94,19 @@ class Ledger:
             key = LATER.format(number=number, index=index)
             self._storage.set_study_user_attr(self._study_id, key, evaluation.to_json())
         self._update(number, evaluations=(*trial.evaluations, evaluation))
+
+    def attempt_failed(self, number: int, seed: int | None) -> int:
+        """Record that an evaluation ended by an error of the machine; return how often that happened to it by now.
+
+        Args:
+            number: The trial.
+            seed: Seed of the training; None for the pre-flight.
+        """
+        stage = "pre-flight" if seed is None else f"seed {seed}"
+        key = FAILED_ATTEMPTS.format(number=number, stage=stage)
+        attempts = int(self._storage.get_study_user_attrs(self._study_id).get(key, 0)) + 1
+        self._storage.set_study_user_attr(self._study_id, key, attempts)
+        return attempts
 
     def decide(
         self,

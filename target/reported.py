@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -15,13 +16,15 @@ FILE_BYTES: Final = 1_000_000
 _FIGURES: Final = 100
 _BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress is redrawn after a lone CR
 _LINE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*:\s*(?P<value>\S+)\s*")
-_TORN: Final = re.compile(rf"[^\r\n]*\n{LEFT_OUT}\n[^\r\n]*")  # what was left out began and ended within lines
+_LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
 
 def figures_of_log(log: str) -> dict[str, str]:
     """Return the last value of each line `name: value` of a log, as it stands there."""
-    lines = _BREAKS.split(_TORN.sub("", log))
-    found = (match for line in lines if (match := _LINE.fullmatch(line)))
+    parts = [_BREAKS.split(part) for part in _LEFT_OUT.split(log)]
+    for before, after in itertools.pairwise(parts):  # what was left out began and ended within lines
+        before[-1] = after[0] = ""
+    found = (match for part in parts for line in part if (match := _LINE.fullmatch(line)))
     return {match["name"]: match["value"] for match in found}
 
 

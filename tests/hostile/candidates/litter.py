@@ -1,5 +1,5 @@
 # ruff: noqa: E501 -- one candidate a row, as in a table
-"""Candidates that leave behind what is hard to look through or to remove. It is gone, and the next trial begins."""
+"""Candidates that leave behind what is hard to look through or to remove, or end in odd ways. It is gone, and the next trial begins."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ DEEP_AND_BIG = in_main(
         "files = [open(str(n), 'wb') for n in range(10)]\nfor file in files:\n    for _ in range(100): file.write(bytes(1_000_000))\ntime.sleep(9)\nos.fchdir(here)",
     )
 )
+DIES_OF_A_REAL_TIME_SIGNAL = in_main("os.kill(os.getpid(), 40)")
+DIES_WITH_A_CORE = in_main("import signal\nos.kill(os.getpid(), signal.SIGQUIT)")
+EXITS_STRANGELY = in_main("os._exit(255)")
 
 CANDIDATES = (
     Candidate(name="deep directories", tries="leave 1,500 directories, one in another", source=DEEP),
     Candidate(name="deep, long names", tries="leave a path of 300,000 characters", source=DEEP_LONG_NAMES),
     Candidate(name="closed directories", tries="leave directories that nobody may enter", source=CLOSED),
     Candidate(name="deep and big", tries="hide a gigabyte deeper than paths go", source=DEEP_AND_BIG, outcome=CRASHED, said="too much disk"),
+    Candidate(name="signal 40", tries="die of a signal that has no name", source=DIES_OF_A_REAL_TIME_SIGNAL, outcome=CRASHED, said="ended by signal 40"),
+    Candidate(name="core", tries="die with a core dump", source=DIES_WITH_A_CORE, outcome=CRASHED, said="ended by SIGQUIT"),
+    Candidate(name="exit 255", tries="leave with an odd exit status", source=EXITS_STRANGELY, outcome=CRASHED, said="exit code 255"),
 )  # fmt: skip
