@@ -7,6 +7,7 @@ by half.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ from operators.edit_values import with_values
 from target.syntax import parse
 
 _LANGUAGES: Final = frozenset({"", "python", "py", "python3"})
-_ESCAPED_MARKER = re.compile(r"^\s*&lt;(?:&lt;){4,8}(?!&lt;)", re.MULTILINE)
+_ESCAPED_MARKER = re.compile(r"^[ \t]*&lt;(?:&lt;){4,8}(?!&lt;)", re.MULTILINE)
 _BEGIN = re.compile(r"(?:import|from)\s+\w|\"\"\"|'''|#!|[A-Z][A-Z0-9_]*\s*=|def \w|class \w|@\w")
+_FENCES: Final = 400  # lines that begin or end a piece of code; no answer has so many
 _TRIES: Final = 40  # ways to cut code out of prose
 
 
@@ -95,22 +97,25 @@ def _whole_file(text: str, source: str) -> str:
 
 def _longest(pieces: Sequence[_Fenced]) -> str:
     """Return the longest piece that is code, or the longest if none is."""
-    code = [reading for piece in pieces if (reading := _first_that_parses(piece))]
+    longest = sorted(pieces, key=lambda piece: len(piece.contents[0]), reverse=True)[:_TRIES]
+    code = [reading for piece in longest if (reading := _first_that_parses(piece))]
     return max(code or [piece.contents[0] for piece in pieces], key=len)
 
 
 def _first_that_parses(piece: _Fenced) -> str | None:
-    readings = (reading for content in piece.contents[:_TRIES] for reading in (content, unescape(content)))
+    readings = (reading for content in piece.contents for reading in (content, unescape(content)))
     return next((reading for reading in readings if _parses(reading)), None)
 
 
 def _fences(lines: Sequence[str]) -> Iterator[_Fenced]:
-    fences = [(number, match) for number, line in enumerate(lines) if (match := FENCE.fullmatch(line))]
+    found = ((number, match) for number, line in enumerate(lines) if (match := FENCE.fullmatch(line)))
+    fences = list(itertools.islice(found, _FENCES))
     end = -1
     for position, (start, opening) in enumerate(fences):
         if start <= end:
             continue
-        closes = [number for number, each in fences[position + 1 :] if _closes(each, opening)] or [len(lines)]
+        closing = (number for number, each in fences[position + 1 :] if _closes(each, opening))
+        closes = list(itertools.islice(closing, _TRIES)) or [len(lines)]
         above = next((line for line in reversed(lines[max(0, start - 2) : start]) if line.strip()), "")
         words = opening["label"].split()
         yield _Fenced(

@@ -14,8 +14,10 @@ _DIVIDER = re.compile(r"\s*={5,9}\s*")
 _CLOSE = re.compile(r"\s*(?:>{5,9}(?:[^>].*)?|\+{5,9}\s*REPLACE\b.*)")
 _DIVIDER_CHARACTERS: Final = 7
 
-_HUNK = re.compile(r"@@(?:\s*-(?P<line>\d+)(?:,(?P<old>\d+))?\s+\+\d+(?:,(?P<new>\d+))?\s*@@)?(?:\s.*|@@.*)?")
-_PATCH_FILE = re.compile(r"\*\*\* (?:Update|Add|Delete) File:\s*(?P<name>.+?)\s*")
+_HUNK = re.compile(
+    r"@@(?:\s*-(?P<line>\d{1,9})(?:,(?P<old>\d{1,9}))?\s+\+\d+(?:,(?P<new>\d{1,9}))?\s*@@)?(?:\s.*|@@.*)?"
+)
+_PATCH_FILE = re.compile(r"\*\*\* (?:Update|Add|Delete) File:\s*(?P<name>\S.*)")
 _NO_NEWLINE: Final = "\\"
 
 
@@ -176,7 +178,7 @@ class _HunkReader:
             return True
         if match := _PATCH_FILE.fullmatch(line):
             self._close()
-            self._file, self._hunk = match["name"], _Hunk(None)
+            self._file, self._hunk = match["name"].strip(), _Hunk(None)
             return True
         if line.startswith(("*** Begin Patch", "*** End", "diff --git ")):
             self._close()

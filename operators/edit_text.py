@@ -16,6 +16,7 @@ FENCE: Final = re.compile(r"[ \t]*(?P<ticks>`{3,}|~{3,})[ \t]*(?P<label>[^`]*)")
 """A line that begins or ends a fenced block of Markdown."""
 
 _NAME_CHARACTERS: Final = 200
+_ELISION_CHARACTERS: Final = 400
 _THOUGHT = re.compile(
     r"^[ \t]*<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.MULTILINE | re.IGNORECASE
 )
@@ -127,7 +128,7 @@ def elision(lines: Iterable[str], known: Iterable[str]) -> str | None:
         known: Lines of the file itself: what stands there already is code, whatever it looks like.
     """
     own = {line.strip() for line in known}
-    bare = (line.strip() for line in lines)
+    bare = (line.strip() for line in lines if len(line) <= _ELISION_CHARACTERS)  # some patterns take quadratic time
     return next((line for line in bare if line not in own and any(each.fullmatch(line) for each in _ELISIONS)), None)
 
 

@@ -13,6 +13,9 @@ from target.feedback import CandidateFailure, last_words
 from target.runlog import LEFT_OUT
 
 FILE_BYTES: Final = 1_000_000
+MOST: Final = 1e15
+"""Larger numbers measure nothing, and sums of their squares overflow."""
+
 _FIGURES: Final = 100
 _BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress is redrawn after a lone CR
 _LINE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*:\s*(?P<value>\S+)\s*")
@@ -78,6 +81,10 @@ def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | 
         raise CandidateFailure(
             Outcome.CRASHED, f"metric: {name} in {place} is {value}: it diverged; take smaller steps, or look for 0/0"
         )
+    if abs(value) > MOST:
+        raise CandidateFailure(
+            Outcome.CRASHED, f"metric: {name} in {place} must be at most {MOST:g}, got {value:g}: it diverged"
+        )
     if above is not None and value <= above:
         raise CandidateFailure(Outcome.CRASHED, f"metric: {name} in {place} must be above {above:g}, got {value:g}")
     return value
@@ -86,7 +93,7 @@ def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | 
 def finite_figures(figures: dict[str, Any]) -> dict[str, float]:
     """Return those figures that are finite numbers, the first `_FIGURES` of them."""
     numbers = ((name[:100], number(value)) for name, value in figures.items())
-    finite = [(name, value) for name, value in numbers if value is not None and math.isfinite(value)]
+    finite = [(name, value) for name, value in numbers if value is not None and abs(value) <= MOST]
     return dict(finite[:_FIGURES])
 
 
