@@ -13,6 +13,7 @@ from operators.base import MutationError
 from operators.edit import apply_reply
 from operators.edit_text import EditError, elision, without_thinking
 from operators.population import Population
+from operators.prompt import _data
 from operators.statement import difference, stated
 from operators.switch import SwitchOperator
 from operators.trial import Mutation, Proposal, Trial
@@ -144,3 +145,16 @@ def test_programs_of_many_lines_are_compared_at_once():
     old, new = (Program("".join(f"x{n} = {n % 7} + {n % base}\n" for n in range(8_000))) for base in (11, 13))
 
     within_cpu_seconds(30, lambda: difference(old, new))
+
+
+@given(st.text())
+def test_data_of_a_prompt_cannot_end_its_own_quotation(text):
+    quoted = _data(text)
+    first, *_, last = quoted.split("\n")
+    mark = first.removeprefix("<data ").removesuffix(">")
+
+    assert last == f"</data {mark}>"
+    assert mark not in text
+    assert _data(text) == quoted, "a replay asks the same"
+    again = _data(quoted)
+    assert mark not in again.split("\n")[0]
