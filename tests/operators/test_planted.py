@@ -17,7 +17,21 @@ def quoted(text: str) -> list[str]:
     return [match[2] for match in re.finditer(r"<data (\w+)>\n(.*?)\n</data \1>", text, re.DOTALL)]
 
 
-@pytest.mark.parametrize("field", ["failure", "change", "rationale", "ancestors", "steps", "near_misses", "unsuccessful", "failures", "inspirations", "problem"])  # fmt: skip
+FIELDS = [
+    "failure",
+    "change",
+    "rationale",
+    "ancestors",
+    "steps",
+    "near_misses",
+    "unsuccessful",
+    "failures",
+    "inspirations",
+    "problem",
+]
+
+
+@pytest.mark.parametrize("field", FIELDS)
 def test_a_planted_instruction_stands_between_marks(field):
     lists = ("ancestors", "near_misses", "unsuccessful", "failures")
     base = {"number": 1, "source": "X = 1\n", "ended": "crashed", "change": "c", "rationale": "r", "result": "crashed"}

@@ -3,6 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import sys
+from pathlib import Path
+
 import pytest
 
 from operators.trial import Proposal
@@ -113,3 +119,42 @@ def test_a_stream_escapes_and_keeps_characters_that_come_in_pieces(tmp_path):
             stream.write(piece)
 
     assert (tmp_path / "out").read_bytes() == "ü\\x1b[2J\rprogress\n".encode()
+
+
+STOPPED = """
+import signal
+from search.budget import Budget
+from search.console import Display
+with Display(Budget(trainings=1)):
+    signal.raise_signal(signal.SIGTSTP)
+    print("back", flush=True)
+"""
+
+
+SHELL = f"""
+import os, signal, subprocess, sys
+job = subprocess.Popen([sys.executable, "-c", {STOPPED!r}], process_group=0)
+_, status = os.waitpid(job.pid, os.WUNTRACED)
+print("STOPPED" if os.WIFSTOPPED(status) else "NOT STOPPED", flush=True)
+os.kill(job.pid, signal.SIGCONT)
+print("ENDED", os.waitpid(job.pid, 0)[1], flush=True)
+"""
+
+
+def test_a_stopped_search_leaves_the_shell_its_cursor(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", SHELL])
+    shown = b""
+    with contextlib.suppress(OSError):  # how the end of a terminal shows
+        while piece := os.read(terminal, 10_000):
+            shown += piece
+    os.close(terminal)
+    os.waitpid(pid, 0)
+
+    before, _, after = shown.partition(b"STOPPED")
+    assert before.rindex(b"\x1b[?25h") > before.rindex(b"\x1b[?25l"), shown
+    assert b"NOT" not in before
+    assert after.index(b"\x1b[?25l") < after.index(b"back") < after.rindex(b"\x1b[?25h") < after.index(b"ENDED 0")
