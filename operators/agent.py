@@ -23,6 +23,7 @@ from operators.statement import difference, stated
 from operators.trial import Mutation, Proposal
 from target.contract import SOURCE_BYTES, ContractError
 from target.scratch import scratch_directory
+from target.trees import files_below
 
 _SHOWN_FILES: Final = 5
 _LAST_CHARACTERS: Final = 400
@@ -204,7 +205,7 @@ def _read(path: Path) -> str:
 
 def _changed(directory: Path, given: Mapping[str, str], *, ignore: set[str | None]) -> list[str]:
     """Return the names of files that were changed, added or removed; hidden ones and caches do not count."""
-    found = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+    found = {path for path, entry in files_below(directory) if entry.is_file()}
     new = {name for name in found - set(given) if not re.search(r"(^|/)(\.|__pycache__)", name)}
     touched = {name for name, text in given.items() if name not in found or not _same(directory / name, text)}
     return sorted((new | touched) - ignore)

@@ -29,6 +29,7 @@ CHARACTERS_A_TOKEN: Final = 4
 """Estimate for code and English; the tokenisers of providers need a download, and differ anyway."""
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
+_MARK_CHARACTERS: Final = 12
 
 
 class Prompt:
@@ -149,6 +150,18 @@ def _fenced(text: str, language: str = "") -> str:
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
 
 
+def _data(text: str) -> str:
+    """Return a text between marks that it cannot contain: they are a hash of it, the same in each replay."""
+    mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_MARK_CHARACTERS]
+    while mark in text:
+        mark = hashlib.sha256(mark.encode()).hexdigest()[:_MARK_CHARACTERS]
+    return f"<data {mark}>\n{text.rstrip()}\n</data {mark}>"
+
+
+def _items(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def _environment() -> jinja2.Environment:
     import jinja2
 
@@ -162,7 +175,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(  # plain text for models: nothing is escaped
         loader=jinja2.FunctionLoader(load), undefined=jinja2.StrictUndefined
     )
-    environment.filters["fenced"] = _fenced
+    environment.filters |= {"data": _data, "fenced": _fenced, "items": _items}
     return environment
 
 

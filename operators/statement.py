@@ -56,8 +56,8 @@ def difference(old: Program, new: Program) -> str:
     if old.skeleton_id == new.skeleton_id and moved:
         more = f" and {len(moved) - _SHOWN_CONSTANTS} more" if len(moved) > _SHOWN_CONSTANTS else ""
         return _one_line(", ".join(moved[:_SHOWN_CONSTANTS]) + more, _CHARACTERS)
-    lines = list(difflib.ndiff(split_lines(old.source)[0], split_lines(new.source)[0]))
-    added, removed = (sum(line.startswith(sign) for line in lines) for sign in ("+ ", "- "))
+    lines = list(difflib.unified_diff(split_lines(old.source)[0], split_lines(new.source)[0], n=0))[2:]
+    added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
     return f"{added} lines added, {removed} removed"
 
 
@@ -78,7 +78,7 @@ def _any_label(line: str) -> bool:
 def _first_sentence(prose: str) -> str:
     lines = (line.strip(" \t#>*_-") for line in prose.split("\n"))
     line = next((line for line in lines if len(line.split()) > 1 and line[:1].isalnum()), "")
-    match = _SENTENCE.match(line)
+    match = _SENTENCE.match(line[:_REASON_CHARACTERS])
     return match[1] if match else line.removesuffix(":")
 
 

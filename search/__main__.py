@@ -35,8 +35,10 @@ def main(config: DictConfig) -> None:
     from search.session import run_session
     from target.errors import DiskFullError, TargetError, disk_is_full
 
+    session = None
     try:
-        summary = run_session(_session(config))
+        session = _session(config)
+        summary = run_session(session)
     except DiskFullError as error:
         _leave(EXIT_RESUMABLE, f"{error}; {_MAKE_ROOM}")
     except UserError as error:
@@ -50,6 +52,12 @@ def main(config: DictConfig) -> None:
     except ProviderError as error:
         _leave(EXIT_RESUMABLE, f"{error}; nothing is lost: the same command resumes")
     except OSError as error:
+        if session is not None and not session.run.root.exists():
+            root = session.run.root
+            _leave(
+                EXIT_RESUMABLE,
+                f"{root} was moved or removed while its search ran; move it back, and the same command resumes",
+            )
         if not disk_is_full(error):
             raise
         place = f": {error.filename}" if error.filename else ""
@@ -72,7 +80,7 @@ def _session(config: DictConfig) -> Session:
     from search.composed import make_target
     from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
     from search.direction import find_direction
-    from search.rundir import RunDirectory
+    from search.rundir import RunDirectory, check_name
     from search.secrets import refuse_secrets
     from search.session import Session
     from search.settings import Settings
@@ -87,6 +95,7 @@ def _session(config: DictConfig) -> Session:
     target = make_target(plain["target"])
     run = RunDirectory(Path(config.outputs).expanduser() / name)
     budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
+    check_name(name)
     models = make_models(config.llm, run)
     models.check(budget)
     resources = Resources(
@@ -128,8 +137,9 @@ def _session(config: DictConfig) -> Session:
 def _leave(code: int, message: str) -> NoReturn:
     from operators.secrets import redact
     from search.secrets import redact_settings
+    from target.printable import printable
 
-    sys.stderr.write(f"error: {redact_settings(redact(message))}\n")
+    sys.stderr.write(printable(f"error: {redact_settings(redact(message))}\n"))
     sys.exit(code)
 
 

@@ -10,9 +10,12 @@ from typing import Final
 
 from operators.trial import Status
 from search.errors import UserError
+from target.reported import MOST
 
 _COMMIT: Final = re.compile(r"[0-9a-fA-F]{4,40}")
 _GIBIBYTE: Final = 1 << 30
+_MOST_GB: Final = 1_000_000
+_MOST_ROWS: Final = 5_000
 _WORDS: Final[Mapping[str, Status]] = {
     **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved", "success"), Status.KEEP),
     **dict.fromkeys(
@@ -67,6 +70,8 @@ def parse_results(text: str, *, place: str, metric: str) -> list[Row]:
             f"{place}:{lines[0][0]}: the header must name the tab-separated columns commit, {metric} and status, got "
             f"{names}, without {', '.join(missing)}; the column with the score is given by --metric"
         )
+    if len(lines) - 1 > _MOST_ROWS:
+        raise UserError(f"{place} must have at most {_MOST_ROWS:,} rows, got {len(lines) - 1:,}: import the last ones")
     rows = list(_rows(lines[1:], names, place=place, metric=metric.lower()))
     if not rows:
         raise UserError(f"{place} has a header and no experiment")
@@ -88,6 +93,12 @@ def _rows(lines: list[tuple[int, str]], names: list[str], *, place: str, metric:
             )
         value = _number(row[metric], f"{place}:{number}: {metric}")
         memory = _number(row.get("memory_gb", ""), f"{place}:{number}: memory_gb")
+        if memory is not None and not 0 <= memory <= _MOST_GB:
+            raise UserError(
+                f"{place}:{number}: memory_gb must be from 0 to {_MOST_GB:,}, got {row['memory_gb']!r:.100}"
+            )
+        if value is not None and abs(value) > MOST:
+            raise UserError(f"{place}:{number}: {metric} must be at most {MOST:g}, got {row[metric]!r:.100}")
         if not value and status in (Status.KEEP, Status.DISCARD):
             status = Status.CRASHED  # 0.000000 is how a crash is written
         yield Row(

@@ -9,8 +9,14 @@ from typing import ParamSpec
 
 from search.errors import UserError
 from target.errors import TargetError
+from target.printable import printable
 
 P = ParamSpec("P")
+
+
+def show(text: str) -> None:
+    """Write a text to standard output, with escapes for what a terminal would obey."""
+    sys.stdout.write(printable(text))
 
 
 def fails_with_a_line(main: Callable[P, int]) -> Callable[P, int]:
@@ -24,10 +30,11 @@ def fails_with_a_line(main: Callable[P, int]) -> Callable[P, int]:
         try:
             return main(*args, **kwargs)
         except (UserError, TargetError) as error:
-            sys.stderr.write(f"error: {error}\n")
+            sys.stderr.write(printable(f"error: {error}\n"))
             return 2
         except OSError as error:
-            sys.stderr.write(f"error: {error.filename}: {error.strerror}\n" if error.filename else f"error: {error}\n")
+            text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            sys.stderr.write(printable(f"error: {text}\n"))
             return 2
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")

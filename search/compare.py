@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from search.commands import fails_with_a_line
+from search.commands import fails_with_a_line, show
 from search.compare_mlflow import send_comparison
 from search.compare_page import power_text, render_markdown, render_page, verdict_text
 from search.compare_picture import draw_comparison
@@ -38,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         problem = f"cannot write {error.filename}: {error.strerror}; choose a place with --output"
         raise UserError(problem) from error
-    sys.stdout.write(files[0].read_text(encoding="utf-8"))
+    show(files[0].read_text(encoding="utf-8"))
     for path in files:
-        sys.stdout.write(f"{path}\n")
+        show(f"{path}\n")
     sent = send_comparison(comparison, output.resolve().name, files, options.tracking_uri or _tracking_uri(runs[0]))
     if sent:
-        sys.stdout.write(f"{sent}\n")
+        show(f"{sent}\n")
     return 0
 
 

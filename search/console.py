@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -18,6 +21,7 @@ from search.summary import Summary
 from search.views import event_line, final_view, live_view, measurement_line, verdict_line
 from target.evaluation import Evaluation
 
+_SHOW_CURSOR, _HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 _REDRAW_SECONDS: Final = 1.0  # a drawing takes 8 ms of a CPU that the trainings need
 
 
@@ -41,10 +45,13 @@ class Display:
         self._quiet_seconds = 0.0  # since the last verdict
         self._undrawn_seconds = 0.0
         self._shown = 0
+        self._before_stop: signal.Handlers | int | Callable[[int, FrameType | None], Any] | None = None
 
     def __enter__(self) -> Self:
         if self._live:
             self._live.start()
+            if threading.current_thread() is threading.main_thread():
+                self._before_stop = signal.signal(signal.SIGTSTP, self._suspend)
         return self
 
     def __exit__(
@@ -95,6 +102,9 @@ class Display:
             self._refresh()
             self._live.stop()
             self._live = None
+            if self._before_stop is not None:
+                signal.signal(signal.SIGTSTP, self._before_stop)
+                self._before_stop = None
 
     def finish(self, population: Population, summary: Summary, run: RunDirectory, hint: str | None) -> None:
         """Show what came of the search.
@@ -108,6 +118,15 @@ class Display:
         self._population, self._summary = population, summary
         self.stop()
         self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal))
+
+    def _suspend(self, number: int, _: FrameType | None) -> None:
+        """Give the shell its cursor while the process is stopped by Ctrl-Z, and hide it again afterwards."""
+        terminal = self._console.file.fileno()
+        os.write(terminal, _SHOW_CURSOR)  # not through rich: the signal may have come in the middle of its writing
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # stops here, until `fg`
+        signal.signal(number, self._suspend)
+        os.write(terminal, _HIDE_CURSOR)
 
     def _refresh(self) -> None:
         self._undrawn_seconds = 0.0

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import psutil
 
+from target.git import git_environment
+
 _PACKAGES: Final = (
     "graft-search",
     "torch",
@@ -68,11 +70,12 @@ def _commit() -> str | None:
         return None
     try:
         described = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+            ["git", "-c", "core.fsmonitor=false", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
             capture_output=True,
             text=True,
             timeout=10,
             check=False,
+            env=git_environment(),
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

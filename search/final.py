@@ -15,7 +15,7 @@ from concurrent.futures import as_completed
 from pathlib import Path
 
 from operators.population import Population
-from search.commands import fails_with_a_line
+from search.commands import fails_with_a_line, show
 from search.composed import make_target, read_config
 from search.errors import UserError
 from search.final_report import FinalReport, final_json, final_text, judge_final, read_final
@@ -112,14 +112,14 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
         executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"], **chosen))
         report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=_say)
         write_atomically(run.root / "report.md", render_report(population, summary, run))
-    sys.stdout.write(f"{final_text(report)}\n{run.root / 'report.md'}\n")
+    show(f"{final_text(report)}\n{run.root / 'report.md'}\n")
     if problem := send_search_files(run, summary, str((config.get("tracker") or {}).get("tracking_uri") or "none")):
         sys.stderr.write(f"warning: {problem}\n")
     return 0
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    show(f"{text}\n")
     sys.stdout.flush()
 
 

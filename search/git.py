@@ -1,27 +1,34 @@
-"""Questions to a git repository; nothing is ever changed in it."""
+"""Questions to a git repository; nothing is ever changed in it, and nothing of it is run (`target/git.py`)."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from dataclasses import dataclass
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from search.errors import UserError
+from target.git import CleanRepository, GitError, open_clean
 
-_SECONDS: Final = 60.0
+_FILES: Final = 64  # that are kept: a row and its parent ask for the same ones
 
 
-@dataclass(frozen=True, slots=True)
 class Repository:
     """A repository and its working tree.
+
+    Args:
+        clean: It, without its configuration.
 
     Attributes:
         root: Top of the working tree.
     """
 
-    root: Path
+    def __init__(self, clean: CleanRepository) -> None:
+        self._clean = clean
+        self.root = clean.root
+        self.file = functools.lru_cache(_FILES)(self._file)
+        self.parent: Callable[[str], str | None] = functools.cache(self._parent)
 
     def head_branch(self) -> str | None:
         """Return the branch that is checked out; None if none is."""
@@ -29,7 +36,7 @@ class Repository:
 
     def commit(self, name: str) -> str | None:
         """Return the full hash of a commit that is in the object database, reachable or not; None if it is not."""
-        return self._ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return self._clean.find(f"{name}^{{commit}}", "commit")
 
     def branch(self, name: str) -> str | None:
         """Return the commit of a branch, local or of a remote; None if there is no such branch."""
@@ -38,15 +45,28 @@ class Repository:
 
     def branches(self) -> list[str]:
         """Return the names of the local branches."""
-        return (self._ask("for-each-ref", "--format=%(refname:short)", "refs/heads") or "").splitlines()
+        return (self._ask("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads") or "").splitlines()
 
-    def file(self, commit: str, path: str) -> str | None:
+    def _file(self, commit: str, path: str) -> str | None:
         """Return a file as a commit has it; None if it has none, or not as text."""
-        return self._ask("show", f"{commit}:{path}", strip=False)
+        content = self._clean.content(f"{commit}:{path}", "blob")
+        try:
+            return None if content is None else content.decode()
+        except UnicodeDecodeError:
+            return None
 
-    def ancestors(self, commit: str) -> list[str]:
-        """Return a commit's first parent, that one's, and so on."""
-        return (self._ask("rev-list", "--first-parent", commit) or "").split()[1:]
+    def _parent(self, commit: str) -> str | None:
+        """Return a commit's first parent; None if it has none, or if the clone does not go back so far."""
+        head, _, _ = (self._clean.content(commit, "commit") or b"").partition(b"\n\n")
+        lines = head.decode(errors="replace").splitlines()
+        parent = next((line.removeprefix("parent ") for line in lines if line.startswith("parent ")), None)
+        return parent and self.commit(parent)
+
+    def ancestors(self, commit: str) -> Iterator[str]:
+        """Yield a commit's first parent, that one's, and so on."""
+        while (parent := self.parent(commit)) is not None:
+            yield parent
+            commit = parent
 
     def last_with(self, commit: str, path: str) -> str | None:
         """Return the newest ancestor, the commit included, that has a file at a path."""
@@ -56,47 +76,27 @@ class Repository:
                     return found
         return None
 
-    def is_tracked(self, commit: str, path: str) -> bool:
-        """Return whether a commit has a file at a path."""
-        return self._ask("cat-file", "-e", f"{commit}:{path}") is not None
-
-    def _ask(self, *arguments: str, strip: bool = True) -> str | None:
-        """Return what git prints; None if it says no, or prints something else than text."""
-        done = _git(self.root, *arguments)
-        if done.returncode:
-            return None
-        try:
-            text = done.stdout.decode()
-        except UnicodeDecodeError:
-            return None
-        return text.strip() if strip else text
+    def _ask(self, *arguments: str) -> str | None:
+        """Return what git prints; None if it says no."""
+        said = self._clean.ask(*arguments)
+        return None if said is None else said.decode(errors="surrogateescape").strip()
 
 
-def open_repository(path: Path) -> Repository:
-    """Return the repository that a path is in.
+@contextlib.contextmanager
+def open_repository(path: Path) -> Iterator[Repository]:
+    """Open the repository that a path is in.
 
     Raises:
-        UserError: It is in none, or git is not there.
+        UserError: It is in none, git is not there, or it takes too long.
     """
     if not path.is_dir():
         raise UserError(f"{path} must be the directory of a git repository, and there is none")
-    done = _git(path, "rev-parse", "--show-toplevel")
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise UserError(f"{path} must be in a git repository with a working tree; git says: {said}")
-    return Repository(Path(done.stdout.decode(errors="surrogateescape").rstrip("\n")))
-
-
-def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    opened = False
     try:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments],
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # asking shall write nothing, not even the index
-        )
-    except FileNotFoundError:
-        raise UserError("the program git is required, and is not on PATH") from None
-    except subprocess.TimeoutExpired:
-        raise UserError(f"git {arguments[0]} took more than {_SECONDS:.0f} seconds in {root}") from None
+        with open_clean(path) as clean:
+            opened = True
+            yield Repository(clean)
+    except GitError as error:
+        if opened:
+            raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path} must be in a git repository with a working tree; git says: {error}") from error

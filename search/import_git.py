@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from operators.trial import IMPORTED, Mutation, Proposal
 from search.autoresearch_log import parse_results
-from search.commands import fails_with_a_line
+from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.git import Repository, open_repository
 from search.imported import History, counts, read_history
 from search.ledger import Elapsed, Ledger
 from search.lock import locked
-from search.rundir import RunDirectory
+from search.rundir import RunDirectory, check_name
 from search.summary import summarize
 from search.verdicts import description_of, one_line, score_text
 
@@ -110,7 +109,7 @@ def _write_trials(ledger: Ledger, history: History) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Import a branch; return the exit code."""
     options = _parser().parse_args(arguments)
-    sys.stdout.write(_import(options))
+    show(_import(options))
     return 0
 
 
@@ -131,7 +130,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _import(options: argparse.Namespace) -> str:
     """Do it, and return what there is to tell."""
-    repository = open_repository(options.repository.expanduser())
+    with open_repository(options.repository.expanduser()) as repository:
+        return _import_from(repository, options)
+
+
+def _import_from(repository: Repository, options: argparse.Namespace) -> str:
     tip = repository.branch(options.branch)
     if tip is None:
         there = ", ".join(repository.branches()) or "none"
@@ -142,6 +145,7 @@ def _import(options: argparse.Namespace) -> str:
         text, place = find_results(repository, options.branch, tip)
     rows = parse_results(text, place=place, metric=options.metric)
     history = read_history(repository, rows, tip=tip, file=options.file, maximize=options.maximize)
+    check_name(options.name)
     run = RunDirectory(options.outputs.expanduser() / options.name)
     write_run(run, history, name=options.name, origin=f"{repository.root}, branch {options.branch}")
     return _told(run, history, place, len(rows), repository.root)

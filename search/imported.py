@@ -91,6 +91,7 @@ class _Reader:
         self._history = History()
         self._by_commit: dict[str, int] = {}
         self._by_program: dict[str, int] = {}
+        self._programs: dict[str, str | None] = {}  # of commits that no row is about
 
     def read(self, rows: Iterable[Row], tip: str) -> History:
         for row in rows:
@@ -172,10 +173,13 @@ class _Reader:
 
     def _number_of(self, commit: str) -> int | None:
         """Return the trial of a commit: by a row about it, else by its program, for commits that were never run."""
-        if commit not in self._by_commit:
+        if commit in self._by_commit:
+            return self._by_commit[commit]
+        if commit not in self._programs:
             source = self._repository.file(commit, self._file)
-            return None if source is None else self._by_program.get(Program(source).id)
-        return self._by_commit[commit]
+            self._programs[commit] = None if source is None else Program(source).id
+        program = self._programs[commit]
+        return None if program is None else self._by_program.get(program)
 
     def _evaluation(self, row: Row, index: int) -> Evaluation:
         """Return a measurement; its seed is none of ours, so no seed of a later training can be taken for it."""

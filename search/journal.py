@@ -13,7 +13,10 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.errors import UserError, errors_of
 
-REPLAY_ERRORS: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+REPLAY_ERRORS: Final = (
+    *(KeyError, IndexError, TypeError, ValueError, AttributeError),
+    *(AssertionError, RecursionError, RuntimeError, OverflowError, optuna.exceptions.OptunaError),
+)
 """What reading a record of another form ends in."""
 
 
@@ -67,7 +70,7 @@ def check_journal(journal: Path) -> bytes:
     for number, line in enumerate(lines, start=1):
         try:
             json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{journal}:{number}: not JSON ({error}); the ledger is damaged inside, where a crash leaves no marks: "
                 "restore the file from a copy, or start a new run"
@@ -82,7 +85,7 @@ def mend_journal(journal: Path) -> None:
         return
     try:
         json.loads(tail)
-    except ValueError:
+    except (ValueError, RecursionError):
         with journal.with_name(journal.name + ".torn").open("ab") as aside:
             aside.write(tail + b"\n")
         with journal.open("r+b") as file:

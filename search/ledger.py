@@ -19,7 +19,7 @@ from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.exchanges import ExchangeStore
 from search.journal import REPLAY_ERRORS, check_journal, mend_journal, open_journal
-from search.ledger_records import LATER, failure_record, mutation_record, read_trial, sha256_of
+from search.ledger_records import FAILED_ATTEMPTS, LATER, failure_record, mutation_record, read_trial, sha256_of
 from search.rundir import RunDirectory, write_atomically
 from target.evaluation import Evaluation
 
@@ -57,6 +57,8 @@ class Ledger:
         mend_journal(run.journal)
         self._storage = open_journal(run.journal)
         study_id = _study_id(self._storage)
+        if study_id is None or not self._storage.get_all_trials(study_id, deepcopy=False):
+            _refuse_orphans(run)
         if study_id is None:
             study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
         self._study_id = study_id
@@ -94,6 +96,19 @@ class Ledger:
             key = LATER.format(number=number, index=index)
             self._storage.set_study_user_attr(self._study_id, key, evaluation.to_json())
         self._update(number, evaluations=(*trial.evaluations, evaluation))
+
+    def attempt_failed(self, number: int, seed: int | None) -> int:
+        """Record that an evaluation ended by an error of the machine; return how often that happened to it by now.
+
+        Args:
+            number: The trial.
+            seed: Seed of the training; None for the pre-flight.
+        """
+        stage = "pre-flight" if seed is None else f"seed {seed}"
+        key = FAILED_ATTEMPTS.format(number=number, stage=stage)
+        attempts = int(self._storage.get_study_user_attrs(self._study_id).get(key, 0)) + 1
+        self._storage.set_study_user_attr(self._study_id, key, attempts)
+        return attempts
 
     def decide(
         self,
@@ -186,6 +201,19 @@ def population_before(run: RunDirectory, number: int) -> Population:
     return Population(tuple(_as_of(trial, frozen[trial.number].datetime_complete, began) for trial in trials[:number]))
 
 
+def _refuse_orphans(run: RunDirectory) -> None:
+    """Refuse a run directory with results and without the ledger that they come from."""
+    found = [path for path in (run.root / "trials", run.root / "programs") if path.exists()]
+    if run.results.exists() and len(run.results.read_text(encoding="utf-8").splitlines()) > 1:
+        found.append(run.results)
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise UserError(
+            f"{run.root} has {names}, but its ledger, {run.journal.name}, has no trial: restore {run.journal.name} "
+            "from a copy, or choose another name for a new search"
+        )
+
+
 def _as_of(trial: Trial, ended: datetime | None, now: datetime | None) -> Trial:
     if trial.decided is None or (ended and now and ended <= now):
         return trial
@@ -205,12 +233,11 @@ def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Po
     for record in frozen:
         try:
             trials.append(read_trial(run, record, later))
+            if verdict := record.user_attrs.get("verdict"):
+                clocks.append(Elapsed(float(verdict["wall_seconds"]), float(verdict["busy_seconds"])))
         except REPLAY_ERRORS as error:
             raise UserError(
                 f"{run.journal}: trial {record.number} cannot be read ({type(error).__name__}: {error}); "
                 "the ledger is damaged, or was written by another version: restore it or start a new run"
             ) from error
-        if "verdict" in record.user_attrs:
-            verdict = record.user_attrs["verdict"]
-            clocks.append(Elapsed(verdict["wall_seconds"], verdict["busy_seconds"]))
     return Population(tuple(trials)), max(clocks, key=lambda clock: clock.wall_seconds)

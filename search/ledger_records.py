@@ -20,6 +20,10 @@ LATER: Final = "trial {number} evaluation {index}"
 """Attribute of the study with a training that a trial got after its verdict."""
 
 
+FAILED_ATTEMPTS: Final = "trial {number} failed attempts {stage}"
+"""Attribute of the study: how often one evaluation ended by an error of the machine. `stage` names it."""
+
+
 def mutation_record(mutation: Mutation) -> dict[str, Any]:
     """Return what the journal keeps of a mutation; program and exchanges are in files of their own."""
     return {

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.acceptance import training_seed
-from search.commands import fails_with_a_line
+from search.commands import fails_with_a_line, show
 from search.composed import read_config
 from search.environment import describe_device
 from search.errors import UserError
@@ -144,16 +144,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     program = spec.read_program(options.program) if options.program else spec.seed_program()
     runs, again = measure_noise(spec, program, seeds=options.seeds, repeats=options.repeats, slots=slots)
     everything = [*runs, *again[1:]]
-    sys.stdout.write(_table(everything, spec, slots))
+    show(_table(everything, spec, slots))
     noise = summarize(spec, program, runs, again)
-    sys.stdout.write(_text(noise))
+    show(_text(noise))
     if options.json:
         rows = [{"seed": run.seed, "outcome": run.outcome.value, "val_bpb": run.val_bpb} for run in runs + again[1:]]
         write_atomically(options.json, json.dumps({"rows": rows, **asdict(noise)}, indent=2) + "\n")
     if program == spec.seed_program():
         path = _place(configured, describe_device(spec.device))
         write_atomically(path, json.dumps(asdict(noise), indent=2) + "\n")
-        sys.stdout.write(f"kept in {path}, for the reports of searches\n")
+        show(f"kept in {path}, for the reports of searches\n")
     return 0
 
 

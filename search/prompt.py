@@ -21,7 +21,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 
 from conf.schema import Config
-from search.commands import fails_with_a_line
+from search.commands import fails_with_a_line, show
 from search.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = show_prompt(Path(options.what[0]), options.what[1], request=options.request, style=options.style)
     else:
         parser.error(f"a prompt needs the folder of a search and the number of a trial, got {options.what}")
-    sys.stdout.write(text)
+    show(text)
     return 0
 
 

@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.trial import Trial
-from search.commands import fails_with_a_line
+from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.final_report import read_final, verdict_sentence
 from search.noise import Noise, in_sds, noise_of
@@ -103,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     text = render_report(read_population(run), summary, run)
     write_atomically(run.root / "report.md", text)
-    sys.stdout.write(text)
+    show(text)
     return 0
 
 

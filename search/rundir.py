@@ -21,6 +21,7 @@ from search.errors import UserError, errors_of
 from search.summary import Summary
 from search.transcript import prompts_text, replies_text
 from target.errors import disk_is_full
+from target.printable import printable
 from target.program import Program
 
 COLUMNS: Final = (
@@ -106,11 +107,12 @@ class RunDirectory:
         """Make the folder.
 
         Raises:
-            UserError: If it cannot be made or written.
+            UserError: If it cannot be made or written, or something in it is a link that leads elsewhere.
             OSError: If there is no room for it.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            self.refuse_links()
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
@@ -119,6 +121,17 @@ class RunDirectory:
             raise UserError(
                 f"cannot write to {self.root}: {error.strerror}; choose another place with outputs=DIR"
             ) from error
+
+    def refuse_links(self) -> None:
+        """Refuse symbolic links among the files: through them a search would read or write what is not its own.
+
+        Raises:
+            UserError: There is one.
+        """
+        for folder in (self.root, self.config.parent, self.root / "trials", self.exchanges, self.root / "programs"):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.is_symlink() and not path.name.startswith(f"{self.journal.name}.lock"):  # Optuna's is a link
+                    raise UserError(f"{path} is a symbolic link; a search has plain files: put the file itself there")
 
     def clear_leftovers(self) -> None:
         """Remove the files that a killed process was writing; the caller holds the lock."""
@@ -161,6 +174,17 @@ class RunDirectory:
             write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
             write_atomically(folder / "reply.md", replies_text(trial.exchanges))
         write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
+
+
+def check_name(name: str) -> None:
+    """Refuse the name of a search that would lie outside of `outputs`, or in no folder of its own there.
+
+    Raises:
+        UserError: It would.
+    """
+    parts = name.split("/")
+    if not name.isprintable() or any(part in ("", ".", "..") for part in parts):
+        raise UserError(f"name must be the path of a folder below outputs, such as mar8 or group/mar8, got {name!r}")
 
 
 def diff(old: Program, new: Program) -> str:
@@ -221,7 +245,9 @@ def _row(trial: Trial, population: Population) -> list[str]:
         f"{sum(run.train_seconds for run in trial.evaluations):.1f}",
         f"{peak / 1e9:.3f}" if peak else "",
         f"{trial.cost_usd:.4f}",
-        " ".join(f"{'' if trial.verified else UNVERIFIED} {text} {trial.detail and f'[{trial.detail}]'}".split())[:500],
+        printable(
+            " ".join(f"{'' if trial.verified else UNVERIFIED} {text} {trial.detail and f'[{trial.detail}]'}".split())
+        )[:500],
     ]
 
 

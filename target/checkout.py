@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +17,12 @@ from target.command_spec import CommandSpec
 from target.errors import TargetError, machine_errors
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
+from target.git import GitError, open_clean
+from target.trees import copy_tree, files_below, remove_tree
 from target.workspace import read_inside
 
 COPY_BYTES: Final = 256 << 20
 COPY_FILES: Final = 4_000
-_GIT_SECONDS: Final = 60.0
 _LEFT_OUT: Final = {"__pycache__", "node_modules"}  # of a directory that git does not look after; dotted ones too
 
 
@@ -46,8 +47,9 @@ def copy_checkout(spec: CommandSpec, destination: Path) -> Snapshot:
     Raises:
         TargetError: It cannot be read, or is too large.
     """
-    with machine_errors(f"cannot copy {spec.root}"):
-        names = _names(spec)
+    with machine_errors(f"cannot copy {spec.root}"), _repository(spec.root) as ask:
+        names = _names(spec, ask("ls-files", "-z"))
+        commit = ask("rev-parse", "--verify", "--quiet", "HEAD")
         digest = hashlib.sha256()
         for name in names:
             source, copy = spec.root / name, destination / name
@@ -57,7 +59,7 @@ def copy_checkout(spec: CommandSpec, destination: Path) -> Snapshot:
                 digest.update(name.encode(errors="surrogateescape") + b"\0")
                 content = str(source.readlink()).encode() if source.is_symlink() else source.read_bytes()
                 digest.update(hashlib.sha256(content).digest())
-    return Snapshot(destination, digest.hexdigest()[:16], _git(spec.root, "rev-parse", "HEAD"))
+    return Snapshot(destination, digest.hexdigest()[:16], commit)
 
 
 def describe_checkout(spec: CommandSpec) -> Snapshot:
@@ -66,8 +68,11 @@ def describe_checkout(spec: CommandSpec) -> Snapshot:
     Raises:
         TargetError: As there.
     """
-    with tempfile.TemporaryDirectory(prefix="graft-checkout-") as folder:
-        return copy_checkout(spec, Path(folder) / "checkout")
+    folder = Path(tempfile.mkdtemp(prefix="graft-checkout-"))
+    try:
+        return copy_checkout(spec, folder / "checkout")
+    finally:
+        remove_tree(folder)
 
 
 class CommandSpace:
@@ -89,7 +94,7 @@ class CommandSpace:
         self._work = self.root / "out"
         for name in ("home", "tmp"):
             (self.root / name).mkdir()
-        shutil.copytree(snapshot, self._work, symlinks=True)
+        copy_tree(snapshot, self._work)
         program = self._work / spec.file
         program.unlink(missing_ok=True)
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +113,7 @@ class CommandSpace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._work_fd)
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove_tree(self.root)
 
     def refuse_changes(self) -> None:
         """Compare the fixed files with what they were; call it when the command is dead.
@@ -127,9 +132,8 @@ class CommandSpace:
         return read_inside(self._work_fd, name, limit_bytes=limit_bytes)
 
 
-def _names(spec: CommandSpec) -> list[str]:
-    """Return the files to copy, relative to the root."""
-    tracked = _git(spec.root, "ls-files", "-z")
+def _names(spec: CommandSpec, tracked: str | None) -> list[str]:
+    """Return the files to copy, relative to the root: those that git tracks, as it lists them, or all."""
     names = sorted({*tracked.strip("\0").split("\0")} if tracked else _walk(spec.root))
     places = (*spec.links, *filter(None, (spec.metric_file,)))
     names = [name for name in names if not any(name == place or name.startswith(f"{place}/") for place in places)]
@@ -147,9 +151,8 @@ def _names(spec: CommandSpec) -> list[str]:
 
 
 def _walk(root: Path) -> Iterable[str]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in _LEFT_OUT]
-        yield from (os.path.relpath(Path(folder, name), root) for name in files)
+    found = files_below(root, enter=lambda name: not name.startswith(".") and name not in _LEFT_OUT)
+    return (path for path, entry in found if not entry.is_dir())
 
 
 def _link(names: Iterable[str], origin: Path, place: Path) -> None:
@@ -159,20 +162,21 @@ def _link(names: Iterable[str], origin: Path, place: Path) -> None:
             (place / name).symlink_to((origin / name).resolve())
 
 
-def _git(root: Path, *arguments: str) -> str | None:
-    """Return what git says of a directory; None without git, or outside a repository."""
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *arguments]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=_GIT_SECONDS,
-            check=False,
-            env=environment,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip("\n") if done.returncode == 0 else None
+@contextlib.contextmanager
+def _repository(root: Path) -> Iterator[Callable[..., str | None]]:
+    """Give a function that returns what git says of a directory; None without git, or outside a repository."""
+    with contextlib.ExitStack() as stack:
+        try:
+            repository = stack.enter_context(open_clean(root))
+        except GitError:
+            yield lambda *_: None
+            return
+
+        def ask(*arguments: str) -> str | None:
+            try:
+                said = repository.ask(*arguments)
+            except GitError:
+                return None
+            return None if said is None else os.fsdecode(said).strip("\n")
+
+        yield ask

@@ -19,7 +19,9 @@ Value = bool | int | float | str
 
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 _KNOB: Final = re.compile(r"#\s*knob:\s*(?P<body>[^#;,(]*)")
-_RANGE: Final = re.compile(r"(?P<low>[^.\s]\S*?)\.\.(?P<high>\S+)(?:\s+(?P<scale>\w+))?\s*\Z")
+_BITS: Final = 1_000  # of the largest integer that is a constant: it fits a float
+_MOST: Final = 1e18  # of the bounds of a knob
+_SHOWN_CHARACTERS: Final = 100
 SCALES: Final = ("int", "pow2", "log", "linear")
 
 
@@ -154,15 +156,25 @@ def _stored_names(tree: ast.Module) -> Counter[str]:
 def _literal(node: ast.expr) -> Value | None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
         value = node.operand.value
-        return -value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str):
+        return -value if isinstance(value, int | float) and not isinstance(value, bool) and _is_plain(value) else None
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str) and _is_plain(node.value):
         return node.value
     return None
 
 
+def _is_plain(value: Value) -> bool:
+    """Return whether a value can be written, stored and computed with: not infinite, and no huge integer."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or value.bit_length() <= _BITS
+
+
 def _comments(source: str) -> dict[int, str]:
     tokens = tokenize.generate_tokens(io.StringIO(source, newline=None).readline)  # lines as `ast` counts them
-    return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+    try:
+        return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+    except tokenize.TokenError as error:
+        raise SyntaxError(str(error)) from error
 
 
 def _knob(comment: str, value: Value, line: int) -> Knob:
@@ -174,18 +186,23 @@ def _knob(comment: str, value: Value, line: int) -> Knob:
         return Knob(fixed=True)
     if "|" in body:
         return Knob(choices=tuple(_typed(choice.strip(), value, line) for choice in body.split("|")))
-    bounds = _RANGE.match(body)
-    if not bounds or bounds["scale"] not in (None, *SCALES):
+    words = body.split()
+    bounds = words[0].split("..", 1) if words else []
+    scale = words[1] if len(words) == 2 else None
+    shown = f"{body[:_SHOWN_CHARACTERS]!r}"
+    if len(bounds) != 2 or not all(bounds) or len(words) > 2 or scale not in (None, *SCALES):
         raise ValueError(
-            f"line {line}: a knob is 'LOW..HIGH [{'|'.join(SCALES)}]', 'A | B | C' or 'fixed', got {body!r}"
+            f"line {line}: a knob is 'LOW..HIGH [{'|'.join(SCALES)}]', 'A | B | C' or 'fixed', got {shown}"
         )
     try:
-        low, high = float(bounds["low"]), float(bounds["high"])
+        low, high = map(float, bounds)
     except ValueError:
-        raise ValueError(f"line {line}: the bounds of a knob must be numbers, got {body!r}") from None
+        raise ValueError(f"line {line}: the bounds of a knob must be numbers, got {shown}") from None
+    if not max(abs(low), abs(high)) < _MOST:
+        raise ValueError(f"line {line}: the bounds of a knob must be finite numbers below {_MOST:g}, got {shown}")
     if not low < high:
-        raise ValueError(f"line {line}: the lower bound of a knob must be below the upper, got {body!r}")
-    return Knob(low=low, high=high, scale=bounds["scale"])
+        raise ValueError(f"line {line}: the lower bound of a knob must be below the upper, got {shown}")
+    return Knob(low=low, high=high, scale=scale)
 
 
 def _typed(text: str, value: Value, line: int) -> Value:
@@ -193,10 +210,11 @@ def _typed(text: str, value: Value, line: int) -> Value:
         return text.strip("\"'")
     try:
         choice = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         choice = None
-    if not isinstance(choice, bool | int | float | str):
-        raise ValueError(f"line {line}: a choice of a knob must be a literal like the value {value!r}, got {text!r}")
+    if not isinstance(choice, bool | int | float | str) or not _is_plain(choice):
+        shown = f"{value!r:.{_SHOWN_CHARACTERS}}, got {text[:_SHOWN_CHARACTERS]!r}"
+        raise ValueError(f"line {line}: a choice of a knob must be a literal like the value {shown}")
     return float(choice) if isinstance(value, float) and isinstance(choice, int) else choice
 
 

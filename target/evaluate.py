@@ -12,11 +12,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from target.device import allot, fit
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
+from target.printable import PrintableStream, printable
 from target.scratch import scratch_directory
 from target.spec import TargetSpec
 
@@ -35,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.update(allotment.environment(0))
         verdict = _evaluate(dataclasses.replace(spec, threads=allotment.threads), options)
     except TargetError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    print(json.dumps(verdict) if options.json else _table(verdict))
+    print(json.dumps(verdict) if options.json else printable(_table(verdict)))
     return 0 if verdict["outcome"] == Outcome.OK else 1
 
 
@@ -93,8 +94,8 @@ def _evaluate(spec: TargetSpec, options: argparse.Namespace) -> dict[str, Any]:
 
     program = spec.read_program(options.file)
     if warning := isolation_warning(spec.sandbox):
-        print(f"warning: {warning}", file=sys.stderr)
-    echo = None if options.json else sys.stderr.buffer
+        print(printable(f"warning: {warning}"), file=sys.stderr)
+    echo = None if options.json else cast(BinaryIO, PrintableStream(sys.stderr.buffer))
     with scratch_directory() as folder:
         log = options.log or folder / "run.log"
         with Evaluator(spec, prepare_corpus(spec.corpus), scratch=folder, echo=echo) as evaluator:

@@ -67,13 +67,21 @@ def failure_from_log(tail: str, status: int | None, *, stage: str) -> CandidateF
     if ran_out_of_memory(tail):
         return CandidateFailure(Outcome.OUT_OF_MEMORY, f"{stage} ran out of memory: {words}")
     if status is not None and status & 0x7F:
-        name = signal.Signals(status & 0x7F).name
+        name = _signal_name(status & 0x7F)
         killed = name == "SIGKILL"
         hint = " (the kernel does this when the machine has no memory left)" if killed else ""
         detail = f"{stage} was ended by {name}{hint}; its last output: {words}"
         return CandidateFailure(Outcome.CRASHED, detail, killed=killed)
     code = "" if status is None else f" with exit code {status >> 8}"
     return CandidateFailure(Outcome.CRASHED, f"{stage} failed{code}: {words or 'it printed nothing'}")
+
+
+def _signal_name(number: int) -> str:
+    """Return the name of a signal; Python has none for the real-time signals, 32 to 64, and for what is no signal."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def refusal(tail: str) -> str:

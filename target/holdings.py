@@ -6,9 +6,12 @@ not.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import Final
+
+from target.trees import statuses_below
 
 FILES: Final = 5_000  # and directories: inodes run out too
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system
@@ -37,19 +40,11 @@ def held_disk_bytes(workspace: str, pids: Iterable[int]) -> tuple[int, int]:
     Counting stops behind `FILES` files.
     """
     sizes: dict[tuple[int, int], int] = {}
-    folders = [workspace]
-    while folders and len(sizes) <= FILES:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
-                    sizes[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK_BYTES
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    if len(sizes) > FILES:
-                        break
-        except OSError:
-            continue  # gone, or closed to us: a candidate cannot change modes
+    with contextlib.closing(statuses_below(workspace)) as statuses:
+        for status in statuses:
+            sizes[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK_BYTES
+            if len(sizes) > FILES:
+                break
     for pid in pids:
         sizes |= _deleted_files(pid)
     return sum(sizes.values()), len(sizes)

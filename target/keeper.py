@@ -12,12 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from target.errors import DiskFullError, machine_errors
+from target.errors import DiskFullError, disk_is_full, machine_errors
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
 from target.launcher import Zygote, ZygoteDied
 from target.sandbox import refuse_missing_layers
 from target.spec import Sandbox
+from target.trees import remove_or_set_aside
 
 _ROOM_BYTES: Final = 64 << 20  # on a fuller disk a program may fail because of what others wrote
 
@@ -48,7 +49,7 @@ class ZygoteKeeper(abc.ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_zygote()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        remove_or_set_aside(self._scratch)
 
     @property
     def zygote_pid(self) -> int:
@@ -72,8 +73,18 @@ class ZygoteKeeper(abc.ABC):
         except CandidateFailure as failure:
             if not failure.killed and self._has_room():
                 raise
+        except (OSError, DiskFullError) as error:
+            if not self._filled_up(error):
+                raise
         try:
             return work(self._running_zygote())
+        except (OSError, DiskFullError) as error:
+            if not self._filled_up(error):
+                raise
+            raise CandidateFailure(
+                Outcome.CRASHED,
+                "the disk was full twice while the program ran, and has room now that its files are gone; write less",
+            ) from error
         except CandidateFailure as failure:
             if self._has_room():
                 raise
@@ -88,6 +99,18 @@ class ZygoteKeeper(abc.ABC):
                 f"the parent of the program's process was killed twice while it ran ({death}); "
                 "a program may signal no process but its own children",
             ) from death
+
+    def _filled_up(self, error: OSError | DiskFullError) -> bool:
+        """Return whether a disk was full, the one of the workspaces or of the log, and is not now that it is cleared.
+
+        Its files are gone by now, so the program filled the disk; what others wrote is still there.
+        """
+        cause = error.__cause__ if isinstance(error, DiskFullError) else error
+        if not isinstance(cause, OSError) or not disk_is_full(cause):
+            return False
+        named = Path(cause.filename).parent if isinstance(cause.filename, str) else self._scratch
+        places = (self._scratch, named if named.is_dir() else self._scratch)
+        return all(shutil.disk_usage(place).free >= _ROOM_BYTES for place in places)
 
     def _has_room(self) -> bool:
         return shutil.disk_usage(self._scratch).free >= _ROOM_BYTES

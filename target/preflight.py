@@ -6,6 +6,7 @@ the probes behind the scored pass decide.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from target.contract import ContractError
 from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job
 from target.model_server import build, forward, import_program
 from target.processes import children
+from target.trees import files_below
 
 _PROBE_ROWS = 4  # fewer rows than a scored batch: both sides of each comparison have this shape
 _PROBE_ROUNDS = 2
+_SHOWN_FILES = 3
 
 
 def check(job: Job, marks_fd: int) -> None:
@@ -47,9 +50,10 @@ def check(job: Job, marks_fd: int) -> None:
 def _check(job: Job, mark: Callable[[bytes], None]) -> None:
     workspace = Path(job.workspace)
     mark(IMPORT)
-    files = _files(workspace)
+    files = {path for path, _ in files_below(workspace)}
     module = import_program(workspace)
-    _refuse_side_effects(_files(workspace) - files)
+    new = (path for path, _ in files_below(workspace) if path not in files)
+    _refuse_side_effects(set(itertools.islice(new, _SHOWN_FILES)))
     mark(BUILD)
     model = build(module, job.vocab_size)
     mark(STEP)
@@ -58,14 +62,10 @@ def _check(job: Job, mark: Callable[[bytes], None]) -> None:
     _probe(model.eval(), job)
 
 
-def _files(workspace: Path) -> set[str]:
-    return {str(path.relative_to(workspace)) for path in workspace.rglob("*")}
-
-
 def _refuse_side_effects(new_files: set[str]) -> None:
     done = []
     if new_files:
-        done.append(f"wrote {', '.join(sorted(new_files)[:3])}")
+        done.append(f"wrote {', '.join(sorted(new_files))}")
     if children(os.getpid()):
         done.append("started a process")
     if threading.active_count() > 1:

@@ -73,7 +73,7 @@ def canonical(source: str) -> str:
             node.body = node.body[1:] or [ast.Pass()]
     try:
         return ast.unparse(tree)
-    except RecursionError:  # it parses, but goes deeper than Python code can follow
+    except (RecursionError, ValueError):  # it parses, but goes deeper than Python code can follow
         return source
 
 

@@ -38,7 +38,7 @@ def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...]
 
 
 def _installed_elsewhere(text: Iterable[Path]) -> list[Path]:
-    """Return other installations of packages with held-out text: of the base interpreter, of the system, of the user."""
+    """Return other installations of packages with held-out text: the base interpreter's, the system's, the user's."""
     own = {path.resolve() for path in text}
     others = {Path(folder) / path.name for folder in package_folders() for path in own}
     return sorted(path for path in others - own if path.exists())

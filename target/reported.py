@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -12,16 +13,21 @@ from target.feedback import CandidateFailure, last_words
 from target.runlog import LEFT_OUT
 
 FILE_BYTES: Final = 1_000_000
+MOST: Final = 1e15
+"""Larger numbers measure nothing, and sums of their squares overflow."""
+
 _FIGURES: Final = 100
 _BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress is redrawn after a lone CR
 _LINE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*:\s*(?P<value>\S+)\s*")
-_TORN: Final = re.compile(rf"[^\r\n]*\n{LEFT_OUT}\n[^\r\n]*")  # what was left out began and ended within lines
+_LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
 
 def figures_of_log(log: str) -> dict[str, str]:
     """Return the last value of each line `name: value` of a log, as it stands there."""
-    lines = _BREAKS.split(_TORN.sub("", log))
-    found = (match for line in lines if (match := _LINE.fullmatch(line)))
+    parts = [_BREAKS.split(part) for part in _LEFT_OUT.split(log)]
+    for before, after in itertools.pairwise(parts):  # what was left out began and ended within lines
+        before[-1] = after[0] = ""
+    found = (match for part in parts for line in part if (match := _LINE.fullmatch(line)))
     return {match["name"]: match["value"] for match in found}
 
 
@@ -75,6 +81,10 @@ def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | 
         raise CandidateFailure(
             Outcome.CRASHED, f"metric: {name} in {place} is {value}: it diverged; take smaller steps, or look for 0/0"
         )
+    if abs(value) > MOST:
+        raise CandidateFailure(
+            Outcome.CRASHED, f"metric: {name} in {place} must be at most {MOST:g}, got {value:g}: it diverged"
+        )
     if above is not None and value <= above:
         raise CandidateFailure(Outcome.CRASHED, f"metric: {name} in {place} must be above {above:g}, got {value:g}")
     return value
@@ -83,7 +93,7 @@ def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | 
 def finite_figures(figures: dict[str, Any]) -> dict[str, float]:
     """Return those figures that are finite numbers, the first `_FIGURES` of them."""
     numbers = ((name[:100], number(value)) for name, value in figures.items())
-    finite = [(name, value) for name, value in numbers if value is not None and math.isfinite(value)]
+    finite = [(name, value) for name, value in numbers if value is not None and abs(value) <= MOST]
     return dict(finite[:_FIGURES])
 
 

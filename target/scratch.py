@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from target.trees import remove_or_set_aside
 
 _PREFIX: Final = "graft-"
 _LOCK: Final = "in-use"  # held as long as the owner lives: the kernel lets go of it, whatever ends the owner
@@ -30,11 +31,11 @@ def scratch_directory() -> Iterator[Path]:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_or_set_aside(folder, last=_LOCK)
 
 
 def _clear_away(parent: Path) -> None:
     for lock_file in parent.glob(f"{_PREFIX}*/{_LOCK}"):
         with contextlib.suppress(OSError), lock_file.open("r+") as lock:  # somebody else's, in use, or gone by now
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock_file.parent, ignore_errors=True)
+            remove_or_set_aside(lock_file.parent, last=_LOCK)

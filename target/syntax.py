@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
+import sys
 import threading
 from typing import Final
 
@@ -11,6 +13,7 @@ from typing import Final
 # SystemError when two of them take turns (gh-106905). Ours wait for each other; a library's may still come between.
 _ONE_AT_A_TIME: Final = threading.Lock()
 _TRIES: Final = 20
+_LONG_INTEGER: Final = re.compile(r"0[xXoObB][0-9a-fA-F_]{1000,}")
 
 
 def parse(source: str) -> ast.Module:
@@ -21,9 +24,20 @@ def parse(source: str) -> ast.Module:
     """
     try:
         with _ONE_AT_A_TIME:
-            return _parse(source)
+            tree = _parse(source)
     except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(str(error) or "nested too deeply to be parsed") from error
+    if _LONG_INTEGER.search(source):
+        _refuse_long_integers(tree)
+    return tree
+
+
+def _refuse_long_integers(tree: ast.Module) -> None:
+    """Python refuses long decimal literals; hexadecimal ones parse, and cannot be written as text any more."""
+    limit = sys.int_info.default_max_str_digits
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value.bit_length() > 3 * limit:
+            raise SyntaxError(f"line {node.lineno}: an integer must have fewer than {limit} digits")
 
 
 def _parse(source: str) -> ast.Module:

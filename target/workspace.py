@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from typing import Any, Final, Self
 
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
+from target.trees import remove_tree
 
 PREPARE: Final = Path(__file__).parent / "prepare.py"
 CURVE_POINTS: Final = 2_000
@@ -78,7 +78,7 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._root_fd)
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove_tree(self.root)
 
     def refuse_changes(self) -> None:
         """Compare the inputs with what they were; call it when the child is dead.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -44,7 +45,7 @@ def test_the_model_sees_the_program_that_failed_and_how() -> None:
     task = model.asked[0][1].text
     assert population.trials[1].program is not None
     assert task.index(population.trials[1].program.source.strip()) < task.index("It crashed") < task.index(TRACE)
-    assert "It was meant to do this: idea 1" in task
+    assert re.search(r"It was meant to do this:\n\n<data (\w+)>\nidea 1.*\n</data \1>", task)
     assert "Its parent, trial #0, worked: val_bpb 2.0000" in task
     assert "-MATRIX_LR = 0.020 " in task
     assert (mutation.operator, mutation.extra_parents) == ("repair", (1,))

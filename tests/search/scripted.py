@@ -26,6 +26,7 @@ class ScriptedExecutor:
         refuse: Programs that do not pass the pre-flight.
         fail_at: Training, counted from 1, at which the machine breaks down.
         finish_all: Finish all that is under way at each tick, not the youngest alone.
+        fails: Programs with which the machine breaks down.
     """
 
     isolation = ("scripted",)
@@ -38,6 +39,7 @@ class ScriptedExecutor:
         refuse: Callable[[Program], bool] = lambda program: False,
         fail_at: int | None = None,
         finish_all: bool = False,
+        fails: Callable[[Program], bool] = lambda program: False,
     ) -> None:
         self.slots = slots
         self.trained: list[tuple[str, int]] = []
@@ -48,6 +50,7 @@ class ScriptedExecutor:
         self._refuse = refuse
         self._fail_at = fail_at
         self._finish_all = finish_all
+        self._fails = fails
         self._open: list[tuple[Future[Evaluation], Evaluation | TargetError]] = []
 
     def start(self) -> None:
@@ -80,7 +83,7 @@ class ScriptedExecutor:
             train_seconds=1.0,
             detail="" if value else "exit 1",
         )
-        broken = len(self.trained) == self._fail_at
+        broken = len(self.trained) == self._fail_at or self._fails(program)
         self._open.append((future, TargetError("the device fell off the bus") if broken else result))
         self.most_at_once = max(self.most_at_once, len(self._open))
         return future

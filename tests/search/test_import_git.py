@@ -272,6 +272,10 @@ def test_what_cannot_be_imported_is_told_and_leaves_nothing(agent, tmp_path, cap
         ("commit\tval_bpb\tstatus\nabc1234\tlow\tkeep\n", "t:2: val_bpb must be a number, got 'low'"),
         ("commit\tval_bpb\tstatus\nmaster\t0.9\tkeep\n", "t:2: the commit must be an abbreviated hash, got 'master'"),
         ("commit\tval_bpb\tstatus\nabc1234\t0.9\tperhaps\n", "t:2: the status must be one of"),
+        ("commit\tval_bpb\tstatus\nabc1234\t1e300\tkeep\n", "t:2: val_bpb must be at most 1e+15"),
+        ("commit\tval_bpb\tmemory_gb\tstatus\nabc1234\t1\t1e300\tkeep\n", "t:2: memory_gb must be from 0"),
+        ("commit\tval_bpb\tmemory_gb\tstatus\nabc1234\t1\t-1\tkeep\n", "t:2: memory_gb must be from 0"),
+        ("commit\tval_bpb\tstatus\n" + "abc1234\t0.9\tkeep\n" * 5_001, "must have at most 5,000 rows, got 5,001"),
     ],
 )
 def test_a_malformed_table_names_the_line(table, phrase):

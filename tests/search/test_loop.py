@@ -334,6 +334,36 @@ def test_a_broken_machine_stops_the_search_and_loses_nothing(bench: Bench) -> No
     check(bench, summary)
 
 
+def test_a_program_that_ends_every_session_is_given_up_at_the_third(bench: Bench) -> None:
+    bench.slots = 1
+    bench.search(trainings=3)
+    known = {trial.program.id for trial in bench.ledger.population.trials if trial.program}
+
+    def fails(program: Program) -> bool:
+        known_bad = {trial.program.id for trial in bench.ledger.population.trials[2:3] if trial.program}
+        return program.id in known_bad and program.id not in known
+
+    for _ in range(2):
+        with pytest.raises(TargetError, match="fell off the bus"):
+            bench.search(fails=fails)
+    summary = bench.search(fails=fails)
+
+    assert (summary.status, summary.trainings) == ("finished", 12)
+    bad = bench.ledger.population.trials[2]
+    assert bad.status is Status.CRASHED
+    assert bad.detail.startswith("given up: each of 3 attempts")
+    assert "fell off the bus" in bad.detail
+    check(bench, summary)
+
+
+def test_the_seed_program_is_never_given_up_for_a_machine_that_fails(bench: Bench) -> None:
+    for _ in range(5):
+        with pytest.raises(TargetError, match="fell off the bus"):
+            bench.search(fails=lambda program: True)
+
+    assert bench.search().status == "finished"
+
+
 def test_a_changed_seed_program_is_refused(bench: Bench) -> None:
     bench.search(trainings=3)
     bench.settings = {"seed_program": Program("LR = 0.3\nDEPTH = 4\n")}

@@ -87,6 +87,7 @@ PREFLIGHT = [
     ("crashing import", "import nonexistent_module\n" + HONEST, CRASHED, "No module named 'nonexistent_module'"),
     ("exit at import", "import sys; sys.exit(0)\n" + HONEST, REJECTED, "ended the process"),
     ("file at import", "open('tmp/x', 'w').close()\n" + HONEST, REJECTED, "import: .* wrote tmp/x"),
+    ("directories at import", "import os\nos.chdir('tmp')\nfor _ in range(1_200): os.mkdir('d'); os.chdir('d')\n" + HONEST, REJECTED, "import: .* wrote tmp/d"),
     ("process at import", "import subprocess; p = subprocess.Popen(['sleep', '9'])\n" + HONEST, REJECTED, "a process"),
     ("thread at import", "import threading; threading.Timer(9, print).start()\n" + HONEST, REJECTED, "a thread"),
     ("training at import", HONEST.replace("if __name__", "main()\nif __name__"), CRASHED, "public"),

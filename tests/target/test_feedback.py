@@ -1,0 +1,84 @@
+"""Every way in which a process can end becomes a failure with words, never an error of ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from target.evaluation import Outcome
+from target.feedback import DETAIL_CHARACTERS, failure_from_log, last_words, ran_out_of_memory, refusal
+from target.reported import figures_of_log
+from tests.limits import within_cpu_seconds
+
+TRACEBACK = "Traceback (most recent call last):"
+
+
+def test_every_wait_status_has_words():
+    for status in range(1, 1 << 16):
+        failure = failure_from_log("", status, stage="training")
+        assert failure.outcome is Outcome.CRASHED
+        assert "it printed nothing" in failure.detail or "was ended by" in failure.detail
+
+
+@pytest.mark.parametrize("number", sorted(signal.valid_signals()))
+def test_a_process_that_dies_of_a_signal_has_crashed(number):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if number not in (signal.SIGKILL, signal.SIGSTOP):
+                signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    if not status:
+        assert number in (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
+        return
+
+    failure = failure_from_log("", status, stage="training")
+
+    assert failure.outcome is Outcome.CRASHED
+    assert failure.killed == (number == signal.SIGKILL)
+    if os.WIFSIGNALED(status):
+        assert str(getattr(number, "name", f"signal {int(number)}")) in failure.detail
+
+
+@pytest.mark.parametrize("code", range(1, 256))
+def test_an_exit_code_is_named(code):
+    assert f"exit code {code}" in failure_from_log("", code << 8, stage="training").detail
+
+
+@given(st.text(), st.integers(0, 0xFFFF))
+def test_no_log_and_no_ending_is_an_error_of_ours(tail, status):
+    for text in (tail, f"Traceback (most recent call last):\n{tail}", f'  File "train.py", line 1, in f\n{tail}'):
+        assert len(failure_from_log(text, status or None, stage="s").detail) <= DETAIL_CHARACTERS
+        last_words(text)
+        refusal(text)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "x",
+        " ",
+        "\n",
+        "a:",
+        'File "',
+        '  File "',
+        f"{TRACEBACK}\n",
+        ".",
+        "\r",
+        "\n[... ",
+        "\n[... 1 bytes left out ...]\n",
+    ],
+)
+@pytest.mark.parametrize("read", [figures_of_log, last_words, refusal, ran_out_of_memory])
+def test_a_long_log_is_read_in_linear_time(read, piece):
+    within_cpu_seconds(20, lambda: read(piece * (2_000_000 // len(piece))))
