@@ -271,14 +271,13 @@ class Search:
         self._observer.tick(self._running())
 
     def _given_up(self, task: Task, error: TargetError) -> Future[Evaluation] | None:
-        """Return the evaluation of a program that ends each evaluation of it by an error; None to stop and try again.
+        """Return the evaluation of a program that ends each of its evaluations by an error; None to stop and try again.
 
-        It would stop every session. The seed program is not given up: without it there is no search.
+        The seed program is never given up: without it there is no search.
         """
         never = task.stage is Stage.PROPOSE or not task.number or isinstance(error, DiskFullError)
-        if never or self._ledger.attempt_failed(task.number, task.seed) < ATTEMPTS:
-            return None
-        return given_up(task, error)
+        enough = not never and self._ledger.attempt_failed(task.number, task.seed) >= ATTEMPTS
+        return given_up(task, error) if enough else None
 
     def _proposed(self, task: Task, future: Future[Mutation]) -> None:
         try:
