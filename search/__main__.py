@@ -51,13 +51,12 @@ def main(config: DictConfig) -> None:
         _leave(EXIT_USAGE, f"{error}; nothing is lost: when that is mended, the same command resumes")
     except ProviderError as error:
         _leave(EXIT_RESUMABLE, f"{error}; nothing is lost: the same command resumes")
-    except OSError as error:
-        if session is not None and not session.run.root.exists():
-            root = session.run.root
-            _leave(
-                EXIT_RESUMABLE,
-                f"{root} was moved or removed while its search ran; move it back, and the same command resumes",
-            )
+    except (OSError, RuntimeError) as error:  # Optuna's lock of a journal that is gone is a RuntimeError
+        if session is not None and not session.run.journal.exists():
+            moved = session.run.root
+            _leave(EXIT_RESUMABLE, f"{moved} was moved or removed while its search ran; move it back to resume it")
+        if not isinstance(error, OSError):
+            raise
         if not disk_is_full(error):
             raise
         place = f": {error.filename}" if error.filename else ""

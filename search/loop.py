@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from operators.base import MutationError, ProviderError
 from operators.population import Population
@@ -27,14 +27,12 @@ from search.rundir import RunDirectory
 from search.settings import Settings
 from search.strategies.base import NothingToProposeError
 from search.summary import RunStatus, Summary
-from search.tasks import Stage, Task
+from search.tasks import ATTEMPTS, Stage, Task, given_up
 from search.threads import call_in_thread
 from target.errors import DiskFullError, TargetError, disk_is_full
-from target.evaluation import Evaluation, Outcome
+from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
-
-_ATTEMPTS: Final = 3  # at one evaluation, in as many sessions: then the program is at fault, not the machine
 
 
 class Search:
@@ -265,34 +263,22 @@ class Search:
             except ProviderError as error:  # what else has finished is recorded first
                 failures.append(error)
             except TargetError as error:
-                if (verdict := self._given_up(task, error)) is None:
-                    failures.append(error)
-                else:
+                if verdict := self._given_up(task, error):
                     handlers[task.stage](task, verdict)
+                else:
+                    failures.append(error)
         if failures:
             raise failures[0]
         self._observer.tick(self._running())
 
     def _given_up(self, task: Task, error: TargetError) -> Future[Evaluation] | None:
-        """Return the evaluation of a program that ends each evaluation of it by an error; None to stop and try again.
+        """Return the evaluation of a program that ends each of its evaluations by an error; None to stop and try again.
 
-        A machine that fails stops a search, and is mended before the search resumes. A program that makes it fail would
-        stop every session. The seed program is not given up: without it there is no search.
+        The seed program is never given up: without it there is no search.
         """
-        if task.stage is Stage.PROPOSE or not task.number or isinstance(error, DiskFullError):
-            return None
-        if self._ledger.attempt_failed(task.number, task.seed) < _ATTEMPTS:
-            return None
-        evaluation: Future[Evaluation] = Future()
-        evaluation.set_result(
-            Evaluation(
-                outcome=Outcome.CRASHED,
-                seed=task.seed or 0,
-                trained=task.stage is Stage.MEASURE,
-                detail=f"given up: each of {_ATTEMPTS} attempts ended by an error outside of the program: {error}",
-            )
-        )
-        return evaluation
+        never = task.stage is Stage.PROPOSE or not task.number or isinstance(error, DiskFullError)
+        enough = not never and self._ledger.attempt_failed(task.number, task.seed) >= ATTEMPTS
+        return given_up(task, error) if enough else None
 
     def _proposed(self, task: Task, future: Future[Mutation]) -> None:
         try:

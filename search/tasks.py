@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import enum
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Final
+
+from target.errors import TargetError
+from target.evaluation import Evaluation, Outcome
+
+ATTEMPTS: Final = 3
+"""At one evaluation, in as many sessions: then the program is at fault, not the machine."""
 
 
 class Stage(enum.StrEnum):
@@ -29,3 +37,17 @@ class Task:
     number: int
     seed: int | None = None
     started: float
+
+
+def given_up(task: Task, error: TargetError) -> Future[Evaluation]:
+    """Return the evaluation of a program all of whose attempts ended by an error of the machine."""
+    evaluation: Future[Evaluation] = Future()
+    evaluation.set_result(
+        Evaluation(
+            outcome=Outcome.CRASHED,
+            seed=task.seed or 0,
+            trained=task.stage is Stage.MEASURE,
+            detail=f"given up: each of {ATTEMPTS} attempts ended by an error outside of the program: {error}",
+        )
+    )
+    return evaluation
