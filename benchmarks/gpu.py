@@ -156,7 +156,7 @@ def check(rig: Rig) -> dict[str, Any]:
         scores, seconds, probes = [], [], []
         for _ in range(3):
             started = time.monotonic()
-            scores.append(stages.measure(bench, weights, record, thorough=False))
+            scores.append(stages.measure(bench, weights, bench.texts(thorough=False), record))
             seconds.append(time.monotonic() - started)
             probes.append(record["probes"])
         own = in_process_bpb(program, weights, bench.validation, spec, rig.folder)

@@ -30,6 +30,7 @@ import torch
 from torch.nn import functional as F
 
 from target import namespaces, prepare, stages
+from target.access import NO_DEVICE
 from target.clock import Limits
 from target.corpus import CorpusFiles, prepare_corpus
 from target.evaluate import load_target
@@ -39,7 +40,7 @@ from target.logits import buffers_for
 from target.probes import Plan
 from target.program import Program
 from target.runlog import RunLog
-from target.scorer import Validation, score
+from target.scorer import Validation, Watched, score
 from target.spec import TargetSpec
 from target.stages import Bench
 from target.workspace import Weights
@@ -96,10 +97,10 @@ def _score_costs(spec: TargetSpec, corpus: CorpusFiles, vocab_size: int, repeats
 
     def scored_pass(bench: Bench, weights: Weights) -> None:
         with bench.served(weights) as served:
-            score(served, validation, plan.batches, rng)
+            score(served, validation, plan.batches, Watched.draw(validation, rng))
 
     def everything(bench: Bench, weights: Weights) -> None:
-        stages.measure(bench, weights, {}, thorough=False)
+        stages.measure(bench, weights, bench.texts(thorough=False), {})
 
     found: dict[str, list[float]] = {"in_process": [], "start": [], "with_start": [], "all": []}
     with _bench(spec, corpus, validation, program) as bench, _saved(model) as weights:
@@ -153,7 +154,7 @@ def _bench(spec: TargetSpec, corpus: CorpusFiles, validation: Validation, progra
         try:
             yield Bench(
                 spec=spec, corpus=corpus, validation=validation, contrast=validation, scratch=scratch, zygote=zygote,
-                program=program, log=log, rng=rng, buffers=buffers_for(spec.device),
+                program=program, log=log, rng=rng, buffers=buffers_for(spec.device), access=NO_DEVICE,
             )  # fmt: skip
         finally:
             zygote.close()
