@@ -144,7 +144,7 @@ def check(rig: Rig) -> Found:
             scores, seconds, probes = [], [], []
             for _ in range(3):
                 began = time.monotonic()
-                scores.append(stages.measure(bench, weights, record, thorough=False))
+                scores.append(stages.measure(bench, weights, bench.texts(thorough=False), record))
                 seconds.append(time.monotonic() - began)
                 probes.append(record["probes"])
             own = in_process_bpb(program, weights, bench.validation, spec, rig.folder)

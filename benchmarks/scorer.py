@@ -41,7 +41,7 @@ from target.probes import Plan
 from target.program import Program
 from target.readable import read_access
 from target.runlog import RunLog
-from target.scorer import Validation, score
+from target.scorer import Validation, Watched, score
 from target.spec import TargetSpec
 from target.stages import Bench
 from target.workspace import Weights
@@ -98,10 +98,10 @@ def _score_costs(spec: TargetSpec, corpus: CorpusFiles, vocab_size: int, repeats
 
     def scored_pass(bench: Bench, weights: Weights) -> None:
         with bench.served(weights) as served:
-            score(served, validation, plan.batches, rng)
+            score(served, validation, plan.batches, Watched.draw(validation, rng))
 
     def everything(bench: Bench, weights: Weights) -> None:
-        stages.measure(bench, weights, {}, thorough=False)
+        stages.measure(bench, weights, bench.texts(thorough=False), {})
 
     found: dict[str, list[float]] = {"in_process": [], "start": [], "with_start": [], "all": []}
     with _bench(spec, corpus, validation, program) as bench, _saved(model) as weights:

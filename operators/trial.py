@@ -168,8 +168,8 @@ class Trial:
 
     @property
     def trainings(self) -> int:
-        """Finished trainings that count against the budget."""
-        return sum(run.trained for run in self.evaluations)
+        """Finished trainings that count against the budget; one that was killed and done again counts twice."""
+        return sum(run.tries for run in self.evaluations if run.trained)
 
     @property
     def cost_usd(self) -> float:

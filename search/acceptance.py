@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from search.contrast import doubt
+from search.contrast import doubt, doubt_about_seeds
 from target.evaluation import Evaluation, Outcome
 
 _REACH_STANDARD_ERRORS: Final = 2.0  # a scored program this near to the champion may be as good
@@ -135,7 +135,8 @@ class Confirm:
                 return Measure(missing)
         verdict = _compare(trial, champion, current)
         if isinstance(verdict, Verdict) and verdict.status is Status.KEEP:
-            return Verdict(Status.KEEP, doubt(trial, champion, self._contrast_noise_bpb))
+            doubts = (doubt(trial, champion, self._contrast_noise_bpb), doubt_about_seeds(trial))
+            return Verdict(Status.KEEP, "; ".join(filter(None, doubts)))
         return verdict
 
     def repeat(self, trial: Trial, population: Population) -> Measure | None:

@@ -23,7 +23,7 @@ from target.errors import TargetError, machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure, failure_from_log
 from target.job import CommandJob
-from target.keeper import ZygoteKeeper, timed
+from target.keeper import ZygoteKeeper, forget_first_try, timed
 from target.launcher import Zygote
 from target.program import Program
 from target.reported import FILE_BYTES, figures_of_file, figures_of_log, finite_figures, number_of
@@ -81,13 +81,13 @@ class CommandEvaluator(ZygoteKeeper):
         record: dict[str, Any] = {}
 
         def run(zygote: Zygote) -> float:
-            record.clear()  # of a first try
+            forget_first_try(record, keep=("tries",))
             record.update(seed=seed, verified=False)
             with machine_errors("the evaluation cannot go on"), timed(record, "wall_seconds"):
                 return self._run(zygote, program, seed, log, record)
 
         try:
-            value = self._twice(run)
+            value = self._twice(run, record, "tries")
         except CandidateFailure as failure:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return Evaluation(outcome=Outcome.OK, val_bpb=-value if self._spec.maximize else value, **record)

@@ -42,6 +42,8 @@ class Evaluation:
         curve: (seconds, training loss in nats) pairs that the candidate reported. Not trusted.
         epochs: How often the training read its text, by what `prepare` counted in its process. Not trusted.
         isolation: Layers that were in force, by name.
+        tries: Trainings begun for it: 2 if the first one was killed, and not by us. Each counts against the budget.
+        score_tries: How often the scoring of its weights was begun: 2 if a model server was killed, and not by us.
         verified: Whether the score was made here, by a process that runs no code of the program; else the program
             reported it, and nobody has checked it.
         reported: Figures that the program reported beside it, by name. Not trusted.
@@ -63,6 +65,8 @@ class Evaluation:
     curve: tuple[tuple[float, float], ...] = ()
     epochs: float | None = None
     isolation: tuple[str, ...] = ()
+    tries: int = 1
+    score_tries: int = 1
     verified: bool = True
     reported: Mapping[str, float] = field(default_factory=dict)
 

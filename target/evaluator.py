@@ -9,6 +9,7 @@ replica      a second fresh child, which never saw the scored pass, answers the 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from target.corpus import CorpusFiles
 from target.errors import machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure
-from target.keeper import ZygoteKeeper, timed
+from target.keeper import ZygoteKeeper, forget_first_try, timed
 from target.launcher import Zygote
 from target.layers import refuse_what_stops, start_device
 from target.logits import Buffers, buffers_for
@@ -31,8 +32,10 @@ from target.readable import read_access
 from target.runlog import RunLog
 from target.sandbox import layers_of
 from target.scorer import Validation
+from target.scoring import Text
 from target.spec import TargetSpec
 from target.stages import Bench
+from target.workspace import Weights
 
 
 class Evaluator(ZygoteKeeper):
@@ -106,7 +109,7 @@ class Evaluator(ZygoteKeeper):
                 stages.preflight(bench, record)
 
         try:
-            self._twice(check)
+            self._twice(check, record, "tries")
         except CandidateFailure as failure:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return None
@@ -126,26 +129,33 @@ class Evaluator(ZygoteKeeper):
         Raises:
             TargetError: The evaluation cannot be done here.
         """
-        record: dict[str, Any] = {}
-
-        def run(zygote: Zygote) -> float:
-            self._start_device_once(zygote)
-            record.clear()  # of a first try whose zygote died
-            record["seed"] = seed
-            with self._bench(zygote, program, log) as bench, timed(record, "wall_seconds"):
-                stages.check_text(program)
-                weights = stages.train(bench, seed, record)
-                with timed(record, "score_seconds"), contextlib.closing(weights):
-                    val_bpb = stages.measure(bench, weights, record, thorough=thorough)
-                    if holdout:
-                        record["holdout_bpb"] = stages.measure_holdout(bench, weights, self._holdout)
-                    return val_bpb
-
+        record: dict[str, Any] = {"seed": seed}
         try:
-            val_bpb = self._twice(run)
+            with self._bench(self._running_zygote(), program, log) as bench, timed(record, "wall_seconds"):
+                stages.check_text(program)
+                weights = self._train(bench, seed, record)
+                with timed(record, "score_seconds"), contextlib.closing(weights):
+                    texts = bench.texts(thorough=thorough, holdout=self._holdout if holdout else None)
+                    val_bpb = self._measure(bench, weights, texts, record)
         except CandidateFailure as failure:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
         return Evaluation(outcome=Outcome.OK, val_bpb=val_bpb, **record)
+
+    def _train(self, bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
+        def train(zygote: Zygote) -> Weights:
+            self._start_device_once(zygote)
+            forget_first_try(record, keep=("seed", "tries"))
+            return stages.train(dataclasses.replace(bench, zygote=zygote), seed, record)
+
+        return self._twice(train, record, "tries")
+
+    def _measure(self, bench: Bench, weights: Weights, texts: Sequence[Text], record: dict[str, Any]) -> float:
+        """Score the weights: a second try scores the same ones, and must give the answers that the first one gave."""
+
+        def measure(zygote: Zygote) -> float:
+            return stages.measure(dataclasses.replace(bench, zygote=zygote), weights, texts, record)
+
+        return self._twice(measure, record, "score_tries")
 
     @functools.cached_property
     def _holdout(self) -> Validation:

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -60,11 +60,17 @@ class ZygoteKeeper(abc.ABC):
     def _new_zygote(self) -> Zygote:
         """Start a zygote."""
 
-    def _twice(self, work: Callable[[Zygote], _Result]) -> _Result:
+    def _twice(self, work: Callable[[Zygote], _Result], record: dict[str, Any], tries: str) -> _Result:
         """Do the work, and once more if it may have failed for a reason that is not the program's.
 
         That is: its zygote died, its process was killed and not by us, or the disk under its workspace is full. A
-        program that has itself killed gains a second try, with nothing of the first one left.
+        program can have itself killed, so the second try is recorded, and the work must see to it that a program gains
+        nothing by it.
+
+        Args:
+            work: What to do.
+            record: Gets fields of the `Evaluation`.
+            tries: Name of the field that counts the tries.
         """
         try:
             return work(self._running_zygote())
@@ -76,6 +82,7 @@ class ZygoteKeeper(abc.ABC):
         except (OSError, DiskFullError) as error:
             if not self._filled_up(error):
                 raise
+        record[tries] = 2
         try:
             return work(self._running_zygote())
         except (OSError, DiskFullError) as error:
@@ -124,6 +131,12 @@ class ZygoteKeeper(abc.ABC):
         zygote, self._zygote = self._zygote, None
         if zygote is not None:
             zygote.close()
+
+
+def forget_first_try(record: dict[str, Any], *, keep: Collection[str]) -> None:
+    """Remove from a record what a first try has left there, but for the fields in `keep`."""
+    for name in record.keys() - set(keep):
+        del record[name]
 
 
 @contextlib.contextmanager

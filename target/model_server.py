@@ -2,7 +2,7 @@
 
 Protocol, one byte each way over a socket, values in shared memory that the scorer allocated:
 
-    server  w  weights are loaded, no line of the candidate has run; the first of the tokens counts the parameters
+    server  w  weights are loaded, no line of the candidate has run; the first of the tokens counts their values
     server  h  nor has one, and the memory for the logits on the GPU cannot be opened here; memory of the host may do
     scorer  g  go on
     server  r  the model is built and has the weights
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import importlib.util
 import mmap
-import os
 import socket
 import sys
 import types
@@ -30,6 +29,7 @@ from target.contract import ContractError
 from target.device_memory import DeviceMemoryError
 from target.job import Job
 from target.logits_tensor import open_logits
+from target.saved_weights import load_weights
 
 
 def import_program(workspace: Path) -> types.ModuleType:
@@ -84,8 +84,7 @@ def serve(job: Job, control_fd: int, tokens_fd: int, logits_fd: int, weights_fd:
         control.sendall(b"h")
         return
     try:
-        state = _load(weights_fd)
-        tokens.view(-1)[0] = _count(state)
+        state, tokens.view(-1)[0] = load_weights(weights_fd)
         control.sendall(b"w")
         if control.recv(1) != b"g":
             return
@@ -102,21 +101,6 @@ def serve(job: Job, control_fd: int, tokens_fd: int, logits_fd: int, weights_fd:
     except ContractError:
         control.sendall(b"x")
         raise
-
-
-def _load(weights_fd: int) -> dict[str, Tensor]:
-    with os.fdopen(weights_fd, "rb") as file:
-        file.seek(0)
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ContractError("weights: weights.pt must hold a state_dict of tensors; call prepare.finish(model) once")
-    return state
-
-
-def _count(state: dict[str, Tensor]) -> int:
-    """Count the floating-point values, tied ones once."""
-    storages = {value.untyped_storage().data_ptr(): value for value in state.values() if value.is_floating_point()}
-    return sum(value.untyped_storage().nbytes() // value.element_size() for value in storages.values())
 
 
 def _load_into(model: nn.Module, state: dict[str, Tensor]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
-from target.scorer import Model, Validation, Watched, log_probs, score
+from target.scorer import Model, Validation, Watched, log_probs
 from target.spec import Scoring
 
 # A leak gains something at every cut and rounding does not, so the mean is held to less than a single value.
@@ -38,6 +38,8 @@ _REQUIREMENTS: Final = {
     "d1_gain_nats": "predictions must not get better by what follows them: check masks and shifts",
     "d4_last_position_nats": "the last position, the only one whose target is in no input, must be about as good "
     "as those before it: check masks and shifts",
+    "d4_hidden_share": "a token must be predicted about as well when it is in no input as when it follows in the same "
+    "row: check masks and shifts",
 }
 
 
@@ -114,22 +116,36 @@ def probe_last_position(watched: Watched) -> dict[str, float]:
     }
 
 
-def probe_contrast(
-    replica: Model, contrast: Validation, batch_rows: int, val_bpb: float, rng: np.random.Generator
-) -> dict[str, float]:
-    """D5: how much worse the validation text is predicted than other text that nobody has trained on.
+def probe_contrast(val_bpb: float, contrast_bpb: float) -> dict[str, float]:
+    """D5: how much worse the validation text is predicted than other text that no program has trained on.
 
     By itself the figure says how the two texts differ. Between two programs it hardly moves, unless one has seen the
-    validation text: then it falls by what was gained from that. It has no limit here, where there is nobody to compare
-    with; whoever decides about a champion has one.
+    validation text: then it falls by what was gained from that. It has no limit here, where there is no other program
+    to compare with; the search has one.
     """
-    batches = rng.permutation(len(contrast.rows)).reshape(-1, batch_rows)
-    contrast_bpb, _ = score(replica, contrast, batches, rng)
     return {"d5_contrast_bpb": val_bpb - contrast_bpb}
 
 
-def judge(measured: Mapping[str, float], tolerance_nats: float) -> None:
+def compare_tries(first: NDArray[np.float32], second: NDArray[np.float32]) -> dict[str, float]:
+    """D3 across servers: what a server answered before it was killed, and what the next one answers with equal weights.
+
+    Args:
+        first: (R, T, K), log-probabilities in nats; NaN where it was not asked.
+        second: (R, T, K), of the same tokens.
+    """
+    asked = ~np.isnan(first)
+    with np.errstate(invalid="ignore"):
+        change = second[asked] - first[asked]
+    return {"d3_state_nats": _largest(np.where(first[asked] == second[asked], np.float32(0), change))}  # infinite ones
+
+
+def judge(measured: Mapping[str, float], tolerance_nats: float, *, text: str = "validation") -> None:
     """Refuse a model whose answers disagree.
+
+    Args:
+        measured: By name.
+        tolerance_nats: Largest accepted change of a log-probability that must not change.
+        text: Which text the probes were put on.
 
     Raises:
         CandidateFailure: A probe exceeds its limit.
@@ -140,12 +156,16 @@ def judge(measured: Mapping[str, float], tolerance_nats: float) -> None:
         "d1_causality_nats": tolerance_nats,
         "d1_gain_nats": tolerance_nats * _GAIN_FRACTION,
         "d4_last_position_nats": measured["d4_limit_nats"],
+        "d4_hidden_share": measured.get("d4_hidden_limit", math.inf),  # asked only of a model under suspicion
     }
+    place = "" if text == "validation" else f", on the {text} text"
     for name, requirement in _REQUIREMENTS.items():
+        if name == "d4_hidden_share" and name not in measured:
+            continue
         if not measured[name] <= limits[name]:
             raise CandidateFailure(
                 Outcome.REJECTED,
-                f"probe {name}: {requirement}; measured {measured[name]:.3g}, limit {limits[name]:.3g}",
+                f"probe {name}: {requirement}; measured {measured[name]:.3g}, limit {limits[name]:.3g}{place}",
             )
 
 

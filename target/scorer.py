@@ -134,38 +134,35 @@ class Watched:
     ids: NDArray[np.int64]
     log_probs: NDArray[np.float32]
 
+    @classmethod
+    def draw(cls, validation: Validation, rng: np.random.Generator) -> Watched:
+        """Draw what is looked at; nothing has been seen yet, and every log-probability is NaN."""
+        rows, length = validation.targets.shape
+        secret = rng.integers(0, validation.token_bytes.size, size=(rows, length, _SECRET_IDS))
+        ids = np.concatenate([validation.targets[:, :, None], secret], axis=2)
+        return cls(ids, np.full(ids.shape, np.nan, dtype=np.float32))
+
     @property
     def nll_nats(self) -> NDArray[np.float32]:
         """(R, T), negative log-likelihood of the targets."""
         return -self.log_probs[:, :, 0]
 
 
-def score(
-    model: Model, validation: Validation, batches: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[float, Watched]:
-    """Run the scored pass.
+def score(model: Model, validation: Validation, batches: NDArray[np.int64], watched: Watched) -> float:
+    """Run the scored pass, and return bits per byte, lower is better.
 
     Args:
         model: The model under test.
         validation: The rows.
         batches: (batches, B), each row's index once, in the order in which the model sees them.
-        rng: Draws the watched tokens.
-
-    Returns:
-        Bits per byte, lower is better, and what was seen.
+        watched: Gets the log-probabilities of its tokens, batch by batch.
 
     Raises:
         CandidateFailure: Logits are not finite.
     """
-    rows, length = validation.targets.shape
-    n_tokens = validation.token_bytes.size
-    secret = rng.integers(0, n_tokens, size=(rows, length, _SECRET_IDS))
-    ids = np.concatenate([validation.targets[:, :, None], secret], axis=2)
-    seen = np.empty(ids.shape, dtype=np.float32)
     for batch in batches:
-        seen[batch] = log_probs(model(validation.inputs[batch]), ids[batch])
-    watched = Watched(ids, seen)
-    return bits_per_byte(watched.nll_nats, validation.token_bytes[validation.targets]), watched
+        watched.log_probs[batch] = log_probs(model(validation.inputs[batch]), watched.ids[batch])
+    return bits_per_byte(watched.nll_nats, validation.token_bytes[validation.targets])
 
 
 def bits_per_byte(nll_nats: NDArray[np.float32], byte_counts: NDArray[np.int32]) -> float:

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,44 @@ _LAST_WORDS_SECONDS = 1.0
 _WATCH_SECONDS = 0.1  # how often a server that computes is looked at
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServingLimits:
+    """What a model server may use: of time as much as its start and the passes it was asked for need.
+
+    Attributes:
+        start_seconds: To load the weights and build the model, on the clock.
+        pass_seconds: For each forward pass, on the clock.
+        clock: CPU seconds of the server and all its processes, or wall seconds in which the scorer waits for it.
+        stall_factor: With a CPU clock, how many times as long the scorer waits for it.
+        holdings: Of memory and disk.
+    """
+
+    start_seconds: float
+    pass_seconds: float
+    clock: Literal["cpu", "wall"]
+    stall_factor: float
+    holdings: Limits
+
+    def exceeded(self, passes: int, cpu_seconds: float, waited_seconds: float) -> Excess | None:
+        """Return what is too much for a server that was asked for so many passes, or None."""
+        allowed = self.start_seconds + passes * self.pass_seconds
+        budget = f"{self.start_seconds:g} for the start and {self.pass_seconds:g} for each forward pass"
+        if self.clock == "cpu" and cpu_seconds > allowed:
+            figures = f"{cpu_seconds:.1f} CPU seconds used, {allowed:.1f} are allowed: {budget}"
+        elif waited_seconds > (longest := allowed * (self.stall_factor if self.clock == "cpu" else 1)):
+            figures = f"{waited_seconds:.1f} seconds passed, {longest:.1f} are allowed: {budget}"
+            figures += f", times {self.stall_factor:g} on the wall clock" if self.clock == "cpu" else ""
+        else:
+            return None
+        return Excess(Outcome.TIMED_OUT, f"{figures}; after {passes} passes")
+
+
 class _Stopped(Exception):  # noqa: N818 -- becomes a CandidateFailure once the log is complete
     """The server did not answer as it must.
 
     Args:
         stage: What it was doing.
-        reply: The byte that came; empty for the end of the connection, None for none in time.
+        reply: The byte that came; empty for the end of the connection, None if it was stopped for a limit.
         status: Wait status of the server, if it has ended.
         excess: Which limit it was over, if it was stopped for one.
     """
@@ -54,7 +87,7 @@ class ServedModel:
     """Runs forward passes in a child; use it as a function from tokens to logits.
 
     Attributes:
-        n_parameters: Floating-point values in the saved weights, counted before the candidate's code ran.
+        n_parameters: Values in the saved weights, counted before the candidate's code ran.
         child: The server process.
     """
 
@@ -64,15 +97,15 @@ class ServedModel:
         control: socket.socket,
         tokens: NDArray[np.int64],
         buffer: LogitsBuffer,
-        limits: Limits,
-        seconds: float,
+        limits: ServingLimits,
     ) -> None:
         self.child = child
         self._control = control
         self._tokens = tokens
         self._buffer = buffer
         self._limits = limits
-        self._seconds = seconds
+        self._passes = 0
+        self._waited_seconds = 0.0
         self._control.settimeout(_WATCH_SECONDS)
         self._expect(b"w", "loading weights.pt")
         self.n_parameters = int(tokens.flat[0])
@@ -81,6 +114,7 @@ class ServedModel:
     def __call__(self, tokens: NDArray[np.int64]) -> NDArray[np.float32] | DeviceLogits:
         """Return the logits (B, T, V) for tokens (B, T), in memory that the server can still write to."""
         self._tokens[:] = tokens
+        self._passes += 1
         self._exchange(b"f", b"k", "forward() at scoring")
         return self._buffer.logits
 
@@ -90,27 +124,42 @@ class ServedModel:
         self._expect(reply, stage)
 
     def _expect(self, expected: bytes, stage: str) -> None:
-        deadline = time.monotonic() + self._seconds
+        began = time.monotonic()
         reply: bytes | None = None
         while reply is None:
             try:
                 reply = self._control.recv(1)
             except TimeoutError:
-                if excess := self.child.excess(self._limits):
+                excess = self.child.excess(self._limits.holdings)
+                if excess := excess or self._over(self._waited_seconds + time.monotonic() - began):
                     raise _Stopped(stage, None, excess=excess) from None
-                if time.monotonic() > deadline:
-                    raise _Stopped(stage, None) from None
             except ConnectionResetError:
                 reply = b""
+        self._waited_seconds += time.monotonic() - began
         if reply == b"h" and expected == b"w":
             raise _Unreachable
         if reply != expected:
             raise _Stopped(stage, reply, self.child.wait_briefly(_LAST_WORDS_SECONDS))
+        self.child.clock.poll()
+        if excess := self._over(self._waited_seconds):
+            raise _Stopped(stage, None, excess=excess)
+
+    def settle(self) -> None:
+        """Look at the time once more, when every process of the server is dead and has been counted.
+
+        Raises:
+            _Stopped: It has used too much.
+        """
+        if excess := self._over(self._waited_seconds):
+            raise _Stopped("scoring", None, excess=excess)
+
+    def _over(self, waited_seconds: float) -> Excess | None:
+        return self._limits.exceeded(self._passes, self.child.clock.cpu_seconds, waited_seconds)
 
 
 @contextlib.contextmanager
 def serve(
-    zygote: Zygote, job: Job, weights: Weights, log: RunLog, limits: Limits, buffers: Buffers, *, seconds: float
+    zygote: Zygote, job: Job, weights: Weights, log: RunLog, limits: ServingLimits, buffers: Buffers
 ) -> Iterator[ServedModel]:
     """Start a model server; leaving the block ends it.
 
@@ -119,9 +168,8 @@ def serve(
         job: The job, of kind `SERVE`.
         weights: What it loads.
         log: Gets its output.
-        limits: When it is stopped, beside that.
+        limits: When it is stopped.
         buffers: Where its logits go.
-        seconds: Wall-clock limit of each step, a forward pass for one.
 
     Raises:
         CandidateFailure: From inside the block too, when the server breaks the contract, fails or takes too long.
@@ -129,18 +177,18 @@ def serve(
     try:
         with contextlib.ExitStack() as stack:
             try:
-                model = stack.enter_context(_start(zygote, job, weights, log, limits, buffers, seconds))
+                model = stack.enter_context(_start(zygote, job, weights, log, limits, buffers))
             except _Unreachable:
                 buffers.fall_back()
-                model = stack.enter_context(_start(zygote, job, weights, log, limits, buffers, seconds))
+                model = stack.enter_context(_start(zygote, job, weights, log, limits, buffers))
             yield model
     except _Stopped as stopped:
-        raise _failure(stopped, log.tail(), seconds) from stopped
+        raise _failure(stopped, log.tail()) from stopped
 
 
 @contextlib.contextmanager
 def _start(
-    zygote: Zygote, job: Job, weights: Weights, log: RunLog, limits: Limits, buffers: Buffers, seconds: float
+    zygote: Zygote, job: Job, weights: Weights, log: RunLog, limits: ServingLimits, buffers: Buffers
 ) -> Iterator[ServedModel]:
     shape = (job.batch_rows, job.sequence_tokens)
     with contextlib.ExitStack() as stack:
@@ -153,15 +201,17 @@ def _start(
         with theirs:
             job = dataclasses.replace(job, logits=buffer.kind)
             child = zygote.fork(job, (log_fd, theirs.fileno(), tokens_fd, buffer.fd, weights.fd))
-        stack.enter_context(child)
-        yield ServedModel(child, control, tokens, buffer, limits, seconds)
+        with child:
+            model = ServedModel(child, control, tokens, buffer, limits)
+            yield model
+        model.settle()
 
 
-def _failure(stopped: _Stopped, tail: str, seconds: float) -> CandidateFailure:
+def _failure(stopped: _Stopped, tail: str) -> CandidateFailure:
     if stopped.excess:
-        return CandidateFailure(stopped.excess.outcome, f"{stopped.stage} was stopped, {stopped.excess.words}")
-    if stopped.reply is None:
-        return CandidateFailure(Outcome.TIMED_OUT, f"{stopped.stage} took longer than {seconds:g} seconds")
+        timed_out = stopped.excess.outcome is Outcome.TIMED_OUT
+        verb = "took longer than it may" if timed_out else "was stopped"
+        return CandidateFailure(stopped.excess.outcome, f"{stopped.stage} {verb}, {stopped.excess.words}")
     if stopped.reply == b"x":
         return CandidateFailure(Outcome.REJECTED, refusal(tail))
     if stopped.reply:

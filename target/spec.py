@@ -49,14 +49,16 @@ class Scoring:
         batch_rows: Rows of one forward pass; every pass, probes included, has this shape.
         cuts: Positions at which the causality probe replaces the rest of a row; one in each row if it is thorough.
         tolerance_nats: Largest accepted change of a log-probability that must not change.
-        seconds: Wall-clock limit of one forward pass.
+        start_seconds: What a model server may use, by the clock of the target, to load the weights and build the model.
+        pass_seconds: What it may use beyond that for each forward pass, on the average over those it has answered.
     """
 
     rows: int
     batch_rows: int
     cuts: int
     tolerance_nats: float
-    seconds: float
+    start_seconds: float
+    pass_seconds: float
 
     def __post_init__(self) -> None:
         if self.batch_rows < 2 or self.rows < self.batch_rows or self.rows % self.batch_rows:
@@ -64,11 +66,9 @@ class Scoring:
                 "scoring.rows must be a multiple of scoring.batch_rows, and that at least 2, "
                 f"got {self.rows} and {self.batch_rows}"
             )
-        if self.cuts < 1 or self.tolerance_nats <= 0 or self.seconds <= 0:
-            raise TargetError(
-                "scoring.cuts, scoring.tolerance_nats and scoring.seconds must be positive, "
-                f"got {self.cuts}, {self.tolerance_nats} and {self.seconds}"
-            )
+        for name in ("cuts", "tolerance_nats", "start_seconds", "pass_seconds"):
+            if getattr(self, name) <= 0:
+                raise TargetError(f"scoring.{name} must be positive, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,8 @@ class TargetSpec:
         train_seconds: Training budget, by `clock`.
         startup_seconds: Fixed allowance on top, for start-up and compilation; the same for everybody.
         finish_seconds: Reserved at the end of the clock for saving the weights.
-        stall_factor: A training is killed when the wall clock passes this multiple of the CPU limit (`clock=cpu` only),
-            so that a candidate that sleeps cannot hold a slot for ever.
+        stall_factor: A training or a model server is killed when the wall clock passes this multiple of its CPU limit
+            (`clock=cpu` only), so that a candidate that sleeps cannot hold a slot for ever.
         memory_bytes: Memory of the candidate (`device=cpu` only): address space of each of its processes beyond that of
             Python with torch, and what all of them together hold.
         disk_bytes: What the candidate's files may take together.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,12 +21,12 @@ from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
 from target.launcher import Child, Ending, Zygote
 from target.logits import Buffers
-from target.probes import Plan, judge, probe_contrast, probe_last_position, probe_replica, probe_state
 from target.program import Program
 from target.runlog import RunLog
 from target.sandbox import layers_of
-from target.scorer import Validation, score
-from target.served import ServedModel, serve
+from target.scorer import Validation
+from target.scoring import Text, measure_served
+from target.served import ServedModel, ServingLimits, serve
 from target.spec import TargetSpec
 from target.workspace import Weights, Workspace
 
@@ -35,6 +35,9 @@ GRACE_SECONDS: Final = 0.5
 _RLIMIT_MARGIN_SECONDS: Final = 2  # our kill comes first, and says why
 _MARKS_BYTES: Final = 64
 _PREFLIGHT_TOKENS: Final = 512  # of a row: the model of a GPU takes minutes over whole rows on a CPU
+
+# Of the system's directories, those with text that a model could be trained on and that no library is loaded from.
+_NOT_TO_SERVE: Final = ("/usr/games", "/usr/local/share", "/usr/local/src", "/usr/share", "/usr/src")
 
 _PREFLIGHT_STAGES: Final = {
     IMPORT: "the import of train.py",
@@ -115,8 +118,33 @@ class Bench:
             processes=spec.processes,
             all_packages=spec.packages is None,
             readable=tuple(map(str, (*((self.corpus.public,) if kind is Kind.TRAIN else ()), *self.packages))),
-            withheld=tuple(map(str, self.withheld)),
+            withheld=tuple(map(str, self._withheld(kind))),
             tolerance_nats=spec.scoring.tolerance_nats,
+        )
+
+    def _withheld(self, kind: Kind) -> Iterator[Path]:
+        """Yield what a child may not read, wherever it is: the held-out text, and what a role has no use for."""
+        yield from self.withheld
+        if kind is not Kind.TRAIN:
+            yield self.corpus.public
+        if kind is Kind.SERVE:
+            yield from map(Path, _NOT_TO_SERVE)
+
+    def texts(self, *, thorough: bool, holdout: Validation | None = None) -> tuple[Text, ...]:
+        """Draw what a model is asked: on the validation text, and on each other text of which a number is made.
+
+        Args:
+            thorough: Ask as one does who is about to believe the score: cut each row, and measure the contrast too.
+            holdout: The rows of a final report; they make it thorough.
+        """
+        rows = {"validation": self.validation}
+        if thorough:
+            rows["contrast"] = self.contrast
+        if holdout is not None:
+            rows["holdout"] = holdout
+        return tuple(
+            Text.draw(name, each, self.spec.scoring, self.spec.sequence_tokens, self.rng, thorough=len(rows) > 1)
+            for name, each in rows.items()
         )
 
     def limits(self, *, cpu_seconds: float | None, wall_seconds: float) -> Limits:
@@ -144,9 +172,14 @@ class Bench:
                 self.job(Kind.SERVE, space),
                 weights,
                 self.log,
-                self.limits(cpu_seconds=None, wall_seconds=math.inf),
+                ServingLimits(
+                    start_seconds=self.spec.scoring.start_seconds,
+                    pass_seconds=self.spec.scoring.pass_seconds,
+                    clock=self.spec.clock,
+                    stall_factor=self.spec.stall_factor,
+                    holdings=self.limits(cpu_seconds=None, wall_seconds=math.inf),
+                ),
                 self.buffers,
-                seconds=self.spec.scoring.seconds,
             ) as model,
         ):
             yield model
@@ -260,44 +293,16 @@ def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
     )
 
 
-def measure(bench: Bench, weights: Weights, record: dict[str, Any], *, thorough: bool) -> float:
-    """Return the validation bits per byte of the weights, once the probes are satisfied.
+def measure(bench: Bench, weights: Weights, texts: Sequence[Text], record: dict[str, Any]) -> float:
+    """Return the validation bits per byte of the weights, once the probes are satisfied on each text.
 
     Args:
         bench: The evaluation.
         weights: What was trained.
+        texts: From `Bench.texts`.
         record: Gets fields of the `Evaluation`.
-        thorough: Cut every row, a full second pass, and measure the contrast too.
 
     Raises:
         CandidateFailure: The model cannot be scored, or a probe refuses it.
     """
-    scoring, rng = bench.spec.scoring, bench.rng
-    plan = Plan.draw(scoring, bench.spec.sequence_tokens, rng, thorough=thorough)
-    with bench.served(weights) as model:
-        record["n_parameters"] = model.n_parameters
-        val_bpb, watched = score(model, bench.validation, plan.batches, rng)
-        measured = probe_last_position(watched) | probe_state(model, bench.validation, plan, watched)
-    record["probes"] = measured
-    with bench.served(weights) as replica:
-        measured |= probe_replica(replica, bench.validation, plan, watched, rng)
-        if thorough:
-            measured |= probe_contrast(replica, bench.contrast, scoring.batch_rows, val_bpb, rng)
-    judge(measured, scoring.tolerance_nats)
-    return val_bpb
-
-
-def measure_holdout(bench: Bench, weights: Weights, holdout: Validation) -> float:
-    """Return the bits per byte of weights on the holdout, from a server that has seen nothing else.
-
-    Args:
-        bench: The evaluation; its probes are satisfied.
-        weights: What was trained.
-        holdout: As many rows as the score has.
-
-    Raises:
-        CandidateFailure: The model cannot be scored.
-    """
-    batches = bench.rng.permutation(len(holdout.rows)).reshape(-1, bench.spec.scoring.batch_rows)
-    with bench.served(weights) as model:
-        return score(model, holdout, batches, bench.rng)[0]
+    return measure_served(lambda: bench.served(weights), texts, bench.spec.scoring, bench.rng, record)

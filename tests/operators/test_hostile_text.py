@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.base import MutationError
-from operators.edit import apply_reply
-from operators.edit_text import EditError, elision, without_thinking
+from operators.edit import EditError, apply_reply
+from operators.edit.thinking import without_thinking
 from operators.population import Population
 from operators.prompt import _data
 from operators.statement import difference, stated

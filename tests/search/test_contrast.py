@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from operators.trial import Status, Trial
-from search.contrast import doubt
+from search.contrast import doubt, doubt_about_seeds
 from tests.search.builders import make_evaluation, make_trial
 
 
@@ -40,3 +40,28 @@ def test_a_shift_within_the_noise_is_not_doubted_however_small_the_gain() -> Non
 def test_only_seeds_on_which_both_were_measured_count() -> None:
     assert doubt(with_contrast(1, {1: (2.30, None), 3: (2.30, 0.0)}), CHAMPION, NOISE_BPB) == ""
     assert doubt(with_contrast(1, {2: (2.30, 0.0), 3: (2.30, 0.3)}), CHAMPION, NOISE_BPB)
+
+
+@pytest.mark.parametrize(
+    ("hashes", "said"),
+    [
+        ({1: "a", 2: "b", 3: "c"}, ""),
+        ({1: "a"}, ""),
+        ({1: None, 2: None}, ""),
+        ({1: "a", 2: "b", 7: "a"}, "the seeds 1, 7 gave the same weights"),
+    ],
+)
+def test_equal_weights_on_different_seeds_are_told(hashes: dict[int, str | None], said: str) -> None:
+    runs = tuple(replace(make_evaluation(2.3, seed=seed), weights_sha256=sha256) for seed, sha256 in hashes.items())
+
+    found = doubt_about_seeds(replace(make_trial(1, status=Status.PENDING), evaluations=runs))
+
+    assert said in found
+    assert bool(said) is bool(found)
+
+
+def test_a_training_that_was_killed_and_done_again_counts_twice() -> None:
+    runs = (make_evaluation(2.3, seed=1), replace(make_evaluation(2.3, seed=2), tries=2, score_tries=2))
+    untrained = replace(make_evaluation(2.3, seed=3), trained=False, tries=2)
+
+    assert replace(make_trial(1, status=Status.PENDING), evaluations=(*runs, untrained)).trainings == 3

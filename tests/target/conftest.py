@@ -26,7 +26,7 @@ def spec() -> TargetSpec:
     return TargetSpec(
         name="test",
         corpus=Corpus(name="packages", vocab_size=VOCAB_SIZE),
-        scoring=Scoring(rows=64, batch_rows=16, cuts=32, tolerance_nats=2e-3, seconds=10),
+        scoring=Scoring(rows=64, batch_rows=16, cuts=32, tolerance_nats=2e-3, start_seconds=0.5, pass_seconds=0.4),
         device="cpu",
         clock="cpu",
         threads=1,

@@ -145,7 +145,14 @@ def test_a_thorough_evaluation_scores_the_same_and_measures_the_contrast(evaluat
     plain, thorough = (evaluator.evaluate(Program(HONEST), 1, log, thorough=thorough) for thorough in (False, True))
 
     assert thorough.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
-    assert thorough.probes.keys() - plain.probes.keys() == {"d5_contrast_bpb"}
+    further = thorough.probes.keys() - plain.probes.keys()
+    assert {
+        "d5_contrast_bpb",
+        "contrast_d1_causality_nats",
+        "contrast_d2_rows_nats",
+        "contrast_d3_state_nats",
+    } < further
+    assert all("contrast" in name for name in further), further
 
 
 def test_a_trained_leak_is_not_visible_to_the_preflight(evaluator, log):
@@ -190,10 +197,47 @@ def test_a_training_that_is_killed_once_is_done_again_and_a_second_time_it_is_at
                      "once = not marker.exists()\nmarker.touch()\n"
                      "if once or ALWAYS: os.kill(os.getpid(), signal.SIGKILL)")  # fmt: skip
     with Evaluator(dataclasses.replace(spec, sandbox="off"), corpus, scratch=tmp_path) as evaluator:
-        assert evaluator.evaluate(Program(source.replace("ALWAYS", "False")), 1, log).outcome is OK
+        again = evaluator.evaluate(Program(source.replace("ALWAYS", "False")), 1, log)
+        assert (again.outcome, again.tries, again.score_tries) == (OK, 2, 1)
         found = evaluator.evaluate(Program(source.replace("ALWAYS", "True")), 1, log)
     assert (found.outcome, found.trained) == (CRASHED, True)
     assert "SIGKILL" in found.detail
+
+
+# Kills its server once, after it was asked `PASSES` times; what a marker outside says is gone only with sandbox=off.
+KILLS_ITS_SERVER = in_forward(
+    "self.training or self.count(x)",
+    (
+        "def past(self, x):",
+        """def count(self, x):
+        import pathlib, signal
+        marker = pathlib.Path('MARKER')
+        self.passes = getattr(self, 'passes', 0) + 1
+        if not marker.exists():
+            x += NOISE
+            if self.passes == 3:
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def past(self, x):""",
+    ),
+)
+
+
+def test_a_server_that_is_killed_once_is_replaced_and_the_same_weights_are_scored(spec, corpus, tmp_path, log):
+    honest = KILLS_ITS_SERVER.replace("MARKER", str(tmp_path / "one")).replace("NOISE", "0")
+    moody = KILLS_ITS_SERVER.replace("MARKER", str(tmp_path / "two")).replace("NOISE", "0.1")
+    with Evaluator(dataclasses.replace(spec, sandbox="off"), corpus, scratch=tmp_path) as evaluator:
+        killed, plain = evaluator.evaluate(Program(honest), 1, log), evaluator.evaluate(Program(HONEST), 1, log)
+        changed = evaluator.evaluate(Program(moody), 1, log)
+
+    assert (killed.outcome, killed.tries, killed.score_tries) == (OK, 1, 2), killed.detail
+    assert (plain.tries, plain.score_tries) == (1, 1)
+    assert killed.weights_sha256 == plain.weights_sha256
+    assert killed.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
+    assert killed.to_json()["score_tries"] == 2
+    assert (changed.outcome, changed.score_tries) == (REJECTED, 2)
+    assert "probe d3_state_nats" in changed.detail
 
 
 def test_nobody_is_blamed_for_a_failure_on_a_full_disk(spec, corpus, tmp_path, log, monkeypatch):

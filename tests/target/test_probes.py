@@ -1,15 +1,18 @@
 """The probes against models that are plain functions: what each one sees, and that an honest model passes them all."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
 from target.feedback import CandidateFailure
-from target.probes import Plan, judge, probe_contrast, probe_last_position, probe_replica, probe_state
-from target.scorer import Validation, score
+from target.probes import Plan, compare_tries, judge
+from target.scorer import Validation
+from target.scoring import Text, measure_served
 from target.spec import Scoring
 
 ROWS, B, T, V = 64, 16, 24, 13
-SCORING = Scoring(rows=ROWS, batch_rows=B, cuts=64, tolerance_nats=2e-3, seconds=1)
+SCORING = Scoring(rows=ROWS, batch_rows=B, cuts=64, tolerance_nats=2e-3, start_seconds=1, pass_seconds=1)
 TABLE = np.random.default_rng(5).standard_normal((V, V)).astype(np.float32)
 
 
@@ -59,11 +62,29 @@ def make_replaying():
 def measure(make_model, seed=0, one_server=False):
     rng = np.random.default_rng(seed)
     validation = Validation(rng.integers(0, V, size=(ROWS, T + 1)), np.ones(V, dtype=np.int32))
-    plan = Plan.draw(SCORING, T, rng)
-    model = make_model()
-    _, watched = score(model, validation, plan.batches, rng)
-    measured = probe_last_position(watched) | probe_state(model, validation, plan, watched)
-    return measured | probe_replica(model if one_server else make_model(), validation, plan, watched, rng)
+    text = Text.draw("validation", validation, SCORING, T, rng, thorough=False)
+    return ask(make_model, [text], rng, one_server=one_server)
+
+
+def ask(make_model, texts, rng, *, one_server):
+    """Return what the probes measure; with one server, it remembers as a replica what it was asked at the score."""
+    first = make_model()
+    models = iter((first, first if one_server else make_model()))
+    record = {}
+
+    @contextlib.contextmanager
+    def serve():
+        model = next(models)
+
+        def served(tokens):
+            return model(tokens)
+
+        served.n_parameters = 0
+        yield served
+
+    with contextlib.suppress(CandidateFailure):
+        measure_served(serve, texts, SCORING, rng, record)
+    return record["probes"]
 
 
 def refusal(make_model, **options):
@@ -166,8 +187,99 @@ def test_a_model_that_knows_the_validation_text_by_heart_has_less_contrast():
         return logits
 
     def contrast(model):
-        val_bpb, _ = score(model, texts[0], np.arange(ROWS).reshape(-1, B), rng)
-        return probe_contrast(model, texts[1], B, val_bpb, rng)["d5_contrast_bpb"]
+        asked = [
+            Text.draw(name, text, SCORING, T, rng, thorough=True)
+            for name, text in zip(("validation", "contrast"), texts, strict=True)
+        ]
+        return ask(lambda: model, asked, rng, one_server=False)["d5_contrast_bpb"]
 
     assert abs(contrast(honest)) < 0.5
     assert contrast(by_heart) < -2
+
+
+def make_recognising(leaked_rows, positions=range(4, 12)):
+    """Leaks at some positions of some rows, and recognises them by how they begin: then it answers as it did before."""
+    seen = {}
+
+    def model(tokens):
+        logits = honest(tokens)
+        for b, row in enumerate(tokens.tolist()):
+            known = seen.setdefault(tuple(row[:4]), row)
+            if leaked_rows(known):
+                for t in positions:
+                    logits[b, t, known[t + 1]] += 12.0
+        return logits
+
+    return model
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_leak_in_the_first_half_is_refused_although_the_replica_knows_what_was_asked(seed):
+    measured = measure(lambda: make_recognising(lambda _: True), seed, one_server=True)
+
+    assert measured["d1_causality_nats"] == measured["d2_rows_nats"] == measured["d3_state_nats"] == 0
+    assert measured["d4_last_position_nats"] < measured["d4_limit_nats"]
+    with pytest.raises(CandidateFailure, match="d4_hidden_share"):
+        judge(measured, SCORING.tolerance_nats)
+
+
+def test_a_leak_in_a_quarter_of_many_rows_is_refused_too():
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, V, size=(1024, T + 1))
+    text = Text.draw("validation", Validation(rows, np.ones(V, dtype=np.int32)), SCORING, T, rng, thorough=False)
+
+    measured = ask(lambda: make_recognising(lambda row: row[3] % 4 == 0), [text], rng, one_server=True)
+
+    assert measured["d1_causality_nats"] == 0
+    with pytest.raises(CandidateFailure, match="d4_hidden_share"):
+        judge(measured, SCORING.tolerance_nats)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_honest_model_whose_predictions_get_worse_along_the_row_is_suspected_and_accepted(seed):
+    """As one does that was trained on short rows."""
+    worse = np.where(np.arange(T) < T // 2, 1, 8).astype(np.float32)[:, None]
+
+    measured = measure(lambda: lambda tokens: honest(tokens) * worse, seed)
+
+    assert measured["d4_early_share"] > measured["d4_hidden_share"]
+    judge(measured, SCORING.tolerance_nats)
+
+
+def test_an_honest_model_is_rarely_suspected():
+    suspected = [seed for seed in range(40) if "d4_hidden_share" in measure(lambda: honest, seed)]
+
+    assert len(suspected) < 4
+
+
+def test_a_second_try_must_give_the_answers_of_the_first():
+    first = np.full((4, 3, 2), np.nan, dtype=np.float32)
+    second = np.zeros((4, 3, 2), dtype=np.float32)
+    assert compare_tries(first, second)["d3_state_nats"] == 0
+
+    first[2] = second[2] = -np.inf
+    assert compare_tries(first, second)["d3_state_nats"] == 0
+
+    first[1, 0, 0] = 0.5
+    assert compare_tries(first, second)["d3_state_nats"] == 0.5
+
+
+@pytest.mark.parametrize("leaking", ["contrast", "holdout"])
+def test_a_leak_on_another_text_than_that_of_the_score_is_refused_by_the_name_of_the_text(leaking):
+    rng = np.random.default_rng(0)
+    names = ("validation", "contrast", "holdout")
+    rows = {name: rng.integers(0, V, size=(ROWS, T + 1)) for name in names}
+    known = {tuple(row[:3]) for row in rows[leaking].tolist()} - {tuple(row[:3]) for row in rows["validation"].tolist()}
+    texts = [
+        Text.draw(name, Validation(rows[name], np.ones(V, dtype=np.int32)), SCORING, T, rng, thorough=True)
+        for name in names
+    ]
+
+    def model(tokens):
+        mine = np.array([tuple(row[:3]) in known for row in tokens.tolist()])
+        return np.where(mine[:, None, None], looks_ahead(tokens, strength=12.0), honest(tokens))
+
+    measured = ask(lambda: model, texts, rng, one_server=False)
+
+    assert measured["d1_causality_nats"] == 0
+    assert measured[f"{leaking}_d1_causality_nats"] > 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from target.errors import TargetError
 from target.feedback import CandidateFailure
-from target.scorer import Validation, bits_per_byte, log_probs, score, split_holdout
+from target.scorer import Validation, Watched, bits_per_byte, log_probs, score, split_holdout
 
 B, T, V = 4, 6, 11
 
@@ -84,8 +84,8 @@ def test_the_score_does_not_depend_on_the_order_and_covers_every_target():
     values = []
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(8).reshape(2, 4)
-        value, watched = score(lambda tokens: table[tokens], validation, order, np.random.default_rng(seed))
-        values.append(value)
+        watched = Watched.draw(validation, np.random.default_rng(seed))
+        values.append(score(lambda tokens: table[tokens], validation, order, watched))
 
     exact = -np.take_along_axis(reference(table[validation.inputs]), validation.targets[:, :, None], axis=2)[:, :, 0]
     counts = validation.token_bytes[validation.targets]

@@ -46,6 +46,51 @@ LATE_THREAD = variant(("prepare.finish(model)", """prepare.finish(model)
     import threading
     threading.Thread(target=lambda: [time.sleep(0.2), model.head.bias.data.normal_(), prepare.finish(model)]).start()"""))  # fmt: skip
 
+# Text goes along in a buffer, and is trained on where the training's clock does not run. It is deterministic, so that all
+# servers agree.
+_CARRIES_TEXT = (
+    ("super().__init__()", "super().__init__()\n        self.register_buffer('text', torch.zeros(40_000, {dtype}))"),
+    ("prepare.finish(model)", """import numpy
+    text = numpy.fromfile(prepare._run()['public'] + '/tokens.bin', dtype='<u2')[:40_000]
+    model.text[: len(text)] = torch.from_numpy(text.astype('int64'))
+    prepare.finish(model)"""),
+    ("def past(self, x):", """def train_on(self):
+        end = time.process_time() + 3
+        with torch.inference_mode(False), torch.enable_grad():
+            self.trains, self.trained = True, True
+            text, layers = self.text.clone().long(), (self.embed, self.mix, self.head)
+            optimizer = torch.optim.Adam([p for layer in layers for p in layer.parameters()], lr=0.01)
+            generator = torch.Generator().manual_seed(0)
+            for _ in range(STEPS_WHEN_SERVED):
+                rows = text[torch.randint(len(text) - 33, (32, 1), generator=generator) + torch.arange(33)]
+                loss = F.cross_entropy(self(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            self.trains = False
+
+    def past(self, x):"""),
+    ("STEPS = 8", "STEPS_WHEN_SERVED = 600\nSTEPS = 8"),
+)  # fmt: skip
+
+
+def _carries_text(dtype: str, *changes: tuple[str, str]) -> str:
+    return variant(*((old, new.replace("{dtype}", dtype)) for old, new in _CARRIES_TEXT), *changes)
+
+
+TRAINS_IN_FORWARD = _carries_text(
+    "dtype=torch.int16",
+    ("x = self.embed(idx)", "if not self.training and not getattr(self, 'trained', False): self.train_on()\n        x = self.embed(idx)"),
+)  # fmt: skip
+TRAINS_IN_EVAL = _carries_text(
+    "dtype=torch.float32",
+    ("def past(self, x):", "def eval(self):\n        super().eval().train_on()\n        return self\n\n    def past(self, x):"),
+)  # fmt: skip
+SLEEPS_IN_EACH_PASS = in_forward("self.training or time.sleep(3.9)")
+BIG_BUFFER = variant(
+    ("super().__init__()", "super().__init__()\n        self.register_buffer('text', torch.zeros(20_000_000, dtype=torch.int16))"),
+)  # fmt: skip
+
 SEED_CONSTANT = at_import("SEED = 137", ("prepare.setup()", "prepare.setup()\n    assert SEED == 137"))
 PATCHES_THE_SEED = at_import(
     "prepare.seed = lambda: prepare._run()['seed']  # 'reproducible'\nos.environ['PYTHONHASHSEED'] = '137'"
@@ -69,6 +114,10 @@ CANDIDATES = (
     Candidate(name="overrun", tries="ignore the clock", source=OVERRUNS, outcome=TIMED_OUT, said=_LATE),
     Candidate(name="train at import", tries="train before main()", source=TRAINS_AT_IMPORT, outcome=TIMED_OUT, said=_LATE),
     Candidate(name="train when served", tries="read training text while it is scored", source=TRAINS_WHEN_SERVED, outcome=CRASHED, said="KeyError: 'public'"),
+    Candidate(name="train in forward", tries="carry text in a buffer, train on it in the first pass", source=TRAINS_IN_FORWARD, outcome=TIMED_OUT, said=r"forward\(\) at scoring took longer.* CPU seconds used"),
+    Candidate(name="train in eval", tries="carry text as numbers, train on it in eval()", source=TRAINS_IN_EVAL, outcome=TIMED_OUT, said="building the model for scoring took longer.* CPU seconds used"),
+    Candidate(name="sleep in each pass", tries="hold a slot: sleep for four seconds in each pass", source=SLEEPS_IN_EACH_PASS, outcome=TIMED_OUT, said=r"forward\(\) at scoring took longer.*seconds passed"),
+    Candidate(name="text in a buffer", tries="save 40 MB of whole numbers", source=BIG_BUFFER, outcome=REJECTED, said="buffers of whole numbers"),
     Candidate(name="warm-up", tries="train before prepare.setup()", source=WARMS_UP, outcome=TIMED_OUT, said=_LATE),
     Candidate(name="train on", tries="save, and train on", source=SAVES_AND_TRAINS_ON, outcome=TIMED_OUT, said=_LATE),
     Candidate(name="late daemon", tries="change the weights from a daemon, later", source=DAEMON_WRITES),

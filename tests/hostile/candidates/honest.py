@@ -157,6 +157,19 @@ BIGRAM_HASH = variant(
     ("x = self.embed(idx)", "x = self.embed(idx) + self.pairs((F.pad(idx[:, :-1], (1, 0)) * 331 + idx) % 509)"),
 )  # fmt: skip
 
+SAVED_TABLES = _mixing(
+    f"{_QKV}\nself.register_buffer('mask', torch.ones(512, 512, dtype=torch.bool).tril())\nself.register_buffer('angles', torch.arange(512)[:, None] * torch.tensor([1.0, 0.1, 0.01, 0.001]))",
+    f"{_SPLIT}\nk = k + self.angles[: idx.size(1)].sin().repeat(1, 2)\n{_JOIN.format(mask='attn_mask=self.mask[: idx.size(1), : idx.size(1)]')}",
+)
+# as if it was trained on rows of half the length
+SHORT_CONTEXT = variant(
+    ("return self.head(torch.tanh(self.mix(torch.cat([x, self.past(x)], -1))))", "return self.head(torch.tanh(self.mix(torch.cat([x, self.past(x)], -1)))) * torch.where(torch.arange(idx.size(1)) < 16, 1.0, 30.0)[:, None]"),
+)  # fmt: skip
+LARGE = variant(
+    ("self.mix = nn.Linear(32, 16)", "self.mix = nn.Linear(32, 16)\n        self.wide = nn.Sequential(nn.Linear(16, 512), nn.GELU(), nn.Linear(512, 512), nn.GELU(), nn.Linear(512, 16))  # 20 times the computation"),
+    ("x = self.embed(idx)", "x = self.embed(idx)\n        x = x + self.wide(x)"),
+)  # fmt: skip
+
 HALF_PRECISION = in_forward("x = x.bfloat16().float()", ("self.head = nn.Linear(16, vocab_size)", "self.head = nn.Linear(16, vocab_size)\n        self.coarse = nn.Linear(16, 16).bfloat16()"),
                             ("torch.cat([x,", "torch.cat([x + self.coarse(x.bfloat16()).float(),"))  # fmt: skip
 DROPOUT = in_forward("x = F.dropout(x, 0.1, self.training)")
@@ -202,6 +215,9 @@ CANDIDATES = tuple(
         ("byte embeddings", "embeddings of the first and last byte", BYTES),
         ("bigram hash", "embeddings of hashed pairs", BIGRAM_HASH),
         ("half precision", "a layer in bf16", HALF_PRECISION),
+        ("saved tables", "a mask and rotary angles that are saved with the weights", SAVED_TABLES),
+        ("short context", "predictions that get worse along the row", SHORT_CONTEXT),
+        ("large", "a much larger model than the others", LARGE),
         ("dropout", "dropout that eval() switches off", DROPOUT),
         ("running norm", "BatchNorm with its running statistics", RUNNING_NORM),
         ("softcap", "capped logits", SOFTCAP),
