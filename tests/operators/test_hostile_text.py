@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from operators.base import MutationError
 from operators.edit import EditError, apply_reply
+from operators.edit.elision import elision
 from operators.edit.thinking import without_thinking
 from operators.population import Population
 from operators.prompt import _data
