@@ -94,7 +94,7 @@ class TargetSpec:
         memory_bytes: Memory of the candidate (`device=cpu` only): address space of each of its processes beyond that of
             Python with torch, and what all of them together hold.
         disk_bytes: What the candidate's files may take together.
-        weights_bytes: Largest file of weights; the scorer holds a copy in memory.
+        weights_bytes: Largest file of weights, buffers included; the scorer holds a copy in memory.
         preflight_seconds: Limit, in CPU seconds, of the check before the training.
         sequence_tokens: Context length at scoring, T.
         processes: Whether a program may start others, as compilers do; threads it may always start.
@@ -160,12 +160,15 @@ class TargetSpec:
     def limits(self) -> tuple[str, ...]:
         """What a training may take, as sentences for whoever writes programs."""
         clock = "CPU seconds of the process and its children" if self.clock == "cpu" else "seconds of wall time"
+        serving = "CPU seconds" if self.clock == "cpu" else "seconds"
         memory = f"Memory is limited to {self.memory_bytes / 1e9:.1f} GB beyond that of Python with torch."
         return (
             f"A training has {self.limit_seconds:g} {clock}, start-up included; prepare.seconds_left() counts them.",
             f"It runs on {self.device} with {self.threads} CPU thread{'s' * (self.threads > 1)}.",
             *((memory,) if self.device == "cpu" else ()),
-            f"Scoring has rows of {self.sequence_tokens} tokens and a vocabulary of {self.corpus.vocab_size}.",
+            f"Scoring has rows of {self.sequence_tokens} tokens and a vocabulary of {self.corpus.vocab_size}. There the "
+            f"model has {self.scoring.start_seconds:g} {serving} to be built, and {self.scoring.pass_seconds:g} for each "
+            f"forward pass over {self.scoring.batch_rows} rows.",
         )
 
     def fitted(self, memory_bytes: int) -> TargetSpec:

@@ -23,6 +23,7 @@ from target.job import Job, Kind, parse_job
 from target.sandbox import LAYERS
 from target.spec import TargetSpec
 from target.worker import parse_target
+from tests.cards import TWO_H100, pretend
 from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -94,8 +95,15 @@ def test_a_job_survives_the_way_to_the_zygote(kind, access):
 
 
 @pytest.mark.skipif(bool(access_to("cuda").devices), reason="this machine has a GPU")
-def test_the_gpu_target_reaches_a_real_worker_which_says_that_there_is_no_gpu(corpus, tmp_path):  # noqa: F811
+def test_the_gpu_target_reaches_a_real_worker_which_says_that_there_is_no_gpu(
+    corpus,  # noqa: F811
+    monkeypatch,
+    tmp_path,
+):
     """A worker refused these settings once: numbers of `cards` had become text on the way."""
+    pretend(
+        monkeypatch, tmp_path, TWO_H100
+    )  # the executor is told that there are cards; torch in the worker finds none
     gpu = composed("gpu")
     assert isinstance(gpu, TargetSpec)
     fitted = describe(gpu, [Card(name="NVIDIA H100 80GB HBM3", memory_bytes=85 * 10**9)])[0]
