@@ -166,9 +166,9 @@ class TargetSpec:
             f"A training has {self.limit_seconds:g} {clock}, start-up included; prepare.seconds_left() counts them.",
             f"It runs on {self.device} with {self.threads} CPU thread{'s' * (self.threads > 1)}.",
             *((memory,) if self.device == "cpu" else ()),
-            f"Scoring has rows of {self.sequence_tokens} tokens and a vocabulary of {self.corpus.vocab_size}. There the "
-            f"model has {self.scoring.start_seconds:g} {serving} to be built, and {self.scoring.pass_seconds:g} for each "
-            f"forward pass over {self.scoring.batch_rows} rows.",
+            f"Scoring has rows of {self.sequence_tokens} tokens and a vocabulary of {self.corpus.vocab_size}. "
+            f"There the model has {self.scoring.start_seconds:g} {serving} to be built, "
+            f"and {self.scoring.pass_seconds:g} for each forward pass over {self.scoring.batch_rows} rows.",
         )
 
     def fitted(self, memory_bytes: int) -> TargetSpec:
