@@ -101,9 +101,7 @@ def test_the_gpu_target_reaches_a_real_worker_which_says_that_there_is_no_gpu(
     tmp_path,
 ):
     """A worker refused these settings once: numbers of `cards` had become text on the way."""
-    pretend(
-        monkeypatch, tmp_path, TWO_H100
-    )  # the executor sees cards; torch in the worker does not
+    pretend(monkeypatch, tmp_path, TWO_H100)  # the executor sees cards; torch in the worker does not
     gpu = composed("gpu")
     assert isinstance(gpu, TargetSpec)
     fitted = describe(gpu, [Card(name="NVIDIA H100 80GB HBM3", memory_bytes=85 * 10**9)])[0]
