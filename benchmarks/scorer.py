@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
-    spec = load_target("tiny", [f"scoring.rows={arguments.rows}"])
+    spec = load_target("tiny", [f"scoring.rows={arguments.rows}", "scoring.pass_seconds=10"])
     corpus = prepare_corpus(spec.corpus)
     torch.set_num_threads(spec.threads)
     scores = [_score_costs(spec, corpus, size, arguments.repeats) for size in arguments.vocabularies]

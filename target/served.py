@@ -48,7 +48,10 @@ class ServingLimits:
     def exceeded(self, passes: int, cpu_seconds: float, waited_seconds: float) -> Excess | None:
         """Return what is too much for a server that was asked for so many passes, or None."""
         allowed = self.start_seconds + passes * self.pass_seconds
-        budget = f"{self.start_seconds:g} for the start and {self.pass_seconds:g} for each forward pass"
+        budget = (
+            f"{self.start_seconds:g} for the start and {self.pass_seconds:g} for each forward pass "
+            "(target.scoring.start_seconds and pass_seconds)"
+        )
         if self.clock == "cpu" and cpu_seconds > allowed:
             figures = f"{cpu_seconds:.1f} CPU seconds used, {allowed:.1f} are allowed: {budget}"
         elif waited_seconds > (longest := allowed * (self.stall_factor if self.clock == "cpu" else 1)):

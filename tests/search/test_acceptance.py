@@ -167,3 +167,14 @@ def test_training_seeds_differ_between_searches_and_between_indices() -> None:
 
     assert len(seeds) == 400
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_keep_tells_that_the_program_does_not_use_its_seed() -> None:
+    better = measured(1, {A0: 1.9, B0: 1.9})
+    better = replace(better, evaluations=tuple(replace(run, weights_sha256="a") for run in better.evaluations))
+
+    verdict = Confirm(seed=0).step(better, population(BASELINE, better))
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.status is Status.KEEP
+    assert "gave the same weights" in verdict.detail
