@@ -6,6 +6,7 @@ import re
 import signal
 
 from target.evaluation import Outcome
+from target.printable import printable
 
 DETAIL_CHARACTERS = 1_500
 _TRACEBACK = "Traceback (most recent call last):"
@@ -29,7 +30,7 @@ class CandidateFailure(Exception):  # noqa: N818 -- a failure of the candidate's
         super().__init__(detail)
         self.outcome = outcome
         self.killed = killed
-        self.detail = detail[:DETAIL_CHARACTERS]
+        self.detail = printable(detail)[:DETAIL_CHARACTERS]  # it quotes what the program printed
 
 
 def last_words(tail: str) -> str:

@@ -93,7 +93,7 @@ def probe_state(model: Model, validation: Validation, plan: Plan, watched: Watch
     """D3: a scored batch once more, at the end of the scored pass."""
     batch = plan.batches[plan.again]
     again = log_probs(model(validation.inputs[batch]), watched.ids[batch])
-    return {"d3_state_nats": _largest(again - watched.log_probs[batch])}
+    return {"d3_state_nats": _largest(_change(watched.log_probs[batch], again))}
 
 
 def probe_replica(
@@ -103,11 +103,15 @@ def probe_replica(
     return _probe_rows(model, validation, plan, watched, rng) | _probe_causality(model, validation, plan, watched)
 
 
-def probe_last_position(watched: Watched) -> dict[str, float]:
-    """D4: how much worse the last position is, whose target was never sent, than the late positions before it."""
-    nll = watched.nll_nats
-    last, late = nll[:, -1], nll[:, nll.shape[1] // 2 : -1]
-    if not late.size:
+def probe_last_position(watched: Watched, validation: Validation) -> dict[str, float]:
+    """D4: how much worse the last position is, whose target was never sent, than the late positions before it.
+
+    Special tokens are left out, as in the score: a model may say anything of them, and their losses would drown others.
+    """
+    nll, counted = watched.nll_nats, validation.token_bytes[validation.targets] > 0
+    half = nll.shape[1] // 2
+    last, late = nll[:, -1][counted[:, -1]], nll[:, half:-1][counted[:, half:-1]]
+    if not late.size or not last.size:
         return {"d4_last_position_nats": 0.0, "d4_limit_nats": _LAST_SLACK_NATS}
     standard_error = float(last.std() / math.sqrt(last.size))
     return {
@@ -134,9 +138,7 @@ def compare_tries(first: NDArray[np.float32], second: NDArray[np.float32]) -> di
         second: (R, T, K), of the same tokens.
     """
     asked = ~np.isnan(first)
-    with np.errstate(invalid="ignore"):
-        change = second[asked] - first[asked]
-    return {"d3_state_nats": _largest(np.where(first[asked] == second[asked], np.float32(0), change))}  # infinite ones
+    return {"d3_state_nats": _largest(_change(first[asked], second[asked]))}
 
 
 def judge(measured: Mapping[str, float], tolerance_nats: float, *, text: str = "validation") -> None:
@@ -179,7 +181,7 @@ def _probe_rows(
     placed = np.empty_like(plan.places)
     placed[plan.places] = np.arange(len(placed))
     answers = log_probs(model(inputs[placed]), ids[placed])[plan.places]
-    return {"d2_rows_nats": _largest(answers[:kept] - watched.log_probs[plan.mixed[:kept]])}
+    return {"d2_rows_nats": _largest(_change(watched.log_probs[plan.mixed[:kept]], answers[:kept]))}
 
 
 def _probe_causality(model: Model, validation: Validation, plan: Plan, watched: Watched) -> dict[str, float]:
@@ -188,10 +190,17 @@ def _probe_causality(model: Model, validation: Validation, plan: Plan, watched: 
     for rows, cuts, donors in zip(plan.cut_rows, plan.cuts, plan.donors, strict=True):
         before = positions < cuts[:, None]  # (B, T)
         inputs = np.where(before, validation.inputs[rows], validation.inputs[donors])
-        change = watched.log_probs[rows] - log_probs(model(inputs), watched.ids[rows])  # (B, T, K)
+        change = _change(log_probs(model(inputs), watched.ids[rows]), watched.log_probs[rows])  # (B, T, K)
         largest = max(largest, _largest(change[before]))
         gains.append(change[np.arange(len(rows)), cuts - 1, 0])  # of the target that was replaced in the input
     return {"d1_causality_nats": largest, "d1_gain_nats": float(np.concatenate(gains).mean())}
+
+
+def _change(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the differences of log-probabilities: 0, and not NaN, between tokens that are impossible both times."""
+    with np.errstate(invalid="ignore"):
+        change: NDArray[np.float32] = second - first
+    return np.where(first == second, np.float32(0), change)
 
 
 def _largest(change: NDArray[np.float32]) -> float:

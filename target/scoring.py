@@ -88,7 +88,8 @@ def measure_served(
             shares, suspicious[text.name] = suspicious_positions(text.watched)
             state = probe_state(model, text.rows, text.plan, text.watched)["d3_state_nats"]
             again = compare_tries(before, text.watched.log_probs)["d3_state_nats"]
-            measured[text.name] = probe_last_position(text.watched) | shares | {"d3_state_nats": _worse(state, again)}
+            last = probe_last_position(text.watched, text.rows)
+            measured[text.name] = last | shares | {"d3_state_nats": _worse(state, again)}
     record["probes"] = _named(measured)
     with serve() as replica:
         for text in texts:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import functools
 import os
 import py_compile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from tests.target.conftest import corpus, log, spec  # noqa: F401 -- fixtures
 
 _DETAIL_CHARACTERS = 90
 _ROWS: list[tuple[str, str, str, str]] = []
+_FUZZED: Counter[str] = Counter()
 _LAYERS: dict[str, bool] = {}
 _CREATE_RULESET = 444  # Landlock's first call, on every architecture
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
@@ -39,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("landlock", "seccomp", "namespaces"),
         help="run the hostile candidates as on a machine that lacks a layer; may be repeated",
     )
+    parser.addoption("--fuzz", type=int, metavar="N", help="how many random programs test_fuzz.py runs")
+    parser.addoption("--fuzz-seed", type=int, default=0, metavar="S", help="the seed of the first of them")
 
 
 @pytest.fixture(scope="session")
@@ -105,21 +110,30 @@ def copies(held_out_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     grants.library_grants.cache_clear()
 
 
-@pytest.fixture(scope="session", params=["cpu", "cuda"])
-def confined(
-    request: pytest.FixtureRequest,
+@pytest.fixture(scope="session")
+def confine(
     hostile_spec: TargetSpec,
     copies: Path,
     corpus: CorpusFiles,  # noqa: F811
     scratch: Path,
     in_force: frozenset[str],
-) -> Iterator[Evaluator]:
-    """As strict as this machine allows, with the grants of a training on a CPU and with those of one on a GPU."""
+) -> Iterator[Callable[[str], Evaluator]]:
+    """As strict as this machine allows, with the grants of a training on a `cpu` or with those of one on `cuda`."""
     sandbox: Sandbox = "auto" if missing_layers() else "strict"
     strict = dataclasses.replace(hostile_spec, sandbox=sandbox)
-    access = rehearsed_access("/dev/full") if request.param == "cuda" else NO_DEVICE
-    with Evaluator(strict, corpus, scratch=scratch, access=access) as evaluator:
-        yield evaluator
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def confine(grant: str) -> Evaluator:
+            access = rehearsed_access("/dev/full") if grant == "cuda" else NO_DEVICE
+            return stack.enter_context(Evaluator(strict, corpus, scratch=scratch, access=access))
+
+        yield confine
+
+
+@pytest.fixture(scope="session", params=["cpu", "cuda"])
+def confined(request: pytest.FixtureRequest, confine: Callable[[str], Evaluator]) -> Evaluator:
+    return confine(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +161,21 @@ def tell():
     return tell
 
 
+@pytest.fixture
+def count():
+    """Count the verdict on a random program."""
+
+    def count(found: Evaluation) -> None:
+        _FUZZED[found.outcome.value] += 1
+
+    return count
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _FUZZED:
+        terminalreporter.section("random hostile programs")
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in _FUZZED.most_common())
+        terminalreporter.write_line(f"{_FUZZED.total()} programs: {counts}")
     if not _ROWS:
         return
     rows = [("name", "what it tries", "outcome", "detail"), *_ROWS]

@@ -82,3 +82,10 @@ def test_no_log_and_no_ending_is_an_error_of_ours(tail, status):
 @pytest.mark.parametrize("read", [figures_of_log, last_words, refusal, ran_out_of_memory])
 def test_a_long_log_is_read_in_linear_time(read, piece):
     within_cpu_seconds(20, lambda: read(piece * (2_000_000 // len(piece))))
+
+
+def test_what_a_program_prints_is_quoted_in_printable_characters():
+    failure = failure_from_log("\x1b]0;owned\x07 \u202eboom\r\n", 256, stage="training")
+
+    assert failure.detail == "training failed with exit code 1: \\x1b]0;owned\\x07 \\u202eboom"
+    assert len(failure_from_log("\x1b" * 9_000, 256, stage="training").detail) == DETAIL_CHARACTERS

@@ -66,6 +66,15 @@ def measure(make_model, seed=0, one_server=False):
     return ask(make_model, [text], rng, one_server=one_server)
 
 
+def measure_with_a_special_token(model, seed=0):
+    """Token 0 is a special one, which is left out of the score: a model may say anything of it."""
+    rng = np.random.default_rng(seed)
+    token_bytes = np.ones(V, dtype=np.int32)
+    token_bytes[0] = 0
+    validation = Validation(rng.integers(0, V, size=(ROWS, T + 1)), token_bytes)
+    return ask(lambda: model, [Text.draw("validation", validation, SCORING, T, rng, thorough=False)], rng, one_server=0)
+
+
 def ask(make_model, texts, rng, *, one_server):
     """Return what the probes measure; with one server, it remembers as a replica what it was asked at the score."""
     first = make_model()
@@ -149,6 +158,38 @@ def test_a_value_that_is_no_number_is_refused():
 
     with pytest.raises(CandidateFailure, match="d2_rows_nats"):
         judge(measured, SCORING.tolerance_nats)
+
+
+def impossible_at_the_start(logits):
+    """Return logits by which token 0 has probability 0 at the first position, and all others the same."""
+    logits[:, 0] = 3e38
+    logits[:, 0, 0] = -3e38
+    return logits
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_honest_model_may_find_a_special_token_impossible(seed):
+    measured = measure_with_a_special_token(lambda tokens: impossible_at_the_start(honest(tokens)), seed)
+
+    judge(measured, SCORING.tolerance_nats)
+    assert measured["d1_causality_nats"] == measured["d2_rows_nats"] == measured["d3_state_nats"] == 0
+
+
+def test_an_impossible_token_does_not_hide_what_changes():
+    measured = measure_with_a_special_token(lambda tokens: impossible_at_the_start(looks_ahead(tokens)))
+
+    assert measured["d1_causality_nats"] > 1
+
+
+def test_losses_of_special_tokens_do_not_hide_who_sees_its_target():
+    def model(tokens):
+        logits = looks_ahead(tokens, strength=12.0)
+        logits[..., 0] -= 1e6
+        return logits
+
+    measured = measure_with_a_special_token(model)
+
+    assert measured["d4_last_position_nats"] > measured["d4_limit_nats"]
 
 
 def test_the_last_position_gives_away_who_sees_its_target():
