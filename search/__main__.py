@@ -149,13 +149,14 @@ def run() -> None:
     redact_logs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole, instead of Hydra's digest of them
     ConfigStore.instance().store(name="schema", node=Config)
+    from search.construct import complaint, quote_homes
+
+    sys.argv[1:] = quote_homes(sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="graft-hydra-") as folder:
         os.environ["GRAFT_HYDRA_DIR"] = folder
         try:
             main()
         except (HydraException, OmegaConfBaseException) as error:
-            from search.construct import complaint
-
             _leave(EXIT_USAGE, complaint(error))
         except KeyboardInterrupt:
             _leave(EXIT_INTERRUPTED, "interrupted; the same command resumes")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import hydra
 from hydra.errors import HydraException, InstantiationException
@@ -15,6 +16,23 @@ if TYPE_CHECKING:
     from operators.base import Operator, Resources
     from search.models import Models
     from search.rundir import RunDirectory
+
+_HOME: Final = re.compile(r"\+{0,2}[\w.@/]+=([^'\"\[{]*,)?~(/[^'\"]*)?$")
+
+
+def quote_homes(arguments: Sequence[str]) -> list[str]:
+    """Quote values that begin with `~/`: Hydra's grammar has no place for them, and shells leave them alone behind `=`.
+
+    Args:
+        arguments: Of a command line; a value may be a list of choices, as in `target.root=~/a,~/b`.
+    """
+    return [_quoted(each) if _HOME.match(each) else each for each in arguments]
+
+
+def _quoted(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    choices = (f"'{choice}'" if choice.startswith("~") else choice for choice in value.split(","))
+    return f"{key}={','.join(choices)}"
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -32,7 +50,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     ConfigStore.instance().store(name="schema", node=Config)
     try:
         with initialize_config_module(version_base="1.3", config_module="conf"):
-            return compose("config", list(overrides))
+            return compose("config", quote_homes(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaint(error)) from error
 
