@@ -74,7 +74,8 @@ LIMITS = [
     ("raise limits", "lift its own limits", "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))", CRASHED, "not allowed to raise"),
     ("fork bomb", "fork 2**6 processes and spin", "for _ in range(6): os.fork()\nwhile True: pass", TIMED_OUT, "still running"),
     ("daemon", "leave a process behind, and finish", FORK_A_DAEMON, OK, ""),
-    ("unkillable", "ignore every signal and spin", "import signal\nfor n in range(1, 32):\n    if n not in (9, 19): signal.signal(n, signal.SIG_IGN)\nwhile True: pass", TIMED_OUT, "still running"),
+    ("unkillable", "ignore every signal that may be ignored, and spin", "import signal\nfor n in range(1, 32):\n    if n not in (9, 17, 19): signal.signal(n, signal.SIG_IGN)\nwhile True: pass", TIMED_OUT, "still running"),
+    ("unreaped", "have the kernel forget the CPU time of its children", "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)", CRASHED, "Operation not permitted"),
 ]  # fmt: skip
 
 
@@ -153,13 +154,14 @@ def _refused_to_everybody(name: str) -> bool:
 
 
 @pytest.mark.parametrize(("name", "tries", "lines", "outcome", "said"), LIMITS, ids=[row[0] for row in LIMITS])
-def test_a_limit_holds_and_nothing_is_left(confined, log, tell, name, tries, lines, outcome, said):
-    found = confined.evaluate(Program(in_main(lines)), 0, log)
+def test_a_limit_holds_and_nothing_is_left(confined, patient, log, tell, name, tries, lines, outcome, said):
+    evaluator = patient if name == "many files" else confined  # on a busy machine files cost CPU seconds
+    found = evaluator.evaluate(Program(in_main(lines)), 0, log)
 
     tell(name, tries, found)
     assert found.outcome is outcome, found.detail
     assert said in found.detail
-    assert below(confined.zygote_pid) == []
+    assert below(evaluator.zygote_pid) == []
 
 
 def test_the_memory_of_all_processes_together_has_a_limit(patient, log, tell):
