@@ -52,15 +52,13 @@ def main(config: DictConfig) -> None:
     except ProviderError as error:
         _leave(EXIT_RESUMABLE, f"{error}; nothing is lost: the same command resumes")
     except (OSError, RuntimeError) as error:  # Optuna's lock of a journal that is gone is a RuntimeError
+        if isinstance(error, OSError) and disk_is_full(error):
+            place = f": {error.filename}" if error.filename else ""
+            _leave(EXIT_RESUMABLE, f"{error.strerror}{place}; {_MAKE_ROOM}")
         if session is not None and not session.run.journal.exists():
             moved = session.run.root
             _leave(EXIT_RESUMABLE, f"{moved} was moved or removed while its search ran; move it back to resume it")
-        if not isinstance(error, OSError):
-            raise
-        if not disk_is_full(error):
-            raise
-        place = f": {error.filename}" if error.filename else ""
-        _leave(EXIT_RESUMABLE, f"{error.strerror}{place}; {_MAKE_ROOM}")
+        raise
     if summary.status != "finished":
         sys.exit(EXIT_INTERRUPTED if "interrupted" in summary.stop_reason else EXIT_FAILED)
 
