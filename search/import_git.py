@@ -102,7 +102,8 @@ def _write_trials(ledger: Ledger, history: History) -> None:
         for evaluation in each.evaluations:
             ledger.evaluate(each.number, evaluation)
     for each in history.in_order():
-        ledger.decide(each.number, each.status, detail=each.detail, elapsed=Elapsed())
+        ledger.decide(each.number, each.status, detail=each.detail, elapsed=Elapsed(), seal=False)
+    ledger.seal_decided()
 
 
 @fails_with_a_line

@@ -48,7 +48,7 @@ class Ledger:
         run: Where the journal and the programs are.
 
     Raises:
-        UserError: If the journal is damaged; a torn last line is cut off and set aside.
+        UserError: If the journal is damaged, or lacks what results.tsv has; a torn last line is cut off and set aside.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -63,8 +63,8 @@ class Ledger:
             study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
         self._study_id = study_id
         self.population, self.elapsed = _read(run, self._storage, self._study_id)
-        for trial in self.population.trials:
-            self._seal(trial)
+        _refuse_lost_verdicts(run, self.population)
+        self.seal_decided()
 
     def propose(self, proposal: Proposal) -> int:
         """Record a proposal and return the number of its trial."""
@@ -118,8 +118,19 @@ class Ledger:
         detail: str,
         elapsed: Elapsed,
         failure: Failure | None = None,
+        seal: bool = True,
     ) -> Trial:
-        """Record the verdict on a trial, for good, and return the trial."""
+        """Record the verdict on a trial, for good, and return the trial.
+
+        Args:
+            number: The trial.
+            status: The verdict.
+            detail: Why it failed, or was not kept.
+            elapsed: Time that the search has taken until now.
+            failure: What was made instead of a program.
+            seal: Give Optuna the score too. It takes a fit of all scores, so a caller that records many verdicts at
+                once calls `seal_decided` after the last one instead.
+        """
         decided = len(self.population.decided)
         if failure:
             kept = self._exchanges.keep_all(self._seed(number), failure.exchanges)
@@ -141,8 +152,14 @@ class Ledger:
         )
         self.elapsed = elapsed
         trial = self.population.trials[number]
-        self._seal(trial)
+        if seal:
+            self._seal(trial)
         return trial
+
+    def seal_decided(self) -> None:
+        """Give decided trials their Optuna state where they lack it: a crash came between, or it was left for later."""
+        for trial in self.population.trials:
+            self._seal(trial)
 
     def rest(self, elapsed: Elapsed) -> None:
         """Record the time taken, at the end of a session."""
@@ -150,7 +167,7 @@ class Ledger:
         self.elapsed = elapsed
 
     def _seal(self, trial: Trial) -> None:
-        """Give a decided trial its Optuna state, unless a crash came between the two and it has it not yet."""
+        """Give a decided trial its Optuna state, if it lacks it."""
         trial_id = self._trial_id(trial.number)
         if trial.decided is None or self._storage.get_trial(trial_id).state.is_finished():
             return
@@ -211,6 +228,19 @@ def _refuse_orphans(run: RunDirectory) -> None:
         raise UserError(
             f"{run.root} has {names}, but its ledger, {run.journal.name}, has no trial: restore {run.journal.name} "
             "from a copy, or choose another name for a new search"
+        )
+
+
+def _refuse_lost_verdicts(run: RunDirectory, population: Population) -> None:
+    """Refuse a journal that lost its last lines: a verdict is in the journal before its row is in results.tsv."""
+    decided = {str(trial.number) for trial in population.decided}
+    lost = [number for number in run.numbers_in_results() if number not in decided]
+    if lost:
+        results, journal = run.results.name, run.journal.name
+        raise UserError(
+            f"{run.root / results} has a verdict on trial {lost[0]}, but {journal} has none: lines are missing at the "
+            f"end of {journal}; restore it from a copy. To go on from {journal} as it is, move {results} away: the "
+            "search writes it again"
         )
 
 

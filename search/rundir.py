@@ -144,11 +144,19 @@ class RunDirectory:
 
         Rows are final: what stands there is kept as it is, but for a last line that a crash tore.
         """
-        text = self.results.read_text(encoding="utf-8") if self.results.exists() else ""
-        lines = text[: text.rfind("\n") + 1].splitlines() or ["\t".join(COLUMNS)]
+        lines = self._result_lines() or ["\t".join(COLUMNS)]
         known = {line.split("\t", 1)[0] for line in lines}
         lines += ["\t".join(_row(trial, population)) for trial in population.decided if str(trial.number) not in known]
         write_atomically(self.results, "\n".join(lines) + "\n")
+
+    def numbers_in_results(self) -> list[str]:
+        """Return the numbers of the trials in results.tsv; lines of another form are left out."""
+        firsts = (line.split("\t", 1)[0] for line in self._result_lines())
+        return [first for first in firsts if first.isdecimal()]
+
+    def _result_lines(self) -> list[str]:
+        text = self.results.read_text(encoding="utf-8") if self.results.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()
 
     def write_summary(self, summary: Summary) -> None:
         """Rewrite summary.json."""

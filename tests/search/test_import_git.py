@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 import conf
 from operators.trial import Status
@@ -128,6 +130,16 @@ def test_an_imported_search_has_the_files_of_any_other(agent, tmp_path):
     assert (summary["status"], summary["best_trial"], summary["trainings"]) == ("stopped", 5, 0)
     assert (run.trial(5) / "diff.patch").read_text().count("DEPTH") == 2
     assert [path.name for path in run.root.parent.iterdir()] == ["mar5"], "nothing is left of the making"
+
+
+def test_optuna_has_the_score_of_every_imported_trial(agent, tmp_path):
+    _, run = imported(agent, tmp_path)
+    scores = read_population(run).scores
+    storage = JournalStorage(JournalFileBackend(str(run.journal)))
+
+    states = [(trial.state.name, trial.value) for trial in storage.get_all_trials(0)]
+    assert states == [("COMPLETE", scores[n]) if n in scores else ("FAIL", None) for n in range(6)]
+    assert [state for state, _ in states].count("FAIL") == 1
 
 
 @pytest.mark.parametrize("path", STRATEGIES, ids=lambda path: path.stem)
