@@ -85,7 +85,7 @@ def bait(tmp_path_factory, scratch, held_out_text, copies):
     home = tmp_path_factory.mktemp("home")
     (home / ".ssh").mkdir(mode=0o700)
     (home / ".ssh" / "id_ed25519").write_text(PLANTED)
-    (scratch / "graft-other" / "run-other" / "out").mkdir(parents=True)
+    (scratch / "graft-other" / "run-other" / "out").mkdir(parents=True, exist_ok=True)  # again for other grants
     (scratch / "graft-other" / "run-other" / "out" / "weights.pt").write_text(PLANTED)
     rich = subprocess.Popen(["sleep", "3600"], env={**os.environ, "API_KEY": PLANTED})
     servers = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
