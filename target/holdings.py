@@ -28,10 +28,10 @@ def held_memory_bytes(pids: Iterable[int], *, enough_bytes: int) -> int:
         pids: The processes; those that are gone hold nothing.
         enough_bytes: Stop looking closer when the answer is certainly at most this.
     """
-    resident = {pid: _resident_bytes(pid) for pid in pids}
+    resident = {place: _resident_bytes(place) for place in map(_place, pids)}
     if (upper := sum(resident.values())) <= enough_bytes:
         return upper
-    return sum(_proportional_bytes(pid, otherwise=size) for pid, size in resident.items())
+    return sum(_proportional_bytes(place, otherwise=size) for place, size in resident.items())
 
 
 def held_disk_bytes(workspace: str, pids: Iterable[int]) -> tuple[int, int]:
@@ -46,13 +46,36 @@ def held_disk_bytes(workspace: str, pids: Iterable[int]) -> tuple[int, int]:
             if len(sizes) > FILES:
                 break
     for pid in pids:
-        sizes |= _deleted_files(pid)
+        sizes |= _deleted_files(_place(pid))
     return sum(sizes.values()), len(sizes)
 
 
-def _deleted_files(pid: int) -> dict[tuple[int, int], int]:
+def _place(pid: int) -> str:
+    """Return the directory of /proc that shows what a process holds: that of another thread if its first one has ended.
+
+    A first thread that ends by itself takes the view of memory and descriptors with it, while the others keep both.
+    """
+    first = f"/proc/{pid}"
+    if _has_memory(first):
+        return first
+    try:
+        threads = [f"{first}/task/{name}" for name in os.listdir(f"{first}/task")]  # noqa: PTH208 -- called often
+    except OSError:
+        return first
+    return next(filter(_has_memory, threads), first)
+
+
+def _has_memory(place: str) -> bool:
+    try:
+        with open(f"{place}/statm", encoding="ascii") as file:  # noqa: PTH123
+            return not file.read().startswith("0 ")
+    except OSError:
+        return False
+
+
+def _deleted_files(place: str) -> dict[tuple[int, int], int]:
     found = {}
-    folder = f"/proc/{pid}/fd"
+    folder = f"{place}/fd"
     try:
         for name in os.listdir(folder):  # noqa: PTH208 -- called twenty times a second
             try:
@@ -66,20 +89,20 @@ def _deleted_files(pid: int) -> dict[tuple[int, int], int]:
     return found
 
 
-def _resident_bytes(pid: int) -> int:
+def _resident_bytes(place: str) -> int:
     try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123
+        with open(f"{place}/statm", encoding="ascii") as file:  # noqa: PTH123
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
 
 
-def _proportional_bytes(pid: int, *, otherwise: int) -> int:
-    """Return a process's share of memory; its resident size if it does not let itself be looked at."""
+def _proportional_bytes(place: str, *, otherwise: int) -> int:
+    """Return a process's share of memory: its resident size if that is not shown, nothing if the process is ending."""
     try:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123
+        with open(f"{place}/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123
             return next(int(line.split()[1]) * _KIB for line in file if line.startswith("Pss:"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
     except (OSError, StopIteration):
         return otherwise

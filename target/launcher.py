@@ -25,7 +25,7 @@ from target.zygote import KILL_SECONDS, PACKET_BYTES
 
 _PACKAGE_ROOT = Path(__file__).parents[1]
 _START_SECONDS = 120.0
-_REPLY_SECONDS = 60.0
+_REPLY_SECONDS = 60.0  # more than the zygote takes to kill a tree
 _POLL_SECONDS = 0.05
 
 
@@ -68,6 +68,7 @@ class Zygote:
         become_subreaper()  # what outlives a zygote that is killed falls to us
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by close()
         self._closed = False
+        self._half_killed = False  # an earlier trial was not dead in time
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.layers = () if view is None else (LAYER,)
         with theirs:
@@ -99,6 +100,8 @@ class Zygote:
             ZygoteDied: It is gone.
             TargetError: The child could not be confined, or something of an earlier one is alive.
         """
+        if self._half_killed:
+            self.kill_tree()
         if alive := children(self.pid):
             pids = ", ".join(map(str, alive))
             raise TargetError(f"a process of an earlier trial is alive ({pids}), so that no other may begin; end it")
@@ -125,7 +128,8 @@ class Zygote:
             raise self._death() from error
         while "killed" not in (reply := self._reply(_REPLY_SECONDS)):
             continue  # the child ended on its own just before
-        if not reply["killed"]:
+        self._half_killed = not reply["killed"]
+        if self._half_killed:
             raise TargetError(f"a process of the trial cannot be killed; see the processes below {self.pid}")
         return float(reply["cpu_seconds"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -111,9 +112,13 @@ def _worse(first: float, second: float) -> float:
 
 
 def _named(measured: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Return the values by the names of the probes, with the text in front if it is not the validation text."""
+    """Return the values by the names of the probes, with the text in front if it is not the validation text.
+
+    An infinite value, for which a model is refused, is left out: no file of JSON can hold it.
+    """
     return {
         name if text == "validation" else f"{text}_{name}": value
         for text, values in measured.items()
         for name, value in values.items()
+        if math.isfinite(value)
     }

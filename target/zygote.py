@@ -27,6 +27,7 @@ from target.processes import become_subreaper, kill_descendants
 
 PACKET_BYTES = 65_536
 KILL_SECONDS = 10.0
+TREE_KILL_SECONDS = 45.0  # thousands of processes take long to die on a busy machine
 _MAX_FDS = 8
 
 
@@ -92,7 +93,7 @@ class _Zygote:
         self._send(exited=status, peak_bytes=used.ru_maxrss * 1024)
 
     def _kill(self) -> None:
-        gone = kill_descendants(KILL_SECONDS)
+        gone = kill_descendants(TREE_KILL_SECONDS)
         if self._child is not None:
             self._forget_child(self._child[1])
         self._send(killed=gone, cpu_seconds=_reaped_cpu_seconds() - self._cpu_before)

@@ -97,7 +97,7 @@ _IN_THREAD: Final = "import threading; threading.Thread(target={{act}}, args=(mo
 _IN_FORK: Final = "if os.fork() == 0:\n    try:\n        {{act}}({model})\n    finally:\n        os._exit(0)"
 _AT_EXIT: Final = (
     "import atexit; atexit.register({act})\n"
-    "global at_end; at_end = type('AtEnd', (), {{'__del__': lambda self: {act}()}})()"
+    "global end_{act}; end_{act} = type('AtEnd', (), {{'__del__': lambda self: {act}()}})()"
 )
 _PLACES: Final = {
     "import": ("imports", "{act}()\n"),
@@ -526,6 +526,9 @@ def _output(rng: random.Random) -> str:
     )
 
 
+_ONCE: Final = "if not hasattr(os, 'hogged'):\n    os.hogged = True\n"  # the kernel has no limit of processes for root
+
+
 def _hogs(rng: random.Random) -> str:
     return rng.choice(
         [
@@ -534,8 +537,8 @@ def _hogs(rng: random.Random) -> str:
             "while True: pass",
             "import threading\nfor _ in range(150): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
             f"for _ in range({rng.choice([3, 40])}):\n    if os.fork() == 0: time.sleep(60)",
-            "for _ in range(4): os.fork()",
-            "while os.fork() == 0: pass\ntime.sleep(0.2)",
+            _ONCE + "    for _ in range(4): os.fork()",
+            _ONCE + "    while os.fork() == 0: pass\n    time.sleep(0.2)",
             "global fds; fds = [os.open('run.json', 0) for _ in range(990)]",
             "global fds; fds = [os.pipe() for _ in range(400)]",
             "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nfor _ in range(20):\n    if os.fork() == 0:\n        while True: pass",

@@ -36,7 +36,7 @@ from tests.target.candidates import HONEST
 from tests.target.conftest import alive, below
 
 EVERY_DAY = 40  # programs
-KEPT: tuple[int, ...] = ()  # seeds of programs that broke something once
+KEPT = (1110, 1227)  # seeds of programs that broke something once: infinite values of probes in result.json
 HONEST_AFTER = 10  # programs
 SEED = 3
 SAME_BPB = 1e-6  # equal weights in rows of another order: the sums are rounded otherwise

@@ -189,6 +189,22 @@ def test_a_trial_does_not_begin_while_something_of_another_is_alive(own, tmp_pat
             pass
 
 
+def test_what_could_not_be_killed_in_time_is_killed_before_the_next_trial(own, tmp_path):
+    """The zygote's first answer is played: that a tree takes too long to die."""
+    real, (ours, theirs) = own._socket, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with Path(os.devnull).open("wb") as null, ours, theirs:
+        own.fork(_daemon_job(tmp_path), (null.fileno(),))
+        own._socket = ours
+        theirs.send(json.dumps({"killed": False, "cpu_seconds": 0.0}).encode())
+        with pytest.raises(TargetError, match="a process of the trial cannot be killed"):
+            own.kill_tree()
+        own._socket = real
+
+        with own.fork(_daemon_job(tmp_path), (null.fileno(),)):
+            pass
+    assert below(own.pid) == []
+
+
 def test_a_process_that_cannot_be_killed_stops_the_search(own):
     """The zygote's answer is played: nothing here survives SIGKILL."""
     own._socket.close()
