@@ -101,7 +101,7 @@ class _EndOfProcess:
     ) -> NoReturn:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # the candidate may have closed or replaced them
             sys.stdout.flush()
-        sys.stderr = os.fdopen(2, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", errors="backslashreplace", closefd=False)  # as the interpreter's own
         if isinstance(error, ModuleNotFoundError) and self._finder and error.name in self._finder.hidden:
             error.add_note(
                 f"{error.name} is installed, but candidates may use torch, numpy and what they need only; "
