@@ -115,6 +115,12 @@ def test_the_way_a_child_ends_is_told(shared, run, source, status, said):
     assert said in tail
 
 
+def test_an_error_that_is_no_text_is_told_all_the_same(shared, run):
+    ending, _, said = run(shared, r"raise ValueError('a\ud800b')")
+    assert ending.status == 1 << 8
+    assert r"ValueError: a\ud800b" in said
+
+
 def test_a_daemon_dies_with_the_child(shared, run):
     run(shared, FORK_A_DAEMON)
     assert below(shared.pid) == []
