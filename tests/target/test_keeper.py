@@ -34,7 +34,7 @@ class Keeper(ZygoteKeeper):
                     raise result
             return result
 
-        return self._twice(piece)
+        return self._twice(piece, {}, "tries")
 
 
 @pytest.fixture

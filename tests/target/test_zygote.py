@@ -143,14 +143,14 @@ try:
 except PermissionError:
     pass
 for _ in range(2):
-    if os.fork() == 0:
+    if (pid := os.fork()) == 0:
         while time.process_time() < 0.4:
             pass
         os._exit(0)
     if {parent == "waits"}:
         os.wait()
     else:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 """
     _, child, said = run(shared, source)
     assert said == ""
