@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import select
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ PACKET_BYTES = 65_536
 KILL_SECONDS = 10.0
 TREE_KILL_SECONDS = 45.0  # thousands of processes take long to die on a busy machine
 _MAX_FDS = 8
+_FORKS = 3
 
 
 class _Zygote:
@@ -68,24 +70,19 @@ class _Zygote:
     def _fork(self, job: AnyJob, fds: list[int]) -> None:
         self._cpu_before = _reaped_cpu_seconds()
         os.sched_setaffinity(0, self._cpus)  # an earlier child may have changed what the next would inherit
-        report_fd, child_report_fd = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                _become(job, fds, child_report_fd)
-            finally:
-                os._exit(70)
-        for fd in (*fds, child_report_fd):
+        for _ in range(_FORKS):
+            pid, layers = _confined_child(job, fds)
+            if layers or os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != -signal.SIGKILL:
+                break  # one that was killed while it was confined has run no line of a candidate: try again
+        for fd in fds:
             os.close(fd)
-        with os.fdopen(report_fd, "rb") as report:
-            layers = report.read()
+        if not layers:
+            self._send(error=f"a child could not be confined for {job.kind.value}")
+            return
         pidfd = os.pidfd_open(pid)
         self._child = (pid, pidfd)
         self._poller.register(pidfd, select.POLLIN)
-        if layers:
-            self._send(pid=pid, **json.loads(layers))
-        else:
-            self._send(error=f"a child could not be confined for {job.kind.value}")
+        self._send(pid=pid, **json.loads(layers))
 
     def _bury_child(self, pid: int, pidfd: int) -> None:
         _, status, used = os.wait4(pid, 0)
@@ -108,6 +105,21 @@ class _Zygote:
             self._evaluator.send(json.dumps(message).encode())
         except BrokenPipeError:
             return  # the evaluator is gone; the next poll says so
+
+
+def _confined_child(job: AnyJob, fds: list[int]) -> tuple[int, bytes]:
+    """Fork a child; return its process id and what it says of its layers, nothing if it ended before it could."""
+    report_fd, child_report_fd = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(report_fd)
+            _become(job, fds, child_report_fd)
+        finally:
+            os._exit(70)
+    os.close(child_report_fd)
+    with os.fdopen(report_fd, "rb") as report:
+        return pid, report.read()
 
 
 def _become(job: AnyJob, fds: list[int], report_fd: int) -> NoReturn:

@@ -37,11 +37,18 @@ def _children_with_a_workspace(search: int) -> Iterator[tuple[psutil.Process, di
             yield process, json.loads((Path(process.cwd()) / "run.json").read_text())
 
 
+def _is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # ended, and not waited for yet
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_until(condition: Callable[[], _Found | None], *, while_running: int) -> _Found:
     """Return the first thing that a condition finds; a search that ends meanwhile is a failure."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := condition()):
-        assert psutil.pid_exists(while_running), "the search is over"
+        assert _is_running(while_running), "the search is over"
         assert time.monotonic() < deadline, "waited in vain"
         threading.Event().wait(0.01)
     return found

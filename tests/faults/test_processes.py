@@ -58,7 +58,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         said, _ = search.communicate(timeout=180)
     finally:
         search.send_signal(signal.SIGKILL)
-        search.communicate()
+        print(search.communicate()[0])  # noqa: T201 -- why it ended, if it did
     assert search.returncode == 0, said
     assert_gone(seen)
     return folder
