@@ -6,7 +6,7 @@ FlashAttention 3 is replaced where it is not installed. It has a home directory 
 holdout left out, and trains its own tokenizer there.
 
 What is compared: bits per byte of the text of our validation rows. Our model is scored by the trusted scorer. Theirs is
-scored in the process that trained it, by `gpu_anchor_child.py`: neither program has a reason to cheat there. Not exactly equal:
+scored in the process that trained it, by `gpu_anchor_child.py`: that program has no reason to cheat. Not exactly equal:
 
 - Their tokenizer has merges of its own, so a row of ours has a few more or fewer of their tokens. Where it has more
   than the model's context, the rest is scored with the last tokens of that row before it.
