@@ -94,24 +94,26 @@ def run_stage(name: str, command: Sequence[str], *, timeout_seconds: float, logs
     result.unlink(missing_ok=True)
     others = frozenset(children(os.getpid()))
     began = time.monotonic()
+    process: subprocess.Popen[bytes] | None = None
+    timed_out = False
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*command, str(result)],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # so that the log has what a killed stage said last
-        )
-        try:
+        try:  # before the start: an interrupt between the fork and the return of Popen leaves a child too
+            process = subprocess.Popen(
+                [*command, str(result)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},  # so that the log has what a killed stage said last
+            )
             process.wait(timeout_seconds)
-            timed_out = False
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            status = process.poll()  # before it is reaped together with what it left behind
+            status = process.poll() if process else None  # before it is reaped together with what it left behind
             is_gone = kill_descendants(_KILL_SECONDS, keep=others)
-            process.poll()
+            if process:
+                process.poll()
     seconds = {SECONDS: time.monotonic() - began}
     if not is_gone:
         return _failure("something that it started cannot be killed", log) | seconds

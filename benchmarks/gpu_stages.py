@@ -230,6 +230,7 @@ def search(rig: Rig) -> Found:
     """Run a search of short trainings with one worker, and say what share of its wall time they were."""
     from search.journal import open_journal
     from search.rundir import RunDirectory
+    from search.runs import load_run
 
     command = [sys.executable, "-m", "search", "name=gpu", f"outputs={rig.folder}", f"target={rig.full.name}"]
     command += ["operator=constants", "executor.workers=1", "tracker=none", f"budget.trainings={SEARCH_TRAININGS}"]
@@ -245,38 +246,37 @@ def search(rig: Rig) -> Found:
     summary = json.loads((run.root / "summary.json").read_text())
     storage = open_journal(run.journal)
     (study,) = storage.get_all_studies()
-    verdicts = [
-        trial.user_attrs["verdict"]["wall_seconds"]
+    verdicts = {
+        trial.number: trial.user_attrs["verdict"]["wall_seconds"]
         for trial in storage.get_all_trials(storage.get_study_id_from_name(study.study_name))
         if "verdict" in trial.user_attrs
-    ]
+    }
+    decided = sorted(load_run(run.root).population.decided, key=lambda trial: verdicts[trial.number])
+    trained = [trial.evaluations for trial in decided]
     names = ("status", "trials", "trainings", "outcomes", "baseline_val_bpb", "best_val_bpb")
     found = {name: summary[name] for name in names} | {"busy_fraction": summary["busy_fraction"]}
-    return found | training_share(evaluations_of(run.root), verdicts, rig.whole_seconds)
+    return found | training_share(trained, sorted(verdicts.values()), rig.whole_seconds)
 
 
-def evaluations_of(run: Path) -> list[Evaluation]:
-    """Return the trainings of a search, in the order of its trials."""
-    from search.runs import load_run
-
-    return [each for trial in load_run(run).population.trials for each in trial.evaluations]
-
-
-def training_share(trained: Sequence[Evaluation], verdict_seconds: Sequence[float], full_seconds: float) -> Found:
+def training_share(
+    trained: Sequence[Sequence[Evaluation]], verdict_seconds: Sequence[float], full_seconds: float
+) -> Found:
     """Return what share of the wall time of a search with one worker was training.
 
     Args:
-        trained: Its trainings, the first one first.
-        verdict_seconds: Wall time of the search at each verdict. The first is that of the first training.
+        trained: The trainings of each trial that has a verdict, in the order of the verdicts. One that was cut off
+            by the end of the budget has none: what it trained is not counted, and neither is the time.
+        verdict_seconds: Wall time of the search at each of these verdicts.
         full_seconds: Length of a full training: what each short one had on top is held against it too.
 
     Returns:
         The share from the start of the first training to the last verdict, and what the same seconds between
         trainings of full length make of it.
     """
-    training = sum(each.wall_seconds - each.score_seconds for each in trained)
-    span = max(verdict_seconds) - (min(verdict_seconds) - trained[0].wall_seconds)
-    between = (span - training) / len(trained)
+    trainings = [each for evaluations in trained for each in evaluations]
+    training = sum(each.wall_seconds - each.score_seconds for each in trainings)
+    span = verdict_seconds[-1] - verdict_seconds[0] + sum(each.wall_seconds for each in trained[0])
+    between = (span - training) / len(trainings)
     return {
         "training, s": training,
         "first training to last verdict, s": span,

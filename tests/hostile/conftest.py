@@ -53,8 +53,11 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile_spec(spec: TargetSpec) -> TargetSpec:  # noqa: F811
-    """Little memory, so that it is filled quickly; short patience; as many cuts as a target has for each trial."""
-    scoring = dataclasses.replace(spec.scoring, cuts=128)
+    """Little memory, so that it is filled quickly; short patience; as many cuts as a target has for each trial.
+
+    To fill that memory while it is scored, a candidate needs up to a CPU second on a slow machine: it has more.
+    """
+    scoring = dataclasses.replace(spec.scoring, cuts=128, start_seconds=1.5)
     return dataclasses.replace(spec, scoring=scoring, memory_bytes=1_000_000_000, disk_bytes=200_000_000)
 
 
