@@ -53,11 +53,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile_spec(spec: TargetSpec) -> TargetSpec:  # noqa: F811
-    """Little memory, so that it is filled quickly; short patience; as many cuts as a target has for each trial.
-
-    To fill that memory while it is scored, a candidate needs up to a CPU second on a slow machine: it has more.
-    """
-    scoring = dataclasses.replace(spec.scoring, cuts=128, start_seconds=1.5)
+    """Little memory, so that it is filled quickly; short patience; as many cuts as a target has for each trial."""
+    scoring = dataclasses.replace(spec.scoring, cuts=128)
     return dataclasses.replace(spec, scoring=scoring, memory_bytes=1_000_000_000, disk_bytes=200_000_000)
 
 
@@ -142,7 +139,9 @@ def confined(request: pytest.FixtureRequest, confine: Callable[[str], Evaluator]
 @pytest.fixture(scope="session")
 def patient(hostile_spec: TargetSpec, corpus: CorpusFiles, scratch: Path) -> Iterator[Evaluator]:  # noqa: F811
     """For what costs CPU seconds before it fails: they must not run out first, on a busy machine either."""
-    with Evaluator(dataclasses.replace(hostile_spec, train_seconds=10.0), corpus, scratch=scratch) as evaluator:
+    scoring = dataclasses.replace(hostile_spec.scoring, start_seconds=10.0)
+    patient = dataclasses.replace(hostile_spec, train_seconds=10.0, scoring=scoring)
+    with Evaluator(patient, corpus, scratch=scratch) as evaluator:
         yield evaluator
 
 

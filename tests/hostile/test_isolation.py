@@ -15,7 +15,7 @@ import torch
 from target import landlock
 from target.evaluation import Outcome
 from target.program import Program
-from tests.target.candidates import FORK_A_DAEMON, HONEST, in_main
+from tests.target.candidates import FORK_A_DAEMON, HONEST, in_forward, in_main
 from tests.target.conftest import below
 
 OK, CRASHED, TIMED_OUT, OUT_OF_MEMORY = Outcome.OK, Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY
@@ -164,12 +164,20 @@ def test_a_limit_holds_and_nothing_is_left(confined, patient, log, tell, name, t
     assert below(evaluator.zygote_pid) == []
 
 
-def test_the_memory_of_all_processes_together_has_a_limit(patient, log, tell):
-    lines = "for _ in range(3): os.fork()\nx = b'x' * 250_000_000\nos.wait()"
-    found = patient.evaluate(Program(in_main(lines)), 0, log)
+_EIGHT_HOARDS = "for _ in range(3): os.fork()\nx = b'x' * 250_000_000\nos.wait()"
 
-    tell("50 GB, shared out", "allocate 250 MB in each of eight processes", found)
+
+@pytest.mark.parametrize(
+    ("source", "when"),
+    [(in_main(_EIGHT_HOARDS), "training"), (in_forward(f"if not self.training: exec({_EIGHT_HOARDS!r})"), "forward()")],
+    ids=["trained", "served"],
+)
+def test_the_memory_of_all_processes_together_has_a_limit(patient, log, tell, source, when):
+    found = patient.evaluate(Program(source), 0, log)
+
+    tell("50 GB, shared out", f"allocate 250 MB in each of eight processes: {when}", found)
     assert found.outcome is OUT_OF_MEMORY, found.detail
+    assert when in found.detail
     assert "held" in found.detail
     assert below(patient.zygote_pid) == []
 

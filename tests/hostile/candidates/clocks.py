@@ -99,10 +99,6 @@ PATCHES_THE_SEED = at_import(
 HANGS = in_main("time.sleep(10**6)")
 HANGS_WHEN_SERVED = in_forward("self.training or time.sleep(1e6)")
 GROWS_WHEN_SERVED = in_forward("self.training or setattr(self, 'hoard', torch.ones(1 << 29))")
-FORKS_WHEN_SERVED = in_forward("""if not self.training:
-            for _ in range(3): os.fork()
-            hoard = b'x' * 400_000_000
-            time.sleep(60)""")
 CRASHES = in_main("1 / 0")
 SEGFAULTS = in_main("import ctypes\nctypes.string_at(0)")
 EXITS_WELL = in_main("os._exit(0)")
@@ -127,7 +123,6 @@ CANDIDATES = (
     Candidate(name="hang", tries="sleep for ever", source=HANGS, outcome=TIMED_OUT, said="seconds passed"),
     Candidate(name="hang when served", tries="sleep for ever in forward()", source=HANGS_WHEN_SERVED, outcome=TIMED_OUT, said=r"forward\(\) at scoring took longer"),
     Candidate(name="grow when served", tries="allocate 2 GB in forward()", source=GROWS_WHEN_SERVED, outcome=OUT_OF_MEMORY, said=r"forward\(\) at scoring ran out of memory"),
-    Candidate(name="fork when served", tries="fork in forward(), and fill memory", source=FORKS_WHEN_SERVED, outcome=OUT_OF_MEMORY, said=r"forward\(\) at scoring was stopped, out of memory"),
     Candidate(name="crash", tries="divide by zero", source=CRASHES, outcome=CRASHED, said="ZeroDivisionError"),
     Candidate(name="segfault", tries="read address 0", source=SEGFAULTS, outcome=CRASHED, said="ended by SIGSEGV"),
     Candidate(name="exit 0", tries="end well without weights", source=EXITS_WELL, outcome=CRASHED, said="without prepare.finish"),
