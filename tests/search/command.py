@@ -23,9 +23,10 @@ QUIET = "tracker=none"
 
 
 def command(*overrides: str) -> list[str]:
-    """Return the command line of a fast search."""
+    """Return the command line of a fast search; with a target of its own, of a search on that."""
     flags = [each for each in overrides if each.startswith("-")]  # Hydra wants them in front
-    return [sys.executable, "-m", "search", *flags, *FAST, *(each for each in overrides if each not in flags)]
+    fast = () if any(each.startswith("target=") for each in overrides) else FAST
+    return [sys.executable, "-m", "search", *flags, *fast, *(each for each in overrides if each not in flags)]
 
 
 def run(

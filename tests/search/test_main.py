@@ -60,7 +60,7 @@ def test_a_search_leaves_what_it_promises(tmp_path: Path, strategy: str) -> None
 
 
 def test_a_sweep_runs_every_combination_and_resumes(tmp_path: Path) -> None:
-    arguments = ("-m", "name=s", "strategy=greedy,random", "seed=0,1", "budget.trainings=2", QUIET)
+    arguments = ("-m", "name=s", "target=landscape", "strategy=greedy,random", "seed=0,1", "budget.trainings=2", QUIET)
     done = run(tmp_path, *arguments)
 
     assert done.returncode == 0, done.stderr
