@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from operators.population import Population
-from operators.trial import Proposal, Status, Trial
+from operators.trial import IMPORTED, Proposal, Status, Trial
 
 INSPIRATIONS: Final = "inspirations"
 """Label of a proposal with the trials that it may draw on beside its parents, as in `3,7`."""
@@ -94,8 +94,15 @@ def near_miss(trial: Trial, population: Population) -> bool:
 
 
 def failures(parent: Trial, population: Population) -> list[str]:
-    """Return what crashed or was refused, and why: the parent's own children first, then the latest."""
-    failed = [trial for trial in population.decided if trial.status in _FAILED and trial.mutation]
+    """Return what crashed or was refused, and why: the parent's own children first, then the latest.
+
+    An imported trial whose program is lost is told too: its detail says what was tried and what came of it.
+    """
+    failed = [
+        trial
+        for trial in population.decided
+        if (trial.mutation and trial.status in _FAILED) or (not trial.mutation and IMPORTED in trial.proposal.labels)
+    ]
     failed.sort(key=lambda trial: (parent.number not in trial.proposal.parents, -trial.number))
     return [f"{effect(trial, population)}: {shortened(trial.detail)}" for trial in failed]
 

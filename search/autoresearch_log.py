@@ -1,31 +1,55 @@
-"""results.tsv of an autoresearch branch: which commit scored what, and whether it was kept."""
+"""results.tsv of an autoresearch branch: which commit scored what, and whether it was kept.
+
+Agents write these tables by hand, and each has habits of its own. What has one meaning is read; a row that has none, or
+two, is left out and says why. Nothing is guessed, so nothing that was not measured counts as measured.
+"""
 
 from __future__ import annotations
 
+import codecs
+import csv
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from operators.trial import Status
 from search.errors import UserError
 from target.reported import MOST
 
-_COMMIT: Final = re.compile(r"[0-9a-fA-F]{4,40}")
 _GIBIBYTE: Final = 1 << 30
 _MOST_GB: Final = 1_000_000
 _MOST_ROWS: Final = 5_000
+_CELL_CHARACTERS: Final = 200
+_HEADER_LINES: Final = 50  # looked at for a header
+_TOLD_LINES: Final = 5
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "commit": ("commit", "commit_hash", "git_commit", "git_hash", "hash", "sha"),
+    "memory_gb": ("memory_gb", "peak_memory_gb", "mem_gb", "memory", "vram_gb", "peak_vram_gb"),
+    "status": ("status", "decision", "verdict", "outcome"),
+    "description": ("description", "desc", "notes", "note", "change", "experiment"),
+}
+"""What columns are called, the usual name first."""
 _WORDS: Final[Mapping[str, Status]] = {
     **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved", "success"), Status.KEEP),
     **dict.fromkeys(
         ("discard", "discarded", "reject", "rejected", "revert", "reverted", "worse", "neutral", "skip"), Status.DISCARD
     ),
     **dict.fromkeys(("crash", "crashed", "fail", "failed", "error", "nan"), Status.CRASHED),
-    **dict.fromkeys(("oom", "out_of_memory"), Status.OUT_OF_MEMORY),
-    **dict.fromkeys(("timeout", "timed_out", "killed"), Status.TIMED_OUT),
+    **dict.fromkeys(("oom", "out of memory"), Status.OUT_OF_MEMORY),
+    **dict.fromkeys(("timeout", "time out", "timed out", "killed"), Status.TIMED_OUT),
 }
 """Agents keep to three of these words, mostly."""
+_MARKUP: Final = " \t`*\"'[]"
+_HASH: Final = re.compile(r"[0-9a-fA-F]{4,40}(?![0-9A-Za-z_])")
+_NUMBER: Final = re.compile(r"[~≈*`$\"'\s]*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
+_SECOND_NUMBER: Final = re.compile(r"\s*(?:->|=>|→|⇒|/|,|;|\.\.|-|–|to\b|\s)\s*[~≈]?[+-]?\.?\d")
+_NOTHING: Final = frozenset(
+    ("", "-", "--", "—", "–", "n/a", "na", "none", "null", "nan", "inf", "-inf", "crash", "crashed", "oom", "failed")
+)
+_UNITS: Final[Mapping[str, float]] = {"": 1.0, "g": 1.0, "gb": 1.0, "gib": 1.0, "mb": 2.0**-10, "mib": 2.0**-10}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +57,8 @@ class Row:
     """One experiment.
 
     Attributes:
-        line: Where it stands in the file.
-        commit: Abbreviated hash.
+        line: Where it begins in the file.
+        commit: Abbreviated hash; None if something else stands there.
         value: What it scored, as written; None for a crash.
         memory_bytes: Peak memory; None if it is not known.
         status: KEEP, DISCARD, or how it failed.
@@ -42,14 +66,60 @@ class Row:
     """
 
     line: int
-    commit: str
+    commit: str | None
     value: float | None
     memory_bytes: int | None
     status: Status
     description: str
 
 
-def parse_results(text: str, *, place: str, metric: str) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that cannot be used.
+
+    Attributes:
+        line: Where it begins in the file.
+        why: The reason; rows left out for one reason have it in the same words.
+    """
+
+    line: int
+    why: str
+
+
+@dataclass(slots=True)
+class Table:
+    """What a table says.
+
+    Attributes:
+        rows: The experiments, in their order.
+        left_out: Rows that cannot be read.
+        notes: What people should know about how it was read, as sentences.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
+    """Return the text of a table, and a note if it is not UTF-8.
+
+    Raises:
+        UserError: It is no text.
+    """
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if content.startswith(mark):
+            return content.decode(encoding, errors="replace"), [f"{place} is UTF-16, and was read as that"]
+    if b"\0" in content:
+        raise UserError(f"{place} must be a text file with one row an experiment, and has bytes that no text has")
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        note = f"{place} is not UTF-8 (byte {error.start}), and was read as Windows-1252"
+        return content.decode("cp1252", errors="replace"), [note]
+
+
+def parse_results(text: str, *, place: str, metric: str) -> Table:
     """Read the table; columns are found by their names, those that are not needed are passed over.
 
     Args:
@@ -58,65 +128,225 @@ def parse_results(text: str, *, place: str, metric: str) -> list[Row]:
         metric: Name of the column with the score.
 
     Raises:
-        UserError: It has no header, a row does not fit, or there is none.
+        UserError: It has no header, too many rows, or no row that can be used.
     """
     numbered = enumerate(text.split("\n"), start=1)  # not splitlines: descriptions may hold what that takes for breaks
-    lines = [(number, line.rstrip("\r")) for number, line in numbered if line.strip()]
+    lines = [(number, line.rstrip("\r").lstrip("\ufeff")) for number, line in numbered if line.strip()]
     if not lines:
         raise UserError(f"{place} is empty; a header and one row an experiment are expected")
-    names = [name.strip().lower() for name in lines[0][1].lstrip("\ufeff").split("\t")]
-    if missing := [name for name in ("commit", metric.lower(), "status") if name not in names]:
-        raise UserError(
-            f"{place}:{lines[0][0]}: the header must name the tab-separated columns commit, {metric} and status, got "
-            f"{names}, without {', '.join(missing)}; the column with the score is given by --metric"
-        )
+    header = _find_header(lines, metric, place)
     if len(lines) - 1 > _MOST_ROWS:
         raise UserError(f"{place} must have at most {_MOST_ROWS:,} rows, got {len(lines) - 1:,}: import the last ones")
-    rows = list(_rows(lines[1:], names, place=place, metric=metric.lower()))
-    if not rows:
-        raise UserError(f"{place} has a header and no experiment")
-    return rows
+    table = header.read(lines)
+    if not table.rows:
+        why = "; ".join(told(table.left_out)) or "it has a header and no experiment"
+        raise UserError(f"{place} has no row that can be used: {why}")
+    return table
 
 
-def _rows(lines: list[tuple[int, str]], names: list[str], *, place: str, metric: str) -> Iterator[Row]:
-    for number, line in lines:
-        cells = [cell.strip() for cell in line.split("\t", len(names) - 1)]  # a tab in the description stays there
-        if len(cells) < len(names) - (names[-1] == "description"):
-            raise UserError(f"{place}:{number}: {len(names)} columns are expected, got {len(cells)}: {line!r:.120}")
-        row = dict(zip(names, cells, strict=False))
-        if not _COMMIT.fullmatch(row["commit"]):
-            raise UserError(f"{place}:{number}: the commit must be an abbreviated hash, got {row['commit']!r}")
-        status = _WORDS.get(row["status"].lower().replace(" ", "_").replace("-", "_"))
-        if status is None:
-            raise UserError(
-                f"{place}:{number}: the status must be one of {', '.join(sorted(_WORDS))}, got {row['status']!r}"
-            )
-        value = _number(row[metric], f"{place}:{number}: {metric}")
-        memory = _number(row.get("memory_gb", ""), f"{place}:{number}: memory_gb")
-        if memory is not None and not 0 <= memory <= _MOST_GB:
-            raise UserError(
-                f"{place}:{number}: memory_gb must be from 0 to {_MOST_GB:,}, got {row['memory_gb']!r:.100}"
-            )
-        if value is not None and abs(value) > MOST:
-            raise UserError(f"{place}:{number}: {metric} must be at most {MOST:g}, got {row[metric]!r:.100}")
-        if not value and status in (Status.KEEP, Status.DISCARD):
-            status = Status.CRASHED  # 0.000000 is how a crash is written
-        yield Row(
-            line=number,
-            commit=row["commit"].lower(),
-            value=value if status in (Status.KEEP, Status.DISCARD) else None,
-            memory_bytes=round(memory * _GIBIBYTE) if memory else None,
-            status=status,
-            description=row.get("description", ""),
+def told(left_out: Iterable[LeftOut]) -> list[str]:
+    """Return one line a reason: why, how many rows, and where."""
+    lines: dict[str, list[int]] = {}
+    for each in left_out:
+        lines.setdefault(each.why, []).append(each.line)
+    return [f"{why}: {where(numbers)}" for why, numbers in lines.items()]
+
+
+def where(lines: Sequence[int]) -> str:
+    """Return how many rows there are and where the first of them stand."""
+    several = "s" * (len(lines) > 1)
+    more = ", ..." * (len(lines) > _TOLD_LINES)
+    return f"{len(lines)} row{several} (line{several} {', '.join(map(str, lines[:_TOLD_LINES]))}{more})"
+
+
+class _UnreadError(ValueError):
+    """A cell that has no meaning, or two; says so."""
+
+
+def _tabs(line: str, columns: int) -> list[str]:
+    return line.split("\t", columns - 1)  # a tab in the last column, the description, stays there
+
+
+def _commas(line: str, columns: int) -> list[str]:
+    cells = next(csv.reader([line]), [])
+    return [*cells[: columns - 1], ",".join(cells[columns - 1 :])] if len(cells) > columns else cells
+
+
+def _pipes(line: str, columns: int) -> list[str]:
+    return line.strip().removeprefix("|").removesuffix("|").split("|", columns - 1)
+
+
+_SPLITTERS: Final[tuple[Callable[[str, int], list[str]], ...]] = (_tabs, _commas, _pipes)
+
+
+def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> _Header:
+    wanted = {**_NAMES, metric.lower(): (metric.lower(),)}
+    for number, line in lines[:_HEADER_LINES]:
+        for split in _SPLITTERS:
+            names = [cell.strip(_MARKUP).lower().replace(" ", "_") for cell in split(line, len(line) + 1)]
+            found = {
+                name: next(names.index(each) for each in others if each in names)
+                for name, others in wanted.items()
+                if set(others) & set(names)
+            }
+            if {"commit", metric.lower(), "status"} <= found.keys():
+                return _Header(number, split, len(names), found, metric.lower())
+    first = f"{place}:{lines[0][0]}"
+    raise UserError(
+        f"{first}: there must be a header that names the columns commit, {metric} and status, between tabs or commas; "
+        f"the table begins with {lines[0][1]!r:.120}; the column with the score is given by --metric"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Where a table begins and what its columns are.
+
+    Attributes:
+        line: Its line.
+        split: Makes cells of a line.
+        columns: How many there are.
+        places: Where the columns stand that are known.
+        metric: Which of them has the score.
+    """
+
+    line: int
+    split: Callable[[str, int], list[str]]
+    columns: int
+    places: Mapping[str, int]
+    metric: str
+
+    def read(self, lines: Iterable[tuple[int, str]]) -> Table:
+        """Read all that stands below."""
+        table, percents = Table(), set[int]()
+        for number, cells in self._records(lines, table):
+            try:
+                row, percent = self._row(number, cells)
+            except _UnreadError as error:
+                table.left_out.append(LeftOut(number, str(error)))
+                continue
+            table.rows.append(row)
+            if percent:
+                percents.add(number)
+        measured = {row.line for row in table.rows if row.value is not None}
+        if percents and measured - percents:
+            table.left_out += [LeftOut(line, f"a {self.metric} in percent among others") for line in sorted(percents)]
+            table.rows = [row for row in table.rows if row.line not in percents]
+        return table
+
+    def _records(self, lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the lines that begin a row, by column; others belong to the description of the one before."""
+        last: tuple[int, dict[str, str]] | None = None
+        for number, line in lines:
+            if number <= self.line:
+                continue
+            cells = self.split(line, self.columns)
+            short = len(cells) < self.columns - (self.places.get("description") == self.columns - 1)
+            record = {name: cells[at].strip() if at < len(cells) else "" for name, at in self.places.items()}
+            if self._is_header(record) or not line.strip(" |-:\t+"):  # it comes again, or is a rule
+                continue
+            if short and len(cells) > 1 and _commit(record["commit"]) is not None:
+                table.left_out.append(LeftOut(number, "fewer columns than the header has"))
+            elif not short and self._begins(record):
+                if last:
+                    yield last
+                last = number, record
+            elif last:
+                last[1]["description"] = f"{last[1].get('description', '')} {line.strip()}"
+            else:
+                table.left_out.append(LeftOut(number, "no row of the table"))
+        if last:
+            yield last
+
+    def _is_header(self, record: Mapping[str, str]) -> bool:
+        return (
+            record["commit"].strip(_MARKUP).lower() in _NAMES["commit"]
+            and record["status"].strip(_MARKUP).lower() in _NAMES["status"]
         )
 
+    def _begins(self, record: Mapping[str, str]) -> bool:
+        """Return whether a line with enough cells is a row: one of the three that matter is what it must be."""
+        commit, score, status = record["commit"], record[self.metric], record["status"]
+        if _commit(commit) is not None or _status(status) is not None or all((commit, score, status)):
+            return True
+        return score.lower() not in _NOTHING and _NUMBER.match(score) is not None
 
-def _number(cell: str, what: str) -> float | None:
-    """Return a finite number; None for nothing, or for what stands for nothing."""
-    if cell.lower() in ("", "-", "n/a", "na", "none", "null", "nan", "inf", "-inf", "crash"):
+    def _row(self, line: int, record: Mapping[str, str]) -> tuple[Row, bool]:
+        """Return a row, and whether its score is in percent."""
+        status = _status(record["status"])
+        if status is None:
+            raise _UnreadError(f"the status {record['status']!r:.60} is not known")
+        value, unit = _number(record[self.metric], self.metric)
+        if value == 0.0 and status is not Status.KEEP:
+            value = None  # 0.000000 is how a crash is written
+            status = Status.CRASHED if status is Status.DISCARD else status
+        elif not value and status in (Status.KEEP, Status.DISCARD):
+            raise _UnreadError(f"{status.value} without a {self.metric}")
+        row = Row(
+            line=line,
+            commit=_commit(record["commit"]),
+            value=value if status in (Status.KEEP, Status.DISCARD) else None,
+            memory_bytes=_memory(record.get("memory_gb", "")),
+            status=status,
+            description=record.get("description", "").strip("\"' \t"),
+        )
+        return row, unit == "%" and row.value is not None
+
+
+def _commit(cell: str) -> str | None:
+    """Return the hash in a cell; a count of the agent's own, such as 0012, is none."""
+    text = cell.strip(_MARKUP)
+    found = _HASH.match(text)
+    if not found or (len(found[0]) < 7 and (found[0] != text or found[0].isdecimal())):
         return None
+    return found[0].lower()
+
+
+def _status(cell: str) -> Status | None:
+    """Return what the first word of a cell says; None if it says nothing, or is taken back by what comes next."""
+    words = re.findall(r"[a-z]+|->|=>|→|[/|?]", cell[:_CELL_CHARACTERS].lower())
+    for length in (3, 2, 1):
+        found = _WORDS.get(" ".join(words[:length]))
+        if found is None or len(words) < length:
+            continue
+        following = words[length : length + 2]
+        if following[:1] == ["?"]:
+            return None
+        if following[:1] and following[0] in ("->", "=>", "→", "/", "|", "or"):
+            second = _WORDS.get(following[1]) if len(following) > 1 else None
+            return found if second is found else None
+        return found
+    return None
+
+
+def _number(cell: str, what: str) -> tuple[float | None, str]:
+    """Return the number that a cell begins with and what follows it, in small letters; None for nothing.
+
+    Raises:
+        _UnreadError: There is something else, or a second number.
+    """
+    text = cell.strip(_MARKUP)[:_CELL_CHARACTERS]
+    if text.lower() in _NOTHING:
+        return None, ""
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    found = _NUMBER.fullmatch(text)
+    if not found or _SECOND_NUMBER.match(found[2]):
+        raise _UnreadError(f"{what} is no number" if not found else f"{what} can be read as two numbers")
+    number = float(found[1])
+    if not math.isfinite(number) or abs(number) > MOST:
+        raise _UnreadError(f"{what} is beyond {MOST:g}")
+    unit = re.match(r"\s*(%|[A-Za-z]*)", found[2])
+    return number, unit[1].lower() if unit else ""
+
+
+def _memory(cell: str) -> int | None:
+    """Return the bytes of a cell in gigabytes; None for what cannot be read: a row is not lost for that."""
     try:
-        number = float(cell)
-    except ValueError:
-        raise UserError(f"{what} must be a number, got {cell!r}") from None
-    return number if math.isfinite(number) else None
+        number, unit = _number(cell, "memory")
+    except _UnreadError:
+        return None
+    scale = _UNITS.get(unit)
+    if not number or scale is None or not 0 < number * scale <= _MOST_GB:
+        return None
+    return round(number * scale * _GIBIBYTE)

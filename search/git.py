@@ -47,9 +47,13 @@ class Repository:
         """Return the names of the local branches."""
         return (self._ask("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads") or "").splitlines()
 
+    def content(self, commit: str, path: str) -> bytes | None:
+        """Return the bytes of a file as a commit has it; None if it has none."""
+        return self._clean.content(f"{commit}:{path}", "blob")
+
     def _file(self, commit: str, path: str) -> str | None:
         """Return a file as a commit has it; None if it has none, or not as text."""
-        content = self._clean.content(f"{commit}:{path}", "blob")
+        content = self.content(commit, path)
         try:
             return None if content is None else content.decode()
         except UnicodeDecodeError:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from operators.trial import IMPORTED, Mutation, Proposal
-from search.autoresearch_log import parse_results
+from search.autoresearch_log import decode_results, parse_results, told
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.git import Repository, open_repository
 from search.imported import History, counts, read_history
-from search.ledger import Elapsed, Ledger
+from search.ledger import Elapsed, Ledger, read_population
 from search.lock import locked
 from search.rundir import RunDirectory, check_name
 from search.summary import summarize
@@ -30,8 +31,8 @@ OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
 RESULTS: Final = "results.tsv"
 
 
-def find_results(repository: Repository, branch: str, tip: str) -> tuple[str, str]:
-    """Return the table of a branch and where it was found.
+def find_results(repository: Repository, branch: str, tip: str) -> tuple[bytes, str]:
+    """Return what the table of a branch holds, and where it was found.
 
     It is untracked, as autoresearch wants it, and then lies in the working tree; or it is committed, on the branch or
     once was.
@@ -40,13 +41,13 @@ def find_results(repository: Repository, branch: str, tip: str) -> tuple[str, st
         UserError: There is none.
     """
     place = repository.root / RESULTS
-    committed = repository.file(tip, RESULTS)
+    committed = repository.content(tip, RESULTS)
     if place.is_file() and (committed is None or repository.head_branch() == branch):
-        return _text(place), str(place)
+        return _content(place), str(place)
     if committed is not None:
         return committed, f"{branch}:{RESULTS}"
     if earlier := repository.last_with(tip, RESULTS):
-        return repository.file(earlier, RESULTS) or "", f"{earlier[:7]}:{RESULTS}"
+        return repository.content(earlier, RESULTS) or b"", f"{earlier[:7]}:{RESULTS}"
     raise UserError(
         f"there is no {RESULTS}: neither in {repository.root}, nor in branch {branch}, nor in its history; "
         "give the file with --results FILE"
@@ -98,7 +99,8 @@ def _write_trials(ledger: Ledger, history: History) -> None:
     for each in history.experiments:
         parents = () if each.parent is None else (each.parent,)
         ledger.propose(Proposal(parents=parents, seed=0, operator=OPERATOR, labels={IMPORTED: each.commit}))
-        ledger.build(each.number, Mutation(program=each.program, operator=OPERATOR, description=each.description))
+        if each.program is not None:
+            ledger.build(each.number, Mutation(program=each.program, operator=OPERATOR, description=each.description))
         for evaluation in each.evaluations:
             ledger.evaluate(each.number, evaluation)
     for each in history.in_order():
@@ -125,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
     parser.add_argument("--results", type=Path, help=f"the table, if it is not the branch's {RESULTS}")
     parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and write nothing")
     parser.add_argument("--maximize", action="store_true", help="large scores are good; they change their sign")
     return parser
 
@@ -141,30 +144,58 @@ def _import_from(repository: Repository, options: argparse.Namespace) -> str:
         there = ", ".join(repository.branches()) or "none"
         raise UserError(f"{repository.root} must have the branch {options.branch}; there are: {there}")
     if options.results:
-        text, place = _text(options.results), str(options.results)
+        content, place = _content(options.results.expanduser()), str(options.results)
     else:
-        text, place = find_results(repository, options.branch, tip)
-    rows = parse_results(text, place=place, metric=options.metric)
-    history = read_history(repository, rows, tip=tip, file=options.file, maximize=options.maximize)
+        content, place = find_results(repository, options.branch, tip)
+    text, notes = decode_results(content, place=place)
+    table = parse_results(text, place=place, metric=options.metric)
+    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=options.maximize)
+    history.left_out[:0] = table.left_out
+    history.notes[:0] = [*notes, *table.notes]
     check_name(options.name)
     run = RunDirectory(options.outputs.expanduser() / options.name)
-    write_run(run, history, name=options.name, origin=f"{repository.root}, branch {options.branch}")
-    return _told(run, history, place, len(rows), repository.root)
+    if run.root.exists():
+        raise UserError(f"{run.root} exists already: choose another name, or move it away")
+    origin = f"{repository.root}, branch {options.branch}"
+    n_rows = len(table.rows) + len(table.left_out)
+    lines = [f"{place}: {n_rows} row{'s' * (n_rows != 1)}"]
+    if options.dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            draft = RunDirectory(Path(folder) / options.name)
+            write_run(draft, history, name=options.name, origin=origin)
+            lines += [f"{run.root} would have {_summary(history)}", *_trials(draft)]
+        lines += [*_remarks(history), "nothing was written: this was a dry run"]
+    else:
+        write_run(run, history, name=options.name, origin=origin)
+        lines += [f"{run.root}: {_summary(history)}", *_trials(run), *_remarks(history), _go_on(run, repository.root)]
+    return "\n".join(lines) + "\n"
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} must be a text file that can be read: {error}") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} must be a file that can be read: {error}") from error
 
 
-def _told(run: RunDirectory, history: History, place: str, n_rows: int, root: Path) -> str:
-    from search.ledger import read_population
+def _summary(history: History) -> str:
+    n_trials = len(history.experiments)
+    return f"{n_trials} trial{'s' * (n_trials != 1)}: {counts(history)}"
 
+
+def _remarks(history: History) -> list[str]:
+    return [*(f"left out, {one_line(each)}" for each in told(history.left_out)), *map(one_line, history.notes)]
+
+
+def _go_on(run: RunDirectory, root: Path) -> str:
+    elsewhere = "" if run.root.parent == OUTPUTS else f" outputs={run.root.parent}"
+    return f"go on with: python -m search name={run.root.name}{elsewhere} target=autoresearch target.root={root}"
+
+
+def _trials(run: RunDirectory) -> list[str]:
+    """Return one line a trial, and the best one."""
     population = read_population(run)
-    champion = population.champion
-    lines = [f"{place}: {n_rows} rows", f"{run.root}: {len(population.trials)} trials: {counts(history)}"]
+    lines = []
     for trial in population.trials:
         parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
         commit = str(trial.proposal.labels[IMPORTED])[:7]
@@ -173,12 +204,8 @@ def _told(run: RunDirectory, history: History, place: str, n_rows: int, root: Pa
             f"  #{trial.number:<3} {commit} {trial.status.value:<9} {score:<7} {len(trial.evaluations)} x{parents}"
             f"  {description_of(trial)}"
         )
-    lines += [f"left out: {one_line(each)}" for each in history.left_out]
-    if champion:
-        lines.append(f"best: #{champion.number}, {score_text(champion, population)}")
-    elsewhere = "" if run.root.parent == OUTPUTS else f" outputs={run.root.parent}"
-    lines.append(f"go on with: python -m search name={run.root.name}{elsewhere} target=autoresearch target.root={root}")
-    return "\n".join(lines) + "\n"
+    champion = population.champion
+    return [*lines, f"best: #{champion.number}, {score_text(champion, population)}"] if champion else lines
 
 
 if __name__ == "__main__":

@@ -2,23 +2,33 @@
 
 A row whose program is that of an earlier one is another measurement of it. If it was kept, the branch went back: what
 had been kept in between was reverted. The parent of a trial is the nearest ancestor of its commit that is a trial.
+
+Some agents reset before they log. Then a row about a discarded program carries the commit of the program that was kept.
+Its number is no measurement of that one: the row becomes a trial without a program, which prompts can still tell about.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from operators.trial import Status
-from search.autoresearch_log import Row
+from search.autoresearch_log import LeftOut, Row, told, where
 from search.errors import UserError
 from search.git import Repository
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
 KEPT: Final = frozenset({Status.BASELINE, Status.KEEP})
+_RERUN: Final = re.compile(
+    r"\bre-?(?:run|test|measure|eval|check)|\brepeat(?:ed)? (?:run|of|measure)|\breplicat"
+    r"|\bsame (?:code|program|commit)|\bnoise (?:check|test|floor)|\brevert|\bback to\b",
+    re.IGNORECASE,
+)
+"""What says that a row is about the program of its commit, although another row is too."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,7 +38,7 @@ class Experiment:
     Attributes:
         number: Number of the trial that it becomes.
         commit: Full hash.
-        program: Its source.
+        program: Its source; None if it is lost.
         parent: Number of the trial that it was made from; None for the baseline.
         status: What became of it.
         decided: Line of the row that decided so.
@@ -39,7 +49,7 @@ class Experiment:
 
     number: int
     commit: str
-    program: Program
+    program: Program | None
     parent: int | None
     status: Status
     decided: int
@@ -54,11 +64,13 @@ class History:
 
     Attributes:
         experiments: By number; 0 is the baseline.
-        left_out: What could not be imported, and why, as sentences.
+        left_out: Rows that could not be imported.
+        notes: What else people should know, as sentences.
     """
 
     experiments: list[Experiment] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def in_order(self) -> list[Experiment]:
         """Return the experiments in the order of their verdicts."""
@@ -94,28 +106,51 @@ class _Reader:
         self._programs: dict[str, str | None] = {}  # of commits that no row is about
 
     def read(self, rows: Iterable[Row], tip: str) -> History:
-        for row in rows:
+        for row in self._with_baseline(list(rows)):
             self._add(row)
-        if not self._history.experiments:
+        history = self._history
+        if not history.experiments:
             raise UserError(
                 "no row that was kept has a commit in the repository, so there is no baseline to begin with: "
-                + "; ".join(self._history.left_out)
+                + "; ".join(told(history.left_out))
             )
         self._follow(tip)
-        return self._history
+        if lost := [each.decided for each in history.experiments if each.program is None]:
+            history.notes.append(
+                f"the commit is that of another program: {where(lost)}; their own programs are lost, so each becomes a "
+                "trial without program and score"
+            )
+        return history
+
+    def _with_baseline(self, rows: list[Row]) -> Sequence[Row]:
+        """Give the kept row before the first known commit, if it has none, the commit which that one was made from."""
+        for index, row in enumerate(rows):
+            commit = self._repository.commit(row.commit) if row.commit else None
+            if commit is None:
+                continue
+            earlier = [at for at in range(index) if rows[at].commit is None and rows[at].status is Status.KEEP]
+            if earlier and (parent := self._repository.parent(commit)):
+                rows[earlier[-1]] = replace(rows[earlier[-1]], commit=parent)
+            break
+        return rows
 
     def _add(self, row: Row) -> None:
+        if row.commit is None:
+            self._leave_out(row, "no commit")
+            return
         commit = self._repository.commit(row.commit)
         source = self._repository.file(commit, self._file) if commit else None
         if commit is None or source is None:
-            why = f"it has no {self._file}" if commit else "it is not in the repository any more"
-            self._leave_out(row, f"of the commit: {why}")
+            self._leave_out(row, f"its commit has no {self._file}" if commit else "its commit is not in the repository")
             return
         if not self._history.experiments and row.status is not Status.KEEP:
             self._leave_out(row, "it comes before the first one that was kept, the baseline")
             return
         program = Program(source)
         number = self._by_program.get(program.id)
+        if number is not None and self._is_lost(row, self._history.experiments[number], commit):
+            self._lost(row, commit, number)
+            return
         if number is None:
             number = self._new(row, commit, program)
         else:
@@ -123,6 +158,30 @@ class _Reader:
         self._by_commit[commit] = number
         experiment = self._history.experiments[number]
         experiment.evaluations.append(self._evaluation(row, len(experiment.evaluations)))
+
+    def _is_lost(self, row: Row, experiment: Experiment, commit: str) -> bool:
+        """Return whether a row has the commit of a program that it does not seem to be about."""
+        if _RERUN.search(row.description) or (row.description and row.description == experiment.description):
+            return False
+        same_commit = self._by_commit.get(commit) == experiment.number
+        if row.status is Status.KEEP:
+            return same_commit and experiment.status in KEPT
+        return experiment.status in KEPT or (same_commit and experiment.status is Status.DISCARD)
+
+    def _lost(self, row: Row, commit: str, parent: int) -> None:
+        score = "" if row.value is None else f" at {row.value:g}"
+        self._history.experiments.append(
+            Experiment(
+                number=len(self._history.experiments),
+                commit=commit,
+                program=None,
+                parent=parent,
+                status=Status.NOT_BUILT,
+                decided=row.line,
+                description=row.description,
+                detail=f"{row.description or 'no description'}: {row.status.value}{score}; its program is lost",
+            )
+        )
 
     def _new(self, row: Row, commit: str, program: Program) -> int:
         number = len(self._history.experiments)
@@ -159,7 +218,7 @@ class _Reader:
         """Let the end of the branch decide who is the champion, if it is one that was kept."""
         number = self._number_of(tip)
         if number is None:
-            self._history.left_out.append(f"the end of the branch, {tip[:7]}: no row is about its {self._file}")
+            self._history.notes.append(f"the end of the branch, {tip[:7]}: no row is about its {self._file}")
         elif self._history.experiments[number].status in KEPT:
             self._go_back(self._history.experiments[number], f"the end of the branch, {tip[:7]}")
 
@@ -195,8 +254,7 @@ class _Reader:
         )
 
     def _leave_out(self, row: Row, why: str) -> None:
-        text = f" {row.description}" if row.description else ""
-        self._history.left_out.append(f"line {row.line} ({row.commit} {row.status.value}{text}): {why}")
+        self._history.left_out.append(LeftOut(row.line, why))
 
 
 def counts(history: History) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from operators.base import Operator
-from operators.trial import Proposal, Trial
+from operators.trial import IMPORTED, Proposal, Trial
 from search.acceptance import Acceptance
 from search.budget import Budget
 from search.errors import UserError
@@ -51,8 +51,8 @@ class Settings:
         return slots * self.ahead_per_slot if self.propose_ahead is None else self.propose_ahead
 
     def is_stuck(self, decided: Sequence[Trial]) -> bool:
-        """Return whether the last `max_failures` of some verdicts came to no training."""
-        recent = decided[-self.max_failures :]
+        """Return whether the last `max_failures` of some verdicts came to no training; imported ones do not count."""
+        recent = [trial for trial in decided if IMPORTED not in trial.proposal.labels][-self.max_failures :]
         return len(recent) == self.max_failures and not any(trial.trainings for trial in recent)
 
     def operator_for(self, proposal: Proposal) -> Operator:

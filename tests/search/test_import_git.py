@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- one row a line, as in a table
 """An autoresearch branch becomes a search with lineage, and a search goes on from there."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import conf
+from operators.history import failures
 from operators.trial import Status
-from search.autoresearch_log import parse_results
+from search.autoresearch_log import LeftOut, decode_results, parse_results
 from search.errors import UserError
 from search.import_git import main
 from search.ledger import read_population
@@ -114,7 +117,7 @@ def test_the_history_of_a_branch_becomes_trials_with_lineage_and_scores(agent, t
     assert not any(trial.verified for trial in population.trials)
     assert population.trainings == 0, "what others trained counts against no budget"
     output = capsys.readouterr().out
-    assert "left out: line 6 (0123abc discard of an object that git has thrown away)" in output
+    assert "left out, its commit is not in the repository: 1 row (line 6)" in output
     go_on = f"python -m search name=mar5 outputs={tmp_path / 'outputs'} target=autoresearch target.root={agent.root}"
     assert go_on in output
 
@@ -246,7 +249,7 @@ def test_other_metrics_are_imported_with_their_sign(tmp_path):
         ("no directory", "must be the directory of a git repository"),
         ("no branch", "must have the branch autoresearch/mar5; there are: master"),
         ("no table", "there is no results.tsv: neither in"),
-        ("nothing kept", "no baseline to begin with: line 2 (0123abc"),
+        ("nothing kept", "no baseline to begin with: its commit is not in the repository: 1 row (line 2)"),
         ("twice", "exists already: choose another name"),
     ],
 )
@@ -278,39 +281,222 @@ def test_what_cannot_be_imported_is_told_and_leaves_nothing(agent, tmp_path, cap
     [
         ("", "is empty"),
         ("commit\tval_bpb\tstatus\n", "has a header and no experiment"),
-        ("abc1234\t0.9\t44\tkeep\tbaseline\n", "t:1: the header must name the tab-separated columns"),
-        ("commit,val_bpb,status\n", "t:1: the header must name"),
-        ("commit\tval_bpb\tstatus\n\nabc1234\t0.9\n", "t:3: 3 columns are expected, got 2"),
-        ("commit\tval_bpb\tstatus\nabc1234\tlow\tkeep\n", "t:2: val_bpb must be a number, got 'low'"),
-        ("commit\tval_bpb\tstatus\nmaster\t0.9\tkeep\n", "t:2: the commit must be an abbreviated hash, got 'master'"),
-        ("commit\tval_bpb\tstatus\nabc1234\t0.9\tperhaps\n", "t:2: the status must be one of"),
-        ("commit\tval_bpb\tstatus\nabc1234\t1e300\tkeep\n", "t:2: val_bpb must be at most 1e+15"),
-        ("commit\tval_bpb\tmemory_gb\tstatus\nabc1234\t1\t1e300\tkeep\n", "t:2: memory_gb must be from 0"),
-        ("commit\tval_bpb\tmemory_gb\tstatus\nabc1234\t1\t-1\tkeep\n", "t:2: memory_gb must be from 0"),
+        ("abc1234\t0.9\t44\tkeep\tbaseline\n", "t:1: there must be a header that names the columns commit, val_bpb"),
+        (
+            "commit\tval_bpb\tstatus\nabc1234\tlow\tkeep\n",
+            "no row that can be used: val_bpb is no number: 1 row (line 2)",
+        ),
         ("commit\tval_bpb\tstatus\n" + "abc1234\t0.9\tkeep\n" * 5_001, "must have at most 5,000 rows, got 5,001"),
     ],
 )
-def test_a_malformed_table_names_the_line(table, phrase):
+def test_a_table_without_anything_to_import_says_why(table, phrase):
     with pytest.raises(UserError) as error:
         parse_results(table, place="t", metric="val_bpb")
 
     assert phrase in str(error.value)
 
 
-def test_a_table_is_read_leniently_where_its_meaning_is_plain():
-    text = (
-        "\ufeffCommit\tval_bpb\tmemory_gb\tstatus\tdescription\r\n"
-        "ABC1234\t0.9\t\tKept\tone\ttab more\r\n"
-        "\r\n"
-        "abc1235\t0.000000\t0.0\tdiscard\r\n"
-        "abc1236\tN/A\t-\tOOM\ttoo wide\n"
-        "abc1237\t0.8\t1.5\treverted\tworse"
-    )
-    rows = parse_results(text, place="t", metric="val_bpb")
+HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
 
-    assert [(row.line, row.commit, row.value, row.status.value, row.description) for row in rows] == [
-        (2, "abc1234", 0.9, "keep", "one\ttab more"),
-        (4, "abc1235", None, "crashed", ""),
-        (5, "abc1236", None, "out_of_memory", "too wide"),
-        (6, "abc1237", 0.8, "discard", "worse"),
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("abc1234\t0.9", "fewer columns than the header has"),
+        ("abc1234\tlow\t1\tkeep\td", "val_bpb is no number"),
+        ("abc1234\t<0.9\t1\tkeep\td", "val_bpb is no number"),  # a bound is no measurement
+        ("abc1234\t0.95 -> 0.93\t1\tkeep\td", "val_bpb can be read as two numbers"),
+        ("abc1234\t0.95/0.93\t1\tkeep\td", "val_bpb can be read as two numbers"),
+        ("abc1234\t1,234\t1\tkeep\td", "val_bpb can be read as two numbers"),
+        ("abc1234\t1e300\t1\tkeep\td", "val_bpb is beyond 1e+15"),
+        ("abc1234\t\t1\tkeep\td", "keep without a val_bpb"),
+        ("abc1234\t0.000000\t0.0\tkeep\td", "keep without a val_bpb"),
+        ("abc1234\t-\t1\tdiscard\td", "discard without a val_bpb"),
+        ("abc1234\t0.9\t1\tpending\td", "the status 'pending' is not known"),
+        ("abc1234\t0.9\t1\tkeep?\td", "the status 'keep?' is not known"),
+        ("abc1234\t0.9\t1\tkeep -> discard\td", "the status 'keep -> discard' is not known"),
+        ("abc1234\t0.9\t1\tnot kept\td", "the status 'not kept' is not known"),
+        ("abc1234\t90%\t1\tkeep\td", "a val_bpb in percent among others"),
+    ],
+)
+def test_a_row_that_has_no_meaning_or_two_is_left_out_with_the_reason(row, why):
+    table = parse_results(f"{HEAD}abc1230\t0.7\t1\tkeep\tbaseline\n{row}\n", place="t", metric="val_bpb")
+
+    assert [kept.line for kept in table.rows] == [2]
+    assert table.left_out == [LeftOut(3, why)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (("abc1234", "0.9000 (baseline)", "44.0 GB", "keep (baseline)"), ("abc1234", 0.9, 44.0, "keep")),
+        (("`abc1234`", "**~0.90**", "45056MiB", "KEEP \u2705"), ("abc1234", 0.9, 44.0, "keep")),
+        (("[abc1234](https://example.invalid)", "0,9", "", "**kept**"), ("abc1234", 0.9, None, "keep")),
+        (('"abc1234"', '"0.9"', "1e300", '"discard"'), ("abc1234", 0.9, None, "discard")),
+        (("abc1234 (reset)", "0.9±0.01", "-1", "discard - kept the old one"), ("abc1234", 0.9, None, "discard")),
+        (("baseline", "0.9 bpb", "?", "\u274c reverted"), (None, 0.9, None, "discard")),
+        (("TBD", ".9", "44 fish", "Discarded."), (None, 0.9, None, "discard")),
+        (("", "9e-1", "44", "worse"), (None, 0.9, 44.0, "discard")),
+        (("0012", "0.9", "44", "keep"), (None, 0.9, 44.0, "keep")),  # a count of their own, not the hash of a commit
+        (("added", "0.9", "44", "keep*"), ("added", 0.9, 44.0, "keep")),  # no commit is called so: left out by git
+        (("abc1234", "0.000000", "0.0", "discard"), ("abc1234", None, None, "crashed")),
+        (("abc1234", "crash", "0.0", "crash (shape)"), ("abc1234", None, None, "crashed")),
+        (("abc1234", "OOM", "-", "Out of memory"), ("abc1234", None, None, "out_of_memory")),
+        (("abc1234", "nan", "-", "timed-out"), ("abc1234", None, None, "timed_out")),
+    ],
+)
+def test_cells_are_read_as_people_write_them(cells, expected):
+    (row,) = parse_results(HEAD + "\t".join((*cells, "what")), place="t", metric="val_bpb").rows
+
+    gigabytes = row.memory_bytes and row.memory_bytes / 2**30
+    assert (row.commit, row.value, gigabytes, row.status.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "described"),
+    [
+        ("abc1234\t0.9\t44\tkeep\tfirst\n  import torch\n\tx = 1\n\nabc1235\t1\t44\tdiscard\tsecond", ["first import torch x = 1", "second"]),
+        (f"abc1234\t0.9\t44\tkeep\tfirst\n{HEAD}abc1235\t1\t44\tdiscard\tsecond\ttabbed", ["first", "second\ttabbed"]),
+    ],
+    ids=["line breaks in a description", "a header that comes again"],
+)  # fmt: skip
+def test_a_line_that_begins_no_row_belongs_to_the_one_before(text, described):
+    table = parse_results(HEAD + text, place="t", metric="val_bpb")
+
+    assert [row.description for row in table.rows] == described
+    assert table.left_out == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'commit,val_bpb,memory_gb,status,description\nabc1234,0.9,44,keep,"wide, and deep"\n',
+        "| Commit | val_bpb | memory_gb | status | description |\n|---|---|---|---|---|\n| abc1234 | 0.9 | 44 | keep | wide, and deep |\n",
+        "# results of a night\n\nHash\tval_bpb\tVRAM GB\tDecision\tNotes\r\nABC1234\t0.9\t44\tKept\twide, and deep\r\n",
+        "\ufeffstatus\tdescription\tcommit\tval_bpb\tmemory_gb\nkeep\twide, and deep\tabc1234\t0.9\t44\n",
+    ],
+    ids=["commas", "Markdown", "other names", "another order"],
+)
+def test_columns_are_found_by_their_names_between_tabs_commas_and_bars(text):
+    (row,) = parse_results(text, place="t", metric="val_bpb").rows
+
+    assert (row.commit, row.value, row.status, row.description) == ("abc1234", 0.9, Status.KEEP, "wide, and deep")
+    assert row.memory_bytes == 44 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("encoding", "note"),
+    [("utf-8", None), ("utf-8-sig", None), ("utf-16", "is UTF-16"), ("cp1252", "is not UTF-8 (byte 66)")],
+)
+def test_a_table_in_any_encoding_is_read_and_said(encoding, note):
+    text, notes = decode_results(f"{HEAD}abc1234\t0.9\t44\tkeep\tnaïve\n".encode(encoding), place="t")
+
+    assert parse_results(text, place="t", metric="val_bpb").rows[0].description == "naïve"
+    assert [note in each for each in notes] == [True] * (note is not None)
+
+
+def test_bytes_that_are_no_text_are_refused():
+    with pytest.raises(UserError, match="must be a text file"):
+        decode_results(b"SQLite format 3\0", place="t")
+
+
+# What agents do with commits
+
+
+def test_a_baseline_without_a_commit_is_what_the_first_known_commit_was_made_from(tmp_path):
+    agent = Agent(tmp_path / "autoresearch")
+    agent.log("baseline", "1.0", "1", "keep", "baseline")
+    agent.log(agent.commit("a", ("DEPTH = 8", "DEPTH = 4")), "1.1", "1", "discard", "a")
+    agent.reset()
+    agent.log("TBD", "0.7", "1", "keep", "never committed")
+    agent.log(agent.commit("b", ("DEPTH = 8", "DEPTH = 6")), "0.9", "1", "keep", "b")
+    _, run = imported(agent, tmp_path)
+    trials = read_population(run).trials
+
+    assert [(trial.status.value, trial.proposal.parents, list(trial.values.values())) for trial in trials] == [
+        ("baseline", (), [1.0]),
+        ("discard", (0,), [1.1]),
+        ("keep", (0,), [0.9]),
     ]
+    assert trials[0].program.source == TRAIN
+
+
+def test_what_was_reset_before_it_was_logged_is_history_without_a_score(tmp_path, capsys):
+    agent = Agent(tmp_path / "autoresearch")
+    agent.log(agent.hash(), "1.0", "1", "keep", "baseline")
+    kept = agent.commit("a", ("DEPTH = 8", "DEPTH = 4"))
+    agent.log(kept, "0.9000", "1", "keep", "depth 4")
+    agent.log(kept, "0.9900", "1", "discard", "learning rate 0.05")
+    agent.log(kept, "0.000000", "0.0", "crash", "width 4096")
+    agent.log(kept, "0.9010", "1", "discard", "re-run of depth 4: noise check")
+    agent.log(kept, "0.8000", "1", "keep", "logged before it was committed")
+    _, run = imported(agent, tmp_path)
+    population = read_population(run)
+
+    assert population.champion.number == 1
+    assert sorted(population.champion.values.values()) == [0.9, 0.901]
+    lost = population.trials[2:]
+    assert [(trial.status, trial.program, trial.evaluations) for trial in lost] == [(Status.NOT_BUILT, None, ())] * 3
+    assert "the commit is that of another program: 3 rows (lines 4, 5, 7)" in capsys.readouterr().out
+    failed = failures(population.champion, population)
+    assert any("learning rate 0.05: discard at 0.99; its program is lost" in line for line in failed)
+
+
+def test_a_dry_run_says_what_would_come_of_it_and_writes_nothing(agent, tmp_path, capsys):
+    code, run = imported(agent, tmp_path, "--dry-run")
+    told = capsys.readouterr().out
+
+    assert code == 0
+    assert not run.root.parent.exists()
+    assert "mar5 would have 6 trials: 1 baseline, 2 keep, 2 discard, 1 crashed" in told
+    assert "nothing was written" in told
+    imported(agent, tmp_path)
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("  #")] == [
+        line for line in told.splitlines() if line.startswith("  #")
+    ]
+
+
+def test_a_long_branch_in_the_form_of_mar8_is_imported_and_gone_on_from(tmp_path):
+    """126 rows, a word for the baseline, 22 keeps, crashes with 0.000000; more rows than `max_failures`."""
+    agent = Agent(tmp_path / "autoresearch")
+    agent.log("baseline", "0.997900", "44.0", "keep", "baseline")
+    best, kept = 0.9979, 0
+    for number in range(1, 126):
+        # each a file of its own, so that what is kept adds up and what is not goes with its commit
+        commit = agent.commit(f"row {number}", ("import os", f"import os\nROW_{number} = {number}"))
+        if number % 6 == 1 and kept < 22:
+            best, kept = best - 0.00128, kept + 1
+            agent.log(commit, f"{best:.6f}", "44.0", "keep", f"change {number}")
+            continue
+        crashed = number % 7 == 0
+        agent.log(
+            commit,
+            "0.000000" if crashed else f"{best + 0.002:.6f}",
+            "0.0" if crashed else "44.0",
+            "crash" if crashed else "discard",
+            f"change {number}",
+        )
+        agent.reset()
+    code, run = imported(agent, tmp_path)
+    population = read_population(run)
+
+    assert code == 0
+    assert len(population.trials) == 126
+    assert Counter(trial.status.value for trial in population.trials)["keep"] == kept
+    champion = population.champion
+    assert list(champion.values.values()) == [float(f"{best:.6f}")]
+    keeps = [trial.number for trial in population.trials if trial.status in (Status.BASELINE, Status.KEEP)]
+    for trial in population.trials[1:]:
+        assert trial.proposal.parents == (max(number for number in keeps if number < trial.number),)
+    arguments = [
+        *("name=mar5", "target=autoresearch", f"target.root={agent.root}", "target.command=python train.py"),
+        *("strategy=greedy", "operator=constants", "budget.trainings=3", QUIET),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "search", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = read_population(run)
+    assert after.trainings == 3
+    assert len(after.trials) > 126, "126 imported trials without a training do not stop the search"
+    assert after.trials[126].proposal.parents == (champion.number,)
