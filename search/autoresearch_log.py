@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import codecs
 import csv
-import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from operators.trial import Status
+from search.autoresearch_cells import (
+    MARKUP,
+    UnreadCellError,
+    begins_with_number,
+    read_commit,
+    read_memory_bytes,
+    read_number,
+    read_status,
+)
 from search.errors import UserError
-from target.reported import MOST
 
-_GIBIBYTE: Final = 1 << 30
-_MOST_GB: Final = 1_000_000
 _MOST_ROWS: Final = 5_000
-_CELL_CHARACTERS: Final = 200
 _HEADER_LINES: Final = 50  # looked at for a header
 _TOLD_LINES: Final = 5
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -31,25 +34,6 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "description": ("description", "desc", "notes", "note", "change", "experiment"),
 }
 """What columns are called, the usual name first."""
-_WORDS: Final[Mapping[str, Status]] = {
-    **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved", "success"), Status.KEEP),
-    **dict.fromkeys(
-        ("discard", "discarded", "reject", "rejected", "revert", "reverted", "worse", "neutral", "skip"), Status.DISCARD
-    ),
-    **dict.fromkeys(("crash", "crashed", "fail", "failed", "error", "nan"), Status.CRASHED),
-    **dict.fromkeys(("oom", "out of memory"), Status.OUT_OF_MEMORY),
-    **dict.fromkeys(("timeout", "time out", "timed out", "killed"), Status.TIMED_OUT),
-}
-"""Agents keep to three of these words, mostly."""
-_MARKUP: Final = " \t`*\"'[]"
-_HASH: Final = re.compile(r"[0-9a-fA-F]{4,40}(?![0-9A-Za-z_])")
-_NUMBER: Final = re.compile(r"[~≈*`$\"'\s]*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
-_DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
-_SECOND_NUMBER: Final = re.compile(r"\s*(?:->|=>|→|⇒|/|,|;|\.\.|-|–|to\b|\s)\s*[~≈]?[+-]?\.?\d")
-_NOTHING: Final = frozenset(
-    ("", "-", "--", "—", "–", "n/a", "na", "none", "null", "nan", "inf", "-inf", "crash", "crashed", "oom", "failed")
-)
-_UNITS: Final[Mapping[str, float]] = {"": 1.0, "g": 1.0, "gb": 1.0, "gib": 1.0, "mb": 2.0**-10, "mib": 2.0**-10}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,10 +143,6 @@ def where(lines: Sequence[int]) -> str:
     return f"{len(lines)} row{several} (line{several} {', '.join(map(str, lines[:_TOLD_LINES]))}{more})"
 
 
-class _UnreadError(ValueError):
-    """A cell that has no meaning, or two; says so."""
-
-
 def _tabs(line: str, columns: int) -> list[str]:
     return line.split("\t", columns - 1)  # a tab in the last column, the description, stays there
 
@@ -183,7 +163,7 @@ def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> _Head
     wanted = {**_NAMES, metric.lower(): (metric.lower(),)}
     for number, line in lines[:_HEADER_LINES]:
         for split in _SPLITTERS:
-            names = [cell.strip(_MARKUP).lower().replace(" ", "_") for cell in split(line, len(line) + 1)]
+            names = [cell.strip(MARKUP).lower().replace(" ", "_") for cell in split(line, len(line) + 1)]
             found = {
                 name: next(names.index(each) for each in others if each in names)
                 for name, others in wanted.items()
@@ -222,7 +202,7 @@ class _Header:
         for number, cells in self._records(lines, table):
             try:
                 row, percent = self._row(number, cells)
-            except _UnreadError as error:
+            except UnreadCellError as error:
                 table.left_out.append(LeftOut(number, str(error)))
                 continue
             table.rows.append(row)
@@ -245,7 +225,7 @@ class _Header:
             record = {name: cells[at].strip() if at < len(cells) else "" for name, at in self.places.items()}
             if self._is_header(record) or not line.strip(" |-:\t+"):  # it comes again, or is a rule
                 continue
-            if short and len(cells) > 1 and _commit(record["commit"]) is not None:
+            if short and len(cells) > 1 and read_commit(record["commit"]) is not None:
                 table.left_out.append(LeftOut(number, "fewer columns than the header has"))
             elif not short and self._begins(record):
                 if last:
@@ -260,93 +240,34 @@ class _Header:
 
     def _is_header(self, record: Mapping[str, str]) -> bool:
         return (
-            record["commit"].strip(_MARKUP).lower() in _NAMES["commit"]
-            and record["status"].strip(_MARKUP).lower() in _NAMES["status"]
+            record["commit"].strip(MARKUP).lower() in _NAMES["commit"]
+            and record["status"].strip(MARKUP).lower() in _NAMES["status"]
         )
 
     def _begins(self, record: Mapping[str, str]) -> bool:
         """Return whether a line with enough cells is a row: one of the three that matter is what it must be."""
         commit, score, status = record["commit"], record[self.metric], record["status"]
-        if _commit(commit) is not None or _status(status) is not None or all((commit, score, status)):
+        if read_commit(commit) is not None or read_status(status) is not None or all((commit, score, status)):
             return True
-        return score.lower() not in _NOTHING and _NUMBER.match(score) is not None
+        return begins_with_number(score)
 
     def _row(self, line: int, record: Mapping[str, str]) -> tuple[Row, bool]:
         """Return a row, and whether its score is in percent."""
-        status = _status(record["status"])
+        status = read_status(record["status"])
         if status is None:
-            raise _UnreadError(f"the status {record['status']!r:.60} is not known")
-        value, unit = _number(record[self.metric], self.metric)
+            raise UnreadCellError(f"the status {record['status']!r:.60} is not known")
+        value, unit = read_number(record[self.metric], self.metric)
         if value == 0.0 and status is not Status.KEEP:
             value = None  # 0.000000 is how a crash is written
             status = Status.CRASHED if status is Status.DISCARD else status
         elif not value and status in (Status.KEEP, Status.DISCARD):
-            raise _UnreadError(f"{status.value} without a {self.metric}")
+            raise UnreadCellError(f"{status.value} without a {self.metric}")
         row = Row(
             line=line,
-            commit=_commit(record["commit"]),
+            commit=read_commit(record["commit"]),
             value=value if status in (Status.KEEP, Status.DISCARD) else None,
-            memory_bytes=_memory(record.get("memory_gb", "")),
+            memory_bytes=read_memory_bytes(record.get("memory_gb", "")),
             status=status,
             description=record.get("description", "").strip("\"' \t"),
         )
         return row, unit == "%" and row.value is not None
-
-
-def _commit(cell: str) -> str | None:
-    """Return the hash in a cell; a count of the agent's own, such as 0012, is none."""
-    text = cell.strip(_MARKUP)
-    found = _HASH.match(text)
-    if not found or (len(found[0]) < 7 and (found[0] != text or found[0].isdecimal())):
-        return None
-    return found[0].lower()
-
-
-def _status(cell: str) -> Status | None:
-    """Return what the first word of a cell says; None if it says nothing, or is taken back by what comes next."""
-    words = re.findall(r"[a-z]+|->|=>|→|[/|?]", cell[:_CELL_CHARACTERS].lower())
-    for length in (3, 2, 1):
-        found = _WORDS.get(" ".join(words[:length]))
-        if found is None or len(words) < length:
-            continue
-        following = words[length : length + 2]
-        if following[:1] == ["?"]:
-            return None
-        if following[:1] and following[0] in ("->", "=>", "→", "/", "|", "or"):
-            second = _WORDS.get(following[1]) if len(following) > 1 else None
-            return found if second is found else None
-        return found
-    return None
-
-
-def _number(cell: str, what: str) -> tuple[float | None, str]:
-    """Return the number that a cell begins with and what follows it, in small letters; None for nothing.
-
-    Raises:
-        _UnreadError: There is something else, or a second number.
-    """
-    text = cell.strip(_MARKUP)[:_CELL_CHARACTERS]
-    if text.lower() in _NOTHING:
-        return None, ""
-    if _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    found = _NUMBER.fullmatch(text)
-    if not found or _SECOND_NUMBER.match(found[2]):
-        raise _UnreadError(f"{what} is no number" if not found else f"{what} can be read as two numbers")
-    number = float(found[1])
-    if not math.isfinite(number) or abs(number) > MOST:
-        raise _UnreadError(f"{what} is beyond {MOST:g}")
-    unit = re.match(r"\s*(%|[A-Za-z]*)", found[2])
-    return number, unit[1].lower() if unit else ""
-
-
-def _memory(cell: str) -> int | None:
-    """Return the bytes of a cell in gigabytes; None for what cannot be read: a row is not lost for that."""
-    try:
-        number, unit = _number(cell, "memory")
-    except _UnreadError:
-        return None
-    scale = _UNITS.get(unit)
-    if not number or scale is None or not 0 < number * scale <= _MOST_GB:
-        return None
-    return round(number * scale * _GIBIBYTE)
