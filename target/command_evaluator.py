@@ -15,18 +15,19 @@ from typing import Any, Final
 
 from target import namespaces
 from target.access import access_to
+from target.advice import advice_on
 from target.checkout import CommandSpace
 from target.clock import Excess, Limits
 from target.command_spec import CommandSpec
 from target.contract import ContractError, check_size, check_syntax
 from target.errors import TargetError, machine_errors
 from target.evaluation import Evaluation, Outcome
-from target.feedback import CandidateFailure, failure_from_log
+from target.feedback import DETAIL_CHARACTERS, CandidateFailure, failure_from_log
 from target.job import CommandJob
 from target.keeper import ZygoteKeeper, forget_first_try, timed
 from target.launcher import Zygote
 from target.program import Program
-from target.reported import FILE_BYTES, figures_of_file, figures_of_log, finite_figures, number_of
+from target.reported import FILE_BYTES, figures_of_file, figures_of_log, finite_figures, number, number_of
 from target.runlog import RunLog
 from target.sandbox import layers_of, scrubbed_environment
 
@@ -118,7 +119,7 @@ class CommandEvaluator(ZygoteKeeper):
             if exceeded := ending.exceeded or child.clock.exceeded(limits):
                 raise CandidateFailure(exceeded.outcome, self._stopped(exceeded))
             if ending.status:
-                raise failure_from_log(tail, ending.status, stage=_STAGE)
+                raise self._failed(failure_from_log(tail, ending.status, stage=_STAGE), printed, tail)
             space.refuse_changes()
             figures, place = printed, f"the output, where the last line `{spec.metric}: NUMBER` counts,"
             if spec.metric_file:
@@ -126,6 +127,18 @@ class CommandEvaluator(ZygoteKeeper):
                 figures, place = figures_of_file(content, spec.metric_file), spec.metric_file
                 record["reported"] = {**record["reported"], **finite_figures(figures)}
         return number_of(figures, spec.metric, place=place, above=spec.above, log=tail)
+
+    def _failed(self, failure: CandidateFailure, printed: dict[str, str], tail: str) -> CandidateFailure:
+        """Return a failure with what was there before it, and what to do about it if that is known."""
+        metric = self._spec.metric
+        scored = number(printed.get(metric)) is not None
+        lead = (
+            f"it printed {metric}: {printed[metric]}, but did not end well, so that does not count: " if scored else ""
+        )
+        advice = advice_on(tail)
+        hint = f"\nadvice: {advice}" if advice else ""
+        detail = failure.detail[: DETAIL_CHARACTERS - len(lead) - len(hint)]
+        return CandidateFailure(failure.outcome, f"{lead}{detail}{hint}", killed=failure.killed)
 
     def _stopped(self, exceeded: Excess) -> str:
         if exceeded.outcome is not Outcome.TIMED_OUT:

@@ -17,18 +17,41 @@ MOST: Final = 1e15
 """Larger numbers measure nothing, and sums of their squares overflow."""
 
 _FIGURES: Final = 100
+_LINE_CHARACTERS: Final = 10_000  # of a progress line
 _BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress is redrawn after a lone CR
-_LINE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*:\s*(?P<value>\S+)\s*")
+_COLOURS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+# behind the value may stand a remark, but no second number: `1.1 -> 0.9` can be read in two ways
+_FIGURE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*[:=]\s*(?P<value>\S+)(?:\s+[^\s\d+\-=/>→.,].*)?\s*")
+_SEPARATORS: Final = re.compile(r"[|,;\t\]]|\s-\s")
 _LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
 
 def figures_of_log(log: str) -> dict[str, str]:
-    """Return the last value of each line `name: value` of a log, as it stands there."""
+    """Return the figures of a log by name, each as it stands there.
+
+    A line of its own counts, `name: value` or `name = value`, with or without a remark behind it. Where no line of its
+    own has the name, a part of a progress line does, as in `step 100 | val_bpb: 0.99 | best`. The last number counts; a
+    word in its place, such as `n/a`, only where there is no number.
+    """
     parts = [_BREAKS.split(part) for part in _LEFT_OUT.split(log)]
     for before, after in itertools.pairwise(parts):  # what was left out began and ended within lines
         before[-1] = after[0] = ""
-    found = (match for part in parts for line in part if (match := _LINE.fullmatch(line)))
-    return {match["name"]: match["value"] for match in found}
+    lines, pieces = dict[str, str](), dict[str, str]()
+    for line in itertools.chain.from_iterable(parts):
+        text = _COLOURS.sub("", line)
+        if found := _FIGURE.fullmatch(text):
+            _put(lines, found)
+        elif len(text) <= _LINE_CHARACTERS:
+            for piece in _SEPARATORS.split(text):
+                if found := _FIGURE.fullmatch(piece):
+                    _put(pieces, found)
+    return {**pieces, **lines}
+
+
+def _put(figures: dict[str, str], found: re.Match[str]) -> None:
+    name, value = found["name"], found["value"].rstrip(",;")
+    if number(value) is not None or number(figures.get(name)) is None:
+        figures[name] = value
 
 
 def figures_of_file(content: bytes | None, file: str) -> dict[str, Any]:

@@ -82,8 +82,9 @@ def _programs_without(name: str, folder: Path) -> Path:
     """Return a folder to which PATH can be set that has all programs but one."""
     for place in os.environ["PATH"].split(os.pathsep):
         for program in Path(place).iterdir() if Path(place).is_dir() else ():
-            if program.name != name and not (folder / program.name).exists():
-                (folder / program.name).symlink_to(program)
+            link = folder / program.name
+            if program.name != name and not link.is_symlink():  # not `exists`: some links lead nowhere
+                link.symlink_to(program)
     return folder
 
 

@@ -103,8 +103,19 @@ def test_an_evaluation_from_before_the_mark_counts_as_verified():
         (r"val_bpb: 2.0\nval_bpb: 1.5\nval_bpb:   0.9\n", 0.9),
         (r"step 1\rval_bpb: 1.25\rdone\n", 1.25),
         (r"the val_bpb: 7\nval_bpb: 1.25", 1.25),
+        (r"val_bpb: 0.9979 (EMA)\n", 0.9979),
+        (r"val_bpb=0.9979,\n", 0.9979),
+        (r"\x1b[1;32mval_bpb:\x1b[0m 0.9979\x1b[0m\n", 0.9979),
+        (r"step 100 | val_bpb: 0.99 | NEW BEST\nstep 200 | val_bpb: 0.98 |\n", 0.98),
+        (r"2026-03-08 01:02:03 - INFO - val_bpb: 0.99\n", 0.99),
+        (r"step 1 | val_bpb: 0.5\nval_bpb: 0.99\nstep 2 | val_bpb: 0.4\n", 0.99),
+        (r"val_bpb: 0.99\nval_bpb: n/a\n", 0.99),
+        (r"best_val_bpb: 0.1\nval_bpb: 0.99\nval_bpb: 0.99 -> 0.2\n", 0.99),
     ],
-    ids=["CRLF", "the last line counts", "lone CR", "a line of its own"],
+    ids=[
+        *("CRLF", "the last line counts", "lone CR", "a line of its own", "a remark", "an equals sign", "colours"),
+        *("progress", "a log's prefix", "a line of its own before progress", "a word behind a number", "two numbers"),
+    ],
 )
 def test_the_last_line_with_the_metric_is_read_however_lines_end(evaluator, log, printed, val_bpb):
     source = f"import sys\nsys.stdout.buffer.write(b'{printed}')"
@@ -134,6 +145,34 @@ def test_what_has_no_result_fails_and_says_why(evaluator, log, source, outcome, 
 
     assert (found.outcome, found.val_bpb, found.trained, found.verified) == (outcome, None, True, False)
     assert phrase in found.detail
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ("import subprocess\nsubprocess.check_output(['git', 'rev-parse', 'HEAD'])", "without .git"),
+        ("import multiprocessing\nmultiprocessing.Queue()", "num_workers=0"),
+        ("import urllib.request\nurllib.request.urlopen('http://example.invalid')", "no network in the sandbox"),
+        ("import a_package_that_nobody_has", "target.command='.venv/bin/python train.py'"),
+        ("open('data/train.bin')", "target.links"),
+    ],
+    ids=["git", "worker processes", "network", "Python", "data"],
+)
+def test_a_common_reason_for_a_failure_comes_with_what_to_do(evaluator, log, source, advice):
+    found = evaluator.evaluate(Program(source), 0, log)
+
+    assert found.outcome is Outcome.CRASHED
+    assert advice in found.detail.rpartition("advice: ")[2]
+
+
+def test_a_run_that_fails_behind_its_score_is_told_apart(evaluator, log):
+    found = evaluator.evaluate(Program("print('val_bpb: 1.25')\nraise RuntimeError('x' * 5_000)"), 0, log)
+
+    assert (found.outcome, found.val_bpb) == (Outcome.CRASHED, None)
+    assert found.detail.startswith(
+        "it printed val_bpb: 1.25, but did not end well, so that does not count: the command"
+    )
+    assert "advice" not in found.detail
 
 
 def test_what_hangs_is_killed_with_all_that_it_started(spec, tmp_path):

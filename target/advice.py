@@ -1,0 +1,39 @@
+"""What to do about the common reasons why another project's program does not run here, from what its log says."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_ADVICE: Final = (
+    (
+        r"'git'|not a git repository|\bgit rev-parse\b",
+        "the command runs in a copy without .git: let the program go on without git",
+    ),
+    (
+        r"SemLock|sem_open|DataLoader worker|multiprocessing/(?:synchronize|context|popen|resource_tracker)",
+        "multiprocessing's worker processes do not run in the sandbox: load data in the program itself (num_workers=0)",
+    ),
+    (
+        r"No module named",
+        "the command is run by a Python without that package: name another one, as in "
+        "target.command='.venv/bin/python train.py'",
+    ),
+    (
+        r"name resolution|Name or service not known|nodename nor servname|Network is unreachable|MaxRetryError"
+        r"|LocalEntryNotFoundError|URLError|ConnectionError|Failed to establish a new connection",
+        "there is no network in the sandbox: download first, and name the place in target.links, target.home or "
+        "target.readable",
+    ),
+    (
+        r"FileNotFoundError|No such file or directory|PermissionError|Permission denied",
+        "only files that git tracks are copied: name data in target.links (in the directory), target.home (in your "
+        "home) or target.readable (elsewhere)",
+    ),
+)
+_PATTERNS: Final = tuple((re.compile(pattern), advice) for pattern, advice in _ADVICE)
+
+
+def advice_on(tail: str) -> str | None:
+    """Return what to do about a failure, by the end of the log; None if nothing in it is known."""
+    return next((advice for pattern, advice in _PATTERNS if pattern.search(tail)), None)
