@@ -18,7 +18,7 @@ DEEP_AND_BIG = in_main(
     )
 )
 DIES_OF_A_REAL_TIME_SIGNAL = in_main("os.kill(os.getpid(), 40)")
-DIES_WITH_A_CORE = in_main("import signal\nos.kill(os.getpid(), signal.SIGQUIT)")
+DIES_WITH_A_CORE = in_main("os.abort()")
 EXITS_STRANGELY = in_main("os._exit(255)")
 
 CANDIDATES = (
@@ -27,6 +27,6 @@ CANDIDATES = (
     Candidate(name="closed directories", tries="leave directories that nobody may enter", source=CLOSED),
     Candidate(name="deep and big", tries="hide a gigabyte deeper than paths go", source=DEEP_AND_BIG, outcome=CRASHED, said="too much disk"),
     Candidate(name="signal 40", tries="die of a signal that has no name", source=DIES_OF_A_REAL_TIME_SIGNAL, outcome=CRASHED, said="ended by signal 40"),
-    Candidate(name="core", tries="die with a core dump", source=DIES_WITH_A_CORE, outcome=CRASHED, said="ended by SIGQUIT"),
+    Candidate(name="core", tries="die with a core dump", source=DIES_WITH_A_CORE, outcome=CRASHED, said="ended by SIGABRT"),
     Candidate(name="exit 255", tries="leave with an odd exit status", source=EXITS_STRANGELY, outcome=CRASHED, said="exit code 255"),
 )  # fmt: skip
