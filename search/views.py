@@ -36,7 +36,7 @@ _FILES: Final = (
     ("report.md", "the whole story"),
     ("progress.png", "every score"),
     ("lineage.html", "every trial with its diff"),
-    ("results.tsv", "a row a trial"),
+    ("results.tsv", "one row per trial"),
 )
 
 
