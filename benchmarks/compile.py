@@ -30,10 +30,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from target.constants import Value
+from target.launch.workspace import PREPARE
 from target.program import Program
+from target.program.constants import Value
 from target.spec import SEED_PROGRAM
-from target.workspace import PREPARE
 
 ARMS: Final = ("eager", "whole and Muon", "whole", "regional")
 # of each device: constants of train.py, then rows, tokens of a row and vocabulary of a step

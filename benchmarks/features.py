@@ -19,11 +19,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from target.constants import Value
 from target.corpus import CorpusFiles, prepare_corpus
 from target.evaluate import load_target
+from target.launch.workspace import PREPARE
+from target.program.constants import Value
 from target.spec import TargetSpec
-from target.workspace import PREPARE
 
 ARMS: dict[str, dict[str, Value]] = {
     "tiny": {},
@@ -46,7 +46,7 @@ def progress():
 def finish(model):
     sys.path.insert(0, _run()["repository"])
     from target.corpus import CorpusFiles
-    from target.scorer import Validation, bits_per_byte
+    from target.scoring.scorer import Validation, bits_per_byte
     seconds = time.process_time()
     files = CorpusFiles(root=Path(_run()["corpus"]), hash="", vocab_size=vocab_size())
     rows = Validation.load(files, n_rows=_run()["rows"], sequence_tokens=sequence_tokens())

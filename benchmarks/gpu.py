@@ -45,7 +45,7 @@ from benchmarks.gpu_plan import Plan, make_plan, with_measured_startup  # noqa: 
 from benchmarks.gpu_runner import FAILED, LEFT_OUT, Found, Results, run_stage  # noqa: E402
 from target.errors import TargetError  # noqa: E402
 from target.evaluate import load_target  # noqa: E402
-from target.processes import die_with_parent  # noqa: E402
+from target.process.processes import die_with_parent  # noqa: E402
 from target.spec import TargetSpec  # noqa: E402
 
 STAGES = ("doctor", "check", "anchor", "baseline", "startup", "search", "features", "noise", "calls")

@@ -36,10 +36,10 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu_runner import FAILED, Found
 from benchmarks.gpu_stages import Rig, read_marks, read_speed, with_marks
-from target.climbmix import VAL_SHARD, shards_folder
 from target.corpus import BOS, CorpusFiles
+from target.corpus.climbmix import VAL_SHARD, shards_folder
 from target.evaluator import Evaluator
-from target.scorer import Validation
+from target.scoring.scorer import Validation
 
 if TYPE_CHECKING:
     import tiktoken

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from target.processes import become_subreaper, children, kill_descendants
+from target.process.processes import become_subreaper, children, kill_descendants
 
 FAILED: Final = "failed"
 LEFT_OUT: Final = "left out"

@@ -24,11 +24,11 @@ from target import stages
 from target.corpus import CorpusFiles, prepare_corpus
 from target.evaluation import Evaluation
 from target.evaluator import Evaluator
-from target.model_server import build, forward, import_program
+from target.inside.model_server import build, forward, import_program
+from target.launch.workspace import PREPARE, Weights
 from target.program import Program
-from target.scorer import Validation, bits_per_byte
+from target.scoring.scorer import Validation, bits_per_byte
 from target.spec import TargetSpec
-from target.workspace import PREPARE, Weights
 
 ROOT: Final = Path(__file__).parents[1]
 PINNED_TORCH: Final = "2.13.0"  # of pyproject.toml: scores are comparable only between equal versions
@@ -114,7 +114,7 @@ def setup(rig: Rig) -> Found:
 
 def doctor(rig: Rig) -> Found:
     """Start the device under each layer of isolation, and under all of them."""
-    from target.layers import check_layers
+    from target.launch.layers import check_layers
 
     found: Found = {}
     stopped = []
@@ -229,9 +229,9 @@ def startup(rig: Rig) -> Found:
 
 def search(rig: Rig) -> Found:
     """Run a search of short trainings with one worker, and say what share of its wall time they were."""
-    from search.journal import open_journal
-    from search.rundir import RunDirectory
-    from search.runs import load_run
+    from search.runs.finished import load_run
+    from search.runs.journal import open_journal
+    from search.runs.rundir import RunDirectory
 
     command = [sys.executable, "-m", "search", "name=gpu", f"outputs={rig.folder}", f"target={rig.full.name}"]
     command += ["operator=constants", "executor.workers=1", "tracker=none", f"budget.trainings={SEARCH_TRAININGS}"]

@@ -29,22 +29,23 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from target import namespaces, prepare, stages
-from target.access import NO_DEVICE
-from target.clock import Limits
+from target import prepare, stages
+from target.boundary.job import Kind
 from target.corpus import CorpusFiles, prepare_corpus
+from target.corpus.readable import read_access
 from target.evaluate import load_target
-from target.job import Kind
-from target.launcher import Zygote
-from target.logits import buffers_for
-from target.probes import Plan
+from target.launch.launcher import Zygote
+from target.launch.workspace import Weights
+from target.process.clock import Limits
+from target.process.runlog import RunLog
 from target.program import Program
-from target.readable import read_access
-from target.runlog import RunLog
-from target.scorer import Validation, Watched, score
+from target.sandbox import namespaces
+from target.sandbox.access import NO_DEVICE
+from target.scoring.logits import buffers_for
+from target.scoring.probes import Plan
+from target.scoring.scorer import Validation, Watched, score
 from target.spec import TargetSpec
 from target.stages import Bench
-from target.workspace import Weights
 
 _IDLE = Program("pass\n")
 _LIMITS = Limits(cpu_seconds=60, wall_seconds=120)

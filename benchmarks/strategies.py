@@ -41,13 +41,13 @@ from operators.base import Operator
 from search.budget import Budget
 from search.settings import Settings
 from search.simulate import simulate
-from target.constants import parse_constants
 from target.errors import TargetError
-from target.landscape import Landscape
 from target.program import Program
-from target.simulated import Oracle
-from target.space import Axis, axes_of
-from target.surrogate_target import load_surrogate
+from target.program.constants import parse_constants
+from target.program.space import Axis, axes_of
+from target.simulated.landscape import Landscape
+from target.simulated.surrogate_target import load_surrogate
+from target.simulated.target import Oracle
 
 CONF: Final = Path(__file__).parents[1] / "conf"
 STRATEGIES: Final = sorted(path.stem for path in (CONF / "strategy").glob("*.yaml"))

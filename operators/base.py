@@ -10,7 +10,7 @@ from typing import Protocol
 from operators.chat import ChatModel, Exchange
 from operators.population import Population
 from operators.trial import Mutation, Proposal
-from target.contract import TRAINED, Contract
+from target.program.contract import TRAINED, Contract
 
 
 class Operator(Protocol):

@@ -10,8 +10,8 @@ from typing import Final
 from operators.base import MutationError
 from operators.population import Population
 from operators.trial import Mutation, Proposal
-from target.constants import Constant, Value, parse_constants
 from target.program import Program
+from target.program.constants import Constant, Value, parse_constants
 
 _DRAWS: Final = 32  # to find a program that is not known yet
 _REACH: Final = (0.5, 2.0)  # of a step, in units of `step`: smaller ones cannot be told from noise

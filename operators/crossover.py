@@ -5,19 +5,20 @@ from __future__ import annotations
 import random
 
 from operators.base import MakeOperator, MutationError, Operator, Resources, equip
-from operators.briefing import Briefing
 from operators.delegate import delegate
-from operators.dialogue import open_dialogue, parent_of
-from operators.history import ancestors, companions, parents_of
+from operators.llm.dialogue import open_dialogue, parent_of
 from operators.population import Population
-from operators.prompt import Prompt
+from operators.prompts.briefing import Briefing
+from operators.prompts.history import ancestors, companions, parents_of
+from operators.prompts.prompt import Prompt
 from operators.trial import Mutation, Proposal, Trial
 
 
 class CrossoverOperator:
     """Combines the first parent with the second, or with a trial of its own choice if the strategy names only one.
 
-    The choice falls on the n-th of the possible companions (`operators/history.py`), best first, with a weight of 1/n.
+    The choice falls on the n-th of the possible companions (`operators/prompts/history.py`), best first, with a weight
+    of 1/n.
     A pair is degenerate, and no possible one, if one of the two descends from the other, if their programs are equal,
     or if it has been combined before: nothing new can come of it (GEAR's list).
 

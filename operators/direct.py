@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from operators.base import Resources
-from operators.briefing import Briefing
-from operators.dialogue import open_dialogue, parent_of
+from operators.llm.dialogue import open_dialogue, parent_of
 from operators.population import Population
-from operators.prompt import Prompt
+from operators.prompts.briefing import Briefing
+from operators.prompts.prompt import Prompt
 from operators.trial import Mutation, Proposal
 
 

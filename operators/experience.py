@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from target.constants import Value, parse_constants
 from target.program import Program
-from target.space import Axis, axes_of
+from target.program.constants import Value, parse_constants
+from target.program.space import Axis, axes_of
 
 FAILED = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT})
 

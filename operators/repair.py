@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from operators.base import MakeOperator, Operator, Resources, equip
-from operators.briefing import Briefing
 from operators.delegate import delegate
-from operators.dialogue import open_dialogue, parent_of
-from operators.history import parents_of
+from operators.llm.dialogue import open_dialogue, parent_of
 from operators.population import Population
-from operators.prompt import Prompt
+from operators.prompts.briefing import Briefing
+from operators.prompts.history import parents_of
+from operators.prompts.prompt import Prompt
 from operators.trial import Mutation, Proposal, Status, Trial
 
 REPAIRABLE: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED})

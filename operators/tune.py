@@ -25,13 +25,13 @@ from operators.constants import describe_changes
 from operators.experience import Experience, gather
 from operators.population import Population
 from operators.trial import Mutation, Proposal
-from target.constants import Value
-from target.space import encode, encode_positions
+from target.program.constants import Value
+from target.program.space import encode, encode_positions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from target.gaussian import Floats, GaussianProcess
+    from target.regression.gaussian import Floats, GaussianProcess
 
 _PRIOR_LENGTH: Final = 0.7  # of a unit axis
 _FIT_STEPS: Final = 15
@@ -232,7 +232,7 @@ class Model:
         """Take it for granted that pending trials turn out as expected, so that they are not proposed again."""
         import numpy as np
 
-        from target.gaussian import GaussianProcess
+        from target.regression.gaussian import GaussianProcess
 
         assert self._score is not None
         old = self._score
@@ -241,7 +241,7 @@ class Model:
 
 
 def _fit(inputs: Floats, targets: Floats) -> GaussianProcess:
-    from target.gaussian import GaussianProcess, fit_lengths
+    from target.regression.gaussian import GaussianProcess, fit_lengths
 
     spread = float(targets.std()) or 1.0
     lengths, nugget = fit_lengths(inputs, targets / spread, prior_length=_PRIOR_LENGTH, steps=_FIT_STEPS)

@@ -77,7 +77,7 @@ def _session(config: DictConfig) -> Session:
     from search.composed import make_target
     from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
     from search.direction import find_direction
-    from search.rundir import RunDirectory, check_name
+    from search.runs.rundir import RunDirectory, check_name
     from search.secrets import refuse_secrets
     from search.session import Session
     from search.settings import Settings

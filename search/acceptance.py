@@ -14,9 +14,10 @@ from typing import Final, Protocol
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from search.contrast import doubt, doubt_about_seeds
 from target.evaluation import Evaluation, Outcome
 
+_CONTRAST: Final = "d5_contrast_bpb"
+_DOUBTFUL_DEVIATIONS: Final = 3.0  # of a difference of two, that is about two
 _REACH_STANDARD_ERRORS: Final = 2.0  # a scored program this near to the champion may be as good
 
 
@@ -197,3 +198,51 @@ def _value(trial: Trial, seed: int) -> float:
 
 def _mean(trial: Trial, seeds: tuple[int, ...]) -> float:
     return statistics.fmean(_value(trial, seed) for seed in seeds)
+
+
+def doubt_about_seeds(trial: Trial) -> str:
+    """Return what is doubtful about trainings of one program that end with the same weights on different seeds.
+
+    Such a program does not use the seed that it is given, and keeps the luck of one draw.
+    """
+    seeds: dict[str, set[int]] = {}
+    for run in trial.evaluations:
+        if run.weights_sha256:
+            seeds.setdefault(run.weights_sha256, set()).add(run.seed)
+    equal = next((sorted(those) for those in seeds.values() if len(those) > 1), None)
+    if equal is None:
+        return ""
+    return (
+        f"doubtful: the trainings on the seeds {', '.join(map(str, equal))} gave the same weights, so the program does "
+        "not use its seed, and repeating it says nothing about its luck"
+    )
+
+
+def doubt(trial: Trial, champion: Trial, noise_bpb: float) -> str:
+    """Return what is doubtful about a gain over the champion, in words; empty if nothing is or nothing is known.
+
+    D5 asks whether a gain on the validation text is seen on text that no training uses. An honest gain is about as
+    large there, so that the contrast, bpb(validation) - bpb(other), stays where it was. A model that has seen the
+    validation text gains there only: its contrast falls. What is found is told with the verdict and decides nothing,
+    because an honest change may suit one of the texts better too.
+
+    Args:
+        trial: Who gained.
+        champion: Over whom.
+        noise_bpb: Standard deviation of the contrast between trainings of one program.
+    """
+    pairs = [
+        (own, other)
+        for own in trial.evaluations
+        if (other := champion.measurement(own.seed)) and _CONTRAST in own.probes and _CONTRAST in other.probes
+    ]
+    if not pairs:
+        return ""
+    gain = statistics.fmean((other.val_bpb or 0.0) - (own.val_bpb or 0.0) for own, other in pairs)
+    shift = statistics.fmean(own.probes[_CONTRAST] - other.probes[_CONTRAST] for own, other in pairs)
+    if not -shift > max(gain / 2, _DOUBTFUL_DEVIATIONS * noise_bpb):
+        return ""
+    return (
+        f"doubtful: of {gain:.4f} bpb gained on the validation text only {gain + shift:.4f} are gained on other text; "
+        "has the program seen the validation text?"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from search.errors import UserError
-from search.rundir import RunDirectory
+from search.runs.rundir import RunDirectory
 from target.base import Target, TrainedTarget
 from target.spec import TargetSpec
 

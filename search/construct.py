@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from operators.base import Operator, Resources
     from search.models import Models
-    from search.rundir import RunDirectory
+    from search.runs.rundir import RunDirectory
 
 _HOME: Final = re.compile(r"\+{0,2}[\w.@/]+=([^'\"\[{]*,)?~(/[^'\"]*)?$")
 
@@ -61,8 +61,8 @@ def make_models(llm: DictConfig, run: RunDirectory) -> Models:
     Raises:
         UserError: A setting does not fit, or a key is missing.
     """
-    from search.cassette import open_record
     from search.models import Models
+    from search.models.cassette import open_record
 
     if record := open_record(llm.get("cassette", "record"), run):
         return Models(record=record)

@@ -20,15 +20,14 @@ from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
 from search.errors import SeedProgramError, UserError
-from search.ledger import Ledger
 from search.observer import Observer, Running
 from search.recorder import Recorder, Spent
-from search.rundir import RunDirectory
+from search.runs.ledger import Ledger
+from search.runs.rundir import RunDirectory
+from search.runs.summary import RunStatus, Summary
 from search.settings import Settings
 from search.strategies.base import NothingToProposeError
-from search.summary import RunStatus, Summary
-from search.tasks import ATTEMPTS, Stage, Task, given_up
-from search.threads import call_in_thread
+from search.tasks import ATTEMPTS, Stage, Task, call_in_thread, given_up
 from target.errors import DiskFullError, TargetError, disk_is_full
 from target.evaluation import Evaluation
 from target.executor import Executor

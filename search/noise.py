@@ -23,10 +23,11 @@ from typing import Any, Final
 from search.acceptance import training_seed
 from search.commands import fails_with_a_line, show
 from search.composed import read_config
-from search.environment import describe_device
 from search.errors import UserError
-from search.rundir import RunDirectory, write_atomically
-from target.cache import cache_root
+from search.runs.environment import describe_device
+from search.runs.files import write_atomically
+from search.runs.rundir import RunDirectory
+from target.corpus.cache import cache_root
 from target.device import allot, fit
 from target.errors import TargetError
 from target.evaluate import load_target

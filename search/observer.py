@@ -8,7 +8,7 @@ from typing import Protocol
 
 from operators.population import Population
 from operators.trial import Trial
-from search.summary import Summary
+from search.runs.summary import Summary
 from target.evaluation import Evaluation
 
 

@@ -9,11 +9,11 @@ from operators.population import Population
 from operators.secrets import redact
 from operators.trial import Failure, Mutation, Trial
 from search.acceptance import Verdict
-from search.ledger import Elapsed, Ledger
 from search.observer import Observer
-from search.rundir import RunDirectory
+from search.runs.ledger import Elapsed, Ledger
+from search.runs.rundir import RunDirectory
+from search.runs.summary import RunStatus, Summary, summarize
 from search.settings import Settings
-from search.summary import RunStatus, Summary, summarize
 
 Spent = MutationError | Mutation
 """Both say what was spent on them."""

@@ -12,19 +12,20 @@ import yaml
 
 from operators.population import Population
 from search.composed import flatten, read_config
-from search.environment import describe_environment
 from search.errors import UserError
 from search.final import run_final
-from search.final_report import verdict_sentence
+from search.final.report import verdict_sentence
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
-from search.ledger import Ledger
-from search.lock import locked
 from search.loop import Search
 from search.models import Models
-from search.rundir import RunDirectory, write_atomically
+from search.runs.environment import describe_environment
+from search.runs.files import write_atomically
+from search.runs.ledger import Ledger
+from search.runs.lock import locked
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
 from search.secrets import redact_all
 from search.settings import Settings
-from search.summary import Summary
 from search.watch import MakeTracker, Watch
 from target.base import MakeExecutor, Target
 from target.errors import TargetError

@@ -1,14 +1,20 @@
-"""What a search has under way."""
+"""What a search has under way, and the threads in which operators are asked."""
 
 from __future__ import annotations
 
 import enum
+import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
+from operators.base import MutationError, ProviderError
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 ATTEMPTS: Final = 3
 """At one evaluation, in as many sessions: then the program is at fault, not the machine."""
@@ -51,3 +57,28 @@ def given_up(task: Task, error: TargetError) -> Future[Evaluation]:
         )
     )
     return evaluation
+
+
+def call_in_thread(
+    call: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> Future[_Result]:
+    """Return the future of an operator's call, made in a daemon thread of its own.
+
+    The threads of a `ThreadPoolExecutor` are joined when the interpreter ends: one that waits for a model for ever
+    would keep an interrupted search from leaving.
+    """
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            result = call(*args, **kwargs)
+        except (MutationError, ProviderError) as error:
+            future.set_exception(error)
+        except BaseException as error:  # ours: whoever waits must see it
+            future.set_exception(error)
+            raise
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="propose", daemon=True).start()
+    return future

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from operators.population import Population
-from search.rundir import RunDirectory
-from search.summary import Summary
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
 
 
 class Tracker(Protocol):

@@ -10,13 +10,14 @@ from typing import Final, Protocol, Self
 from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
-from search.console import Display
-from search.lineage import render_lineage
 from search.observer import Running
 from search.report import render_report
-from search.rundir import RunDirectory, write_atomically
-from search.summary import Summary
+from search.runs.files import write_atomically
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
 from search.tracker import Tracker
+from search.views.console import Display
+from search.views.lineage import render_lineage
 from target.evaluation import Evaluation
 
 _READY_SECONDS: Final = 30.0  # importing MLflow and creating its database take five, a server that is away longer
@@ -90,7 +91,9 @@ class Watch:
         self._display.finish(population, summary, self._run, self._close())
 
     def _draw(self, population: Population, summary: Summary) -> None:
-        from search.progress import draw_progress  # matplotlib costs a second: not before there is something to draw
+        from search.views.progress import (
+            draw_progress,  # matplotlib costs a second: not before there is something to draw
+        )
 
         try:
             draw_progress(self._run.root / "progress.png", population, summary)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from target.command_spec import CommandSpec
-from target.contract import TRAINED, Contract
+from target.command.spec import CommandSpec
 from target.device import Card, describe, find_cards, record_cards
 from target.executor import Executor
 from target.program import Program
+from target.program.contract import TRAINED, Contract
 from target.sandbox import isolation_warning
 from target.spec import TargetSpec
 

@@ -18,7 +18,7 @@ from target.device import allot, fit
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.printable import PrintableStream, printable
-from target.scratch import scratch_directory
+from target.process.scratch import scratch_directory
 from target.spec import TargetSpec
 
 TARGETS = Path(__file__).parents[1] / "conf" / "target"

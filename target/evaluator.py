@@ -17,25 +17,25 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from target import namespaces, stages
-from target.access import Access, access_to
+from target import stages
 from target.corpus import CorpusFiles
+from target.corpus.readable import read_access
 from target.errors import machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure
-from target.keeper import ZygoteKeeper, forget_first_try, timed
-from target.launcher import Zygote
-from target.layers import refuse_what_stops, start_device
-from target.logits import Buffers, buffers_for
+from target.launch.keeper import ZygoteKeeper, forget_first_try, timed
+from target.launch.launcher import Zygote
+from target.launch.layers import refuse_what_stops, start_device
+from target.launch.workspace import Weights
+from target.process.runlog import RunLog
 from target.program import Program
-from target.readable import read_access
-from target.runlog import RunLog
-from target.sandbox import layers_of
-from target.scorer import Validation
+from target.sandbox import layers_of, namespaces
+from target.sandbox.access import Access, access_to
 from target.scoring import Text
+from target.scoring.logits import Buffers, buffers_for
+from target.scoring.scorer import Validation
 from target.spec import TargetSpec
 from target.stages import Bench
-from target.workspace import Weights
 
 
 class Evaluator(ZygoteKeeper):

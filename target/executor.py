@@ -15,15 +15,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any, Final, Generic, Protocol, TypeVar
 
-from target.checkout import copy_checkout
-from target.command_spec import CommandSpec
+from target.command.checkout import copy_checkout
+from target.command.spec import CommandSpec
 from target.corpus import CorpusFiles, prepare_corpus
 from target.device import allot
 from target.errors import DiskFullError, TargetError, machine_errors
 from target.evaluation import Evaluation
+from target.process.scratch import scratch_directory
 from target.program import Program
 from target.sandbox import scrubbed_environment
-from target.scratch import scratch_directory
 from target.spec import TargetSpec
 
 _PACKAGE_ROOT = Path(__file__).parents[1]

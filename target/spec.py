@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from target.constants import Value
 from target.errors import TargetError
 from target.program import Program
+from target.program.constants import Value
 
 Sandbox = Literal["auto", "strict", "off"]
 _CARD_SLACK_BYTES = 1_000_000_000  # that a driver keeps of what is written on the box

@@ -12,23 +12,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from target.access import NO_DEVICE, Access
-from target.clock import Excess, Limits
-from target.contract import ContractError, check_source
+from target.boundary.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
 from target.corpus import CorpusFiles
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
-from target.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
-from target.launcher import Child, Ending, Zygote
-from target.logits import Buffers
+from target.launch.launcher import Child, Ending, Zygote
+from target.launch.workspace import Weights, Workspace
+from target.process.clock import Excess, Limits
+from target.process.runlog import RunLog
 from target.program import Program
-from target.runlog import RunLog
+from target.program.contract import ContractError, check_source
 from target.sandbox import layers_of
-from target.scorer import Validation
+from target.sandbox.access import NO_DEVICE, Access
 from target.scoring import Text, measure_served
-from target.served import ServedModel, ServingLimits, serve
+from target.scoring.logits import Buffers
+from target.scoring.scorer import Validation
+from target.scoring.served import ServedModel, ServingLimits, serve
 from target.spec import TargetSpec
-from target.workspace import Weights, Workspace
 
 # Between the limit and the kill: to save, to leave the interpreter, and to be looked at. The same for everybody.
 GRACE_SECONDS: Final = 0.5

@@ -24,14 +24,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from target.boundary.job import KILL_SECONDS
 from target.errors import DiskFullError, TargetError
-from target.processes import become_subreaper, kill_descendants
+from target.process.processes import become_subreaper, kill_descendants
 from target.program import Program
-from target.zygote import KILL_SECONDS
 
 if TYPE_CHECKING:
-    from target.command_evaluator import CommandEvaluator
-    from target.command_spec import CommandSpec
+    from target.command.evaluator import CommandEvaluator
+    from target.command.spec import CommandSpec
     from target.evaluator import Evaluator
     from target.spec import TargetSpec
 
@@ -65,7 +65,7 @@ class _Worker:
 def parse_target(target: dict[str, Any]) -> TargetSpec | CommandSpec:
     """Return the settings in a `configure` request."""
     if "command" in target:
-        from target.command_spec import CommandSpec
+        from target.command.spec import CommandSpec
 
         return CommandSpec.from_config(target["command"])
     from target.spec import TargetSpec
@@ -74,11 +74,11 @@ def parse_target(target: dict[str, Any]) -> TargetSpec | CommandSpec:
 
 
 def _evaluator(target: dict[str, Any], place: dict[str, Any]) -> Evaluator | CommandEvaluator:
-    from target.command_spec import CommandSpec
+    from target.command.spec import CommandSpec
 
     spec = parse_target(target)
     if isinstance(spec, CommandSpec):
-        from target.command_evaluator import CommandEvaluator
+        from target.command.evaluator import CommandEvaluator
 
         return CommandEvaluator(spec, checkout=Path(target["checkout"]), **place)
     from target.corpus import CorpusFiles

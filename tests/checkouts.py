@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 import conf
-from target.command_spec import CommandSpec
+from target.command.spec import CommandSpec
 
 CONF = Path(conf.__file__).parent / "target"
 

@@ -8,7 +8,7 @@ import re
 from typing import Final, Protocol
 
 from operators.constants import perturb
-from target.constants import Constant, Value, parse_constants
+from target.program.constants import Constant, Value, parse_constants
 
 _PROGRAM: Final = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)^\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _QUICK: Final = re.compile(r"LR|BETA|MOMENTUM|DECAY|FRACTION|SCALE|SOFTCAP|BASE")

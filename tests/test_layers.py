@@ -43,11 +43,11 @@ def test_a_module_is_small_and_imports_only_downwards(path: Path) -> None:
 
 WALL_CLOCKS = {"time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime", "ctime", "strftime"}
 STAMPS = {
-    ("search/mlflow_store.py", "time_ns"),
-    ("search/compare_mlflow.py", "time_ns"),
-    ("search/prompt_mlflow.py", "time_ns"),
-    ("operators/provider.py", "time"),
-    ("target/corpus.py", "time_ns"),
+    ("search/mlflow/store.py", "time_ns"),
+    ("search/compare/mlflow_run.py", "time_ns"),
+    ("search/prompt/mlflow_run.py", "time_ns"),
+    ("operators/llm/provider.py", "time"),
+    ("target/corpus/prepared.py", "time_ns"),
 }
 """Where MLflow is told when something was, a provider names the date at which to ask again, or a file's time of change
 is compared with the present."""

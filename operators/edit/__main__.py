@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from operators.edit import EditError, apply_reply
-from target.contract import ContractError, check_syntax
 from target.program import Program
+from target.program.contract import ContractError, check_syntax
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

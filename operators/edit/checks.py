@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operators.edit.text import EditError, quoted
-from target.contract import SOURCE_BYTES
+from target.program.contract import SOURCE_BYTES
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 

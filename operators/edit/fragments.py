@@ -11,8 +11,8 @@ from operators.edit.elision import missing_code
 from operators.edit.skeleton import is_docstring, key_of
 from operators.edit.text import FILE, EditError, first_line, quoted, split_lines, with_endings_of
 from operators.edit.values import assigned_name, constants_of, literal_value, refuse_unknown
-from target.constants import Value, replace_constants
-from target.syntax import parse
+from target.program.constants import Value, replace_constants
+from target.program.syntax import parse
 
 ADVICE: Final = (
     "send SEARCH/REPLACE blocks, or the whole file, or whole functions, classes and constants that the file has"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from operators.edit.foreign import EVERYWHERE, NEW, OLD, PATCH, PATH, WHOLE, Foreign, edit_from, plain_name
 from operators.edit.text import EditError, quoted
-from target.syntax import parse
+from target.program.syntax import parse
 
 _BEGIN: Final = re.compile(
     r"^[ \t]{0,40}(?:<[\w|]{1,40}>|\[[A-Z_]{1,20}\]|functions\.\w{1,40}[:\s])?[ \t]{0,9}(?=[{\[]\s{0,99}[\"'{\[])",

@@ -23,8 +23,8 @@ from operators.edit.text import (
     unescape,
     visible,
 )
-from target.contract import SOURCE_BYTES
-from target.syntax import parse
+from target.program.contract import SOURCE_BYTES
+from target.program.syntax import parse
 
 _LANGUAGES: Final = frozenset({"", "python", "py", "python3", "py3", "ipython", "pycon", "code"})
 _NAMED_INSIDE: Final = re.compile(

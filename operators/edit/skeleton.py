@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.edit.values import assigned_name
-from target.syntax import parse
+from target.program.syntax import parse
 
 _MOST: Final = 0.5
 """Share of a file's names that a whole file has at least, unless it begins and ends as the file does."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from operators.edit.text import FILE, EditError
-from target.constants import Constant, Value, parse_constants
-from target.syntax import parse
+from target.program.constants import Constant, Value, parse_constants
+from target.program.syntax import parse
 
 _LINE: Final = re.compile(
     r"\s{0,20}(?:[-*+•]\s{1,4}|\d{1,2}[.)]\s{1,4})?(?P<tick>[`*]{0,3})(?P<name>[A-Z][A-Z0-9_]*)(?P=tick)?\s{0,9}"

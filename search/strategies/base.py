@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from operators.history import INSPIRATIONS
 from operators.population import Population
+from operators.prompts.history import INSPIRATIONS
 from operators.trial import Label, Proposal
 
 _COMPANIONS: Final = 16

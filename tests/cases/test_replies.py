@@ -18,8 +18,8 @@ import pytest
 
 from operators.edit import EditError
 from operators.edit.__main__ import program_of
-from target.contract import ContractError
 from target.program import Program
+from target.program.contract import ContractError
 
 HERE = Path(__file__).parent
 PARENT = (HERE / "parent.txt").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import conf
-from operators.history import companions
 from operators.population import Population
+from operators.prompts.history import companions
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.strategies.base import Strategy
 from target.evaluation import Evaluation, Outcome

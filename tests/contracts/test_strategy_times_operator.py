@@ -15,13 +15,13 @@ import hydra
 import pytest
 
 import conf
-from operators.provider import import_litellm
+from operators.llm.provider import import_litellm
 from search.acceptance import Confirm
 from search.budget import Budget
-from search.ledger import Ledger
 from search.loop import Search
 from search.models import Models
-from search.rundir import RunDirectory
+from search.runs.ledger import Ledger
+from search.runs.rundir import RunDirectory
 from search.settings import Settings
 from target.program import Program
 from tests.llm_server import LlmServer

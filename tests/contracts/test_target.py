@@ -14,13 +14,13 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from conf.schema import Config
-from target.access import access_to, rehearsed_access
-from target.command_spec import CommandSpec
+from target.boundary.job import Job, Kind, parse_job
+from target.command.spec import CommandSpec
 from target.device import Card, describe
 from target.errors import TargetError
 from target.executor import LocalExecutor
-from target.job import Job, Kind, parse_job
 from target.sandbox import LAYERS
+from target.sandbox.access import access_to, rehearsed_access
 from target.spec import TargetSpec
 from target.worker import parse_target
 from tests.cards import TWO_H100, pretend

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 import conf
 from operators.population import Population
-from search.rundir import RunDirectory
+from search.runs.rundir import RunDirectory
 from tests.search.builders import MIXED, make_summary
 
 CONF = Path(conf.__file__).parent

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from operators.population import Population
 from operators.trial import Trial
-from search.ledger import read_population
-from search.mlflow_store import import_mlflow
-from search.rundir import RunDirectory
-from search.summary import summarize
+from search.mlflow.store import import_mlflow
+from search.runs.ledger import read_population
+from search.runs.rundir import RunDirectory
+from search.runs.summary import summarize
 from tests.search.command import rows_of, summary_of
 
 

@@ -23,14 +23,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import search.progress
 import search.session
+import search.views.progress
 from operators.constants import ConstantsOperator
 from search.acceptance import Confirm
 from search.budget import Budget
 from search.errors import UserError
-from search.mlflow_tracker import MlflowTracker
-from search.rundir import RunDirectory, write_atomically
+from search.mlflow.tracker import MlflowTracker
+from search.runs.files import write_atomically
+from search.runs.rundir import RunDirectory
 from search.session import Session, run_session
 from search.settings import Settings
 from search.strategies.evolution import RegularisedEvolution
@@ -297,7 +298,7 @@ def _run(order: Order, counter: mmap.mmap, say: Callable[[str], None]) -> int:
 
 def _fork(order: Order) -> Report:
     if order.tracking_uri:
-        from search.mlflow_store import import_mlflow
+        from search.mlflow.store import import_mlflow
 
         import_mlflow()
     counter = mmap.mmap(-1, 4096)

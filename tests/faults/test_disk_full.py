@@ -91,7 +91,7 @@ PREPARE = """
 import sys
 from pathlib import Path
 from target.corpus import prepare_corpus
-from target.documents import Source
+from target.corpus.documents import Source
 from target.errors import DiskFullError
 from target.spec import Corpus
 text, cache = map(Path, sys.argv[1:])

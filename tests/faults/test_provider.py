@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from operators.trial import Status
-from search.ledger import read_population
-from search.rundir import RunDirectory
+from search.runs.ledger import read_population
+from search.runs.rundir import RunDirectory
 from tests.llm_faults import FAULTS, SLOW, TEMPORARY
 from tests.llm_habits import habit
 from tests.llm_server import LlmServer, Request

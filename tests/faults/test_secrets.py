@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import conf
-from search.mlflow_store import import_mlflow
+from search.mlflow.store import import_mlflow
 from target.spec import TargetSpec
 from tests.faults.books import check_books
 from tests.search.command import assert_clean_failure, command, run

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from target import grants, landlock, namespaces, seccomp
-from target.access import NO_DEVICE, rehearsed_access
 from target.corpus import CorpusFiles
-from target.documents import held_out_files
+from target.corpus.documents import held_out_files
 from target.evaluation import Evaluation, Outcome
 from target.evaluator import Evaluator
-from target.processes import forbid_new_privileges
-from target.sandbox import missing_layers
+from target.process.processes import forbid_new_privileges
+from target.sandbox import grants, landlock, missing_layers, namespaces, seccomp
+from target.sandbox.access import NO_DEVICE, rehearsed_access
 from target.spec import Sandbox, TargetSpec
 from tests.target.conftest import corpus, log, spec  # noqa: F401 -- fixtures
 

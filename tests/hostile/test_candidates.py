@@ -12,7 +12,7 @@ from target.corpus import CorpusFiles
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
 from target.program import Program
-from target.scorer import Validation
+from target.scoring.scorer import Validation
 from tests.hostile.candidates import HONEST, HOSTILE
 from tests.target.candidates import in_forward, variant
 from tests.target.conftest import below

@@ -19,12 +19,12 @@ from operators.population import Population
 from operators.trial import Mutation, Proposal
 from search.acceptance import Naive
 from search.budget import Budget
-from search.ledger import Ledger
 from search.loop import Search
-from search.rundir import RunDirectory
+from search.runs.ledger import Ledger
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
 from search.settings import Settings
 from search.strategies.greedy import Greedy
-from search.summary import Summary
 from target.evaluation import Evaluation, Outcome
 from target.evaluator import Evaluator
 from target.executor import LocalExecutor

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from target import landlock
 from target.evaluation import Outcome
 from target.program import Program
+from target.sandbox import landlock
 from tests.target.candidates import FORK_A_DAEMON, HONEST, in_forward, in_main
 from tests.target.conftest import below
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from target.documents import held_out_files
+from target.boundary.job import Kind
+from target.corpus.documents import held_out_files
 from target.evaluator import Evaluator
-from target.grants import library_grants
-from target.job import Kind
-from target.landlock import Access
 from target.program import Program
+from target.sandbox.grants import library_grants
+from target.sandbox.landlock import Access
 from target.spec import Corpus
 from tests.target.candidates import in_main
 from tests.target.conftest import below

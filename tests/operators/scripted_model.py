@@ -7,7 +7,7 @@ from pathlib import Path
 
 from operators.base import MutationError, Resources
 from operators.chat import Exchange, Message, Reply
-from operators.prompt import Prompt
+from operators.prompts.prompt import Prompt
 from search.direction import find_direction
 from tests.llm_habits import habit
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from operators.agent import AgentOperator
+from operators.agent.operator import AgentOperator
 from operators.base import MutationError
 from operators.trial import Mutation, Proposal
-from target.processes import usage
+from target.process.processes import usage
 from tests.operators import agents
 from tests.operators.scripted_model import make_prompt, make_resources
 from tests.search.builders import MIXED

@@ -13,8 +13,8 @@ from operators.base import MutationError
 from operators.constants import ConstantsOperator, perturb
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
-from target.constants import parse_constants
 from target.program import Program
+from target.program.constants import parse_constants
 
 SOURCE = """\
 DEPTH = 4  # knob: 2..24 int

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from operators.base import MutationError
 from operators.edit import EditError, apply_reply
 from operators.edit.elision import elision
+from operators.edit.statement import difference, stated
 from operators.edit.thinking import without_thinking
 from operators.population import Population
-from operators.prompt import _data
-from operators.statement import difference, stated
+from operators.prompts.prompt import _data
 from operators.switch import SwitchOperator
 from operators.trial import Mutation, Proposal, Trial
-from target.constants import parse_constants
-from target.contract import ContractError, check_syntax
 from target.program import Program
+from target.program.constants import parse_constants
+from target.program.contract import ContractError, check_syntax
 from tests.limits import within_cpu_seconds
 
 SOURCE = "LR = 0.1\nDEPTH = 4  # knob: 2..24 int\n"

@@ -11,9 +11,9 @@ import pytest
 
 from operators.base import MutationError, ProviderError, ProviderRefusalError
 from operators.chat import Message
-from operators.endpoint import Price, read_endpoints
 from operators.llm import LanguageModel, open_model
-from operators.provider import has_price, import_litellm
+from operators.llm.endpoint import Price, read_endpoints
+from operators.llm.provider import has_price, import_litellm
 from tests.llm_faults import FAULTS, SLOW, TEMPORARY, Completion
 from tests.llm_server import LlmServer, Request
 

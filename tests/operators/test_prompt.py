@@ -10,9 +10,9 @@ import pytest
 
 import conf
 from operators.base import MutationError
-from operators.briefing import Briefing
 from operators.population import Population
-from operators.prompt import Prompt, tokens
+from operators.prompts.briefing import Briefing
+from operators.prompts.prompt import Prompt, tokens
 from operators.trial import Proposal, Status
 from target.evaluation import Evaluation, Outcome
 from target.program import Program

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from operators.retry import Backoff, Pace
+from operators.llm.retry import Backoff, Pace
 
 BACKOFF = Backoff(first_seconds=2, longest_seconds=60)
 

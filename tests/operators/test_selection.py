@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from operators.chat import MODEL
+from operators.llm.selection import Choose, make_choice, upper_bounds
 from operators.population import Population
-from operators.selection import Choose, make_choice, upper_bounds
 from operators.trial import Failure, Status, Trial
 from tests.search.builders import make_trial
 

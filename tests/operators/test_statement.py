@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.statement import difference, stated
+from operators.edit.statement import difference, stated
 from target.program import Program
 
 BLOCK = "<<<<<<< SEARCH\n# CHANGE: old\n=======\n# CHANGE: new\n>>>>>>> REPLACE\n"

@@ -8,9 +8,9 @@ import pytest
 
 from operators.experience import gather
 from operators.population import Population
+from operators.prompts.tuner import constants_view
 from operators.trial import Mutation, Proposal, Status, Trial
 from operators.tune import TuneOperator, draw_candidates
-from operators.tune_view import constants_view
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 

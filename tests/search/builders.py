@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
-from search.summary import RunStatus, Summary, summarize
+from search.runs.summary import RunStatus, Summary, summarize
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 

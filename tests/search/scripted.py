@@ -9,7 +9,7 @@ from pathlib import Path
 from operators.population import Population
 from operators.trial import Trial
 from search.observer import Running
-from search.summary import Summary
+from search.runs.summary import Summary
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program

@@ -13,9 +13,9 @@ import yaml
 from operators.population import Population
 from operators.trial import Status
 from search.acceptance import training_seed
-from search.ledger import Elapsed, Ledger
-from search.rundir import RunDirectory
-from search.summary import RunStatus, summarize
+from search.runs.ledger import Elapsed, Ledger
+from search.runs.rundir import RunDirectory
+from search.runs.summary import RunStatus, summarize
 from tests.search.builders import make_population
 
 ENVIRONMENT = {

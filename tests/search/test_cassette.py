@@ -15,15 +15,15 @@ from operators.population import Population
 from operators.trial import Mutation, Proposal, Status
 from search.acceptance import Confirm
 from search.budget import Budget
-from search.cassette import open_record
 from search.errors import UserError
-from search.ledger import Ledger
 from search.loop import Search
 from search.models import Models
-from search.rundir import RunDirectory
+from search.models.cassette import open_record
+from search.runs.ledger import Ledger
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
 from search.settings import Settings
 from search.strategies.evolution import RegularisedEvolution
-from search.summary import Summary
 from target.program import Program
 from tests.llm_server import LlmServer
 from tests.operators.asking import AskingOperator

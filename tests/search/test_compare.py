@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from operators.trial import Status
-from search.arms import group_by_arm
-from search.compare import main
-from search.comparison import Comparison, compare
-from search.runs import champions, find_runs, load_run
+from search.compare.__main__ import main
+from search.compare.arms import group_by_arm
+from search.compare.comparison import Comparison, compare
+from search.runs.finished import champions, find_runs, load_run
 from tests.search.sweeps import ENVIRONMENT, write_run, write_sweep
 
 ROOT = Path(__file__).parents[2]

@@ -15,10 +15,10 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Status
 from search.budget import Budget
-from search.console import Display
 from search.observer import Running
-from search.rundir import RunDirectory
-from search.views import live_view
+from search.runs.rundir import RunDirectory
+from search.views.console import Display
+from search.views.drawing import live_view
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from operators.trial import Status, Trial
-from search.contrast import doubt, doubt_about_seeds
+from search.acceptance import doubt, doubt_about_seeds
 from tests.search.builders import make_evaluation, make_trial
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from search.checks import corpus, isolation, machine, models, programs, storage, tracking
-from search.checks.row import Row, State
-from search.checks.subject import Subject
-from search.doctor import compose_subject
+from search.doctor.__main__ import compose_subject
+from search.doctor.checks import corpus, isolation, machine, models, programs, storage, tracking
+from search.doctor.checks.row import Row, State
+from search.doctor.checks.subject import Subject
 from search.errors import UserError
-from target import namespaces
-from target.layers import LayerReport
+from target.launch.layers import LayerReport
+from target.sandbox import namespaces
 from tests.llm_faults import Completion
 from tests.llm_server import LlmServer
 
@@ -430,7 +430,7 @@ def database(path: Path, version: str) -> Path:
 
 
 def test_the_schema_of_a_store_is_that_of_mlflow_or_a_warning(tmp_path: Path) -> None:
-    from search.mlflow_store import import_mlflow
+    from search.mlflow.store import import_mlflow
 
     import_mlflow()
     from mlflow import MlflowClient

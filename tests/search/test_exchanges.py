@@ -8,11 +8,11 @@ from operators.base import MutationError
 from operators.chat import Exchange, Message, Reply
 from operators.trial import Failure, Mutation, Proposal, Status
 from search.errors import UserError
-from search.exchanges import ExchangeStore
-from search.ledger import Elapsed, Ledger, read_population
-from search.mlflow_records import trial_record
+from search.mlflow.records import trial_record
 from search.recorder import Spent
-from search.rundir import RunDirectory
+from search.runs.exchanges import ExchangeStore
+from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.rundir import RunDirectory
 from target.program import Program
 
 

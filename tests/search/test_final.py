@@ -12,9 +12,9 @@ import pytest
 from operators.population import Population
 from search.errors import UserError
 from search.final import run_final
-from search.final_report import FinalReport, final_text, judge_final, read_final
+from search.final.report import FinalReport, final_text, judge_final, read_final
 from search.report import render_report
-from search.rundir import RunDirectory
+from search.runs.rundir import RunDirectory
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program

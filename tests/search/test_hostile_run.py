@@ -13,8 +13,9 @@ import pytest
 
 from operators.trial import Proposal
 from search.errors import UserError
-from search.ledger import Ledger, read_population
-from search.rundir import RunDirectory, check_name, write_atomically
+from search.runs.files import write_atomically
+from search.runs.ledger import Ledger, read_population
+from search.runs.rundir import RunDirectory, check_name
 from target.printable import PrintableStream, printable
 
 ATTACKS = [
@@ -124,7 +125,7 @@ def test_a_stream_escapes_and_keeps_characters_that_come_in_pieces(tmp_path):
 STOPPED = """
 import signal
 from search.budget import Budget
-from search.console import Display
+from search.views.console import Display
 with Display(Budget(trainings=1)):
     signal.raise_signal(signal.SIGTSTP)
     print("back", flush=True)

@@ -16,13 +16,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import conf
-from operators.history import failures
+from operators.prompts.history import failures
 from operators.trial import Status
-from search.autoresearch_log import LeftOut, decode_results, parse_results
 from search.errors import UserError
-from search.import_git import main
-from search.ledger import read_population
-from search.rundir import RunDirectory
+from search.import_git.__main__ import main
+from search.import_git.log import LeftOut, decode_results, parse_results
+from search.runs.ledger import read_population
+from search.runs.rundir import RunDirectory
 from tests.checkouts import TRAIN, git, make_checkout, state_of
 from tests.search.command import QUIET, rows_of, summary_of
 

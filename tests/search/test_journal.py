@@ -14,9 +14,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from operators.trial import Mutation, Proposal, Status
 from search.errors import UserError
-from search.journal import check_journal
-from search.ledger import Elapsed, Ledger, read_population
-from search.rundir import RunDirectory
+from search.runs.journal import check_journal
+from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.rundir import RunDirectory
 from target.program import Program
 from tests.search.builders import make_evaluation
 

@@ -10,8 +10,8 @@ import pytest
 
 from operators.population import Population
 from operators.trial import Status
-from search.lineage import render_lineage
-from search.verdicts import ancestry, champion_before, delta
+from search.views.lineage import render_lineage
+from search.views.verdicts import ancestry, champion_before, delta
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 

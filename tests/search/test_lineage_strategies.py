@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from operators.history import companions
 from operators.population import Population
+from operators.prompts.history import companions
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.strategies.anneal import Anneal
 from search.strategies.base import Strategy

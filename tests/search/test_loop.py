@@ -19,12 +19,12 @@ from operators.trial import Mutation, Proposal, Status
 from search.acceptance import Confirm, Naive
 from search.budget import Budget
 from search.errors import SeedProgramError, UserError
-from search.ledger import Ledger
 from search.loop import Search
-from search.rundir import RunDirectory
+from search.runs.ledger import Ledger
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
 from search.settings import Settings
 from search.strategies.greedy import Greedy
-from search.summary import Summary
 from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.program import Program

@@ -21,10 +21,10 @@ import pytest
 
 from operators.population import Population
 from operators.trial import Status
-from search.mlflow_records import trial_record
-from search.mlflow_store import import_mlflow
-from search.mlflow_tracker import MlflowTracker
-from search.rundir import RunDirectory
+from search.mlflow.records import trial_record
+from search.mlflow.store import import_mlflow
+from search.mlflow.tracker import MlflowTracker
+from search.runs.rundir import RunDirectory
 from target.evaluation import Outcome
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
@@ -33,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 ONE_SEARCH = """
 import sys
 from pathlib import Path
-from search.mlflow_tracker import MlflowTracker
-from search.rundir import RunDirectory
+from search.mlflow.tracker import MlflowTracker
+from search.runs.rundir import RunDirectory
 from tests.search.builders import make_population, make_summary
 folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 run = RunDirectory(folder / name)

@@ -10,7 +10,7 @@ import conf
 from search.budget import Budget
 from search.errors import UserError
 from search.models import Models
-from search.rundir import RunDirectory
+from search.runs.rundir import RunDirectory
 from search.session import MAY_CHANGE
 from tests.operators.test_llm import make_model
 

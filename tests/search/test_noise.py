@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.environment import describe_device
 from search.errors import UserError
 from search.noise import Noise, in_sds, main, noise_of, stored_noise, summarize
 from search.report import render_report
-from search.rundir import RunDirectory
-from target.cores import usable_cores
+from search.runs.environment import describe_device
+from search.runs.rundir import RunDirectory
+from target.device.cores import usable_cores
 from target.evaluate import load_target
 from target.evaluation import Evaluation, Outcome
 from tests.cards import TWO_H100, pretend

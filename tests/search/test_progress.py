@@ -8,8 +8,8 @@ import pytest
 
 from operators.population import Population
 from operators.trial import Status
-from search.progress import draw_progress
-from search.verdicts import score_range
+from search.views.progress import draw_progress
+from search.views.verdicts import score_range
 from tests.search.builders import MIXED, make_population, make_summary, make_trial
 
 POPULATIONS = {

@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 from operators.chat import Exchange, Message
 from operators.population import Population
 from operators.trial import Failure, Status
-from search.ledger import Elapsed, Ledger, population_before
-from search.mlflow_records import trial_record
-from search.prompt import main
-from search.prompt_table import prompt_rows, prompt_table
+from search.mlflow.records import trial_record
+from search.prompt.__main__ import main
+from search.prompt.table import prompt_rows, prompt_table
 from search.report import render_report
-from search.rundir import RunDirectory
+from search.runs.ledger import Elapsed, Ledger, population_before
+from search.runs.rundir import RunDirectory
 from tests.operators.composed import compose
 from tests.operators.scripted_model import make_reply
 from tests.search.builders import make_population, make_summary

@@ -13,9 +13,12 @@ import pytest
 
 from operators.population import Population
 from operators.trial import Status
-from search.ledger import Elapsed, Ledger
-from search.report import duration, main, read_summary, render_report
-from search.rundir import RunDirectory
+from search.report import render_report
+from search.report.__main__ import main
+from search.runs.finished import read_summary
+from search.runs.ledger import Elapsed, Ledger
+from search.runs.rundir import RunDirectory
+from search.views.text import duration
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 

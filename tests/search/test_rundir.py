@@ -12,8 +12,9 @@ import pytest
 from operators.population import Population
 from operators.trial import Status
 from search.errors import UserError
-from search.lock import locked
-from search.rundir import COLUMNS, RunDirectory, diff, write_atomically
+from search.runs.files import write_atomically
+from search.runs.lock import locked
+from search.runs.rundir import COLUMNS, RunDirectory, diff
 from target.program import Program
 from tests.search.builders import make_evaluation, make_population, make_summary, make_trial
 

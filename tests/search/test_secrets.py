@@ -7,8 +7,8 @@ import pytest
 
 from operators.secrets import redact
 from search.errors import UserError
-from search.mlflow_tracker import MlflowTracker
-from search.rundir import RunDirectory
+from search.mlflow.tracker import MlflowTracker
+from search.runs.rundir import RunDirectory
 from search.secrets import redact_all, refuse_secrets
 from tests.search.builders import MIXED, make_summary
 from tests.search.command import QUIET, assert_clean_failure, run

@@ -12,8 +12,8 @@ from search.budget import Budget
 from search.settings import Settings
 from search.simulate import simulate
 from search.strategies.greedy import Greedy
-from target.landscape import Landscape
-from target.simulated import SimulatedExecutor
+from target.simulated.landscape import Landscape
+from target.simulated.target import SimulatedExecutor
 
 
 def settings(landscape: Landscape, seed: int) -> Settings:
@@ -68,9 +68,9 @@ def test_the_seed_determines_it() -> None:
 
 def test_it_decides_as_the_real_loop_does(tmp_path) -> None:
     """One slot, the same settings: the same proposals, trainings and verdicts, from threads and a ledger or without."""
-    from search.ledger import Ledger
     from search.loop import Search
-    from search.rundir import RunDirectory
+    from search.runs.ledger import Ledger
+    from search.runs.rundir import RunDirectory
     from tests.search.scripted import ScriptedExecutor, ScriptedObserver
 
     landscape = Landscape(seed=0)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from search.session import MAY_CHANGE
-from target.recorded import read_record
+from target.simulated.recorded import read_record
 from tests.search.command import QUIET, assert_clean_failure, rows_of, summary_of
 from tests.target.test_surrogate import write_record
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from search.statistics import (
+from search.compare.statistics import (
     ALPHA,
     POWER,
     detectable_difference,

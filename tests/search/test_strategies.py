@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from operators.history import companions
 from operators.population import Population
+from operators.prompts.history import companions
 from operators.trial import Status
 from search.strategies.beam import Beam
 from search.strategies.evolution import RegularisedEvolution

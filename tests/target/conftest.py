@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from target.corpus import CorpusFiles, prepare_corpus
-from target.documents import Source, split_of
+from target.corpus.documents import Source, split_of
 from target.evaluator import Evaluator
 from target.spec import Corpus, Scoring, TargetSpec
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from target.cards import Card, ListedCard, environment_of, find_cards, list_cards
+from target.device.cards import Card, ListedCard, environment_of, find_cards, list_cards
 from target.errors import TargetError
 from tests.cards import GB, H100, MIG, TWO_H100, StandIn, nvidia_smi, pretend
 

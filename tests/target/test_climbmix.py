@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from target.climbmix import HOLDOUT_SHARD, VAL_SHARD, fetch, shards_folder
 from target.corpus import prepare_corpus
+from target.corpus.climbmix import HOLDOUT_SHARD, VAL_SHARD, fetch, shards_folder
 from target.errors import TargetError
 from target.spec import Corpus
 
@@ -280,7 +280,7 @@ def test_a_corpus_of_shards_holds_their_text_and_withholds_the_downloads(hub, ca
 def test_text_is_encoded_a_batch_at_a_time_with_the_same_result(hub, cache, tmp_path, monkeypatch):
     corpus = Corpus(name="climbmix", vocab_size=300, shards=2)
     whole = prepare_corpus(corpus, cache=cache)
-    monkeypatch.setattr("target.corpus._BATCH_CHARACTERS", 500)
+    monkeypatch.setattr("target.corpus.prepared._BATCH_CHARACTERS", 500)
 
     parts = prepare_corpus(corpus, cache=tmp_path / "other")
 

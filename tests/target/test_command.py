@@ -6,15 +6,15 @@ import dataclasses
 
 import pytest
 
-from target import landlock
-from target.checkout import copy_checkout
-from target.command import CommandTarget, command_target
-from target.command_evaluator import CommandEvaluator
-from target.command_spec import CommandSpec
-from target.contract import ContractError
+from target.command.checkout import copy_checkout
+from target.command.evaluator import CommandEvaluator
+from target.command.spec import CommandSpec
+from target.command.target import CommandTarget, command_target
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
+from target.program.contract import ContractError
+from target.sandbox import landlock
 from tests.checkouts import FILES, TRAIN, autoresearch_spec, git, make_checkout, state_of
 from tests.target.conftest import below
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target.constants import Knob, blank_constants, parse_constants, replace_constants
+from target.program.constants import Knob, blank_constants, parse_constants, replace_constants
 
 SOURCE = '''\
 """DEPTH = 9 in a docstring."""

@@ -1,6 +1,6 @@
 import pytest
 
-from target.contract import SOURCE_BYTES, ContractError, check_source
+from target.program.contract import SOURCE_BYTES, ContractError, check_source
 from target.spec import SEED_PROGRAM
 from tests.target.candidates import HONEST, variant
 

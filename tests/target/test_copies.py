@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
-from target.copies import MAX_COPIES, find_copies
-from target.documents import held_out_files, installed_text, split_of
+from target.corpus.copies import MAX_COPIES, find_copies
+from target.corpus.documents import held_out_files, installed_text, split_of
 from target.errors import TargetError
 from target.spec import Corpus
 

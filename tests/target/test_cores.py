@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from target.cores import usable_cores
+from target.device.cores import usable_cores
 
 ROOT = Path(__file__).parents[2]
 CPUS = sorted(os.sched_getaffinity(0))

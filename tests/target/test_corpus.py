@@ -9,9 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from target.cache import cache_root, file_sha256
 from target.corpus import CorpusFiles, prepare_corpus
-from target.documents import SOURCES, PackageText, Source, installed_text, manifest_hash, read_documents, split_of
+from target.corpus.cache import cache_root, file_sha256
+from target.corpus.documents import (
+    SOURCES,
+    PackageText,
+    Source,
+    installed_text,
+    manifest_hash,
+    read_documents,
+    split_of,
+)
 from target.errors import TargetError
 from target.spec import Corpus
 
@@ -192,7 +200,7 @@ def hashed(monkeypatch):
         names.append(path.name)
         return file_sha256(path)
 
-    monkeypatch.setattr("target.corpus.file_sha256", watched)
+    monkeypatch.setattr("target.corpus.prepared.file_sha256", watched)
     return names
 
 

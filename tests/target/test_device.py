@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from target.cores import usable_cores
 from target.device import Card, ListedCard, allot, describe, fit, name_cards
+from target.device.cores import usable_cores
 from target.errors import TargetError
 from target.evaluate import load_target
 from tests.cards import GB, H100, MIG, TWO_H100, pretend

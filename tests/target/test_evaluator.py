@@ -17,9 +17,9 @@ import target.prepare
 from target.errors import DiskFullError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
+from target.process.runlog import LIMIT_BYTES
 from target.program import Program
-from target.runlog import LIMIT_BYTES
-from target.scorer import Validation
+from target.scoring.scorer import Validation
 from tests.target import candidates
 from tests.target.candidates import HONEST, in_forward, in_main, variant
 from tests.target.conftest import below
@@ -241,7 +241,7 @@ def test_a_server_that_is_killed_once_is_replaced_and_the_same_weights_are_score
 
 
 def test_nobody_is_blamed_for_a_failure_on_a_full_disk(spec, corpus, tmp_path, log, monkeypatch):
-    monkeypatch.setattr("target.keeper._ROOM_BYTES", 1 << 60)
+    monkeypatch.setattr("target.launch.keeper._ROOM_BYTES", 1 << 60)
     with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
         assert evaluator.evaluate(Program(HONEST), 1, log).outcome is OK
         with pytest.raises(DiskFullError, match=r"nobody can say whose fault .*no room"):

@@ -9,7 +9,7 @@ import pytest
 
 from target import stages
 from target.base import TrainedTarget
-from target.command import CommandTarget
+from target.command.target import CommandTarget
 from target.errors import TargetError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
@@ -66,7 +66,7 @@ def test_all_processes_of_a_slot_see_its_card(cuda, corpus, tmp_path):
         seen = []
         for worker in psutil.Process().children():
             if "target.worker" in _command(worker):
-                below = [each for each in worker.children(recursive=True) if "target.zygote" in _command(each)]
+                below = [each for each in worker.children(recursive=True) if "target.inside.zygote" in _command(each)]
                 seen.append({each.environ().get("CUDA_VISIBLE_DEVICES") for each in (worker, *below)})
                 assert below
 

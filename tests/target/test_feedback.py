@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from target.command.reported import figures_of_log
 from target.evaluation import Outcome
 from target.feedback import DETAIL_CHARACTERS, failure_from_log, last_words, ran_out_of_memory, refusal
-from target.reported import figures_of_log
 from tests.limits import within_cpu_seconds
 
 IGNORED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from search.import_git import main
-from target.checkout import copy_checkout
-from target.git import GitError, open_clean
+from search.import_git.__main__ import main
+from target.command.checkout import copy_checkout
+from target.command.git import GitError, open_clean
 from tests.checkouts import autoresearch_spec, git, make_checkout
 
 GONE = "0123abcdef0123abcdef0123abcdef0123abcdef"
@@ -187,7 +187,7 @@ def test_repositories_of_all_forms_are_read(tmp_path, form):
 
 
 def test_a_file_in_place_of_an_object_that_never_ends_is_given_up(checkout, tmp_path, monkeypatch):
-    monkeypatch.setattr("target.git.SECONDS", 1.0)
+    monkeypatch.setattr("target.command.git.SECONDS", 1.0)
     hash_ = git(checkout, "rev-parse", "HEAD:train.py")
     place = checkout / ".git" / "objects" / hash_[:2] / hash_[2:]
     place.unlink()
@@ -198,7 +198,7 @@ def test_a_file_in_place_of_an_object_that_never_ends_is_given_up(checkout, tmp_
 
 
 def test_a_file_larger_than_the_limit_is_not_read(checkout, monkeypatch):
-    monkeypatch.setattr("target.git.OBJECT_BYTES", 10)
+    monkeypatch.setattr("target.command.git.OBJECT_BYTES", 10)
 
     with open_clean(checkout) as repository:
         assert repository.content("HEAD:train.py", "blob") is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from target.holdings import _proportional_bytes, held_disk_bytes, held_memory_bytes
+from target.process.holdings import _proportional_bytes, held_disk_bytes, held_memory_bytes
 
 HELD_BYTES = 200_000_000
 HOLD = f"""

@@ -9,8 +9,8 @@ import pytest
 
 from target.errors import DiskFullError, machine_errors
 from target.feedback import CandidateFailure
-from target.keeper import ZygoteKeeper
-from target.launcher import Zygote
+from target.launch.keeper import ZygoteKeeper
+from target.launch.launcher import Zygote
 
 
 class Keeper(ZygoteKeeper):
@@ -58,7 +58,7 @@ def test_a_disk_that_was_full_for_once_costs_a_second_try(keeper, tmp_path):
 
 
 def test_a_disk_that_stays_full_is_the_machines_fault(keeper, tmp_path, monkeypatch):
-    monkeypatch.setattr("target.keeper._ROOM_BYTES", 1 << 60)
+    monkeypatch.setattr("target.launch.keeper._ROOM_BYTES", 1 << 60)
 
     with pytest.raises(DiskFullError):
         keeper.work(full(tmp_path))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from target import landlock
-from target.landlock import Access, Grant
-from target.processes import forbid_new_privileges
+from target.process.processes import forbid_new_privileges
+from target.sandbox import landlock
+from target.sandbox.landlock import Access, Grant
 
 
 @pytest.fixture

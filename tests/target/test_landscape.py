@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from target.evaluation import Outcome
-from target.landscape import Landscape
+from target.simulated.landscape import Landscape
 
 SEEDS = (0, 1, 2)
 

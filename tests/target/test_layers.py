@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from target import landlock, namespaces, seccomp
-from target.access import NO_DEVICE, access_to, rehearsed_access
 from target.errors import TargetError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
-from target.layers import ALL, NONE, check_layers, refuse_what_stops
+from target.launch.layers import ALL, NONE, check_layers, refuse_what_stops
 from target.program import Program
+from target.sandbox import landlock, namespaces, seccomp
+from target.sandbox.access import NO_DEVICE, access_to, rehearsed_access
 from tests.target.candidates import HONEST, in_main
 
 ROOT = Path(__file__).parents[2]
@@ -123,9 +123,9 @@ def test_rules_outlive_the_kernel_s_cache_of_names():
     """Under pressure of memory the kernel forgets names in /proc, and with them a rule, unless they are kept open."""
     source = """
 import os, pathlib
-from target import landlock
-from target.landlock import Access, Grant
-from target.processes import forbid_new_privileges
+from target.sandbox import landlock
+from target.sandbox.landlock import Access, Grant
+from target.process.processes import forbid_new_privileges
 forbid_new_privileges()
 try: drop = os.open("/proc/sys/vm/drop_caches", os.O_WRONLY)
 except PermissionError: raise SystemExit("only root may empty the cache")

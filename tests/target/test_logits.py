@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from target.device_buffers import DeviceBuffers
-from target.device_memory import CudaRuntime, DeviceMemoryError
+from target.boundary.device_memory import CudaRuntime, DeviceMemoryError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
-from target.logits import MappedBuffers, buffers_for
 from target.program import Program
-from target.scorer import log_probs
+from target.scoring.device_buffers import DeviceBuffers
+from target.scoring.logits import MappedBuffers, buffers_for
+from target.scoring.scorer import log_probs
 from tests.target.candidates import HONEST, in_forward, variant
 
 NOT_FINITE = variant(("return self.head(", "return float('nan') * self.head("))

@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from target import namespaces
 from target.errors import TargetError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
 from target.program import Program
+from target.sandbox import namespaces
 from tests.target.candidates import DAEMON, HONEST, in_main
 from tests.target.conftest import alive, below, survivors
 
@@ -121,8 +121,9 @@ def test_a_machine_that_forbids_namespaces_is_told_from_one_without_the_program(
     """Unsharing fails as it does in most containers."""
     source = """
 import errno, platform
-from target import namespaces, seccomp
-from target.processes import forbid_new_privileges
+from target.sandbox import namespaces
+from target.sandbox import seccomp
+from target.process.processes import forbid_new_privileges
 forbid_new_privileges()
 clone, clone3, unshare = {"x86_64": (56, 435, 272), "aarch64": (220, 435, 97)}[platform.machine()]
 seccomp.install([(0x20, 0, 0, 0), *seccomp._if(clone, 0x45, 0x7E020000)])

@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from target.documents import installed_text
+from target.corpus.documents import installed_text
+from target.corpus.readable import read_access
 from target.errors import TargetError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
-from target.packages import GrantedFinder, needed_places, package_folders, places_of, without_packages
 from target.program import Program
-from target.readable import read_access
+from target.sandbox.packages import GrantedFinder, needed_places, package_folders, places_of, without_packages
 from target.spec import Corpus
 from tests.target.candidates import HONEST, in_main
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from target.feedback import CandidateFailure
-from target.probes import Plan, compare_tries, judge
-from target.scorer import Validation
 from target.scoring import Text, measure_served
+from target.scoring.probes import Plan, compare_tries, judge
+from target.scoring.scorer import Validation
 from target.spec import Scoring
 
 ROWS, B, T, V = 64, 16, 24, 13

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from target.contract import ContractError
-from target.saved_weights import load_weights, measure_values
+from target.inside.saved_weights import load_weights, measure_values
+from target.program.contract import ContractError
 
 BASE = torch.randn(128, 128)
 REALS, INTEGERS = torch.zeros(1 << 18), torch.zeros(1 << 18, dtype=torch.int32)  # 1 MiB each

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from target.errors import TargetError
 from target.feedback import CandidateFailure
-from target.scorer import Validation, Watched, bits_per_byte, log_probs, score, split_holdout
+from target.scoring.scorer import Validation, Watched, bits_per_byte, log_probs, score, split_holdout
 
 B, T, V = 4, 6, 11
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from target.scratch import scratch_directory
+from target.process.scratch import scratch_directory
 
 HOLD = """
 import sys
-from target.scratch import scratch_directory
+from target.process.scratch import scratch_directory
 with scratch_directory() as folder:
     print(folder, flush=True)
     sys.stdin.read()

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from target import seccomp
 from target.errors import TargetError
-from target.processes import drop_capabilities, user_threads
-from target.sandbox import missing_layers
+from target.process.processes import drop_capabilities, user_threads
+from target.sandbox import missing_layers, seccomp
 
 ROOT = Path(__file__).parents[2]
 RESTRICTED = """
 import ctypes, os, signal, socket, subprocess, sys
-from target import landlock, seccomp
-from target.processes import forbid_new_privileges
+from target.sandbox import landlock
+from target.sandbox import seccomp
+from target.process.processes import forbid_new_privileges
 libc = ctypes.CDLL(None, use_errno=True)
 forbid_new_privileges()
 """
@@ -35,7 +35,7 @@ def run(source: str) -> str:
 def test_every_forbidden_call_is_refused_and_none_kills():
     source = """
 seccomp.restrict(signals_to_own_pid=False)
-from target.syscalls import REFUSED
+from target.sandbox.syscalls import REFUSED
 for name in REFUSED:
     for number in seccomp._numbers({name: REFUSED[name]}):
         ctypes.set_errno(0)
@@ -161,7 +161,7 @@ def test_the_filter_is_known_here():
 
 def test_only_listed_calls_are_left_and_unknown_ones_look_like_those_of_a_newer_kernel():
     source = """
-from target.syscalls import LISTED, PROCESSES
+from target.sandbox.syscalls import LISTED, PROCESSES
 seccomp.restrict(signals_to_own_pid=False, listed_only=True, processes="none")
 left = {number for group in LISTED.values() for number in seccomp._numbers(group)}
 for number in set(range(480)) - left - {335, 336}:  # uprobes of the kernel, which no filter may refuse

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from target.clock import Limits
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
+from target.process.clock import Limits
 from target.program import Program
-from target.served import ServingLimits
+from target.scoring.served import ServingLimits
 from tests.target.candidates import HONEST, in_forward
 
 HOLDINGS = Limits(cpu_seconds=None, wall_seconds=60)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from target.constants import parse_constants
-from target.space import axes_of, encode, encode_positions
+from target.program.constants import parse_constants
+from target.program.space import axes_of, encode, encode_positions
 
 SOURCE = """\
 LR = 0.01  # knob: 1e-4..1 log

@@ -10,9 +10,9 @@ import pytest
 
 from target.errors import TargetError
 from target.evaluation import Outcome
-from target.recorded import measured_noise, read_record
-from target.surrogate import fit_surrogate
-from target.surrogate_target import SurrogateOracle, surrogate_target
+from target.simulated.recorded import measured_noise, read_record
+from target.simulated.surrogate import fit_surrogate
+from target.simulated.surrogate_target import SurrogateOracle, surrogate_target
 
 FAMILIES = ("gp", "forest", "blend")
 

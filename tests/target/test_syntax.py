@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from target.syntax import parse
+from target.program.syntax import parse
 
 
 @pytest.mark.parametrize("source", ["def f(:\n", "\x00", "\ud800", "-" * 100_000 + "1"])

@@ -16,8 +16,8 @@ import yaml
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import functional as F
 
-from target.constants import Constant, Value, parse_constants
 from target.program import Program
+from target.program.constants import Constant, Value, parse_constants
 from target.spec import SEED_PROGRAM, TargetSpec
 
 CONF = Path(__file__).parents[2] / "conf" / "target"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from target.holdings import FILES, held_disk_bytes
-from target.scratch import scratch_directory
-from target.trees import copy_tree, files_below, remove_or_set_aside, remove_tree, statuses_below
-from target.workspace import Workspace
+from target.launch.workspace import Workspace
+from target.process.holdings import FILES, held_disk_bytes
+from target.process.scratch import scratch_directory
+from target.process.trees import copy_tree, files_below, remove_or_set_aside, remove_tree, statuses_below
 
 LEVELS = 1_100  # more than Python calls functions deep
 DIG = f"""
@@ -119,7 +119,7 @@ def test_directories_made_without_permissions_are_removed_by_their_owner(tmp_pat
     script = """
 import os, sys
 from pathlib import Path
-from target.trees import remove_tree
+from target.process.trees import remove_tree
 if os.geteuid() == 0:
     os.chown(sys.argv[1], 12345, 12345)
     os.setresuid(12345, 12345, 12345)

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from target.feedback import CandidateFailure
-from target.workspace import CURVE_POINTS, Workspace
+from target.launch.workspace import CURVE_POINTS, Workspace
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from target.clock import Limits
+from target.boundary.job import Job, Kind
 from target.errors import TargetError
-from target.job import Job, Kind
-from target.launcher import Zygote, ZygoteDied
-from target.runlog import RunLog
+from target.launch.launcher import Zygote, ZygoteDied
+from target.launch.workspace import Workspace
+from target.process.clock import Limits
+from target.process.runlog import RunLog
 from target.sandbox import LAYERS
-from target.workspace import Workspace
 from tests.target.candidates import FORK_A_DAEMON
 from tests.target.conftest import alive, below
 

@@ -1,0 +1,165 @@
+"""A command of the user's in a directory: limited in time and money, and ended with all that it has started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from operators.agent.lifeline import KILL_SECONDS
+from target.process.runlog import RunLog
+
+_PACKAGE_ROOT: Final = Path(__file__).parents[2]
+_LOOK_SECONDS: Final = 0.5  # between two looks at what it has cost
+_CONTROL_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # ECMA-48
+_LOG_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+        status: Exit status, as a shell counts.
+        stopped: Which limit it was stopped for; empty if it ended by itself.
+        output: The end of what it printed.
+        seconds: Wall time.
+        cost_usd: What it says it has cost.
+    """
+
+    status: int
+    stopped: str
+    output: str
+    seconds: float
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Where a command says what it has cost.
+
+    Attributes:
+        file: A JSON file in its directory, with `cost_usd` or `total_cost_usd`; None for none.
+        pattern: A regular expression for what it prints; the last match of its first group counts. None for none.
+    """
+
+    file: str | None
+    pattern: re.Pattern[str] | None
+
+    def usd(self, directory: Path, log: Path) -> float:
+        """Return what has been said so far; 0 if nothing has."""
+        said = 0.0
+        if self.file is not None:
+            with contextlib.suppress(OSError, ValueError):  # not there yet, or half written
+                record = json.loads((directory / self.file).read_text(encoding="utf-8"))
+                said = _amount(record.get("cost_usd", record.get("total_cost_usd")) if isinstance(record, dict) else 0)
+        if self.pattern is not None and log.exists():
+            found = [match[1] for match in self.pattern.finditer(log.read_text(encoding="utf-8", errors="replace"))]
+            said = max(said, _amount(found[-1]) if found else 0.0)
+        return said
+
+
+def run_command(
+    command: Sequence[str],
+    directory: Path,
+    log: Path,
+    *,
+    stdin: str,
+    environment: Mapping[str, str],
+    seconds: float,
+    usd: float | None,
+    cost: Cost,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ended:
+    """Run a command to its end, or to that of its limits; nothing that it started is alive afterwards.
+
+    Args:
+        command: Program and arguments.
+        directory: Where it runs.
+        log: File for what it prints, of bounded size.
+        stdin: What it reads.
+        environment: All of its environment.
+        seconds: Wall time that it has.
+        usd: Money that it has; None for no limit.
+        cost: Where it says what it has cost.
+        clock: Monotonic seconds.
+    """
+    began, stopped = clock(), ""
+    task = log.with_name("stdin")
+    task.write_text(stdin, encoding="utf-8")  # a file, not a pipe: nobody has to wait for who does not read
+    with RunLog(log, limit_bytes=_LOG_BYTES) as output:
+        with output.pipe() as pipe, _kept(command, directory, task, pipe, environment) as (keeper, cut):
+            while not stopped:
+                left = began + seconds - clock()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    keeper.wait(max(0.0, left if usd is None else min(left, _LOOK_SECONDS)))
+                    break
+                if usd is not None and cost.usd(directory, log) > usd:
+                    stopped = f"agent.usd={usd:g}"
+                elif clock() - began >= seconds:
+                    stopped = f"agent.seconds={seconds:g}"
+            cut()
+            status = keeper.wait(2 * KILL_SECONDS)
+        tail = output.tail()
+    return Ended(
+        status=status,
+        stopped=stopped,
+        output=_plain(tail),
+        seconds=clock() - began,
+        cost_usd=cost.usd(directory, log),
+    )
+
+
+@contextlib.contextmanager
+def _kept(
+    command: Sequence[str], directory: Path, task: Path, pipe: int, environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
+    """Start a command below a keeper; give that, and what cuts its lifeline."""
+    theirs, ours = os.pipe()
+    lifeline = os.fdopen(ours, "wb")
+    job: dict[str, Any] = {"command": list(command), "directory": str(directory), "lifeline": theirs}
+    try:
+        with task.open("rb") as stdin:
+            keeper = subprocess.Popen(
+                [sys.executable, "-m", "operators.agent.lifeline", json.dumps(job)],
+                cwd=_PACKAGE_ROOT,
+                env=dict(environment),
+                stdin=stdin,
+                stdout=pipe,
+                stderr=pipe,
+                pass_fds=(theirs,),
+                start_new_session=True,
+            )
+    finally:
+        os.close(theirs)
+    try:
+        yield keeper, lifeline.close
+    finally:
+        lifeline.close()
+        try:
+            keeper.wait(2 * KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            keeper.kill()
+            keeper.wait()
+
+
+def _plain(text: str) -> str:
+    """Return what a terminal shows of a text, without colours and whatever else it would obey."""
+    bare = _CONTROL_SEQUENCE.sub("", text)
+    return "".join(each if each.isprintable() or each in "\n\t" else " " for each in bare)
+
+
+def _amount(said: Any) -> float:
+    try:
+        amount = float(said)
+    except (TypeError, ValueError):
+        return 0.0
+    return amount if 0 <= amount < float("inf") else 0.0

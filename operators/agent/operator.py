@@ -1,0 +1,223 @@
+"""A coding agent of the user's edits the parent in a scratch directory; the file that it leaves is the mutation."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from operators.agent.command import Cost, Ended, run_command
+from operators.base import MutationError, Resources
+from operators.chat import Exchange, Message, Reply
+from operators.edit import FILE, EditError
+from operators.edit.statement import difference, stated
+from operators.llm.dialogue import new_program, parent_of, read_direction
+from operators.population import Population
+from operators.prompts.briefing import Briefing
+from operators.prompts.prompt import Prompt
+from operators.trial import Mutation, Proposal
+from target.process.scratch import scratch_directory
+from target.process.trees import files_below
+from target.program.contract import SOURCE_BYTES, ContractError
+
+_SHOWN_FILES: Final = 5
+_LAST_CHARACTERS: Final = 400
+
+
+class AgentOperator:
+    """Lets an external command edit `train.py`, beside `program.md` and `HISTORY.md`.
+
+    The command reads its task on standard input and in `TASK.md`. It gets the variables that are named, `TMPDIR` and
+    `GRAFT_SEED`, the seed of the proposal. It runs with the rights of the user: what it is allowed to do is its own
+    configuration's matter. When it ends, or is stopped, everything that it has started is killed.
+
+    Args:
+        prompt: How the task and the history are told.
+        command: The command line; no shell reads it.
+        seconds: Wall time that it has; one that takes longer is stopped, and its edit is not used.
+        usd: Money that it has, likewise; None for no limit.
+        cost_file: JSON file in its directory that says what it has cost so far; None for none.
+        cost_pattern: Regular expression whose first group says so in what it prints; None for none.
+        environment: Names of the variables that it gets.
+        resources: What the search lends.
+
+    Raises:
+        ValueError: If there is no such command, or a setting is out of range.
+    """
+
+    name = "agent"
+
+    def __init__(
+        self,
+        *,
+        prompt: Prompt,
+        command: str | None,
+        seconds: float,
+        usd: float | None,
+        cost_file: str | None,
+        cost_pattern: str | None,
+        environment: Sequence[str],
+        resources: Resources,
+    ) -> None:
+        self._command = _split(command)
+        if seconds <= 0 or (usd is not None and usd <= 0):
+            raise ValueError(f"agent.seconds and agent.usd must be above 0, got {seconds} and {usd}")
+        if usd is not None and cost_file is None and cost_pattern is None:
+            raise ValueError("agent.usd needs agent.cost_file or agent.cost_pattern, to know what the agent has spent")
+        self._prompt = prompt
+        self._seconds = seconds
+        self._usd = usd
+        self._cost = Cost(file=cost_file, pattern=_compiled(cost_pattern))
+        self._environment = tuple(environment)
+        self._resources = resources
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        """Return the first parent as the agent leaves it."""
+        base = parent_of(proposal, population)
+        assert base.program is not None
+        direction = read_direction(self._resources)
+        task, history = self._prompt.messages(
+            Briefing(answer="agent", proposal=proposal, population=population, base=base),
+            direction=direction,
+            limits=self._resources.limits,
+            contract=self._resources.contract,
+        )
+        given = {FILE: base.program.source, "program.md": direction, "HISTORY.md": history.text, "TASK.md": task.text}
+        with scratch_directory() as scratch:
+            directory = scratch / "work"
+            _write(directory, given)
+            (scratch / "tmp").mkdir()
+            ended = run_command(
+                self._command,
+                directory,
+                scratch / "output.log",
+                stdin=task.text,
+                environment=self._variables(proposal, scratch / "tmp"),
+                seconds=self._seconds,
+                usd=self._usd,
+                cost=self._cost,
+            )
+            exchange = self._exchange((task, history), ended)
+            try:
+                source, others = _result(directory, given, ended, self._cost)
+                self._resources.contract.check(source)
+                program = new_program(source, base, population)
+            except (EditError, ContractError) as error:
+                raise MutationError(
+                    str(error), cost_usd=ended.cost_usd, exchanges=[exchange], prompt=self._prompt.label
+                ) from error
+        change, reason = stated(ended.output, prose=False)
+        ignored = f"[changes of {_listed(others)} were thrown away]" if others else ""
+        return Mutation(
+            program=program,
+            operator=self.name,
+            description=change or difference(base.program, program),
+            rationale=" ".join(filter(None, (reason, ignored))),
+            cost_usd=ended.cost_usd,
+            exchanges=(exchange,),
+            prompt=self._prompt.label,
+        )
+
+    def _variables(self, proposal: Proposal, temporary: Path) -> dict[str, str]:
+        named = {name: os.environ[name] for name in self._environment if name in os.environ}
+        return {**named, "TMPDIR": str(temporary), "GRAFT_SEED": str(proposal.seed)}
+
+    def _exchange(self, messages: tuple[Message, ...], ended: Ended) -> Exchange:
+        return Exchange(
+            messages=messages,
+            reply=Reply(
+                text=ended.output,
+                model=f"agent {Path(self._command[0]).name}",
+                finish_reason=f"stopped by {ended.stopped}" if ended.stopped else f"exit {ended.status}",
+                prompt_tokens=0,  # what the agent sends to whom is its own business
+                completion_tokens=0,
+                cost_usd=ended.cost_usd,
+                seconds=ended.seconds,
+            ),
+        )
+
+
+def _split(command: str | None) -> list[str]:
+    try:
+        words = shlex.split(command or "")
+    except ValueError as error:
+        raise ValueError(f"agent.command is no command line: {error}, got {command!r}") from error
+    if not words:
+        raise ValueError("operator agent needs a command: agent.command='claude -p --permission-mode acceptEdits'")
+    found = shutil.which(words[0])
+    if found is None:
+        raise ValueError(f"agent.command: there is no program {words[0]!r}; give a path, or put it on PATH")
+    return [str(Path(found).absolute()), *words[1:]]
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"agent.cost_pattern is no regular expression: {error}, got {pattern!r}") from error
+    if compiled.groups < 1:
+        raise ValueError(f"agent.cost_pattern needs a group for the amount, as in 'cost: ([0-9.]+)', got {pattern!r}")
+    return compiled
+
+
+def _write(directory: Path, files: Mapping[str, str]) -> None:
+    directory.mkdir()
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8", newline="")
+
+
+def _result(directory: Path, given: Mapping[str, str], ended: Ended, cost: Cost) -> tuple[str, list[str]]:
+    """Return the program that the agent left, and the other files that it changed.
+
+    Raises:
+        EditError: It was stopped, failed, or left no program.
+    """
+    if ended.stopped:
+        raise EditError(f"the agent was stopped by {ended.stopped}; raise it, or ask for less")
+    if ended.status:
+        last = " ".join(ended.output.split())[-_LAST_CHARACTERS:]
+        raise EditError(f"the agent ended with exit status {ended.status}: {last or 'it printed nothing'}")
+    others = _changed(directory, given, ignore={FILE, cost.file})
+    source = _read(directory / FILE)
+    if source == given[FILE]:
+        what = f"it changed {_listed(others)}, and {FILE} is the one file that counts" if others else "nothing changed"
+        raise EditError(f"the agent did not edit {FILE}: {what}")
+    return source, others
+
+
+def _read(path: Path) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # whatever lies there now
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise EditError(f"the agent left no regular file {FILE}")
+            return file.read(SOURCE_BYTES + 1).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EditError(f"the agent left a {FILE} that cannot be read: {error}") from error
+
+
+def _changed(directory: Path, given: Mapping[str, str], *, ignore: set[str | None]) -> list[str]:
+    """Return the names of files that were changed, added or removed; hidden ones and caches do not count."""
+    found = {path for path, entry in files_below(directory) if entry.is_file()}
+    new = {name for name in found - set(given) if not re.search(r"(^|/)(\.|__pycache__)", name)}
+    touched = {name for name, text in given.items() if name not in found or not _same(directory / name, text)}
+    return sorted((new | touched) - ignore)
+
+
+def _same(path: Path, text: str) -> bool:
+    try:
+        return path.stat().st_size == len(text.encode()) and path.read_bytes() == text.encode()
+    except OSError:
+        return False
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+    return ", ".join(names[:_SHOWN_FILES]) + more

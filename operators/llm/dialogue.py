@@ -1,0 +1,177 @@
+"""Asking a model for a program, until one comes of an answer: every refusal is told to the model, which tries again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from operators.base import MutationError, Resources
+from operators.chat import MODEL, ChatModel, Exchange, Message, Reply
+from operators.edit import EditError, apply_reply
+from operators.edit.statement import difference, stated
+from operators.population import Population
+from operators.prompts.briefing import Briefing
+from operators.prompts.prompt import Prompt
+from operators.trial import Mutation, Proposal, Trial
+from target.program import Program
+from target.program.contract import TRAINED, Contract, ContractError
+
+_ENDED_ITSELF: Final = "stop"
+_REFUSED: Final = "(no usable answer)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialogue:
+    """What the operators that ask a language model have in common.
+
+    Attributes:
+        operator: Name of the operator.
+        model: Whom to ask.
+        prompt: How.
+        attempts: Requests a proposal, at most.
+        resources: Direction and limits for the prompt.
+    """
+
+    operator: str
+    model: ChatModel
+    prompt: Prompt
+    attempts: int
+    resources: Resources
+
+    def mutate(self, briefing: Briefing, *, extra_parents: tuple[int, ...] = ()) -> Mutation:
+        """Return the program that comes of a conversation.
+
+        Args:
+            briefing: What it is about.
+            extra_parents: Trials that the operator draws on beside the parents of the proposal.
+
+        Raises:
+            MutationError: No answer could be used; the last reason is the message.
+            ProviderError: The provider is out of order.
+        """
+        contract = self.resources.contract
+        opening = self.prompt.messages(
+            briefing, direction=read_direction(self.resources), limits=self.resources.limits, contract=contract
+        )
+        proposal = briefing.proposal
+        label = proposal.labels.get(MODEL)
+        chosen = None if label is None else str(label)
+        said, exchanges, cost_usd, problem = list[Message](opening), list[Exchange](), 0.0, ""
+        for attempt in range(self.attempts):
+            try:
+                reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=chosen)
+            except MutationError as error:  # a refusal, an empty or a truncated answer
+                exchanges += error.exchanges
+                cost_usd += error.cost_usd
+                answer, problem = _REFUSED, str(error)
+            else:
+                exchanges.append(Exchange(messages=tuple(said), reply=reply))
+                cost_usd += reply.cost_usd
+                answer = reply.text
+                try:
+                    program = program_from(reply, briefing.base, briefing.population, contract)
+                except (EditError, ContractError) as error:
+                    problem = str(error)
+                else:
+                    return self._mutation(
+                        program, answer, briefing, cost_usd=cost_usd, exchanges=exchanges, extra_parents=extra_parents
+                    )
+            said += [Message(role="assistant", text=answer), self.prompt.retry(problem)]
+        raise MutationError(
+            f"no program after {self.attempts} {'answers' if self.attempts > 1 else 'answer'}; the last: {problem}",
+            cost_usd=cost_usd,
+            exchanges=exchanges,
+            operator=self.operator,
+            prompt=self.prompt.label,
+            extra_parents=extra_parents,
+        )
+
+    def _mutation(
+        self,
+        program: Program,
+        answer: str,
+        briefing: Briefing,
+        *,
+        cost_usd: float,
+        exchanges: list[Exchange],
+        extra_parents: tuple[int, ...],
+    ) -> Mutation:
+        change, reason = stated(answer)
+        assert briefing.base.program is not None
+        return Mutation(
+            program=program,
+            operator=self.operator,
+            description=change or difference(briefing.base.program, program),
+            rationale=reason,
+            cost_usd=cost_usd,
+            exchanges=tuple(exchanges),
+            prompt=self.prompt.label,
+            extra_parents=extra_parents,
+        )
+
+
+def open_dialogue(operator: str, prompt: Prompt, attempts: int, resources: Resources) -> Dialogue:
+    """Return the dialogue of an operator.
+
+    Raises:
+        ValueError: If there is no model, or `attempts` is below 1.
+    """
+    if resources.model is None:
+        raise ValueError(f"operator {operator} needs a language model: set llm.model, such as llm.model=openai/gpt-5")
+    if attempts < 1:
+        raise ValueError(f"attempts must be at least 1, got {attempts}")
+    return Dialogue(operator=operator, model=resources.model, prompt=prompt, attempts=attempts, resources=resources)
+
+
+def read_direction(resources: Resources) -> str:
+    """Return the human's direction as it is now: it may be edited while a search runs.
+
+    Raises:
+        MutationError: It cannot be read.
+    """
+    try:
+        return resources.direction.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MutationError(f"the direction {resources.direction} cannot be read: {error}") from error
+
+
+def parent_of(proposal: Proposal, population: Population) -> Trial:
+    """Return the first parent of a proposal.
+
+    Raises:
+        MutationError: It has no program.
+    """
+    parent = population.trials[proposal.parents[0]]
+    if parent.program is None:
+        raise MutationError(f"parent {parent.number} has no program")
+    return parent
+
+
+def program_from(reply: Reply, base: Trial, population: Population, contract: Contract = TRAINED) -> Program:
+    """Return the new program that a reply asks for.
+
+    Raises:
+        EditError: The reply holds no edit that can be applied, or the program is known already.
+        ContractError: What comes of it is not what the target trains.
+    """
+    assert base.program is not None
+    source = apply_reply(reply.text, base.program.source, complete=reply.finish_reason == _ENDED_ITSELF)
+    contract.check(source)
+    return new_program(source, base, population)
+
+
+def new_program(source: str, base: Trial, population: Population) -> Program:
+    """Return a program that the search does not have yet.
+
+    Raises:
+        EditError: It has it; the message tells what came of it.
+    """
+    program = Program(source)
+    if base.program and program.id == base.program.id:
+        raise EditError(f"this is the program of trial {base.number} unchanged: comments and layout do not count")
+    twin = population.find(program.id)
+    if twin is not None:
+        score = population.scores.get(twin.number)
+        result = twin.status.value if score is None else f"{twin.status.value}, val_bpb {score:.4f}"
+        raise EditError(f"this is the same program as trial {twin.number} ({result}): change something else")
+    return program

@@ -1,0 +1,155 @@
+"""What a prompt tells about one proposal: the facts for its templates, the most important of each kind first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from operators.population import Population
+from operators.prompts import history
+from operators.prompts.tuner import constants_view
+from operators.trial import Proposal, Status, Trial
+from target.program.constants import format_value, parse_constants
+
+ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
+"""Forms of an answer, each with its template `answer_<form>.j2`."""
+
+SECTIONS: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "constants", "ancestors", "curve")
+"""What a prompt may leave out, the least important first."""
+
+_ENDED: Final = {
+    Status.CRASHED: "crashed",
+    Status.OUT_OF_MEMORY: "ran out of memory",
+    Status.TIMED_OUT: "did not finish in time",
+    Status.REJECTED: "was rejected",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Briefing:
+    """What one proposal is about.
+
+    Attributes:
+        answer: Form of the answer, one of `ANSWERS`.
+        proposal: What the strategy decided.
+        population: What is known.
+        base: The trial whose program is to be changed; if it failed, it is to be mended.
+        second: Another trial whose merits it shall get.
+    """
+
+    answer: str
+    proposal: Proposal
+    population: Population
+    base: Trial
+    second: Trial | None = None
+
+
+def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> dict[str, Any]:
+    """Return the context of the template of a user message.
+
+    Args:
+        briefing: What it is about.
+        counts: How many items each of `SECTIONS` has at most.
+        diff_lines: Lines of a diff that are shown.
+    """
+    population, base = briefing.population, briefing.base
+    failed = not base.scored
+    chain = history.lineage(base, population)[failed:]
+    parent = chain[0] if chain else base
+    return {
+        "base": _described(base, population),
+        "failure": (base.detail or "nothing that would say why") if failed else "",
+        "working": _working(base, parent, population, diff_lines) if failed else None,
+        "second": _second(briefing, counts) if briefing.second else None,
+        "sections": _sections(briefing, parent, counts, diff_lines),
+        "free_constants": _free_constants(briefing.base) if briefing.answer == "suggest" else [],
+    }
+
+
+def _free_constants(trial: Trial) -> list[str]:
+    """Return `NAME = value` for each constant of a program that may change; nothing if the program is damaged."""
+    assert trial.program is not None, f"trial {trial.number} has no program"
+    try:
+        constants = parse_constants(trial.program.source).values()
+    except (SyntaxError, ValueError):
+        return []
+    free = [constant for constant in constants if not constant.knob.fixed]
+    return [f"{constant.name} = {format_value(constant.value)}" for constant in free]
+
+
+def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff_lines: int) -> dict[str, list[Any]]:
+    population = briefing.population
+    count = 0 if briefing.second else counts["inspirations"]  # one other program is enough to think about
+    shown = history.inspirations(briefing.proposal, parent, population, count)
+    told_elsewhere = {trial.number for trial in (*shown, briefing.second) if trial}
+    unsuccessful = [trial for trial in history.unsuccessful(parent, population) if trial.number not in told_elsewhere]
+    near = [trial for trial in unsuccessful if history.near_miss(trial, population)][: counts["near_misses"]]
+    rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
+    return {
+        "curve": history.curve(briefing.base, counts["curve"]),
+        "ancestors": history.steps(parent, population)[: counts["ancestors"]],
+        "inspirations": [_inspiration(parent, each, population, diff_lines) for each in shown],
+        "constants": constants_view(population, parent)[: counts["constants"]] if counts["constants"] else [],
+        "near_misses": [history.effect(trial, population) for trial in near],
+        "unsuccessful": [history.effect(trial, population) for trial in rest],
+        "failures": history.failures(parent, population)[: counts["failures"]],
+    }
+
+
+def _inspiration(parent: Trial, trial: Trial, population: Population, diff_lines: int) -> dict[str, str]:
+    return {
+        "line": history.effect(trial, population),
+        "changes": history.changes_between(parent, trial, diff_lines),
+    }
+
+
+def _working(base: Trial, parent: Trial, population: Population, diff_lines: int) -> dict[str, Any]:
+    score = population.scores.get(parent.number)
+    return {
+        "number": parent.number,
+        "score": "unknown" if score is None else f"{score:.4f}",
+        "changes": history.changes_between(parent, base, diff_lines),
+    }
+
+
+def _second(briefing: Briefing, counts: Mapping[str, int]) -> dict[str, Any]:
+    assert briefing.second is not None
+    population = briefing.population
+    shared = {trial.number for trial in history.lineage(briefing.base, population)}
+    own = [trial for trial in history.lineage(briefing.second, population) if trial.number not in shared]
+    steps = [history.effect(trial, population) for trial in own][: counts["ancestors"]]
+    return {**_described(briefing.second, population), "steps": steps}
+
+
+def _described(trial: Trial, population: Population) -> dict[str, Any]:
+    assert trial.program is not None, f"trial {trial.number} has no program"
+    assert trial.mutation is not None
+    return {
+        "number": trial.number,
+        "source": trial.program.source,
+        "ended": _ENDED.get(trial.status, ""),
+        "change": trial.mutation.description if trial.proposal.parents else "",
+        "rationale": trial.mutation.rationale,
+        "result": _result(trial, population),
+    }
+
+
+def _result(trial: Trial, population: Population) -> str:
+    score = population.scores.get(trial.number)
+    if score is None:
+        return trial.status.value
+    first = population.scores.get(0)
+    champion = population.champion
+    best = population.scores.get(champion.number) if champion else None
+    parts = [f"val_bpb {score:.4f}" + (f", mean of {len(trial.values)} trainings" if len(trial.values) > 1 else "")]
+    if first is not None and trial.number:
+        parts.append(f"{score - first:+.4f} against the seed program")
+    if best is not None and champion is not None and champion.number != trial.number:
+        parts.append(f"the best so far is #{champion.number} with {best:.4f}")
+    run = trial.evaluations[0] if trial.evaluations else None
+    if run and run.n_parameters:
+        parts.append(f"{run.n_parameters:,} parameters")
+    if run and run.peak_memory_bytes:
+        parts.append(f"{run.peak_memory_bytes / 1e9:.2f} GB at its peak")
+    return "; ".join(parts)

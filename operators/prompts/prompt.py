@@ -1,0 +1,194 @@
+"""Prompts: what a model is told about one proposal, from templates, within a budget of tokens.
+
+The system message is the same for all proposals of a search, so that providers find it in their caches: rules, limits,
+form of the answer, the human's direction. The user message has the program, its result and what the search knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from operators.base import MutationError
+from operators.chat import Message
+from operators.population import Population
+from operators.prompts.briefing import ANSWERS, SECTIONS, Briefing, told
+from operators.trial import Mutation, Proposal, Status, Trial
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+from target.program.contract import TRAINED, Contract
+
+if TYPE_CHECKING:
+    import jinja2
+
+CHARACTERS_A_TOKEN: Final = 4
+"""Estimate for code and English; the tokenisers of providers need a download, and differ anyway."""
+
+_TEMPLATES: Final = Path(__file__).with_name("templates")
+_MARK_CHARACTERS: Final = 12
+
+
+class Prompt:
+    """One way to ask: a style for the system message, and how much of what is known goes into the user message.
+
+    Args:
+        name: Name, as it is recorded with trials.
+        system: Template of the system message: a name in `operators/templates`, or a path with a slash in it.
+        task: Template of the user message, likewise.
+        max_tokens: Longest prompt, estimated; what is least important is left out first.
+        curve: Points of the loss curve.
+        ancestors: Ancestors whose changes are told.
+        inspirations: Other programs that are shown.
+        inspiration_lines: Lines of the diff that each of these is shown by.
+        constants: Constants that the search has a view of.
+        near_misses: Discarded trials about as good as their parents.
+        unsuccessful: Other discarded trials.
+        failures: Trials that crashed or were refused.
+
+    Raises:
+        ValueError: If a number is negative, or a template is missing or wrong.
+    """
+
+    def __init__(
+        self, *, name: str, system: str, task: str, max_tokens: int, inspiration_lines: int, **counts: int
+    ) -> None:
+        if counts.keys() != set(SECTIONS):
+            raise ValueError(f"a prompt needs {', '.join(SECTIONS)}, got {', '.join(counts)}")
+        if min(max_tokens, inspiration_lines, *counts.values()) < 0:
+            raise ValueError(f"max_tokens and the counts must be at least 0, got {max_tokens} and {counts}")
+        self._max_tokens = max_tokens
+        self._inspiration_lines = inspiration_lines
+        self._counts = counts
+        self._system, self._task = system, task
+        self._environment = _environment()
+        settings = {**counts, "max_tokens": max_tokens, "inspiration_lines": inspiration_lines}
+        self.label = f"{name}@{self._digest(settings)}"
+        self._try_out()
+
+    def messages(
+        self, briefing: Briefing, *, direction: str, limits: Sequence[str], contract: Contract = TRAINED
+    ) -> tuple[Message, Message]:
+        """Return the opening of a conversation.
+
+        Args:
+            briefing: What it is about.
+            direction: The human's direction.
+            limits: What a trial may take, as sentences.
+            contract: What a program must be.
+
+        Raises:
+            MutationError: What must be said does not fit into `max_tokens`.
+        """
+        system = self._render(
+            self._system, answer=briefing.answer, direction=direction.strip(), limits=[*limits], contract=contract
+        )
+        left = self._max_tokens - tokens(system)
+        context = told(briefing, self._counts, diff_lines=self._inspiration_lines)
+        sections = context["sections"]
+        while tokens(task := self._render(self._task, **context)) > left:
+            droppable = next((name for name in SECTIONS if sections[name]), None)
+            if droppable is None:
+                raise MutationError(
+                    f"the prompt needs {tokens(system) + tokens(task)} tokens at least, prompt.max_tokens is "
+                    f"{self._max_tokens}: raise it",
+                    prompt=self.label,
+                )
+            sections[droppable].pop()
+        return Message(role="system", text=system), Message(role="user", text=task)
+
+    def retry(self, problem: str) -> Message:
+        """Return what a model is told whose answer could not be used."""
+        return Message(role="user", text=self._render("retry.j2", problem=problem))
+
+    def _render(self, template: str, **context: Any) -> str:
+        return self._environment.get_template(template).render(context).strip() + "\n"
+
+    def _digest(self, settings: Mapping[str, Any]) -> str:
+        import jinja2
+
+        names = [self._system, self._task, "retry.j2", *(f"answer_{answer}.j2" for answer in ANSWERS)]
+        try:
+            sources = _closure(self._environment, names)
+        except jinja2.TemplateNotFound as error:
+            raise ValueError(f"there is no template {error}; a path of your own needs a slash: ./mine.j2") from error
+        except jinja2.TemplateSyntaxError as error:
+            raise ValueError(f"{error.filename}:{error.lineno}: {error.message}") from error
+        return hashlib.sha256(json.dumps([sources, settings], sort_keys=True).encode()).hexdigest()[:8]
+
+    def _try_out(self) -> None:
+        """Find out now, and not at the first proposal, whether the templates ask for what there is."""
+        import jinja2
+
+        seed = Trial(
+            number=0,
+            proposal=Proposal(parents=(), seed=0),
+            mutation=Mutation(program=Program(""), operator="seed", description="the seed program"),
+            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0),),
+            status=Status.BASELINE,
+            decided=0,
+        )
+        people = Population((seed,))
+        briefing = Briefing(answer="patch", proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)
+        try:
+            self._render(self._system, answer="patch", direction="", limits=[], contract=TRAINED)
+            self._render(self._task, **told(briefing, self._counts, diff_lines=self._inspiration_lines))
+        except jinja2.TemplateError as error:
+            raise ValueError(f"prompt templates {self._system} and {self._task}: {error}") from error
+
+
+def tokens(text: str) -> int:
+    """Return about how many tokens a text has, see `CHARACTERS_A_TOKEN`."""
+    return -(-len(text) // CHARACTERS_A_TOKEN)
+
+
+def _fenced(text: str, language: str = "") -> str:
+    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
+
+
+def _data(text: str) -> str:
+    """Return a text between marks that it cannot contain: they are a hash of it, the same in each replay."""
+    mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_MARK_CHARACTERS]
+    while mark in text:
+        mark = hashlib.sha256(mark.encode()).hexdigest()[:_MARK_CHARACTERS]
+    return f"<data {mark}>\n{text.rstrip()}\n</data {mark}>"
+
+
+def _items(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    def load(name: str) -> tuple[str, str, None] | None:
+        path = Path(name).expanduser() if "/" in name else _TEMPLATES / name
+        try:
+            return path.read_text(encoding="utf-8"), str(path), None
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    environment = jinja2.Environment(  # plain text for models: nothing is escaped
+        loader=jinja2.FunctionLoader(load), undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"data": _data, "fenced": _fenced, "items": _items}
+    return environment
+
+
+def _closure(environment: jinja2.Environment, names: Sequence[str]) -> dict[str, str]:
+    """Return the sources of templates and of all that they extend or include by name."""
+    from jinja2 import meta
+
+    assert environment.loader is not None
+    sources, open_names = dict[str, str](), [*names]
+    while open_names:
+        name = open_names.pop()
+        if name not in sources:
+            sources[name], path, _ = environment.loader.get_source(environment, name)
+            tree = environment.parse(sources[name], name, path)
+            open_names += [each for each in meta.find_referenced_templates(tree) if each]
+    return sources

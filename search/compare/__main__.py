@@ -1,0 +1,117 @@
+"""Which arm of a sweep is better, and how surely: `python -m search.compare outputs/sweeps/NAME`.
+
+Reads finished searches, takes those whose configurations differ by their seed alone for repetitions of one arm, and
+writes compare.md, compare.html, compare.png and compare.json. It ranks nothing that it cannot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from search.commands import fails_with_a_line, show
+from search.compare.comparison import Comparison, compare
+from search.compare.mlflow_run import send_comparison
+from search.compare.page import power_text, render_markdown, render_page, verdict_text
+from search.compare.picture import draw_comparison
+from search.errors import UserError
+from search.runs.files import write_atomically
+from search.runs.finished import SearchRun, find_runs, load_run
+
+_STEM: Final = "compare"
+
+
+@fails_with_a_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare searches; return the exit code: 0 also for a comparison that refuses to rank."""
+    options = _parser().parse_args(arguments)
+    runs, skipped = _load(find_runs(options.directories))
+    comparison = compare(runs)
+    output = options.output or _default_output(options.directories)
+    try:
+        files = _write(comparison, runs, skipped, output)
+    except OSError as error:
+        problem = f"cannot write {error.filename}: {error.strerror}; choose a place with --output"
+        raise UserError(problem) from error
+    show(files[0].read_text(encoding="utf-8"))
+    for path in files:
+        show(f"{path}\n")
+    sent = send_comparison(comparison, output.resolve().name, files, options.tracking_uri or _tracking_uri(runs[0]))
+    if sent:
+        show(f"{sent}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m search.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="folders of searches, or of a sweep")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR of a sweep)")
+    parser.add_argument("--tracking-uri", help="MLflow to tell, or none (default: that of the searches)")
+    return parser
+
+
+def _load(roots: Sequence[Path]) -> tuple[list[SearchRun], list[str]]:
+    """Return the searches that have a baseline, and what there is to say about the others.
+
+    Raises:
+        UserError: None has one.
+    """
+    runs, skipped = [], []
+    for root in roots:
+        try:
+            run = load_run(root)
+        except UserError as error:
+            skipped.append(str(error))
+            continue
+        if run.population.champion is None:
+            skipped.append(f"{root} has no baseline yet")
+        else:
+            runs.append(run)
+    if not runs:
+        raise UserError(f"there is no search to compare: {'; '.join(skipped)}")
+    return runs, skipped
+
+
+def _default_output(directories: Sequence[Path]) -> Path:
+    only = directories[0]
+    return only if len(directories) == 1 and not (only / "journal.log").exists() else Path("outputs") / "comparison"
+
+
+def _write(comparison: Comparison, runs: Sequence[SearchRun], skipped: Sequence[str], output: Path) -> list[Path]:
+    picture = output / f"{_STEM}.png"
+    draw_comparison(picture, comparison)
+    title = f"Comparison {output.resolve().name}"
+    places = [run.root for run in runs]
+    texts = {
+        ".md": render_markdown(comparison, title=title, runs=places, skipped=skipped, picture=picture),
+        ".html": render_page(comparison, title=title, runs=places, skipped=skipped, picture=picture),
+        ".json": json.dumps(_plain(comparison), indent=2) + "\n",
+    }
+    for suffix, text in texts.items():
+        write_atomically(output / f"{_STEM}{suffix}", text)
+    return [*(output / f"{_STEM}{suffix}" for suffix in texts), picture]
+
+
+def _plain(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain JSON types."""
+    plain = asdict(comparison)
+    for arm, record in zip(comparison.arms, plain["arms"], strict=True):
+        record["failure_rate"] = arm.failure_rate
+        record["curves"] = {
+            axis: {name: each.tolist() for name, each in curve.items()} for axis, curve in record["curves"].items()
+        }
+    return {**plain, "verdict": verdict_text(comparison), "power": power_text(comparison)}
+
+
+def _tracking_uri(run: SearchRun) -> str:
+    return str((run.config.get("tracker") or {}).get("tracking_uri") or "none")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

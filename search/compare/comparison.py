@@ -1,0 +1,289 @@
+"""Compares arms of searches: what each found, how surely one is better than another, and what could have been seen."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from operators.scores import seed_adjusted
+from operators.trial import Trial
+from search.compare.arms import Arms, group_by_arm, obstacles
+from search.compare.statistics import (
+    ALPHA,
+    Interval,
+    detectable_difference,
+    holm,
+    median_intervals,
+    permutation_p,
+    seeds_to_detect,
+    seeds_to_rank,
+    smallest_p,
+)
+from search.runs.finished import Point, SearchRun, champions, noise_free
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Axis = Literal["trainings", "gpu_hours", "usd"]
+AXES: Final[dict[Axis, str]] = {"trainings": "trainings", "gpu_hours": "GPU hours", "usd": "US dollars"}
+_GRID_POINTS: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Best so far over the seeds of an arm.
+
+    Attributes:
+        grid: (G,), trainings, hours or dollars.
+        median: (G,), val_bpb.
+        low: (G,), lower end of its bootstrap interval; equal to the median for one seed.
+        high: (G,), upper end.
+    """
+
+    grid: NDArray[np.float64]
+    median: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One configuration, over its seeds.
+
+    Attributes:
+        label: What tells it from the others.
+        finals: val_bpb of the champion at the end, a value a seed.
+        areas: Mean of the best so far over the budget of trainings, a value a seed: lower is better, and sooner.
+        final: Bootstrap interval of the median final; None for one seed.
+        area: The same of the areas.
+        outcomes: How its trials ended.
+        trainings: In all.
+        gpu_hours: In all.
+        usd: In all.
+        curves: Best so far, by axis.
+        ranks: The best and the worst rank that the tests leave it; None if it is not ranked.
+    """
+
+    label: str
+    finals: tuple[float, ...]
+    areas: tuple[float, ...]
+    final: Interval | None
+    area: Interval | None
+    outcomes: dict[str, int]
+    trainings: int
+    gpu_hours: float
+    usd: float
+    curves: dict[Axis, Curve]
+    ranks: tuple[int, int] | None = None
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of the decided trials that have no score."""
+        decided = sum(self.outcomes.values())
+        return 1 - self.outcomes.get("ok", 0) / decided if decided else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two arms, compared by their finals.
+
+    Attributes:
+        first: Label.
+        second: Label.
+        difference: Mean of the first less that of the second, negative if the first is better.
+        p: Of a two-sided permutation test.
+        p_holm: The same, adjusted for all pairs.
+        seeds: Seeds an arm that a difference of this size needs; None if there is none, or it needs thousands.
+    """
+
+    first: str
+    second: str
+    difference: float
+    p: float
+    p_holm: float
+    seeds: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All that `python -m search.compare` has to say.
+
+    Attributes:
+        arms: Best median first.
+        noise_free: Whether values are free of noise, else they are means of trainings, corrected for their seeds.
+        refusals: Why there is no ranking; empty if there is.
+        pairs: All pairs of arms; empty if there is no ranking.
+        seed_sd: Standard deviation of finals between the seeds of an arm, pooled; None if no arm has two.
+        detectable: Difference that this many seeds would have found with a chance of 0.8; None as before.
+        seeds_to_rank: Seeds an arm without which no difference of these arms, however large, is significant.
+    """
+
+    arms: tuple[Arm, ...]
+    noise_free: bool
+    refusals: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    seed_sd: float | None
+    detectable: float | None
+    seeds_to_rank: int
+
+
+def compare(runs: Sequence[SearchRun]) -> Comparison:
+    """Compare searches that have a baseline."""
+    groups = group_by_arm(runs)
+    value, is_noise_free = _values(runs)
+    arms = sorted(_arms(groups, value), key=lambda arm: statistics.median(arm.finals))
+    refusals = obstacles(groups, noise_free=is_noise_free)
+    n_pairs = max(1, len(arms) * (len(arms) - 1) // 2)
+    fewest = min(len(arm.finals) for arm in arms)
+    needed = seeds_to_rank(n_pairs)
+    if len(arms) > 1 and n_pairs * smallest_p(fewest, fewest) > ALPHA:
+        refusals.append(
+            f"{fewest} seed{'s' * (fewest > 1)} an arm {'are' if fewest > 1 else 'is'} too few: with "
+            f"{len(arms)} arms the smallest adjusted p-value there can be is "
+            f"{min(1.0, n_pairs * smallest_p(fewest, fewest)):.2g}; at least {needed} seeds an arm are needed"
+        )
+    sd = _pooled_sd(arms)
+    pairs = () if refusals else _pairs(arms, sd)
+    return Comparison(
+        arms=tuple(arms if refusals else _ranked(arms, pairs)),
+        noise_free=is_noise_free,
+        refusals=tuple(refusals),
+        pairs=tuple(pairs),
+        seed_sd=sd,
+        detectable=None if sd is None or fewest < 2 else detectable_difference(sd, fewest, n_pairs),
+        seeds_to_rank=needed,
+    )
+
+
+def _values(runs: Sequence[SearchRun]) -> tuple[Callable[[Trial], float], bool]:
+    """Return what a champion is worth, on one scale for all searches, and whether it is free of noise.
+
+    The trainings of all searches are put together: a program is the same program, and a training seed the same luck,
+    in whichever search it was trained.
+    """
+    scored = [(run, trial) for run in runs for trial in run.population.scored]
+    known = {trial.program.id: noise_free(trial) for _, trial in scored if trial.program}
+    if all(value is not None for value in known.values()):
+        return lambda trial: _known(known, trial), True
+    trainings: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for _, trial in scored:
+        for seed, each in trial.values.items():
+            trainings[_program_id(trial)][seed].append(each)
+    number = {program_id: index for index, program_id in enumerate(trainings)}
+    means = {
+        number[program_id]: {seed: statistics.fmean(each) for seed, each in by_seed.items()}
+        for program_id, by_seed in trainings.items()
+    }
+    scores = seed_adjusted(means, number[_program_id(runs[0].population.trials[0])])
+    return lambda trial: scores[number[_program_id(trial)]], False
+
+
+def _known(values: dict[str, float | None], trial: Trial) -> float:
+    value = values[_program_id(trial)]
+    assert value is not None
+    return value
+
+
+def _program_id(trial: Trial) -> str:
+    assert trial.program is not None, f"trial {trial.number} has a score and no program"
+    return trial.program.id
+
+
+def _arms(groups: Arms, value: Callable[[Trial], float]) -> list[Arm]:
+    paths = {label: [list(champions(run.population)) for run in members] for label, members in groups.items()}
+    ends: dict[Axis, float] = {
+        axis: min(getattr(path[-1], axis) for each in paths.values() for path in each) for axis in AXES
+    }
+    return [_arm(label, members, paths[label], ends, value) for label, members in groups.items()]
+
+
+def _arm(
+    label: str,
+    members: Sequence[SearchRun],
+    paths: Sequence[Sequence[Point]],
+    ends: dict[Axis, float],
+    value: Callable[[Trial], float],
+) -> Arm:
+    finals = tuple(value(path[-1].champion) for path in paths)
+    areas = tuple(_area(path, ends["trainings"], value) for path in paths)
+    return Arm(
+        label=label,
+        finals=finals,
+        areas=areas,
+        final=_interval(finals),
+        area=_interval(areas),
+        outcomes=dict(sum((Counter(run.summary.outcomes) for run in members), Counter())),
+        trainings=sum(run.summary.trainings for run in members),
+        gpu_hours=sum(run.summary.gpu_seconds for run in members) / 3600,
+        usd=sum(run.summary.cost_usd for run in members),
+        curves={axis: _curve(paths, axis, end, value) for axis, end in ends.items() if end > 0},
+    )
+
+
+def _interval(values: Sequence[float]) -> Interval | None:
+    if len(values) < 2:
+        return None
+    low, high = median_intervals(values)
+    return Interval(float(low), float(high))
+
+
+def _area(path: Sequence[Point], end: float, value: Callable[[Trial], float]) -> float:
+    """Return the mean of a step function from 0 to `end`; before the first champion it has the first's value."""
+    steps = [(0.0, value(path[0].champion))]
+    steps += [(float(point.trainings), value(point.champion)) for point in path if point.trainings < end]
+    ends = [*(start for start, _ in steps[1:]), end]
+    return sum(each * (stop - start) for (start, each), stop in zip(steps, ends, strict=True)) / end
+
+
+def _curve(paths: Sequence[Sequence[Point]], axis: Axis, end: float, value: Callable[[Trial], float]) -> Curve:
+    import numpy as np
+
+    grid = np.linspace(0.0, end, _GRID_POINTS)
+    rows = []
+    for path in paths:
+        starts = np.array([getattr(point, axis) for point in path], dtype=float)
+        values = np.array([value(point.champion) for point in path])
+        rows.append(values[np.maximum(np.searchsorted(starts, grid, side="right") - 1, 0)])
+    samples = np.array(rows)
+    median = np.median(samples, axis=0)
+    low, high = median_intervals(samples) if len(rows) > 1 else (median, median)
+    return Curve(grid, median, low, high)
+
+
+def _pooled_sd(arms: Sequence[Arm]) -> float | None:
+    """Return the standard deviation within arms."""
+    freedom = sum(len(arm.finals) - 1 for arm in arms)
+    if not freedom:
+        return None
+    squares = sum(statistics.variance(arm.finals) * (len(arm.finals) - 1) for arm in arms if len(arm.finals) > 1)
+    return float((squares / freedom) ** 0.5)
+
+
+def _pairs(arms: Sequence[Arm], sd: float | None) -> list[Pair]:
+    pairs = list(itertools.combinations(arms, 2))
+    p_values = [permutation_p(first.finals, second.finals) for first, second in pairs]
+    found = []
+    for (first, second), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
+        difference = statistics.fmean(first.finals) - statistics.fmean(second.finals)
+        seeds = None if sd is None else seeds_to_detect(difference, sd, len(pairs))
+        found.append(
+            Pair(first=first.label, second=second.label, difference=difference, p=p, p_holm=p_holm, seeds=seeds)
+        )
+    return found
+
+
+def _ranked(arms: Sequence[Arm], pairs: Sequence[Pair]) -> list[Arm]:
+    """Give each arm the ranks between those that it is surely behind and those that it is surely ahead of."""
+    better = {arm.label: 0 for arm in arms}
+    worse = {arm.label: 0 for arm in arms}
+    for pair in pairs:
+        if pair.p_holm <= ALPHA:
+            ahead, behind = (pair.first, pair.second) if pair.difference < 0 else (pair.second, pair.first)
+            better[behind] += 1
+            worse[ahead] += 1
+    return [replace(arm, ranks=(1 + better[arm.label], len(arms) - worse[arm.label])) for arm in arms]

@@ -1,0 +1,151 @@
+"""A comparison in words and tables: Markdown, and a page that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from search.compare.comparison import Arm, Comparison
+from search.compare.statistics import ALPHA, Interval
+from search.views.text import escape_markdown
+
+
+def render_markdown(
+    comparison: Comparison, *, title: str, runs: Sequence[Path], skipped: Sequence[str], picture: Path | None
+) -> str:
+    """Return a comparison in Markdown.
+
+    Args:
+        comparison: What came of it.
+        title: Headline.
+        runs: Folders of the searches.
+        skipped: What was left out, and why.
+        picture: The PNG, which lies in the same folder.
+    """
+    where = picture.name if picture else ""
+    return _render("compare.md.j2", comparison, title, runs, skipped, where, html=False)
+
+
+def render_page(
+    comparison: Comparison, *, title: str, runs: Sequence[Path], skipped: Sequence[str], picture: Path | None
+) -> str:
+    """Return a comparison as an HTML page with the picture in it; arguments as in `render_markdown`."""
+    inline = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}" if picture else ""
+    return _render("compare.html.j2", comparison, title, runs, skipped, inline, html=True)
+
+
+def verdict_text(comparison: Comparison) -> str:
+    """Return what came of a comparison, in one sentence."""
+    if comparison.refusals:
+        return "Not ranked. These searches do not say which arm is better:"
+    surely = [pair for pair in comparison.pairs if pair.p_holm <= ALPHA]
+    if not surely:
+        return (
+            f"No difference between {len(comparison.arms)} arms is significant. That is not evidence that they are "
+            "equal: see below what could have been seen."
+        )
+    first = comparison.arms[0]
+    if first.ranks == (1, 1):
+        return f"{first.label} is better than every other arm, significantly."
+    return f"{len(surely)} of {len(comparison.pairs)} differences are significant; no arm is ahead of all others."
+
+
+def power_text(comparison: Comparison) -> str:
+    """Return what difference a comparison could have found, and how many seeds any needs."""
+    needed = (
+        f"With {len(comparison.arms)} arms, at least {comparison.seeds_to_rank} seeds an arm are needed "
+        "before any difference, however large, can be significant."
+    )
+    if comparison.seed_sd is None or comparison.detectable is None:
+        return f"How far the seeds of an arm differ cannot be told from one seed. {needed}"
+    if not comparison.seed_sd:
+        return f"All seeds of an arm ended equal, which does not tell how far others may differ. {needed}"
+    fewest = min(len(arm.finals) for arm in comparison.arms)
+    return (
+        f"The finals of an arm's seeds have a standard deviation of {comparison.seed_sd:.4f} (pooled over the arms). "
+        f"With {fewest} seeds an arm, a real difference of {comparison.detectable:.4f} would have been found in "
+        f"4 of 5 comparisons like this one; smaller ones mostly not. {needed}"
+    )
+
+
+def _render(
+    template: str,
+    comparison: Comparison,
+    title: str,
+    runs: Sequence[Path],
+    skipped: Sequence[str],
+    picture: str,
+    *,
+    html: bool,
+) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("search"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=html,
+        keep_trailing_newline=True,
+    )
+    environment.filters["text"] = escape_markdown
+    ranked = not comparison.refusals
+    return environment.get_template(template).render(
+        comparison=comparison,
+        title=title,
+        ranked=ranked,
+        verdict=verdict_text(comparison),
+        value="noise-free val_bpb" if comparison.noise_free else "val_bpb",
+        meaning=_meaning(comparison),
+        arms=[_row(arm) for arm in comparison.arms],
+        pairs=[
+            {
+                "arms": f"{pair.first} - {pair.second}",
+                "difference": f"{pair.difference:+.4f}",
+                "p": f"{pair.p:.2g}",
+                "p_holm": f"{pair.p_holm:.2g}",
+                "seeds": "thousands" if pair.seeds is None else str(pair.seeds),
+            }
+            for pair in comparison.pairs
+        ],
+        power=power_text(comparison),
+        picture=picture,
+        runs=runs,
+        skipped=skipped,
+    )
+
+
+def _meaning(comparison: Comparison) -> str:
+    kind = (
+        "Values are those of the simulated target without noise."
+        if comparison.noise_free
+        else "Values are means of all trainings of the champion, corrected for their training seeds over all these "
+        "searches together; champions were chosen by the same trainings, so that they are better than the truth."
+    )
+    return (
+        f"{kind} The mean of best so far is the area under its curve over the trainings, divided by their number: "
+        "of two arms that end equal, the lower was sooner."
+    )
+
+
+def _row(arm: Arm) -> dict[str, Any]:
+    failed = ", ".join(f"{count} {name}" for name, count in sorted(arm.outcomes.items()) if name != "ok")
+    rank = (
+        "" if arm.ranks is None else str(arm.ranks[0]) if arm.ranks[0] == arm.ranks[1] else "{}–{}".format(*arm.ranks)
+    )
+    return {
+        "label": arm.label,
+        "rank": rank,
+        "seeds": len(arm.finals),
+        "final": _with_interval(statistics.median(arm.finals), arm.final),
+        "area": _with_interval(statistics.median(arm.areas), arm.area),
+        "failures": f"{100 * arm.failure_rate:.0f} %" + (f": {failed}" if failed else ""),
+        "trainings": arm.trainings,
+        "gpu_hours": f"{arm.gpu_hours:.3g}",
+        "usd": f"{arm.usd:.2f}",
+    }
+
+
+def _with_interval(value: float, interval: Interval | None) -> str:
+    return f"{value:.4f}" if interval is None else f"{value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"

@@ -1,0 +1,107 @@
+"""The picture of a comparison: best so far against what it cost, and where each seed ended."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from search.compare.comparison import AXES, Axis, Comparison
+from search.compare.statistics import CONFIDENCE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Told apart by people who do not see red and green alike. Source: Okabe & Ito 2008, "Color universal design".
+_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a00")
+_DASHES: Final = ("-", "--", ":")
+_LABEL_CHARACTERS: Final = 46
+
+
+def draw_comparison(path: Path, comparison: Comparison) -> None:
+    """Draw a comparison and replace the file atomically.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    axes_drawn: list[Axis] = [axis for axis in AXES if all(axis in arm.curves for arm in comparison.arms)]
+    n_panels = len(axes_drawn) + 1
+    figure = Figure(figsize=(3.7 * n_panels, 4.0 + 0.12 * len(comparison.arms)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, n_panels, squeeze=False, sharey=True)[0]
+    for panel, axis in zip(panels, axes_drawn, strict=False):
+        _draw_curves(panel, comparison, axis)
+    _draw_finals(panels[-1], comparison)
+    panels[0].set_ylabel(f"{'noise-free ' * comparison.noise_free}val_bpb of the champion (lower is better)")
+    _fit_height(panels[0], comparison)
+    lines, labels = panels[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower left", fontsize=9, frameon=False, ncols=3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        drawn = Path(folder) / path.name
+        figure.savefig(drawn, format="png")
+        drawn.replace(path)
+
+
+def _draw_curves(panel: Axes, comparison: Comparison, axis: Axis) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for index, arm in enumerate(comparison.arms):
+        curve, colour = arm.curves[axis], _COLOURS[index % len(_COLOURS)]
+        dashes = _DASHES[index // len(_COLOURS) % len(_DASHES)]
+        panel.step(
+            curve.grid,
+            curve.median,
+            where="post",
+            color=colour,
+            ls=dashes,
+            lw=1.8,
+            label=f"{index + 1}  {_shorten(arm.label, len(arm.finals))}",
+        )
+        panel.fill_between(curve.grid, curve.low, curve.high, step="post", color=colour, alpha=0.13, lw=0)
+    panel.set_xlabel(AXES[axis])
+    panel.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))  # the next panel's 0 is near
+    panel.set_xlim(0, max(arm.curves[axis].grid[-1] for arm in comparison.arms))
+    panel.set_title(f"best so far: median, {100 * CONFIDENCE:.0f} % interval", fontsize=9, loc="left")
+    _clean(panel)
+
+
+def _draw_finals(panel: Axes, comparison: Comparison) -> None:
+    for index, arm in enumerate(comparison.arms):
+        colour = _COLOURS[index % len(_COLOURS)]
+        spread = [index + 0.12 * ((rank % 3) - 1) for rank in range(len(arm.finals))]
+        panel.scatter(spread, sorted(arm.finals), s=22, color=colour, alpha=0.75, lw=0, zorder=3)
+        median = statistics.median(arm.finals)
+        panel.plot([index - 0.3, index + 0.3], [median, median], color=colour, lw=2.2)
+        if arm.final:
+            panel.fill_between([index - 0.3, index + 0.3], *arm.final, color=colour, alpha=0.13, lw=0)
+    panel.set_xticks(range(len(comparison.arms)), [str(index + 1) for index in range(len(comparison.arms))])
+    panel.set_xlabel("arm")
+    panel.set_xlim(-0.6, len(comparison.arms) - 0.4)
+    panel.set_title("at the end: every seed, median", fontsize=9, loc="left")
+    _clean(panel)
+
+
+def _fit_height(panel: Axes, comparison: Comparison) -> None:
+    """Show from the best final to the start of the curves, not what lies above them."""
+    curves = [curve for arm in comparison.arms for curve in arm.curves.values()]
+    low = min(min(arm.finals) for arm in comparison.arms)
+    high = max(max(max(arm.finals) for arm in comparison.arms), *(float(curve.median[0]) for curve in curves))
+    margin = max(0.05 * (high - low), 1e-4)
+    panel.set_ylim(low - margin, high + margin)
+
+
+def _clean(panel: Axes) -> None:
+    panel.grid(axis="y", alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.ticklabel_format(axis="y", useOffset=False)
+    panel.tick_params(labelsize=9)
+
+
+def _shorten(label: str, n_seeds: int) -> str:
+    text = label if len(label) <= _LABEL_CHARACTERS else f"{label[: _LABEL_CHARACTERS - 1]}…"
+    return f"{text} ({n_seeds} seed{'s' * (n_seeds > 1)})".replace("$", r"\$")

@@ -1,0 +1,145 @@
+"""Whether a search can run on this machine, and if not, what to do about it.
+
+    python -m search.doctor [GROUP=CHOICE ...] [KEY=VALUE ...] [--target NAME] [--model] [--json FILE]
+
+Takes what `python -m search` takes, and checks that very search without beginning it. One line a check, as soon as it
+is done: fine, or a warning, or broken, with what that costs and, behind an arrow, what mends it. Exit status 0 if a
+search can run, 1 if it cannot, 2 if the arguments do not fit. It trains nothing and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from operators.secrets import redact
+from search.commands import fails_with_a_line
+from search.errors import UserError
+from search.secrets import redact_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from search.doctor.checks.row import Row
+    from search.doctor.checks.subject import Subject
+
+    Check = Callable[[Subject], Iterator[Row]]
+
+_COLOURS: Final = {"fine": "green", "warning": "yellow", "broken": "bold red"}
+
+
+@fails_with_a_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check, print every row as it comes, and return the exit status."""
+    options = _parser().parse_intermixed_args(arguments)
+    from rich.console import Console
+
+    subject = compose_subject([*([f"target={options.target}"] if options.target else []), *options.overrides])
+    console = Console(highlight=False)
+    rows = []
+    for row in examine(subject, ask_model=options.model):
+        rows.append(row)
+        _show(console, row)
+    defects = [row.name for row in rows if row.state == "broken"]
+    command = redact_settings(redact(shlex.join(["python", "-m", "search", *subject.overrides])))
+    verdict = f"a search cannot run: {', '.join(dict.fromkeys(defects))}" if defects else f"a search can run: {command}"
+    console.print(verdict, markup=False, soft_wrap=True, style="bold")
+    if options.json:
+        _write(options.json, subject, rows, can_run=not defects)
+    return 1 if defects else 0
+
+
+def compose_subject(overrides: Sequence[str]) -> Subject:
+    """Return the search that a command line describes.
+
+    Raises:
+        UserError: It describes none.
+        TargetError: Likewise.
+    """
+    from omegaconf.errors import OmegaConfBaseException
+
+    from search.budget import Budget
+    from search.construct import budget_limits, complaint, compose_config, instantiate, plain_config
+    from search.doctor.checks.subject import make_subject
+    from search.secrets import refuse_secrets
+
+    composed = compose_config(overrides)
+    try:
+        config = plain_config(composed)
+    except OmegaConfBaseException as error:
+        raise UserError(complaint(error)) from error
+    refuse_secrets(config)
+    limits = budget_limits(composed.budget)
+    Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
+    for group in ("strategy", "acceptance"):
+        instantiate(config[group], group)
+    subject = make_subject(config, overrides)
+    if subject.device == "cpu":
+        subject.slots  # noqa: B018 -- refuses its settings; on a GPU it asks for cards, which has a line of its own
+    return subject
+
+
+def examine(subject: Subject, *, ask_model: bool) -> Iterator[Row]:
+    """Yield the rows of all checks, each as soon as it is known."""
+    for check in _checks(ask_model=ask_model):
+        yield from check(subject)
+
+
+def _checks(*, ask_model: bool) -> Iterator[Check]:
+    """Yield the checks; what several of them need is imported when its turn comes, for some of it takes a second."""
+    from search.doctor.checks import machine
+
+    yield from (machine.check_python, machine.check_platform)
+    yield from (machine.check_torch, machine.check_driver, machine.check_gpus)
+    yield from (machine.check_workers, machine.check_compiler)
+    from search.doctor.checks import isolation
+
+    yield from (isolation.check_kernel, isolation.check_isolation)
+    from search.doctor.checks import corpus, programs, storage, tracking
+
+    yield from (programs.check_target, corpus.check_corpus)
+    yield from (storage.check_cache, storage.check_temporary, storage.check_outputs)
+    yield tracking.check_tracker
+    yield programs.check_operators
+    from search.doctor.checks import models
+
+    yield functools.partial(models.check_models, ask=ask_model)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m search.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings, as python -m search takes them")
+    parser.add_argument("--target", metavar="NAME", help="the same as target=NAME")
+    parser.add_argument("--model", action="store_true", help="send one short request to each language model")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to a file")
+    return parser
+
+
+def _show(console: Console, row: Row) -> None:
+    """Print a row; a pipe gets it at once, plain and whole."""
+    from rich.text import Text
+
+    line = Text(f"{row.state:<8}", style=_COLOURS[row.state])
+    line.append(f"{row.name:<15} {redact(row.text)}", style="default")
+    console.print(line, soft_wrap=True)
+
+
+def _write(path: Path, subject: Subject, rows: Sequence[Row], *, can_run: bool) -> None:
+    from search.runs.files import write_atomically
+    from search.secrets import redact_all
+
+    report = {"can_run": can_run, "overrides": list(subject.overrides), "rows": [asdict(row) for row in rows]}
+    write_atomically(path, json.dumps(redact_all(report), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

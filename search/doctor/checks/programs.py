@@ -1,0 +1,85 @@
+"""What is searched and who proposes: the target with its seed program, the operators with what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from operators.base import Resources
+from operators.chat import ChatModel
+from operators.llm import LanguageModel
+from search.composed import make_target
+from search.construct import make_operator
+from search.direction import find_direction
+from search.doctor.checks.models import SETTINGS, configured_endpoints
+from search.doctor.checks.row import Row, broken, broken_by, fine
+from search.doctor.checks.subject import Subject
+from search.errors import UserError
+from search.models.cassette import ReplayedModel, open_record
+from target.errors import TargetError
+from target.program.contract import TRAINED
+from target.spec import TargetSpec
+
+
+def check_target(subject: Subject) -> Iterator[Row]:
+    """Check that there is a program to begin with, and what is needed to run it."""
+    spec = subject.spec
+    try:
+        if isinstance(spec, TargetSpec):
+            program = spec.seed_program()  # the target itself would ask for the GPU first
+        else:
+            program = make_target(subject.config["target"]).seed_program()
+    except (TargetError, UserError) as error:
+        yield broken_by("target", error, cost="there is nothing to begin with")
+        return
+    limit = f", {spec.limit_seconds:g} s a training" if spec else ""
+    yield fine(
+        "target",
+        f"{subject.target}: program {program.id}{limit} on {'a GPU' if subject.device == 'cuda' else 'the CPU'}",
+    )
+
+
+def check_operators(subject: Subject) -> Iterator[Row]:
+    """Check that every operator has what it asks for: a model, a command, a direction."""
+    config = subject.config
+    nodes = {"operator": config["operator"]}
+    nodes |= {f"extra_operators.{name}": node for name, node in config["extra_operators"].items()}
+    try:
+        resources = _resources(subject)
+        names = [make_operator(node, group, resources).name for group, node in nodes.items()]
+    except UserError as error:
+        said = str(error).removeprefix("operator: ")
+        problem, _, remedy = said.rpartition("; " if "; " in said else ": ")
+        yield broken("operator", problem, cost="no proposal can be made", remedy=remedy)
+        return
+    yield fine("operator", ", ".join(dict.fromkeys(names)))
+
+
+def _resources(subject: Subject) -> Resources:
+    """Return what the search would lend to its operators.
+
+    Raises:
+        UserError: There is no direction, or no record to replay.
+    """
+    model = _model(subject)
+    try:
+        target = make_target(subject.config["target"])
+    except (TargetError, UserError):  # check_target has said it
+        direction = find_direction(subject.config["direction"])
+        return Resources(model=model, direction=direction, limits=(), contract=TRAINED)
+    direction = find_direction(subject.config["direction"] or target.direction)
+    return Resources(model=model, direction=direction, limits=target.limits, contract=target.contract)
+
+
+def _model(subject: Subject) -> ChatModel | None:
+    """Return a model to hold, which is not asked; without its key if that is missing: check_models says so."""
+    llm: dict[str, Any] = dict(subject.config["llm"])
+    if record := open_record(llm.get("cassette", "record"), subject.run):
+        return ReplayedModel(record)
+    try:
+        endpoints = configured_endpoints(llm)
+        if not endpoints:
+            return None
+        return LanguageModel(endpoints, **{key: value for key, value in llm.items() if key not in SETTINGS})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"llm: {error}") from error

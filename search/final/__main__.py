@@ -1,0 +1,69 @@
+"""Does the improvement hold? `python -m search.final outputs/NAME [--seeds 5]` trains and looks at the holdout.
+
+Champion and baseline are trained on fresh seeds, side by side, and scored on the validation text and on the sealed
+holdout, which nothing else ever looks at. Writes final.json and report.md anew; what an interruption leaves is used
+again. The trainings are no part of the search: they count against no budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.commands import fails_with_a_line, show
+from search.composed import make_target, read_config
+from search.final.check import run_final
+from search.final.report import final_text
+from search.mlflow.store import send_search_files
+from search.report import render_report
+from search.runs.files import write_atomically
+from search.runs.finished import read_summary
+from search.runs.ledger import read_population
+from search.runs.lock import locked
+from search.runs.rundir import RunDirectory
+
+
+@fails_with_a_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check the improvement of one search; return the exit code: 0 whatever the verdict is."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.final", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directory", type=Path, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("--seeds", type=int, default=5, help="fresh seeds (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
+    options = parser.parse_args(arguments)
+    if options.seeds < 2:
+        parser.error(f"--seeds must be at least 2, got {options.seeds}")
+    try:
+        return _check(RunDirectory(options.directory), options.seeds, options.workers)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command goes on\n")
+        return 130
+
+
+def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
+    import hydra.utils
+
+    config = read_config(run)
+    summary, population = read_summary(run), read_population(run)
+    with locked(run.lock):
+        chosen = {} if workers is None else {"workers": workers}
+        executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"], **chosen))
+        report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=_say)
+        write_atomically(run.root / "report.md", render_report(population, summary, run))
+    show(f"{final_text(report)}\n{run.root / 'report.md'}\n")
+    if problem := send_search_files(run, summary, str((config.get("tracker") or {}).get("tracking_uri") or "none")):
+        sys.stderr.write(f"warning: {problem}\n")
+    return 0
+
+
+def _say(text: str) -> None:
+    show(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

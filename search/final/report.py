@@ -1,0 +1,192 @@
+"""Whether an improvement holds: champion against baseline on fresh seeds, on validation text and on the sealed holdout.
+
+The differences are paired: both programs are trained on each seed, which takes the luck of the seeds off.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from search.compare.statistics import CONFIDENCE, mean_interval, seeds_to_exclude_zero
+from search.errors import UserError
+from search.runs.rundir import RunDirectory
+from target.evaluation import Evaluation
+
+VerdictOnGain = Literal["holds", "does not hold", "cannot be told"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """Champion less baseline on one text, over the seeds on which both have a score.
+
+    Attributes:
+        baseline: Mean bits per byte.
+        champion: Mean bits per byte.
+        difference: Champion less baseline, negative is better.
+        low: Lower end of its t interval; None for a single seed.
+        high: Upper end.
+        sd: Standard deviation of the differences; None for a single seed.
+    """
+
+    baseline: float
+    champion: float
+    difference: float
+    low: float | None
+    high: float | None
+    sd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalReport:
+    """What `final.json` holds beside the trainings.
+
+    Attributes:
+        trial: Number of the champion.
+        program_id: Its program.
+        seeds: Fresh training seeds, none of which the search has used.
+        n_pairs: Seeds on which both programs have a score.
+        champion_failures: Seeds on which the champion has none.
+        reported_difference: Champion less baseline as the search has it.
+        val: On the validation text, which the search selected by.
+        holdout: On the text that nothing else looks at; None if the target has none.
+        looks: Champions whose score on the holdout has been looked at, this one included.
+        verdict: By the holdout, or by the validation text if there is none.
+        reason: Why.
+    """
+
+    trial: int
+    program_id: str
+    seeds: tuple[int, ...]
+    n_pairs: int
+    champion_failures: int
+    reported_difference: float
+    val: Contrast | None
+    holdout: Contrast | None
+    looks: int
+    verdict: VerdictOnGain
+    reason: str
+
+
+def judge_final(
+    trial: int,
+    program_id: str,
+    runs: Sequence[tuple[Evaluation, Evaluation]],
+    *,
+    reported_difference: float,
+    looks: int,
+) -> FinalReport:
+    """Return what the trainings say.
+
+    Args:
+        trial: Number of the champion.
+        program_id: Its program.
+        runs: Baseline and champion on each seed.
+        reported_difference: Champion less baseline as the search has it.
+        looks: Champions whose score on the holdout has been looked at.
+    """
+    scored = [(first, second) for first, second in runs if first.val_bpb is not None and second.val_bpb is not None]
+    val = _contrast([(first.val_bpb or 0.0, second.val_bpb or 0.0) for first, second in scored])
+    held_out = [
+        (first.holdout_bpb, second.holdout_bpb)
+        for first, second in scored
+        if first.holdout_bpb is not None and second.holdout_bpb is not None
+    ]
+    holdout = _contrast(held_out)
+    failures = sum(second.val_bpb is None for _, second in runs)
+    verdict, reason = _verdict(holdout or val, reported_difference, failures, len(runs))
+    return FinalReport(
+        trial=trial,
+        program_id=program_id,
+        seeds=tuple(first.seed for first, _ in runs),
+        n_pairs=len(scored),
+        champion_failures=failures,
+        reported_difference=reported_difference,
+        val=val,
+        holdout=holdout,
+        looks=looks,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def read_final(run: RunDirectory) -> tuple[FinalReport | None, list[Mapping[str, Any]]]:
+    """Read final.json: the report, if it is complete, and the trainings there are.
+
+    Raises:
+        UserError: If it is damaged.
+    """
+    try:
+        record = json.loads(run.final.read_text(encoding="utf-8"))
+        trainings = record["trainings"]
+        report = record["report"]
+        if report is None:
+            return None, trainings
+        contrasts = {name: report[name] and Contrast(**report[name]) for name in ("val", "holdout")}
+        return FinalReport(**{**report, **contrasts, "seeds": tuple(report["seeds"])}), trainings
+    except FileNotFoundError:
+        return None, []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{run.final} cannot be read ({error}); move it away to measure again") from error
+
+
+def final_json(report: FinalReport | None, trainings: Sequence[Mapping[str, Any]]) -> str:
+    """Return the text of final.json."""
+    record = {"report": None if report is None else asdict(report), "trainings": list(trainings)}
+    return json.dumps(record, indent=2) + "\n"
+
+
+def final_text(report: FinalReport) -> str:
+    """Return a final report for the console."""
+    found = {"validation": report.val, "holdout": report.holdout}
+    lines = [f"{name:<10} {_contrast_text(each)}" for name, each in found.items() if each]
+    return "\n".join([verdict_sentence(report), *lines])
+
+
+def verdict_sentence(report: FinalReport) -> str:
+    """Return the verdict and its reason."""
+    state = (
+        "it cannot be told whether the improvement holds"
+        if report.verdict == "cannot be told"
+        else (f"the improvement {report.verdict}")
+    )
+    return f"{state}: {report.reason}"
+
+
+def _contrast_text(contrast: Contrast) -> str:
+    ends = "" if contrast.low is None else f" [{contrast.low:+.4f}, {contrast.high:+.4f}]"
+    return f"{contrast.baseline:.4f} → {contrast.champion:.4f}, difference {contrast.difference:+.4f}{ends}"
+
+
+def _contrast(pairs: Sequence[tuple[float, float]]) -> Contrast | None:
+    if not pairs:
+        return None
+    differences = [champion - baseline for baseline, champion in pairs]
+    interval = mean_interval(differences) if len(pairs) > 1 else None
+    return Contrast(
+        baseline=statistics.fmean(baseline for baseline, _ in pairs),
+        champion=statistics.fmean(champion for _, champion in pairs),
+        difference=statistics.fmean(differences),
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        sd=statistics.stdev(differences) if len(pairs) > 1 else None,
+    )
+
+
+def _verdict(contrast: Contrast | None, reported: float, failures: int, n_seeds: int) -> tuple[VerdictOnGain, str]:
+    if failures:
+        return "does not hold", f"the best program failed on {failures} of {n_seeds} fresh seeds"
+    if contrast is None or contrast.low is None or contrast.high is None or contrast.sd is None:
+        return "cannot be told", "two seeds on which both programs score are the least that tell anything"
+    level = f"{100 * CONFIDENCE:.0f} % interval"
+    if contrast.high < 0:
+        share = f", the search reported {reported:+.4f}" if reported < 0 else ""
+        return "holds", f"the whole {level} is below zero{share}"
+    if contrast.low > min(reported, 0.0) / 2:
+        return "does not hold", f"the {level} does not reach half of what the search reported, {reported:+.4f}"
+    needed = seeds_to_exclude_zero(contrast.difference, contrast.sd)
+    more = f"; if the difference is real, about {needed} seeds would tell" if needed and contrast.difference < 0 else ""
+    return "cannot be told", f"the {level} reaches from a gain like the reported one to none{more}"

@@ -1,0 +1,1 @@
+"""Import of an autoresearch branch: its table and its commits become the first trials of a search."""

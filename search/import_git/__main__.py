@@ -1,0 +1,213 @@
+"""`python -m search.import_git REPO --branch B --name NAME`: an autoresearch branch becomes a search to go on with.
+
+Reads the branch's results.tsv, the program of each commit in it, and who descends from whom; writes outputs/NAME as if
+a search had made them. Scores are what the table says: nothing is run, and all of them are marked unverified. The
+repository is only read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from operators.trial import IMPORTED, Mutation, Proposal
+from search.commands import fails_with_a_line, show
+from search.errors import UserError
+from search.import_git.git import Repository, open_repository
+from search.import_git.imported import History, counts, read_history
+from search.import_git.log import counted, decode_results, parse_results, told
+from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.lock import locked
+from search.runs.rundir import RunDirectory, check_name
+from search.runs.summary import summarize
+from search.views.verdicts import description_of, one_line, score_text
+
+OPERATOR: Final = "import"
+OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
+RESULTS: Final = "results.tsv"
+
+
+def find_results(repository: Repository, branch: str, tip: str) -> tuple[bytes, str]:
+    """Return what the table of a branch holds, and where it was found.
+
+    It is untracked, as autoresearch wants it, and then lies in the working tree; or it is committed, on the branch or
+    once was.
+
+    Raises:
+        UserError: There is none.
+    """
+    place = repository.root / RESULTS
+    committed = repository.content(tip, RESULTS)
+    if place.is_file() and (committed is None or repository.head_branch() == branch):
+        return _content(place), str(place)
+    if committed is not None:
+        return committed, f"{branch}:{RESULTS}"
+    if earlier := repository.last_with(tip, RESULTS):
+        return repository.content(earlier, RESULTS) or b"", f"{earlier[:7]}:{RESULTS}"
+    raise UserError(
+        f"there is no {RESULTS}: neither in {repository.root}, nor in branch {branch}, nor in its history; "
+        "give the file with --results FILE"
+    )
+
+
+def write_run(run: RunDirectory, history: History, *, name: str, origin: str) -> None:
+    """Write a history down as a search that stopped.
+
+    Args:
+        run: A folder that does not exist yet; it appears when it is complete.
+        history: The experiments.
+        name: Name of the search.
+        origin: Where they come from.
+
+    Raises:
+        UserError: The folder is there already, or cannot be written.
+    """
+    _refuse_existing(run)
+    unfinished = run.root.with_name(f".{run.root.name}.import")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of an import that was killed
+    draft = RunDirectory(unfinished / run.root.name)
+    draft.create()
+    with locked(draft.lock):
+        ledger = Ledger(draft)
+        _write_trials(ledger, history)
+        population = ledger.population
+        for trial in population.trials:
+            draft.write_trial(trial, population)
+        draft.append_results(population)
+        draft.write_summary(
+            summarize(
+                population,
+                name=name,
+                strategy=OPERATOR,
+                seed=0,
+                status="stopped",
+                stop_reason=f"imported from {origin}",
+                wall_seconds=0.0,
+                busy_fraction=0.0,
+            )
+        )
+        draft.root.rename(run.root)
+    unfinished.rmdir()
+
+
+def _refuse_existing(run: RunDirectory) -> None:
+    if run.root.exists():
+        raise UserError(f"{run.root} exists already: choose another name, or move it away")
+
+
+def _write_trials(ledger: Ledger, history: History) -> None:
+    for each in history.experiments:
+        parents = () if each.parent is None else (each.parent,)
+        ledger.propose(Proposal(parents=parents, seed=0, operator=OPERATOR, labels={IMPORTED: each.commit}))
+        if each.program is not None:
+            ledger.build(each.number, Mutation(program=each.program, operator=OPERATOR, description=each.description))
+        for evaluation in each.evaluations:
+            ledger.evaluate(each.number, evaluation)
+    for each in history.in_order():
+        ledger.decide(each.number, each.status, detail=each.detail, elapsed=Elapsed(), seal=False)
+    ledger.seal_decided()
+
+
+@fails_with_a_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Import a branch; return the exit code."""
+    options = _parser().parse_args(arguments)
+    show(_import(options))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m search.import_git", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("repository", type=Path, help="directory of the checkout")
+    parser.add_argument("--branch", required=True, help="such as autoresearch/mar5")
+    parser.add_argument("--name", required=True, help="name of the search: it becomes outputs/NAME")
+    parser.add_argument("--outputs", type=Path, default=OUTPUTS, help="default: %(default)s")
+    parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
+    parser.add_argument("--results", type=Path, help=f"the table, if it is not the branch's {RESULTS}")
+    parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and write nothing")
+    parser.add_argument("--maximize", action="store_true", help="large scores are good; they change their sign")
+    return parser
+
+
+def _import(options: argparse.Namespace) -> str:
+    """Do it, and return what there is to tell."""
+    with open_repository(options.repository.expanduser()) as repository:
+        return _import_from(repository, options)
+
+
+def _import_from(repository: Repository, options: argparse.Namespace) -> str:
+    tip = repository.branch(options.branch)
+    if tip is None:
+        there = ", ".join(repository.branches()) or "none"
+        raise UserError(f"{repository.root} must have the branch {options.branch}; there are: {there}")
+    if options.results:
+        content, place = _content(options.results.expanduser()), str(options.results)
+    else:
+        content, place = find_results(repository, options.branch, tip)
+    text, notes = decode_results(content, place=place)
+    table = parse_results(text, place=place, metric=options.metric)
+    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=options.maximize)
+    history.left_out[:0] = table.left_out
+    history.notes[:0] = notes
+    check_name(options.name)
+    run = RunDirectory(options.outputs.expanduser() / options.name)
+    _refuse_existing(run)
+    origin = f"{repository.root}, branch {options.branch}"
+    lines = [f"{place}: {counted(len(table.rows) + len(table.left_out), 'row')}"]
+    if options.dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            draft = RunDirectory(Path(folder) / options.name)
+            write_run(draft, history, name=options.name, origin=origin)
+            lines += [f"{run.root} would have {_summary(history)}", *_trials(draft)]
+        lines += [*_remarks(history), "nothing was written: this was a dry run"]
+    else:
+        write_run(run, history, name=options.name, origin=origin)
+        lines += [f"{run.root}: {_summary(history)}", *_trials(run), *_remarks(history), _go_on(run, repository.root)]
+    return "\n".join(lines) + "\n"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} must be a file that can be read: {error}") from error
+
+
+def _summary(history: History) -> str:
+    return f"{counted(len(history.experiments), 'trial')}: {counts(history)}"
+
+
+def _remarks(history: History) -> list[str]:
+    return [*(f"left out, {one_line(each)}" for each in told(history.left_out)), *map(one_line, history.notes)]
+
+
+def _go_on(run: RunDirectory, root: Path) -> str:
+    elsewhere = "" if run.root.parent == OUTPUTS else f" outputs={run.root.parent}"
+    return f"go on with: python -m search name={run.root.name}{elsewhere} target=autoresearch target.root={root}"
+
+
+def _trials(run: RunDirectory) -> list[str]:
+    """Return one line a trial, and the best one."""
+    population = read_population(run)
+    lines = []
+    for trial in population.trials:
+        parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
+        commit = str(trial.proposal.labels[IMPORTED])[:7]
+        score = score_text(trial, population) or "-"
+        lines.append(
+            f"  #{trial.number:<3} {commit} {trial.status.value:<9} {score:<7} {len(trial.evaluations)} x{parents}"
+            f"  {description_of(trial)}"
+        )
+    champion = population.champion
+    return [*lines, f"best: #{champion.number}, {score_text(champion, population)}"] if champion else lines
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

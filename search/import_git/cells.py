@@ -1,0 +1,106 @@
+"""The cells of a table that agents write by hand: a commit, a verdict, a number.
+
+What has one meaning is read, whatever stands around it; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from operators.trial import Status
+from target.command.reported import MOST
+
+MARKUP: Final = " \t`*\"'[]"
+"""What may stand around a cell and mean nothing."""
+_GIBIBYTE: Final = 1 << 30
+_MOST_GB: Final = 1_000_000
+_CELL_CHARACTERS: Final = 200
+_WORDS: Final[Mapping[str, Status]] = {
+    **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved", "success"), Status.KEEP),
+    **dict.fromkeys(
+        ("discard", "discarded", "reject", "rejected", "revert", "reverted", "worse", "neutral", "skip"), Status.DISCARD
+    ),
+    **dict.fromkeys(("crash", "crashed", "fail", "failed", "error", "nan"), Status.CRASHED),
+    **dict.fromkeys(("oom", "out of memory"), Status.OUT_OF_MEMORY),
+    **dict.fromkeys(("timeout", "time out", "timed out", "killed"), Status.TIMED_OUT),
+}
+"""Agents keep to three of these words, mostly."""
+_HASH: Final = re.compile(r"[0-9a-fA-F]{4,40}(?![0-9A-Za-z_])")
+_NUMBER: Final = re.compile(r"[~≈*`$\"'\s]*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
+_SECOND_NUMBER: Final = re.compile(r"\s*(?:->|=>|→|⇒|/|,|;|\.\.|-|–|to\b|\s)\s*[~≈]?[+-]?\.?\d")
+_NOTHING: Final = frozenset(
+    ("", "-", "--", "—", "–", "n/a", "na", "none", "null", "nan", "inf", "-inf", "crash", "crashed", "oom", "failed")
+)
+_UNITS: Final[Mapping[str, float]] = {"": 1.0, "g": 1.0, "gb": 1.0, "gib": 1.0, "mb": 2.0**-10, "mib": 2.0**-10}
+
+
+class UnreadCellError(ValueError):
+    """A cell that has no meaning, or two; says so."""
+
+
+def read_commit(cell: str) -> str | None:
+    """Return the hash in a cell; a count of the agent's own, such as 0012, is none."""
+    text = cell.strip(MARKUP)
+    found = _HASH.match(text)
+    if not found or (len(found[0]) < 7 and (found[0] != text or found[0].isdecimal())):
+        return None
+    return found[0].lower()
+
+
+def read_status(cell: str) -> Status | None:
+    """Return what the first word of a cell says; None if it says nothing, or is taken back by what comes next."""
+    words = re.findall(r"[a-z]+|->|=>|→|[/|?]", cell[:_CELL_CHARACTERS].lower())
+    for length in (3, 2, 1):
+        found = _WORDS.get(" ".join(words[:length]))
+        if found is None or len(words) < length:
+            continue
+        following = words[length : length + 2]
+        if following[:1] == ["?"]:
+            return None
+        if following[:1] and following[0] in ("->", "=>", "→", "/", "|", "or"):
+            second = _WORDS.get(following[1]) if len(following) > 1 else None
+            return found if second is found else None
+        return found
+    return None
+
+
+def read_number(cell: str, what: str) -> tuple[float | None, str]:
+    """Return the number that a cell begins with and what follows it, in small letters; None for nothing.
+
+    Raises:
+        UnreadCellError: There is something else, or a second number.
+    """
+    text = cell.strip(MARKUP)[:_CELL_CHARACTERS]
+    if text.lower() in _NOTHING:
+        return None, ""
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    found = _NUMBER.fullmatch(text)
+    if not found or _SECOND_NUMBER.match(found[2]):
+        raise UnreadCellError(f"{what} is no number" if not found else f"{what} can be read as two numbers")
+    number = float(found[1])
+    if not math.isfinite(number) or abs(number) > MOST:
+        raise UnreadCellError(f"{what} is beyond {MOST:g}")
+    unit = re.match(r"\s*(%|[A-Za-z]*)", found[2])
+    return number, unit[1].lower() if unit else ""
+
+
+def begins_with_number(cell: str) -> bool:
+    """Return whether there is a number in front."""
+    return _NUMBER.match(cell) is not None
+
+
+def read_memory_bytes(cell: str) -> int | None:
+    """Return the bytes of a cell in gigabytes; None for what cannot be read: a row is not lost for that."""
+    try:
+        number, unit = read_number(cell, "memory")
+    except UnreadCellError:
+        return None
+    scale = _UNITS.get(unit)
+    if not number or scale is None or not 0 < number * scale <= _MOST_GB:
+        return None
+    return round(number * scale * _GIBIBYTE)

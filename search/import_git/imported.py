@@ -1,0 +1,263 @@
+"""From the rows of an autoresearch branch to trials with lineage: what is known of each program, and what became of it.
+
+A row whose program is that of an earlier one is another measurement of it. If it was kept, the branch went back: what
+had been kept in between was reverted. The parent of a trial is the nearest ancestor of its commit that is a trial.
+
+Some agents reset before they log. Then a row about a discarded program carries the commit of the program that was kept.
+Its number is no measurement of that one: the row becomes a trial without a program, which prompts can still tell about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from operators.trial import Status
+from search.errors import UserError
+from search.import_git.git import Repository
+from search.import_git.log import LeftOut, Row, told, where
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+
+KEPT: Final = frozenset({Status.BASELINE, Status.KEEP})
+_RERUN: Final = re.compile(
+    r"\bre-?(?:run|test|measure|eval|check)|\brepeat(?:ed)? (?:run|of|measure)|\breplicat"
+    r"|\bsame (?:code|program|commit)|\bnoise (?:check|test|floor)|\brevert|\bback to\b",
+    re.IGNORECASE,
+)
+"""What says that a row is about the program of its commit, although another row is too."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Experiment:
+    """One program of the branch.
+
+    Attributes:
+        number: Number of the trial that it becomes.
+        commit: Full hash.
+        program: Its source; None if it is lost.
+        parent: Number of the trial that it was made from; None for the baseline.
+        status: What became of it.
+        decided: Line of the row that decided so.
+        description: What was tried.
+        detail: Why it failed, or was not kept after all.
+        evaluations: Its measurements.
+    """
+
+    number: int
+    commit: str
+    program: Program | None
+    parent: int | None
+    status: Status
+    decided: int
+    description: str
+    detail: str = ""
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class History:
+    """What was found.
+
+    Attributes:
+        experiments: By number; 0 is the baseline.
+        left_out: Rows that could not be imported.
+        notes: What else people should know, as sentences.
+    """
+
+    experiments: list[Experiment] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def in_order(self) -> list[Experiment]:
+        """Return the experiments in the order of their verdicts."""
+        return sorted(self.experiments, key=lambda each: (each.status is not Status.BASELINE, each.decided))
+
+
+def read_history(
+    repository: Repository, rows: Iterable[Row], *, tip: str, file: str, maximize: bool = False
+) -> History:
+    """Return the experiments of a branch.
+
+    Args:
+        repository: Has the programs.
+        rows: What was tried, in its order.
+        tip: Commit at the end of the branch.
+        file: Path of the program in the repository.
+        maximize: Whether large numbers are good, and scores are numbers with their sign changed.
+
+    Raises:
+        UserError: Nothing that was kept can be found, so there is no baseline.
+    """
+    return _Reader(repository, file, maximize).read(rows, tip)
+
+
+class _Reader:
+    def __init__(self, repository: Repository, file: str, maximize: bool) -> None:
+        self._repository = repository
+        self._file = file
+        self._maximize = maximize
+        self._history = History()
+        self._by_commit: dict[str, int] = {}
+        self._by_program: dict[str, int] = {}
+        self._programs: dict[str, str | None] = {}  # of commits that no row is about
+
+    def read(self, rows: Iterable[Row], tip: str) -> History:
+        for row in self._with_baseline(list(rows)):
+            self._add(row)
+        history = self._history
+        if not history.experiments:
+            raise UserError(
+                "no row that was kept has a commit in the repository, so there is no baseline to begin with: "
+                + "; ".join(told(history.left_out))
+            )
+        self._follow(tip)
+        if lost := [each.decided for each in history.experiments if each.program is None]:
+            history.notes.append(
+                f"the commit is that of another program: {where(lost)}; their own programs are lost, so each becomes a "
+                "trial without program and score"
+            )
+        return history
+
+    def _with_baseline(self, rows: list[Row]) -> Sequence[Row]:
+        """Give the kept row before the first known commit, if it has none, the commit which that one was made from."""
+        for index, row in enumerate(rows):
+            commit = self._repository.commit(row.commit) if row.commit else None
+            if commit is None:
+                continue
+            earlier = [at for at in range(index) if rows[at].commit is None and rows[at].status is Status.KEEP]
+            if earlier and (parent := self._repository.parent(commit)):
+                rows[earlier[-1]] = replace(rows[earlier[-1]], commit=parent)
+            break
+        return rows
+
+    def _add(self, row: Row) -> None:
+        if row.commit is None:
+            self._leave_out(row, "no commit")
+            return
+        commit = self._repository.commit(row.commit)
+        source = self._repository.file(commit, self._file) if commit else None
+        if commit is None or source is None:
+            self._leave_out(row, f"its commit has no {self._file}" if commit else "its commit is not in the repository")
+            return
+        if not self._history.experiments and row.status is not Status.KEEP:
+            self._leave_out(row, "it comes before the first one that was kept, the baseline")
+            return
+        program = Program(source)
+        number = self._by_program.get(program.id)
+        if number is not None and self._is_lost(row, self._history.experiments[number], commit):
+            self._lost(row, commit, number)
+            return
+        if number is None:
+            number = self._new(row, commit, program)
+        else:
+            self._again(row, self._history.experiments[number])
+        self._by_commit[commit] = number
+        experiment = self._history.experiments[number]
+        experiment.evaluations.append(self._evaluation(row, len(experiment.evaluations)))
+
+    def _is_lost(self, row: Row, experiment: Experiment, commit: str) -> bool:
+        """Return whether a row has the commit of a program that it does not seem to be about."""
+        if _RERUN.search(row.description) or (row.description and row.description == experiment.description):
+            return False
+        same_commit = self._by_commit.get(commit) == experiment.number
+        if row.status is Status.KEEP:
+            return same_commit and experiment.status in KEPT
+        return experiment.status in KEPT or (same_commit and experiment.status is Status.DISCARD)
+
+    def _lost(self, row: Row, commit: str, parent: int) -> None:
+        score = "" if row.value is None else f" at {row.value:g}"
+        self._history.experiments.append(
+            Experiment(
+                number=len(self._history.experiments),
+                commit=commit,
+                program=None,
+                parent=parent,
+                status=Status.NOT_BUILT,
+                decided=row.line,
+                description=row.description,
+                detail=f"{row.description or 'no description'}: {row.status.value}{score}; its program is lost",
+            )
+        )
+
+    def _new(self, row: Row, commit: str, program: Program) -> int:
+        number = len(self._history.experiments)
+        self._history.experiments.append(
+            Experiment(
+                number=number,
+                commit=commit,
+                program=program,
+                parent=self._parent(commit) if number else None,
+                status=row.status if number else Status.BASELINE,
+                decided=row.line,
+                description=row.description,
+                detail="" if row.status in (Status.KEEP, Status.DISCARD) else row.description,
+            )
+        )
+        self._by_program[program.id] = number
+        return number
+
+    def _again(self, row: Row, experiment: Experiment) -> None:
+        """Take in a row about a program that is known."""
+        if row.status is Status.KEEP and experiment.status in KEPT:
+            self._go_back(experiment, f"line {row.line} ({row.commit})")
+            return
+        discarded = experiment.status is Status.DISCARD
+        if experiment.status not in KEPT and (row.status is Status.KEEP or (row.value is not None and not discarded)):
+            experiment.status, experiment.decided, experiment.detail = row.status, row.line, ""  # better than it seemed
+
+    def _go_back(self, experiment: Experiment, by: str) -> None:
+        for later in self._history.experiments:
+            if later.status is Status.KEEP and later.decided > experiment.decided:
+                later.status, later.detail = Status.DISCARD, f"kept at first, then reverted by {by}"
+
+    def _follow(self, tip: str) -> None:
+        """Let the end of the branch decide who is the champion, if it is one that was kept."""
+        number = self._number_of(tip)
+        if number is None:
+            self._history.notes.append(f"the end of the branch, {tip[:7]}: no row is about its {self._file}")
+        elif self._history.experiments[number].status in KEPT:
+            self._go_back(self._history.experiments[number], f"the end of the branch, {tip[:7]}")
+
+    def _parent(self, commit: str) -> int:
+        for ancestor in self._repository.ancestors(commit):
+            number = self._number_of(ancestor)
+            if number is not None:
+                return number
+        kept = (each for each in self._history.experiments if each.status in KEPT)
+        return max(kept, key=lambda each: each.decided).number
+
+    def _number_of(self, commit: str) -> int | None:
+        """Return the trial of a commit: by a row about it, else by its program, for commits that were never run."""
+        if commit in self._by_commit:
+            return self._by_commit[commit]
+        if commit not in self._programs:
+            source = self._repository.file(commit, self._file)
+            self._programs[commit] = None if source is None else Program(source).id
+        program = self._programs[commit]
+        return None if program is None else self._by_program.get(program)
+
+    def _evaluation(self, row: Row, index: int) -> Evaluation:
+        """Return a measurement; its seed is none of ours, so no seed of a later training can be taken for it."""
+        value = None if row.value is None else -row.value if self._maximize else row.value
+        return Evaluation(
+            outcome=Outcome(row.status.value) if value is None else Outcome.OK,
+            seed=-1 - index,
+            val_bpb=value,
+            trained=False,
+            peak_memory_bytes=row.memory_bytes,
+            detail="" if value is not None else row.description or "crashed",
+            verified=False,
+        )
+
+    def _leave_out(self, row: Row, why: str) -> None:
+        self._history.left_out.append(LeftOut(row.line, why))
+
+
+def counts(history: History) -> str:
+    """Return how many trials there are of each status, in words."""
+    found = Counter(each.status.value for each in history.experiments)
+    return ", ".join(f"{count} {status}" for status, count in found.items())

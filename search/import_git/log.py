@@ -1,0 +1,275 @@
+"""results.tsv of an autoresearch branch: which commit scored what, and whether it was kept.
+
+Agents write these tables by hand, and each has habits of its own. What has one meaning is read; a row that has none, or
+two, is left out and says why. Nothing is guessed, so nothing that was not measured counts as measured.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from operators.trial import Status
+from search.errors import UserError
+from search.import_git.cells import (
+    MARKUP,
+    UnreadCellError,
+    begins_with_number,
+    read_commit,
+    read_memory_bytes,
+    read_number,
+    read_status,
+)
+
+_MOST_ROWS: Final = 5_000
+_HEADER_LINES: Final = 50  # looked at for a header
+_TOLD_LINES: Final = 5
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "commit": ("commit", "commit_hash", "git_commit", "git_hash", "hash", "sha"),
+    "memory_gb": ("memory_gb", "peak_memory_gb", "mem_gb", "memory", "vram_gb", "peak_vram_gb"),
+    "status": ("status", "decision", "verdict", "outcome"),
+    "description": ("description", "desc", "notes", "note", "change", "experiment"),
+}
+"""What columns are called, the usual name first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One experiment.
+
+    Attributes:
+        line: Where it begins in the file.
+        commit: Abbreviated hash; None if something else stands there.
+        value: What it scored, as written; None for a crash.
+        memory_bytes: Peak memory; None if it is not known.
+        status: KEEP, DISCARD, or how it failed.
+        description: What was tried.
+    """
+
+    line: int
+    commit: str | None
+    value: float | None
+    memory_bytes: int | None
+    status: Status
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that cannot be used.
+
+    Attributes:
+        line: Where it begins in the file.
+        why: The reason; rows left out for one reason have it in the same words.
+    """
+
+    line: int
+    why: str
+
+
+@dataclass(slots=True)
+class Table:
+    """What a table says.
+
+    Attributes:
+        rows: The experiments, in their order.
+        left_out: Rows that cannot be read.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
+    """Return the text of a table, and a note if it is not UTF-8.
+
+    Raises:
+        UserError: It is no text.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace"), [f"{place} is UTF-16, and was read as that"]
+    if b"\0" in content:
+        raise UserError(f"{place} must be a text file with one row an experiment, and has bytes that no text has")
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        note = f"{place} is not UTF-8 (byte {error.start}), and was read as Windows-1252"
+        return content.decode("cp1252", errors="replace"), [note]
+
+
+def parse_results(text: str, *, place: str, metric: str) -> Table:
+    """Read the table; columns are found by their names, those that are not needed are passed over.
+
+    Args:
+        text: What the file holds.
+        place: Its name, for messages.
+        metric: Name of the column with the score.
+
+    Raises:
+        UserError: It has no header, too many rows, or no row that can be used.
+    """
+    numbered = enumerate(text.split("\n"), start=1)  # not splitlines: descriptions may hold what that takes for breaks
+    lines = [(number, line.rstrip("\r").lstrip("\ufeff")) for number, line in numbered if line.strip()]
+    if not lines:
+        raise UserError(f"{place} is empty; a header and one row an experiment are expected")
+    header = _find_header(lines, metric, place)
+    if len(lines) - 1 > _MOST_ROWS:
+        raise UserError(f"{place} must have at most {_MOST_ROWS:,} rows, got {len(lines) - 1:,}: import the last ones")
+    table = header.read(lines)
+    if not table.rows:
+        why = "; ".join(told(table.left_out)) or "it has a header and no experiment"
+        raise UserError(f"{place} has no row that can be used: {why}")
+    return table
+
+
+def told(left_out: Iterable[LeftOut]) -> list[str]:
+    """Return one line a reason: why, how many rows, and where."""
+    lines: dict[str, list[int]] = {}
+    for each in left_out:
+        lines.setdefault(each.why, []).append(each.line)
+    return [f"{why}: {where(numbers)}" for why, numbers in lines.items()]
+
+
+def where(lines: Sequence[int]) -> str:
+    """Return how many rows there are and where the first of them stand."""
+    more = ", ..." * (len(lines) > _TOLD_LINES)
+    numbers = ", ".join(map(str, lines[:_TOLD_LINES]))
+    return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) != 1)} {numbers}{more})"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _tabs(line: str, columns: int) -> list[str]:
+    return line.split("\t", columns - 1)  # a tab in the last column, the description, stays there
+
+
+def _commas(line: str, columns: int) -> list[str]:
+    cells = next(csv.reader([line]), [])
+    return [*cells[: columns - 1], ",".join(cells[columns - 1 :])] if len(cells) > columns else cells
+
+
+def _pipes(line: str, columns: int) -> list[str]:
+    return line.strip().removeprefix("|").removesuffix("|").split("|", columns - 1)
+
+
+_SPLITTERS: Final[tuple[Callable[[str, int], list[str]], ...]] = (_tabs, _commas, _pipes)
+
+
+def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> _Header:
+    wanted = {**_NAMES, metric.lower(): (metric.lower(),)}
+    for number, line in lines[:_HEADER_LINES]:
+        for split in _SPLITTERS:
+            names = [cell.strip(MARKUP).lower().replace(" ", "_") for cell in split(line, len(line) + 1)]
+            found = {
+                name: next(names.index(each) for each in others if each in names)
+                for name, others in wanted.items()
+                if set(others) & set(names)
+            }
+            if {"commit", metric.lower(), "status"} <= found.keys():
+                return _Header(number, split, len(names), found, metric.lower())
+    first = f"{place}:{lines[0][0]}"
+    raise UserError(
+        f"{first}: there must be a header that names the columns commit, {metric} and status, between tabs or commas; "
+        f"the table begins with {lines[0][1]!r:.120}; the column with the score is given by --metric"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Where a table begins and what its columns are.
+
+    Attributes:
+        line: Its line.
+        split: Makes cells of a line.
+        columns: How many there are.
+        places: Where the columns stand that are known.
+        metric: Which of them has the score.
+    """
+
+    line: int
+    split: Callable[[str, int], list[str]]
+    columns: int
+    places: Mapping[str, int]
+    metric: str
+
+    def read(self, lines: Iterable[tuple[int, str]]) -> Table:
+        """Read all that stands below."""
+        table, percents = Table(), set[int]()
+        for number, cells in self._records(lines, table):
+            try:
+                row, percent = self._row(number, cells)
+            except UnreadCellError as error:
+                table.left_out.append(LeftOut(number, str(error)))
+                continue
+            table.rows.append(row)
+            if percent:
+                percents.add(number)
+        measured = {row.line for row in table.rows if row.value is not None}
+        if percents and measured - percents:
+            table.left_out += [LeftOut(line, f"a {self.metric} in percent among others") for line in sorted(percents)]
+            table.rows = [row for row in table.rows if row.line not in percents]
+        return table
+
+    def _records(self, lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the lines that begin a row, by column; others belong to the description of the one before."""
+        last: tuple[int, dict[str, str]] | None = None
+        for number, line in lines:
+            if number <= self.line:
+                continue
+            cells = self.split(line, self.columns)
+            short = len(cells) < self.columns - (self.places.get("description") == self.columns - 1)
+            record = {name: cells[at].strip() if at < len(cells) else "" for name, at in self.places.items()}
+            if self._is_header(record) or not line.strip(" |-:\t+"):  # it comes again, or is a rule
+                continue
+            if short and len(cells) > 1 and read_commit(record["commit"]) is not None:
+                table.left_out.append(LeftOut(number, "fewer columns than the header has"))
+            elif not short and self._begins(record):
+                if last:
+                    yield last
+                last = number, record
+            elif last:
+                last[1]["description"] = f"{last[1].get('description', '')} {line.strip()}"
+            else:
+                table.left_out.append(LeftOut(number, "no row of the table"))
+        if last:
+            yield last
+
+    def _is_header(self, record: Mapping[str, str]) -> bool:
+        return (
+            record["commit"].strip(MARKUP).lower() in _NAMES["commit"]
+            and record["status"].strip(MARKUP).lower() in _NAMES["status"]
+        )
+
+    def _begins(self, record: Mapping[str, str]) -> bool:
+        """Return whether a line with enough cells is a row: one of the three that matter is what it must be."""
+        commit, score, status = record["commit"], record[self.metric], record["status"]
+        if read_commit(commit) is not None or read_status(status) is not None or all((commit, score, status)):
+            return True
+        return begins_with_number(score)
+
+    def _row(self, line: int, record: Mapping[str, str]) -> tuple[Row, bool]:
+        """Return a row, and whether its score is in percent."""
+        status = read_status(record["status"])
+        if status is None:
+            raise UnreadCellError(f"the status {record['status']!r:.60} is not known")
+        value, unit = read_number(record[self.metric], self.metric)
+        if value == 0.0 and status is not Status.KEEP:
+            value = None  # 0.000000 is how a crash is written
+            status = Status.CRASHED if status is Status.DISCARD else status
+        elif not value and status in (Status.KEEP, Status.DISCARD):
+            raise UnreadCellError(f"{status.value} without a {self.metric}")
+        row = Row(
+            line=line,
+            commit=read_commit(record["commit"]),
+            value=value if status in (Status.KEEP, Status.DISCARD) else None,
+            memory_bytes=read_memory_bytes(record.get("memory_gb", "")),
+            status=status,
+            description=record.get("description", "").strip("\"' \t"),
+        )
+        return row, unit == "%" and row.value is not None

@@ -1,0 +1,182 @@
+"""What of a trial goes to MLflow: names, tags, parameters and metrics, within MLflow's limits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from operators.population import Population
+from operators.trial import Trial
+from search.final.report import FinalReport
+from search.runs.summary import Summary
+from search.views.verdicts import delta, description_of
+
+KIND: Final = "graft.kind"
+TRIAL: Final = "graft.trial"
+SENT: Final = "graft.sent"
+_PARAMS: Final = 100  # of one log_batch
+_LABELS: Final = 60
+_CURVE_POINTS: Final = 200
+_PARAM_CHARACTERS: Final = 500  # older servers take no more
+_TAG_CHARACTERS: Final = 5000
+_KEY_CHARACTERS: Final = 200
+
+
+_RELATIVE: Final = ("val_bpb", "delta_val_bpb", "posterior_mean", "standard_error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """One trial as MLflow shall have it.
+
+    Attributes:
+        number: Number of the trial.
+        run_name: What the table of runs shows.
+        state: MLflow's idea of how the run ended.
+        tags: Status, lineage, description.
+        params: Constants of the program.
+        metrics: Single figures.
+        curve: (milliseconds of training, training loss in nats) of the first evaluation.
+        wall_seconds: Wall time of its evaluations.
+    """
+
+    number: int
+    run_name: str
+    state: Literal["FINISHED", "FAILED"]
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curve: tuple[tuple[int, float], ...]
+    wall_seconds: float
+
+    @property
+    def digest(self) -> str:
+        """Hash of what is the trial's own; MLflow has the trial when it has this.
+
+        Scores are left out: they shift a little with every other trial, and are sent as they were at the time.
+        """
+        own = {key: value for key, value in self.metrics.items() if key not in _RELATIVE}
+        return hashlib.sha256(json.dumps({**asdict(self), "metrics": own}, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def trial_record(trial: Trial, population: Population) -> TrialRecord:
+    """Return the record of a decided trial."""
+    parents = trial.proposal.parents
+    labels = list(trial.proposal.labels.items())[:_LABELS]
+    tags = {
+        KIND: "trial",
+        TRIAL: str(trial.number),
+        "graft.status": trial.status.value,
+        "graft.outcome": trial.outcome.value if trial.outcome else "",
+        "graft.operator": trial.operator,
+        "graft.prompt": trial.prompt,
+        "graft.parents": ",".join(str(parent) for parent in parents),
+        "graft.extra_parents": ",".join(str(parent) for parent in trial.extra_parents),
+        "graft.program_id": trial.program.id if trial.program else "",
+        "graft.skeleton_id": trial.program.skeleton_id if trial.program else "",
+        "graft.description": description_of(trial),
+        "graft.verified": str(trial.verified).lower(),
+        "mlflow.note.content": _note(trial),
+        **{f"graft.{_key(name)}": str(value) for name, value in labels if f"graft.{name}" not in (KIND, TRIAL, SENT)},
+    }
+    return TrialRecord(
+        number=trial.number,
+        run_name=f"{trial.number:04d} {trial.status.value}",
+        state="FINISHED" if trial.scored else "FAILED",
+        tags={key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()},
+        params=_params(trial),
+        metrics=_metrics(trial, population.trials[parents[0]] if parents else None, population),
+        curve=_curve(trial),
+        wall_seconds=sum(run.wall_seconds for run in trial.evaluations),
+    )
+
+
+def summary_tags(summary: Summary) -> dict[str, str]:
+    """Return a summary as tags; as metrics, its figures would head the charts of every trial."""
+    tags = {f"graft.{key}": _plain(value) for key, value in summary.to_json().items() if value not in (None, "")}
+    note = f"{summary.strategy}, seed {summary.seed}: {summary.status} {summary.stop_reason}".strip()
+    if summary.best_trial is not None:
+        note += f"\n\nval_bpb {summary.baseline_val_bpb:.4f} → {summary.best_val_bpb:.4f}, trial #{summary.best_trial}"
+    return {key: clean(value, _TAG_CHARACTERS) for key, value in {**tags, "mlflow.note.content": note}.items()}
+
+
+def final_tags(report: FinalReport | None) -> dict[str, str]:
+    """Return a final report as tags of the run of a search, for the reason that `summary_tags` has."""
+    if report is None:
+        return {}
+    tags = {"graft.final": report.verdict, "graft.final_reason": report.reason}
+    for name, each in (("val", report.val), ("holdout", report.holdout)):
+        if each:
+            ends = "" if each.low is None else f" [{each.low:+.6f}, {each.high:+.6f}]"
+            tags[f"graft.final_{name}_difference"] = f"{each.difference:+.6f}{ends}"
+    return {key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()}
+
+
+def clean(text: str, characters: int) -> str:
+    """Return a text that any database stores: bounded, without null characters and lone surrogates."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:characters]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^\w./ -]", "_", name)[:_KEY_CHARACTERS]
+
+
+def _note(trial: Trial) -> str:
+    rationale = trial.mutation.rationale if trial.mutation else ""
+    description = trial.mutation.description if trial.mutation else ""
+    return "\n\n".join(filter(None, (description, rationale, trial.detail)))
+
+
+def _params(trial: Trial) -> dict[str, str]:
+    constants = trial.program.constants if trial.program else {}
+    chosen = list(constants.items())[:_PARAMS]
+    return {name[:_KEY_CHARACTERS]: clean(str(value), _PARAM_CHARACTERS) for name, value in chosen}
+
+
+def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict[str, float]:
+    peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
+    mean, error = population.posterior[trial.number] if trial.scored else (None, None)
+    figures: dict[str, float | None] = {
+        "val_bpb": population.scores.get(trial.number) if trial.scored else None,
+        "delta_val_bpb": delta(trial, parent, population) if trial.scored else None,
+        "posterior_mean": mean,
+        "standard_error": error,
+        "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,
+        "peak_memory_gb": peak / 1e9 if peak else None,
+        "cost_usd": trial.cost_usd,
+        "n_evaluations": len(trial.evaluations),
+        **_requests(trial),
+    }
+    return {key: float(value) for key, value in figures.items() if value is not None and math.isfinite(value)}
+
+
+def _requests(trial: Trial) -> dict[str, float | None]:
+    """Return what its requests to models took; nothing for a trial without any."""
+    replies = [exchange.reply for exchange in trial.exchanges]
+    if not replies:
+        return {}
+    return {
+        "llm_requests": len(replies),
+        "llm_prompt_tokens": sum(reply.prompt_tokens for reply in replies),
+        "llm_cached_tokens": sum(reply.cached_tokens for reply in replies),
+        "llm_completion_tokens": sum(reply.completion_tokens for reply in replies),
+        "llm_seconds": sum(reply.seconds for reply in replies),
+    }
+
+
+def _curve(trial: Trial) -> tuple[tuple[int, float], ...]:
+    points = trial.evaluations[0].curve if trial.evaluations else ()
+    finite = [(round(1000 * seconds), loss) for seconds, loss in points if math.isfinite(loss) and 0 <= seconds < 1e9]
+    stride = max(1, math.ceil(len(finite) / _CURVE_POINTS))
+    return tuple(finite[::-1][::stride][::-1])  # the last point is the one people look at

@@ -1,0 +1,283 @@
+"""Writes trials to MLflow so that any of it may be interrupted and done again: one complete run a trial."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from operators.population import Population
+from search.final.report import read_final
+from search.mlflow.records import (
+    KIND,
+    SENT,
+    TRIAL,
+    TrialRecord,
+    final_tags,
+    summary_tags,
+)
+from search.runs.files import write_atomically
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
+from search.views.verdicts import reigns
+
+_SQLITE: Final = "sqlite:///"
+_SEARCH_ID: Final = "graft.search_id"
+_SEARCH_ARTIFACTS: Final = (
+    "summary.json",
+    "results.tsv",
+    "report.md",
+    "lineage.html",
+    "progress.png",
+    "environment.json",
+    "final.json",
+)
+_SOURCE: Final = {"mlflow.source.name": "python -m search", "mlflow.source.type": "LOCAL"}
+_SETTINGS: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # mlflow imports litellm if it can; offline, that hangs without this
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def sqlite_path(tracking_uri: str) -> Path | None:
+    """Return the absolute path of the database, or None if the store is none of SQLite's."""
+    return Path(tracking_uri.removeprefix(_SQLITE)).absolute() if tracking_uri.startswith(_SQLITE) else None
+
+
+def import_mlflow() -> tuple[type[Exception], ...]:
+    """Import MLflow, which takes seconds, and return the errors that mean its store cannot be used now.
+
+    Settings of the user's environment are respected.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates its imports wherever a root logger listens
+    import alembic.util
+    import mlflow
+    import requests
+    import sqlalchemy.exc
+
+    return (
+        mlflow.MlflowException,
+        alembic.util.CommandError,  # a database of a newer version
+        sqlalchemy.exc.SQLAlchemyError,
+        requests.RequestException,
+        OSError,
+    )
+
+
+def send_search_files(run: RunDirectory, summary: Summary, tracking_uri: str) -> str:
+    """Bring the run of an ended search up to date with its folder; return why that was not possible, or nothing.
+
+    Args:
+        run: Folder of the search.
+        summary: Its end state.
+        tracking_uri: Where MLflow keeps its records; `none` for nowhere.
+    """
+    database = sqlite_path(tracking_uri)
+    if tracking_uri == "none":
+        return ""
+    if database and not database.exists():
+        return f"not sent to MLflow: there is no {database}; start where the search was started"
+    errors = import_mlflow()
+    try:
+        MlflowStore(run, summary.name, tracking_uri).finish(summary)
+    except errors as error:
+        return f"not sent to MLflow at {tracking_uri}: {type(error).__name__}: {str(error).strip()[:300]}"
+    return ""
+
+
+class MlflowStore:
+    """One experiment: a run for each trial, and one for the search.
+
+    What has been sent is learned from MLflow itself. After an error the object is worth nothing: make a new one.
+
+    Args:
+        run: Folder of the search.
+        name: Name of the search.
+        tracking_uri: Where MLflow keeps its records.
+    """
+
+    def __init__(self, run: RunDirectory, name: str, tracking_uri: str) -> None:
+        from mlflow import MlflowClient
+
+        self._run = run
+        database = sqlite_path(tracking_uri)
+        if database:
+            _create_database(database)
+            tracking_uri = f"{_SQLITE}{database}"
+        self._client = MlflowClient(tracking_uri=tracking_uri)
+        self._experiment_id = self._experiment(name, _search_id(run), database)
+        self._runs, self._search = self._known()
+        best = self._client.get_metric_history(self._search, "best_val_bpb")
+        self._last_step = max((point.step for point in best), default=-1)
+        self._client.update_run(self._search, status="RUNNING")
+
+    def has(self, record: TrialRecord) -> bool:
+        """Return whether MLflow has a trial, complete and as it is now."""
+        known = self._runs.get(record.number)
+        if known is None:
+            return False
+        return bool(known.info.status == record.state and known.data.tags.get(SENT) == record.digest)
+
+    def send(self, record: TrialRecord) -> None:
+        """Create the run of a trial, or complete the one there is."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        known = self._runs.get(record.number)
+        folder = self._run.trial(record.number)
+        end = _modified_milliseconds(folder / "result.json")
+        if known is None:
+            known = self._client.create_run(
+                self._experiment_id,
+                start_time=end - round(1000 * record.wall_seconds),
+                tags={KIND: "trial", TRIAL: str(record.number), **_SOURCE},
+                run_name=record.run_name,
+            )
+            self._runs[record.number] = known
+        run_id, start = known.info.run_id, known.info.start_time
+        for path in _files(folder):
+            self._client.log_artifact(run_id, str(path))
+        self._client.log_batch(
+            run_id,
+            metrics=[
+                *(Metric(key, value, end, 0) for key, value in _changed(record.metrics, known).items()),
+                *(Metric("train_loss", loss, start + step, step) for step, loss in record.curve),
+            ],
+            params=[Param(key, value) for key, value in record.params.items() if key not in known.data.params],
+            tags=[RunTag(key, value) for key, value in {**record.tags, SENT: record.digest}.items()],
+        )
+        self._client.update_run(run_id, name=record.run_name)
+        self._client.set_terminated(run_id, record.state, max(end, start))
+        self._runs[record.number] = self._client.get_run(run_id)
+
+    def send_summary(self, population: Population, summary: Summary) -> None:
+        """Bring the run of the search up to date."""
+        from mlflow.entities import Metric, RunTag
+
+        now = time.time_ns() // 1_000_000
+        champions = [reign for reign in reigns(population) if reign.trainings > self._last_step]
+        points = {reign.trainings: population.scores[reign.trial.number] for reign in champions}
+        if summary.best_val_bpb is not None and summary.trainings > max([self._last_step, *points]):
+            points[summary.trainings] = summary.best_val_bpb
+        self._client.log_batch(
+            self._search,
+            metrics=[Metric("best_val_bpb", value, now, step) for step, value in points.items()],
+            tags=[RunTag(key, value) for key, value in summary_tags(summary).items()],
+        )
+        self._last_step = max([self._last_step, *points])
+
+    def finish(self, summary: Summary) -> None:
+        """Attach the files of the search to its run and end it."""
+        for name in _SEARCH_ARTIFACTS:
+            if (self._run.root / name).is_file():
+                self._client.log_artifact(self._search, str(self._run.root / name))
+        for key, value in final_tags(read_final(self._run)[0]).items():
+            self._client.set_tag(self._search, key, value)
+        self._client.set_terminated(self._search, "FINISHED" if summary.status == "finished" else "KILLED")
+
+    def _experiment(self, name: str, search_id: str, database: Path | None) -> str:
+        """Return the experiment of this search; an older search of the same name keeps its own."""
+        for candidate in (name, f"{name} {search_id[:6]}"):
+            found = self._client.get_experiment_by_name(candidate)
+            if found is None:
+                location = None
+                if database:
+                    folder = re.sub(r"[^\w.-]", "_", name) + f"-{search_id[:6]}"
+                    location = (database.parent / "mlartifacts" / folder).as_uri()
+                tags = {_SEARCH_ID: search_id, "mlflow.experimentKind": "custom_model_development"}
+                return str(self._client.create_experiment(candidate, artifact_location=location, tags=tags))
+            if found.tags.get(_SEARCH_ID) == search_id and found.lifecycle_stage == "active":
+                return str(found.experiment_id)
+        raise OSError(
+            f"the experiments {name!r} and {candidate!r} are another search's or deleted; restore or purge them"
+        )
+
+    def _known(self) -> tuple[dict[int, Any], str]:
+        """Return the runs of the trials by number, and the id of the run of the search, which is made if need be."""
+        trials: dict[int, Any] = {}
+        search = ""
+        for run in self._all_runs():
+            kind, number = run.data.tags.get(KIND), run.data.tags.get(TRIAL, "")
+            if kind == "search":
+                search = run.info.run_id
+            elif kind == "trial" and number.isdecimal():
+                twin = trials.setdefault(int(number), run)
+                if twin is not run:  # a reply was lost on its way, and the run created again
+                    self._client.delete_run(run.info.run_id)
+        if not search:
+            made = self._client.create_run(self._experiment_id, tags={KIND: "search", **_SOURCE}, run_name="search")
+            search = made.info.run_id
+        return trials, search
+
+    def _all_runs(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id], order_by=["attributes.start_time ASC"], page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+def _create_database(path: Path) -> None:
+    """Make the database at its first use: beside its place, then renamed, under a lock.
+
+    MLflow migrates a new database for seconds. Two searches that start together would do it both at once, and one
+    that is killed in the middle leaves a database that cannot be opened again (in 2 of 6 tries).
+    """
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return
+        unfinished = path.with_name(f".{path.name}.new")
+        for leftover in path.parent.glob(f"{unfinished.name}*"):  # its rollback journal too
+            leftover.unlink()
+        MlflowClient(tracking_uri=f"{_SQLITE}{unfinished}").search_experiments(max_results=1)
+        unfinished.rename(path)
+
+
+def _search_id(run: RunDirectory) -> str:
+    """Return what tells this search from another of the same name; it lives and dies with the folder."""
+    path = run.root / ".search_id"
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text(encoding="ascii").strip()
+    search_id = uuid.uuid4().hex
+    write_atomically(path, search_id)
+    return search_id
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return what a trial left for people to read; names with a dot are being written."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _modified_milliseconds(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns // 1_000_000
+    return time.time_ns() // 1_000_000
+
+
+def _changed(metrics: Mapping[str, float], run: Any) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if run.data.metrics.get(key) != value}

@@ -1,0 +1,146 @@
+"""Mirrors a search in MLflow from a thread of its own; the search never waits for it."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from operators.population import Population
+from operators.secrets import redact
+from operators.trial import Trial
+from search.mlflow.records import trial_record
+from search.mlflow.store import MlflowStore, import_mlflow, sqlite_path
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
+
+_LOGGER: Final = logging.getLogger(__name__)
+_LITELLM: Final = "LITELLM_LOCAL_MODEL_COST_MAP=True"  # offline, `mlflow ui` hangs beside litellm without it
+
+
+class MlflowTracker:
+    """One experiment a search, one flat run a trial, one run for the search itself.
+
+    MLflow's troubles are warned about once an outage; what could not be sent is sent at the next chance: at the next
+    update, at the end, or when the search is resumed.
+
+    Args:
+        run: Folder of the search; the files of a trial must be there before the update that shows its verdict.
+        name: Name of the search, and of the experiment.
+        tracking_uri: Where MLflow keeps its records: `sqlite:///PATH`, relative to the working directory, or a server.
+        shown_uri: What the user is told instead, if it differs.
+        close_seconds: Longest time that `close` takes.
+        warn: Gets a line about each outage.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        name: str,
+        tracking_uri: str,
+        shown_uri: str | None = None,
+        *,
+        close_seconds: float = 60.0,
+        warn: Callable[[str], None] = _LOGGER.warning,
+    ) -> None:
+        database = sqlite_path(tracking_uri)
+        self._shown_uri = redact(shown_uri or tracking_uri)
+        self._uri = f"sqlite:///{database}" if database else tracking_uri  # whatever the working directory becomes
+        self._run = run
+        self._name = name
+        self._close_seconds = close_seconds
+        self._warn = warn
+        self._wake = threading.Condition()
+        self._state: tuple[Population, Summary] | None = None
+        self._fresh = False
+        self._closing = False
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._failing = False
+        self._store: MlflowStore | None = None
+        self._sent: dict[int, tuple[Trial, Trial | None]] = {}
+        self._thread = threading.Thread(target=self._serve, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def get_ready(self, seconds: float) -> None:
+        """Wait until MLflow is imported and its store open, or has failed, at most so long."""
+        self._ready.wait(seconds)
+
+    def update(self, population: Population, summary: Summary) -> None:
+        """Hand over the present state; only the newest is sent."""
+        with self._wake:
+            self._state = (population, summary)
+            self._fresh = True
+            self._wake.notify()
+
+    def close(self) -> str | None:
+        """Send what is left, and return the command that shows it."""
+        deadline = time.monotonic() + self._close_seconds
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        late = self._thread.is_alive()
+        self._stop.set()
+        if self._state and (late or self._failing):
+            self._warn(f"MLflow did not get everything{' in time' * late}; the same command again sends the rest")
+        return self._hint()
+
+    def _hint(self) -> str:
+        if self._shown_uri.startswith("http"):
+            return self._shown_uri
+        return f"{_LITELLM} mlflow ui --backend-store-uri {shlex.quote(self._shown_uri)}"
+
+    def _serve(self) -> None:
+        errors = import_mlflow()
+        try:
+            self._store = MlflowStore(self._run, self._name, self._uri)
+        except errors as error:
+            self._fail(error)
+        self._ready.set()
+        closing = False
+        while not closing and not self._stop.is_set():
+            with self._wake:
+                self._wake.wait_for(lambda: self._fresh or self._closing)
+                state, closing, self._fresh = self._state, self._closing, False
+            if state is None:
+                continue
+            try:
+                self._send(*state, closing=closing)
+                self._failing = False
+            except errors as error:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._store = None  # what has arrived is asked for anew
+        self._sent.clear()
+        if not self._failing:
+            self._warn(f"MLflow at {self._shown_uri} cannot be used, the search goes on: {_reason(error)}")
+        self._failing = True
+
+    def _send(self, population: Population, summary: Summary, *, closing: bool) -> None:
+        store = self._store = self._store or MlflowStore(self._run, self._name, self._uri)
+        for trial in population.trials:
+            if trial.decided is None:
+                continue
+            parents = trial.proposal.parents
+            relevant = (trial, population.trials[parents[0]] if parents else None)
+            if self._sent.get(trial.number) == relevant:
+                continue
+            record = trial_record(trial, population)
+            if not store.has(record):
+                store.send(record)
+            self._sent[trial.number] = relevant
+            if self._stop.is_set():
+                return
+        store.send_summary(population, summary)
+        if closing:
+            store.finish(summary)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return redact(f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}")

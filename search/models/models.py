@@ -1,0 +1,89 @@
+"""The language models of a search: live and recorded, or replayed from another search."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from operators.base import Operator
+from operators.chat import MODEL, ChatModel
+from operators.llm import LanguageModel
+from operators.llm.selection import Choose
+from operators.population import Population
+from operators.trial import Proposal
+from search.budget import Budget
+from search.errors import UserError
+from search.models.cassette import Record, RecordingModel, ReplayedModel, ReplayedOperator, ReplayedStrategy
+from search.runs.exchanges import ExchangeStore
+from search.runs.rundir import RunDirectory
+from search.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Models:
+    """Whom the operators of a search can ask; at most one of the two.
+
+    Attributes:
+        live: Models that are asked.
+        record: A search whose replies are used again.
+    """
+
+    live: LanguageModel | None = None
+    record: Record | None = None
+
+    def chat(self, run: RunDirectory) -> ChatModel | None:
+        """Return what operators talk to; None if there is nobody."""
+        if self.record:
+            return ReplayedModel(self.record)
+        return RecordingModel(self.live, ExchangeStore(run.exchanges)) if self.live else None
+
+    def strategy(self, strategy: Strategy) -> Strategy:
+        """Return a strategy that also chooses the model, or repeats what the record has."""
+        if self.record:
+            return ReplayedStrategy(self.record)
+        return WithModelChoice(strategy, self.live.choose) if self.live and self.live.choose else strategy
+
+    def operator(self, operator: Operator) -> Operator:
+        """Return an operator that must make what the record has."""
+        return ReplayedOperator(operator, self.record) if self.record else operator
+
+    def check(self, budget: Budget) -> None:
+        """Refuse a budget of money that cannot be kept.
+
+        Raises:
+            UserError: If there is one, and it is not known what a model costs.
+        """
+        if budget.usd is None or not self.live:
+            return
+        if unknown := self.live.without_price():
+            raise UserError(
+                f"budget.usd={budget.usd:g} cannot be kept: nobody knows what {' and '.join(unknown)} costs; set "
+                "llm.price={input: USD, output: USD} per million tokens (0 for a server of your own), or no budget.usd"
+            )
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Let the user hear of troubles with providers."""
+        if self.live:
+            self.live.tell = say
+
+
+class WithModelChoice:
+    """Adds the choice of a model to the proposals of a strategy.
+
+    The choice is made and recorded with the proposal, so a search that is resumed asks the same model again, and the
+    next choice can be made from what the models are known to be worth.
+
+    Args:
+        strategy: Decides about everything else.
+        choose: Chooses the model.
+    """
+
+    def __init__(self, strategy: Strategy, choose: Choose) -> None:
+        self._strategy = strategy
+        self._choose = choose
+
+    def ask(self, population: Population, rng: random.Random) -> Proposal:
+        """Return the strategy's proposal with the label of a model."""
+        proposal = self._strategy.ask(population, rng)
+        return replace(proposal, labels={**proposal.labels, MODEL: self._choose(population, proposal.seed)})

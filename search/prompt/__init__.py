@@ -1,0 +1,1 @@
+"""What models were told, and what each prompt brought."""

@@ -1,0 +1,162 @@
+"""What a model was told, and what each prompt brought.
+
+    python -m search.prompt outputs/NAME TRIAL              the prompt of a trial as it was sent
+    python -m search.prompt outputs/NAME TRIAL --as terse   as another prompt of conf/prompt would have put it
+    python -m search.prompt --table outputs/sweeps/NAME     proposals, programs, gain, tokens and cost by prompt
+
+A prompt is the recorded one, if the trial has one; otherwise it is written anew from what was known when the trial was
+proposed, and a line on standard error says so. The table is written to prompts.md and to MLflow as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+
+from conf.schema import Config
+from search.commands import fails_with_a_line, show
+from search.errors import UserError
+
+if TYPE_CHECKING:
+    from operators.population import Population
+    from operators.prompts.briefing import Briefing
+    from operators.prompts.prompt import Prompt
+    from operators.trial import Trial
+
+
+@fails_with_a_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a prompt, or the table of prompts; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.prompt", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="+", metavar="DIR TRIAL", help="a search and a trial; with --table, searches")
+    parser.add_argument("--as", dest="style", metavar="PROMPT", help="write it anew with this choice of conf/prompt")
+    parser.add_argument("--request", type=int, default=1, help="which of its requests, from 1 (default: the first)")
+    parser.add_argument("--table", action="store_true", help="compare prompts instead, over searches or a sweep")
+    parser.add_argument("--tracking-uri", help="with --table: MLflow to tell, or none (default: that of the searches)")
+    options = parser.parse_args(arguments)
+    if options.table:
+        text = _table([Path(each) for each in options.what], options.tracking_uri)
+    elif len(options.what) == 2:
+        text = show_prompt(Path(options.what[0]), options.what[1], request=options.request, style=options.style)
+    else:
+        parser.error(f"a prompt needs the folder of a search and the number of a trial, got {options.what}")
+    show(text)
+    return 0
+
+
+def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None = None) -> str:
+    """Return the prompt of a trial, for people to read.
+
+    Args:
+        root: Folder of the search.
+        trial: Number of the trial.
+        request: Which of its requests, from 1.
+        style: Choice of conf/prompt that it is written anew with; None for what was sent.
+
+    Raises:
+        UserError: There is no such search, trial, request or prompt.
+        TargetError: The target of the search cannot be understood.
+    """
+    from search.runs.ledger import read_population
+    from search.runs.rundir import RunDirectory
+    from search.runs.transcript import prompts_text
+
+    run = RunDirectory(root)
+    trials = read_population(run).trials
+    if not trial.isdecimal() or int(trial) >= len(trials):
+        raise UserError(f"{root} has no trial {trial!r}: its trials are 0 to {len(trials) - 1}")
+    found = trials[int(trial)]
+    if not found.proposal.parents:
+        raise UserError(f"trial {found.number} is the seed program: nobody was asked for it")
+    if found.exchanges and style is None:
+        if not 1 <= request <= len(found.exchanges):
+            raise UserError(f"trial {found.number} has requests 1 to {len(found.exchanges)}, got --request {request}")
+        return prompts_text(found.exchanges[request - 1 : request])
+    sys.stderr.write(f"written anew, from what was known when trial {found.number} was proposed\n")
+    return _anew(root, found, style)
+
+
+def _anew(root: Path, trial: Trial, style: str | None) -> str:
+    from operators.base import MutationError
+    from search.composed import make_target, read_config
+    from search.direction import find_direction
+    from search.runs.ledger import population_before
+    from search.runs.rundir import RunDirectory
+
+    run = RunDirectory(root)
+    config = read_config(run)
+    prompt = _prompt(config, style)
+    target = make_target(config["target"])
+    direction = find_direction(config.get("direction") or target.direction).read_text(encoding="utf-8")
+    try:
+        messages = prompt.messages(
+            _briefing(trial, population_before(run, trial.number)),
+            direction=direction,
+            limits=target.limits,
+            contract=target.contract,
+        )
+    except MutationError as error:
+        raise UserError(str(error)) from error
+    return "\n".join(f"## {message.role}\n\n{message.text}" for message in messages)
+
+
+def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
+    if style is None and "prompt" not in config:
+        raise UserError("this search has no prompt in its configuration; name one by --as, such as --as default")
+    node = config.get("prompt")
+    try:
+        if style is not None:
+            ConfigStore.instance().store(name="schema", node=Config)
+            with hydra.initialize_config_module("conf", version_base="1.3"):
+                node = hydra.compose("config", overrides=[f"prompt={style}"]).prompt
+        prompt: Prompt = hydra.utils.instantiate(node)
+    except HydraException as error:
+        raise UserError(f"prompt: {error.__cause__ or error}") from error
+    return prompt
+
+
+def _briefing(trial: Trial, population: Population) -> Briefing:
+    """Return what the operator of a trial was to tell, as far as its record says."""
+    from operators.prompts.briefing import ANSWERS, Briefing
+
+    operator = trial.operator.split("/")[-1]
+    others = [population.trials[number] for number in (*trial.proposal.parents[1:], *trial.extra_parents)]
+    mended = operator == "repair" and others
+    return Briefing(
+        answer=operator if operator in ANSWERS else "patch",
+        proposal=trial.proposal,
+        population=population,
+        base=others[0] if mended else population.trials[trial.proposal.parents[0]],
+        second=others[0] if operator == "crossover" and others else None,
+    )
+
+
+def _table(folders: Sequence[Path], tracking_uri: str | None) -> str:
+    from search.prompt.mlflow_run import send_prompts
+    from search.prompt.table import prompt_rows, prompt_table
+    from search.runs.files import write_atomically
+    from search.runs.finished import find_runs, load_run
+
+    runs = [load_run(root) for root in find_runs(folders)]
+    rows = prompt_rows(run.population for run in runs)
+    if not rows:
+        raise UserError(f"no trial of {', '.join(map(str, folders))} has a verdict yet")
+    text = prompt_table(rows)
+    output = folders[0] / "prompts.md"
+    write_atomically(output, text)
+    tracker = runs[0].config.get("tracker") or {}
+    sent = send_prompts(rows, folders[0].resolve().name, tracking_uri or tracker.get("tracking_uri") or "none")
+    return f"{text}\n{output}\n" + (f"{sent}\n" if sent else "")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

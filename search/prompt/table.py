@@ -1,0 +1,97 @@
+"""What each prompt and each operator brought: proposals, programs, gain, tokens, money."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from operators.population import Population
+from operators.trial import Trial
+from search.views.verdicts import reigns
+
+_HEADER: Final = (
+    "| prompt | operator | searches | proposals | built | kept | gain a search | prompt tokens (cached) | "
+    "completion tokens | cost USD |\n|---|---|---|---|---|---|---|---|---|---|\n"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptRow:
+    """What came of the proposals that one operator made with one prompt.
+
+    Attributes:
+        prompt: Name and hash of the prompt; empty for an operator without one.
+        operator: Name of the operator.
+        searches: Searches that they were made in.
+        proposals: Decided proposals.
+        built: Those of them that came to a program.
+        kept: Those that became the champion.
+        gain: By how much they lowered the champion's val_bpb, summed over all searches.
+        prompt_tokens: Tokens that were sent.
+        cached_tokens: Those of them that the provider had in its cache.
+        completion_tokens: Tokens of the answers.
+        cost_usd: Price of the model calls.
+    """
+
+    prompt: str
+    operator: str
+    searches: int
+    proposals: int
+    built: int
+    kept: int
+    gain: float
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    cost_usd: float
+
+
+def prompt_rows(populations: Iterable[Population]) -> list[PromptRow]:
+    """Return a row for each prompt and operator, over all searches; the best gain a search first."""
+    found: dict[tuple[str, str], list[list[tuple[Trial, float]]]] = {}
+    for population in populations:
+        gains = _gains(population)
+        trials = [trial for trial in population.decided if trial.proposal.parents]
+        for key in sorted({(trial.prompt, trial.operator) for trial in trials}):
+            own = [(trial, gains.get(trial.number, 0.0)) for trial in trials if (trial.prompt, trial.operator) == key]
+            found.setdefault(key, []).append(own)
+    rows = [_row(prompt, operator, searches) for (prompt, operator), searches in found.items()]
+    return sorted(rows, key=lambda row: (-row.gain / row.searches, row.prompt, row.operator))
+
+
+def _gains(population: Population) -> dict[int, float]:
+    """Return by how much each trial that was kept lowered the score of the champion."""
+    scores, champions = population.scores, [reign.trial.number for reign in reigns(population)]
+    return {after: scores[before] - scores[after] for before, after in itertools.pairwise(champions)}
+
+
+def _row(prompt: str, operator: str, searches: Sequence[Sequence[tuple[Trial, float]]]) -> PromptRow:
+    trials = [trial for search in searches for trial, _ in search]
+    kept = [gain for search in searches for _, gain in search if gain]
+    replies = [exchange.reply for trial in trials for exchange in trial.exchanges]
+    return PromptRow(
+        prompt=prompt,
+        operator=operator,
+        searches=len(searches),
+        proposals=len(trials),
+        built=sum(trial.mutation is not None for trial in trials),
+        kept=len(kept),
+        gain=sum(kept),
+        prompt_tokens=sum(reply.prompt_tokens for reply in replies),
+        cached_tokens=sum(reply.cached_tokens for reply in replies),
+        completion_tokens=sum(reply.completion_tokens for reply in replies),
+        cost_usd=sum(trial.cost_usd for trial in trials),
+    )
+
+
+def prompt_table(rows: Iterable[PromptRow]) -> str:
+    """Return rows as a table in Markdown; empty without any."""
+    lines = [
+        f"| {row.prompt or '-'} | {row.operator} | {row.searches} | {row.proposals} | "
+        f"{row.built} ({100 * row.built / row.proposals:.0f} %) | {row.kept} | {row.gain / row.searches:.4f} | "
+        f"{row.prompt_tokens} ({row.cached_tokens}) | {row.completion_tokens} | {row.cost_usd:.4f} |"
+        for row in rows
+    ]
+    return _HEADER + "\n".join(lines) + "\n" if lines else ""

@@ -1,0 +1,183 @@
+"""report.md: what a search found and how far to believe it. `python -m search.report outputs/NAME` writes it anew."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from operators.population import Population
+from operators.trial import Trial
+from search.final.report import read_final, verdict_sentence
+from search.noise import Noise, in_sds, noise_of
+from search.prompt.table import prompt_rows, prompt_table
+from search.runs.rundir import RunDirectory, diff
+from search.runs.summary import Summary
+from search.views.text import duration, escape_markdown
+from search.views.unverified import metric_sentence, unverified_caveats
+from search.views.verdicts import Step, ancestry, delta, description_of, score_text
+
+_FILES: Final = (
+    ("results.tsv", "one row a decided trial"),
+    ("progress.png", "every score, and how the champion improved"),
+    ("lineage.html", "who descends from whom, with every diff"),
+    ("summary.json", "the end state, for programs"),
+    ("final.json", "best and baseline on fresh seeds and the holdout"),
+    ("environment.json", "what it ran on"),
+    ("journal.log", "the ledger"),
+)
+
+
+def render_report(population: Population, summary: Summary, run: RunDirectory) -> str:
+    """Return a report in Markdown; text from models is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(  # Markdown: no HTML escapes, the filters below do it
+        loader=jinja2.PackageLoader("search"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters |= {"text": escape_markdown, "code": _code}
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    best = population.champion
+    final = _final(run, best)
+    steps = ancestry(best, population) if best else []
+    patch = _patch(steps)
+    return environment.get_template("report.md.j2").render(
+        summary=summary,
+        result=f"{_result(population)} {metric_sentence(run)}".strip(),
+        belief=_belief(population, noise_of(run)),
+        final=final,
+        outcomes=", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
+        wall=duration(summary.wall_seconds),
+        device=duration(summary.gpu_seconds),
+        steps=[_step(step, population) for step in steps],
+        constants=_constants(steps),
+        prompts=prompt_table(prompt_rows([population])),
+        diff=patch,
+        fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
+        caveats=[*unverified_caveats(population), *_caveats(population, best, final)],
+        files=[{"path": run.root / name, "what": what} for name, what in _files(run, best)],
+    )
+
+
+def _result(population: Population) -> str:
+    best = population.champion
+    if best is None or best.val_bpb is None:
+        return "**No result**: the seed program has no score yet."
+    if best.number == 0:
+        return f"**No improvement** over the baseline: val_bpb {score_text(best, population)} (lower is better)."
+    scores = f"{score_text(population.trials[0], population)} → {score_text(best, population)}"
+    gain = delta(best, population.trials[0], population)
+    return f"**val_bpb {scores}** (lower is better), trial #{best.number}; difference {gain:+.4f}."
+
+
+def _belief(population: Population, noise: Noise | None) -> str:
+    """Return how far to believe the result, as far as repeated trainings tell."""
+    best = population.champion
+    if best is None or best.number == 0:
+        return ""
+    (mean, error), (first, first_error) = (population.posterior[number] for number in (best.number, 0))
+    sentences = []
+    if math.isfinite(error):
+        sentences.append(
+            f"Posterior mean and standard error: the best {mean:.4f} ± {error:.4f}, the baseline {first:.4f} ± "
+            f"{first_error:.4f}: the difference is {mean - first:+.4f} ± {math.hypot(error, first_error):.4f}."
+        )
+    gain = delta(best, population.trials[0], population)
+    if noise and noise.seed_sd and gain is not None:
+        sentences.append(
+            f"The gain is {in_sds(-gain, noise)} of a single training (sd {noise.seed_sd:.4f} between {noise.n_seeds} "
+            f"seeds, measured on {noise.date} on this machine)."
+        )
+    return " ".join(sentences)
+
+
+def _final(run: RunDirectory, best: Trial | None) -> dict[str, Any] | None:
+    """Return the final report on this champion, if there is one; a later champion needs another."""
+    report, _ = read_final(run)
+    if report is None or best is None or best.program is None or best.program.id != report.program_id:
+        return None
+    texts = {"validation": report.val, "holdout": report.holdout}
+    rows = [{"text": name, **asdict(each)} for name, each in texts.items() if each]
+    return {"sentence": verdict_sentence(report), "rows": rows, "report": report}
+
+
+def _step(step: Step, population: Population) -> dict[str, Any]:
+    trial = step.trial
+    return {
+        "number": trial.number,
+        "status": trial.status.value,
+        "val_bpb": score_text(trial, population),
+        "n": len(trial.values),
+        "delta": _signed(step.delta),
+        "total": _signed(delta(trial, population.trials[0], population)),
+        "operator": trial.operator,
+        "description": description_of(trial),
+    }
+
+
+def _signed(difference: float | None) -> str:
+    return "" if difference is None else f"{difference:+.4f}"
+
+
+def _patch(steps: list[Step]) -> str:
+    if len(steps) < 2 or not (steps[0].trial.program and steps[-1].trial.program):
+        return ""
+    return diff(steps[0].trial.program, steps[-1].trial.program)
+
+
+def _constants(steps: list[Step]) -> list[dict[str, str]]:
+    if not _patch(steps):
+        return []
+    before, after = (step.trial.program.constants for step in (steps[0], steps[-1]) if step.trial.program)
+    return [
+        {
+            "name": name,
+            "before": repr(before[name]) if name in before else "",
+            "after": repr(after[name]) if name in after else "",
+        }
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any] | None) -> list[str]:
+    sealed = "The final report has looked at the holdout split." if final else "The holdout split has not been touched."
+    if not all(trial.verified for trial in population.scored):
+        sealed = "There is no holdout split here."
+    caveats = [
+        "The search selected by these scores on the validation split: the best of many looks better than it is. "
+        f"{sealed}"
+    ]
+    if final and final["report"].looks > 1:
+        caveats.append(
+            f"{final['report'].looks} champions of this search have been looked at on the holdout: the more there are, "
+            "the more it is selected by too."
+        )
+    if best and best.number:
+        counts = f"{len(best.values)} and {len(population.trials[0].values)}"
+        caveats.append(
+            f"Trainings behind the best and the baseline: {counts}. Few trainings cannot tell a small gain from noise."
+        )
+        if best.values.keys().isdisjoint(population.trials[0].values):
+            caveats.append(
+                "The best and the baseline share no training seed: they are compared by way of the trials between them."
+            )
+    if population.pending:
+        caveats.append(f"{len(population.pending)} trials have no verdict yet.")
+    return caveats
+
+
+def _files(run: RunDirectory, best: Trial | None) -> list[tuple[str, str]]:
+    files = list(_FILES)
+    if best:
+        files.insert(0, (f"trials/{best.number:04d}/train.py", "the best program"))
+    return [(name, what) for name, what in files if (run.root / name).exists()]
+
+
+def _code(text: str) -> str:
+    if not text:
+        return ""
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{ticks} {text} {ticks}".replace("|", r"\|") if len(ticks) > 1 else f"`{text}`".replace("|", r"\|")

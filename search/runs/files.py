@@ -1,0 +1,52 @@
+"""Files that are replaced as a whole: a reader, or a crash, sees the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from search.errors import errors_of
+
+_UNFINISHED: Final = ".part"  # ends the name, which begins with a dot, of what is being written
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a reader, or a crash, sees the old text or the new one, never a part.
+
+    Lone surrogates, which models do produce, are written as escapes.
+
+    Raises:
+        OSError: If it cannot be written; the old file is as it was.
+    """
+    content = text.encode(errors="backslashreplace")
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write a file to, which takes the place of `path` if the block ends well.
+
+    Raises:
+        OSError: If it cannot be written; it names `path`, not the file in the making.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
+    try:
+        with errors_of(path):
+            yield unfinished
+            unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def unfinished_below(root: Path) -> Iterator[Path]:
+    """Yield the files that a killed process was writing in a directory or below it."""
+    return root.rglob(f".*{_UNFINISHED}")

@@ -1,0 +1,136 @@
+"""Finished searches, read from their folders to be compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from operators.population import Population
+from operators.trial import Status, Trial
+from search.composed import read_config
+from search.errors import UserError
+from search.runs.ledger import read_population
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
+
+NOISE_FREE = "noise_free_val_bpb"
+"""The probe in which a simulated target tells the value without noise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRun:
+    """One search.
+
+    Attributes:
+        root: Its folder.
+        summary: Its end state.
+        population: Its trials.
+        config: Its configuration, as plain types.
+        overrides: The command line's part of it.
+        environment: What it ran on; empty if the file is missing.
+    """
+
+    root: Path
+    summary: Summary
+    population: Population
+    config: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """The champion from one verdict on.
+
+    Attributes:
+        trainings: Trainings of all trials decided by then.
+        gpu_hours: Their training and scoring time, by the clock of the target.
+        usd: What their model calls cost.
+        champion: Who is the champion.
+    """
+
+    trainings: int
+    gpu_hours: float
+    usd: float
+    champion: Trial
+
+
+def read_summary(run: RunDirectory) -> Summary:
+    """Read summary.json.
+
+    Raises:
+        UserError: If it is missing or is not a summary.
+    """
+    try:
+        return Summary(**json.loads(run.summary.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(
+            f"{run.summary}: {error.strerror}; give the folder of a search, such as outputs/NAME"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{run.summary} does not hold the summary of a search: {error}") from error
+
+
+def find_runs(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders of searches: those given, and those anywhere below one that is none.
+
+    Raises:
+        UserError: There is none.
+    """
+    found: dict[Path, None] = {}
+    for folder in folders:
+        below = [folder] if _is_run(folder) else sorted(path.parent for path in folder.rglob("journal.log"))
+        if not below:
+            raise UserError(f"{folder} holds no search; give folders of searches, or of a sweep: outputs/sweeps/NAME")
+        found |= dict.fromkeys(path.resolve() for path in below)
+    return list(found)
+
+
+def load_run(root: Path) -> SearchRun:
+    """Read a search.
+
+    Raises:
+        UserError: If a file is missing or damaged.
+    """
+    run = RunDirectory(root)
+    try:
+        overrides = yaml.safe_load(run.overrides.read_text(encoding="utf-8")) if run.overrides.exists() else []
+        environment = json.loads(run.environment.read_text(encoding="utf-8")) if run.environment.exists() else {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{root} is not a complete search: {error}") from error
+    return SearchRun(
+        root=root,
+        summary=read_summary(run),
+        population=read_population(run),
+        config=read_config(run),
+        overrides=tuple(overrides),
+        environment=environment,
+    )
+
+
+def champions(population: Population) -> Iterator[Point]:
+    """Yield the champion after every verdict, from the baseline's on."""
+    trainings, seconds, usd = 0, 0.0, 0.0
+    champion: Trial | None = None
+    for trial in population.decided:
+        trainings += trial.trainings
+        seconds += sum(run.train_seconds + run.score_seconds for run in trial.evaluations)
+        usd += trial.cost_usd
+        if trial.status in (Status.BASELINE, Status.KEEP):
+            champion = trial
+        if champion:
+            yield Point(trainings=trainings, gpu_hours=seconds / 3600, usd=usd, champion=champion)
+
+
+def noise_free(trial: Trial) -> float | None:
+    """Return the value of a trial without noise, if its target knows it."""
+    return next((run.probes[NOISE_FREE] for run in trial.evaluations if NOISE_FREE in run.probes), None)
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "journal.log").is_file()

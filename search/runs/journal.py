@@ -1,0 +1,154 @@
+"""The journal as a file: appended whole lines or nothing, checked before it is believed, mended after a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+from search.errors import UserError, errors_of
+from search.runs.chain import Chain, ChainError
+
+REPLAY_ERRORS: Final = (
+    *(KeyError, IndexError, TypeError, ValueError, AttributeError),
+    *(AssertionError, RecursionError, RuntimeError, OverflowError, optuna.exceptions.OptunaError),
+)
+"""What reading a record of another form ends in."""
+
+
+class _JournalFile(JournalFileBackend):
+    """Optuna's journal, but each line carries its number and hash, and lines are written whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines_lock = JournalFileSymlinkLock(str(path))
+        super().__init__(str(path), lock_obj=self._lines_lock)
+        self._path = path
+        self._chain = Chain()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines, all of them or none.
+
+        Raises:
+            OSError: If they cannot be written.
+            UserError: The lines in front of them are not those that were written.
+        """
+        with self._locked(), errors_of(self._path), FileIO(self._path, "r+") as file:
+            end = self._followed(file)
+            size, lines = end.n_bytes, list[bytes]()
+            for log in logs:
+                lines.append(end.seal(log))
+                end.follow(lines[-1])
+            try:
+                _write(file, b"".join(line + b"\n" for line in lines))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)  # the next line would come to stand behind a part of this one
+                raise
+            self._chain = end
+
+    def _followed(self, file: FileIO) -> Chain:
+        """Return the chain to the end of the file, where the file is left: Optuna may have appended to it too."""
+        chain, size = replace(self._chain), os.fstat(file.fileno()).st_size
+        file.seek(chain.n_bytes)
+        content = file.read(max(0, size - chain.n_bytes))
+        if size < chain.n_bytes or (content and not content.endswith(b"\n")):
+            raise UserError(
+                f"{self._path}: its end was cut off or is half a line, though the search was writing to it; the search "
+                "stops: restore the file if you changed it, then run the same command again"
+            )
+        for line in content.split(b"\n")[:-1]:
+            _follow(chain, line, self._path)
+        return chain
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._lines_lock.acquire()
+        try:
+            yield
+        finally:
+            self._lines_lock.release()
+
+
+def open_journal(journal: Path) -> JournalStorage:
+    """Open a journal.
+
+    Raises:
+        UserError: Its lines are no Optuna journal.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return JournalStorage(_JournalFile(journal))
+    except REPLAY_ERRORS as error:
+        raise UserError(
+            f"{journal}: every line is JSON, but together they are no Optuna journal "
+            f"({type(error).__name__}: {error}); restore the file or start a new run"
+        ) from error
+
+
+def check_journal(journal: Path) -> bytes:
+    """Return the torn tail of a journal, usually nothing.
+
+    Raises:
+        UserError: It is damaged in front of that, or lines were changed, dropped, doubled or moved.
+    """
+    if not journal.exists():
+        return b""
+    *lines, tail = journal.read_bytes().split(b"\n")
+    chain = Chain()
+    for line in lines:
+        _follow(chain, line, journal)
+    if _is_whole(tail):
+        _follow(chain, tail, journal)
+    return tail
+
+
+def mend_journal(journal: Path) -> None:
+    """Finish what a crash in the middle of a write left: complete the line, or cut it off and set it aside.
+
+    Raises:
+        UserError: As `check_journal`.
+    """
+    tail = check_journal(journal)
+    if not tail:
+        return
+    if _is_whole(tail):
+        with journal.open("ab") as file:
+            file.write(b"\n")
+        return
+    with journal.with_name(journal.name + ".torn").open("ab") as aside:
+        aside.write(tail + b"\n")
+    with journal.open("r+b") as file:
+        file.truncate(journal.stat().st_size - len(tail))
+
+
+def _follow(chain: Chain, line: bytes, journal: Path) -> None:
+    try:
+        chain.follow(line)
+    except ChainError as error:
+        raise UserError(
+            f"{journal}:{chain.lines + 1}: {error}; no crash does that: restore the file from a copy, "
+            "or start a new run under another name"
+        ) from error
+
+
+def _is_whole(tail: bytes) -> bool:
+    """Return whether a line without its line break has everything else."""
+    try:
+        json.loads(tail)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    while content:
+        content = content[file.write(content) :]

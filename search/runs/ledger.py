@@ -1,0 +1,274 @@
+"""The ledger: an Optuna study in an append-only journal, one Optuna trial a program, fsynced before anyone acts on it.
+
+Trials carry `proposal`, `mutation`, `evaluation <k>` and `verdict` as user attributes, so `optuna-dashboard` shows
+them. Optuna seals a trial with its verdict; trainings that a champion gets later are attributes of the study.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from optuna.storages import JournalStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from operators.population import Population
+from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
+from search.errors import UserError
+from search.runs.exchanges import ExchangeStore
+from search.runs.files import write_atomically
+from search.runs.journal import REPLAY_ERRORS, check_journal, mend_journal, open_journal
+from search.runs.ledger_records import FAILED_ATTEMPTS, LATER, failure_record, mutation_record, read_trial, sha256_of
+from search.runs.rundir import RunDirectory
+from target.evaluation import Evaluation
+
+_ELAPSED: Final = "elapsed"
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """Time that a search has taken over all its sessions, as of its last verdict or the end of the last session.
+
+    Attributes:
+        wall_seconds: Wall time.
+        busy_seconds: Summed over the evaluation slots, the time they were busy.
+    """
+
+    wall_seconds: float = 0.0
+    busy_seconds: float = 0.0
+
+
+class Ledger:
+    """Writes a search down, step by step, and gives the population as of now.
+
+    The caller holds the lock of the run directory, and has cleared it of what a killed one left: there is one writer.
+
+    Args:
+        run: Where the journal and the programs are.
+
+    Raises:
+        UserError: If the journal is damaged, or lacks what results.tsv has; a torn last line is cut off and set aside.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._exchanges = ExchangeStore(run.exchanges)
+        mend_journal(run.journal)
+        self._storage = open_journal(run.journal)
+        study_id = _study_id(self._storage)
+        if study_id is None or not self._storage.get_all_trials(study_id, deepcopy=False):
+            _refuse_orphans(run)
+        if study_id is None:
+            study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
+        self._study_id = study_id
+        self.population, self.elapsed = _read(run, self._storage, self._study_id)
+        _refuse_lost_verdicts(run, self.population)
+        self.seal_decided()
+
+    def propose(self, proposal: Proposal) -> int:
+        """Record a proposal and return the number of its trial."""
+        number = len(self.population.trials)
+        template = create_trial(
+            state=TrialState.RUNNING, user_attrs={"proposal": {"number": number, **asdict(proposal)}}
+        )
+        self._storage.create_new_trial(self._study_id, template_trial=template)
+        self.population = self.population.with_trial(Trial(number=number, proposal=proposal))
+        return number
+
+    def build(self, number: int, mutation: Mutation) -> None:
+        """Record the program of a trial."""
+        source_sha256 = sha256_of(mutation.program.source)
+        write_atomically(self._run.program(source_sha256), mutation.program.source)
+        kept = self._exchanges.keep_all(self._seed(number), mutation.exchanges)
+        mutation = replace(mutation, exchanges=kept)
+        self._storage.set_trial_user_attr(self._trial_id(number), "mutation", mutation_record(mutation))
+        self._update(number, mutation=mutation)
+
+    def evaluate(self, number: int, evaluation: Evaluation) -> None:
+        """Record a finished evaluation, of a trial that may have its verdict already."""
+        trial = self.population.trials[number]
+        index = len(trial.evaluations)
+        if trial.decided is None:
+            key = f"evaluation {index}"
+            self._storage.set_trial_user_attr(self._trial_id(number), key, evaluation.to_json())
+        else:
+            key = LATER.format(number=number, index=index)
+            self._storage.set_study_user_attr(self._study_id, key, evaluation.to_json())
+        self._update(number, evaluations=(*trial.evaluations, evaluation))
+
+    def attempt_failed(self, number: int, seed: int | None) -> int:
+        """Record that an evaluation ended by an error of the machine; return how often that happened to it by now.
+
+        Args:
+            number: The trial.
+            seed: Seed of the training; None for the pre-flight.
+        """
+        stage = "pre-flight" if seed is None else f"seed {seed}"
+        key = FAILED_ATTEMPTS.format(number=number, stage=stage)
+        attempts = int(self._storage.get_study_user_attrs(self._study_id).get(key, 0)) + 1
+        self._storage.set_study_user_attr(self._study_id, key, attempts)
+        return attempts
+
+    def decide(
+        self,
+        number: int,
+        status: Status,
+        *,
+        detail: str,
+        elapsed: Elapsed,
+        failure: Failure | None = None,
+        seal: bool = True,
+    ) -> Trial:
+        """Record the verdict on a trial, for good, and return the trial.
+
+        Args:
+            number: The trial.
+            status: The verdict.
+            detail: Why it failed, or was not kept.
+            elapsed: Time that the search has taken until now.
+            failure: What was made instead of a program.
+            seal: Give Optuna the score too. It takes a fit of all scores, so a caller that records many verdicts at
+                once calls `seal_decided` after the last one instead.
+        """
+        decided = len(self.population.decided)
+        if failure:
+            kept = self._exchanges.keep_all(self._seed(number), failure.exchanges)
+            failure = replace(failure, exchanges=kept)
+        record = {
+            "status": status.value,
+            "decided": decided,
+            "detail": detail,
+            "failure": failure_record(failure) if failure else None,
+            **asdict(elapsed),
+        }
+        self._storage.set_trial_user_attr(self._trial_id(number), "verdict", record)
+        self._update(
+            number,
+            status=status,
+            decided=decided,
+            detail=detail,
+            failure=failure,
+        )
+        self.elapsed = elapsed
+        trial = self.population.trials[number]
+        if seal:
+            self._seal(trial)
+        return trial
+
+    def seal_decided(self) -> None:
+        """Give decided trials their Optuna state where they lack it: a crash came between, or it was left for later."""
+        for trial in self.population.trials:
+            self._seal(trial)
+
+    def rest(self, elapsed: Elapsed) -> None:
+        """Record the time taken, at the end of a session."""
+        self._storage.set_study_user_attr(self._study_id, _ELAPSED, asdict(elapsed))
+        self.elapsed = elapsed
+
+    def _seal(self, trial: Trial) -> None:
+        """Give a decided trial its Optuna state, if it lacks it."""
+        trial_id = self._trial_id(trial.number)
+        if trial.decided is None or self._storage.get_trial(trial_id).state.is_finished():
+            return
+        state = TrialState.COMPLETE if trial.status in SCORED else TrialState.FAIL
+        if trial.status is Status.PRUNED:
+            state = TrialState.PRUNED
+        value = self.population.scores.get(trial.number) if trial.scored else None
+        self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _seed(self, number: int) -> int:
+        return self.population.trials[number].proposal.seed
+
+    def _update(self, number: int, **changes: Any) -> None:
+        self.population = self.population.with_trial(replace(self.population.trials[number], **changes))
+
+
+def read_population(run: RunDirectory) -> Population:
+    """Read the trials of a search without touching it; it may be running.
+
+    Raises:
+        UserError: If there is no search, or its journal is damaged.
+    """
+    if not run.journal.exists():
+        raise UserError(f"{run.root} holds no search: there is no {run.journal.name}")
+    check_journal(run.journal)
+    storage = open_journal(run.journal)
+    study_id = _study_id(storage)
+    return Population() if study_id is None else _read(run, storage, study_id)[0]
+
+
+def population_before(run: RunDirectory, number: int) -> Population:
+    """Return the trials as they stood when one was proposed: later ones are left out, later verdicts are pending.
+
+    By Optuna's clock; trainings that a champion got after its verdict are there in any case.
+
+    Raises:
+        UserError: If there is no such search or trial, or the journal is damaged.
+    """
+    trials = read_population(run).trials
+    if not 0 <= number < len(trials):
+        raise UserError(f"{run.root} has no trial {number}: its trials are 0 to {len(trials) - 1}")
+    storage = open_journal(run.journal)
+    frozen = {trial.number: trial for trial in storage.get_all_trials(_study_id(storage) or 0, deepcopy=False)}
+    began = frozen[number].datetime_start
+    return Population(tuple(_as_of(trial, frozen[trial.number].datetime_complete, began) for trial in trials[:number]))
+
+
+def _refuse_orphans(run: RunDirectory) -> None:
+    """Refuse a run directory with results and without the ledger that they come from."""
+    found = [path for path in (run.root / "trials", run.root / "programs") if path.exists()]
+    if run.results.exists() and len(run.results.read_text(encoding="utf-8").splitlines()) > 1:
+        found.append(run.results)
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise UserError(
+            f"{run.root} has {names}, but its ledger, {run.journal.name}, has no trial: restore {run.journal.name} "
+            "from a copy, or choose another name for a new search"
+        )
+
+
+def _refuse_lost_verdicts(run: RunDirectory, population: Population) -> None:
+    """Refuse a journal that lost its last lines: a verdict is in the journal before its row is in results.tsv."""
+    decided = {str(trial.number) for trial in population.decided}
+    lost = [number for number in run.numbers_in_results() if number not in decided]
+    if lost:
+        results, journal = run.results.name, run.journal.name
+        raise UserError(
+            f"{run.root / results} has a verdict on trial {lost[0]}, but {journal} has none: lines are missing at the "
+            f"end of {journal}; restore it from a copy. To go on from {journal} as it is, move {results} away: the "
+            "search writes it again"
+        )
+
+
+def _as_of(trial: Trial, ended: datetime | None, now: datetime | None) -> Trial:
+    if trial.decided is None or (ended and now and ended <= now):
+        return trial
+    return replace(trial, status=Status.PENDING, decided=None, detail="", failure=None)
+
+
+def _study_id(storage: JournalStorage) -> int | None:
+    """Return the id of the one study that a journal holds, if it got as far as that."""
+    studies = storage.get_all_studies()
+    return storage.get_study_id_from_name(studies[0].study_name) if studies else None
+
+
+def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Population, Elapsed]:
+    frozen = sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
+    later = storage.get_study_user_attrs(study_id)
+    trials, clocks = list[Trial](), [Elapsed(**later[_ELAPSED])] if _ELAPSED in later else [Elapsed()]
+    for record in frozen:
+        try:
+            trials.append(read_trial(run, record, later))
+            if verdict := record.user_attrs.get("verdict"):
+                clocks.append(Elapsed(float(verdict["wall_seconds"]), float(verdict["busy_seconds"])))
+        except REPLAY_ERRORS as error:
+            raise UserError(
+                f"{run.journal}: trial {record.number} cannot be read ({type(error).__name__}: {error}); "
+                "the ledger is damaged, or was written by another version: restore it or start a new run"
+            ) from error
+    return Population(tuple(trials)), max(clocks, key=lambda clock: clock.wall_seconds)

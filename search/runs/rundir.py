@@ -1,0 +1,250 @@
+"""The folder of one search: where its files are, and how they are written."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from operators.chat import Reply
+from operators.population import Population
+from operators.trial import UNVERIFIED, Trial
+from search.errors import UserError
+from search.runs.files import unfinished_below, write_atomically
+from search.runs.summary import Summary
+from search.runs.transcript import prompts_text, replies_text
+from target.errors import disk_is_full
+from target.printable import printable
+from target.program import Program
+
+COLUMNS: Final = (
+    "number",
+    "status",
+    "val_bpb",
+    "n",
+    "parents",
+    "operator",
+    "train_seconds",
+    "peak_memory_gb",
+    "cost_usd",
+    "description",
+)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """`outputs/<name>/` and what lies in it.
+
+    Attributes:
+        root: The folder.
+    """
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """The ledger."""
+        return self.root / "journal.log"
+
+    @property
+    def results(self) -> Path:
+        """One row a decided trial."""
+        return self.root / "results.tsv"
+
+    @property
+    def summary(self) -> Path:
+        """End state, rewritten after every trial."""
+        return self.root / "summary.json"
+
+    @property
+    def final(self) -> Path:
+        """Whether the improvement holds, once that is measured."""
+        return self.root / "final.json"
+
+    @property
+    def environment(self) -> Path:
+        """What it ran on."""
+        return self.root / "environment.json"
+
+    @property
+    def config(self) -> Path:
+        """The composed configuration."""
+        return self.root / ".hydra" / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """The command line's part of the configuration."""
+        return self.root / ".hydra" / "overrides.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a search uses the folder."""
+        return self.root / ".lock"
+
+    def program(self, source_sha256: str) -> Path:
+        """Where the source with a hash is kept."""
+        return self.root / "programs" / f"{source_sha256}.py"
+
+    @property
+    def exchanges(self) -> Path:
+        """Where requests to models and their replies are kept."""
+        return self.root / "exchanges"
+
+    def trial(self, number: int) -> Path:
+        """The folder of one trial."""
+        return self.root / "trials" / f"{number:04d}"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: If it cannot be made or written, or something in it is a link that leads elsewhere.
+            OSError: If there is no room for it.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.refuse_links()
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            if disk_is_full(error):
+                raise
+            raise UserError(
+                f"cannot write to {self.root}: {error.strerror}; choose another place with outputs=DIR"
+            ) from error
+
+    def refuse_links(self) -> None:
+        """Refuse symbolic links among the files: through them a search would read or write what is not its own.
+
+        Raises:
+            UserError: There is one.
+        """
+        for folder in (self.root, self.config.parent, self.root / "trials", self.exchanges, self.root / "programs"):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.is_symlink() and not path.name.startswith(f"{self.journal.name}.lock"):  # Optuna's is a link
+                    raise UserError(f"{path} is a symbolic link; a search has plain files: put the file itself there")
+
+    def clear_leftovers(self) -> None:
+        """Remove the files that a killed process was writing; the caller holds the lock."""
+        optunas = self.root.glob(f"{self.journal.name}.lock*")  # links, and links that were being renamed
+        for path in (*unfinished_below(self.root), *optunas):
+            path.unlink()
+
+    def append_results(self, population: Population) -> None:
+        """Add the decided trials that results.tsv does not have yet, in the order of their verdicts.
+
+        Rows are final: what stands there is kept as it is, but for a last line that a crash tore.
+        """
+        lines = self._result_lines() or ["\t".join(COLUMNS)]
+        known = {line.split("\t", 1)[0] for line in lines}
+        lines += ["\t".join(_row(trial, population)) for trial in population.decided if str(trial.number) not in known]
+        write_atomically(self.results, "\n".join(lines) + "\n")
+
+    def numbers_in_results(self) -> list[str]:
+        """Return the numbers of the trials in results.tsv; lines of another form are left out."""
+        firsts = (line.split("\t", 1)[0] for line in self._result_lines())
+        return [first for first in firsts if first.isdecimal()]
+
+    def _result_lines(self) -> list[str]:
+        text = self.results.read_text(encoding="utf-8") if self.results.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()
+
+    def write_summary(self, summary: Summary) -> None:
+        """Rewrite summary.json."""
+        write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
+
+    def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
+        """Write what a person wants to see of a decided trial: program, diff against its parent, prompts, result.
+
+        Args:
+            trial: The trial.
+            population: All trials.
+            unless_there: Leave a folder alone that has all trainings of the trial already.
+        """
+        folder = self.trial(trial.number)
+        if unless_there and _evaluations_in(folder / "result.json") == len(trial.evaluations):  # it is written last
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if trial.program:
+            write_atomically(folder / "train.py", trial.program.source)
+            parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
+            write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program))
+        if trial.exchanges:
+            write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
+            write_atomically(folder / "reply.md", replies_text(trial.exchanges))
+        write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
+
+
+def check_name(name: str) -> None:
+    """Refuse the name of a search that would lie outside of `outputs`, or in no folder of its own there.
+
+    Raises:
+        UserError: It would.
+    """
+    parts = name.split("/")
+    if not name.isprintable() or any(part in ("", ".", "..") for part in parts):
+        raise UserError(f"name must be the path of a folder below outputs, such as mar8 or group/mar8, got {name!r}")
+
+
+def diff(old: Program, new: Program) -> str:
+    """Return the unified diff between two programs."""
+    lines = difflib.unified_diff(
+        old.source.splitlines(keepends=True), new.source.splitlines(keepends=True), "a/train.py", "b/train.py"
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _evaluations_in(result: Path) -> int | None:
+    return len(json.loads(result.read_text(encoding="utf-8"))["evaluations"]) if result.exists() else None
+
+
+def _row(trial: Trial, population: Population) -> list[str]:
+    peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
+    text = trial.mutation.description if trial.mutation else ""
+    return [
+        str(trial.number),
+        trial.status.value,
+        f"{population.scores[trial.number]:.6f}" if trial.scored else "",
+        str(len(trial.values)),
+        ",".join(str(parent) for parent in trial.proposal.parents),
+        trial.operator,
+        f"{sum(run.train_seconds for run in trial.evaluations):.1f}",
+        f"{peak / 1e9:.3f}" if peak else "",
+        f"{trial.cost_usd:.4f}",
+        printable(
+            " ".join(f"{'' if trial.verified else UNVERIFIED} {text} {trial.detail and f'[{trial.detail}]'}".split())
+        )[:500],
+    ]
+
+
+def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
+    mean, error = population.posterior[trial.number] if trial.scored else (None, None)
+    return {
+        "number": trial.number,
+        "status": trial.status.value,
+        "outcome": trial.outcome.value if trial.outcome else None,
+        "val_bpb": population.scores[trial.number] if trial.scored else None,
+        "posterior_mean": mean,
+        "standard_error": error if error is not None and math.isfinite(error) else None,
+        "program_id": trial.program.id if trial.program else None,
+        "parents": list(trial.proposal.parents),
+        "operator": trial.operator,
+        "prompt": trial.prompt,
+        "extra_parents": list(trial.extra_parents),
+        "description": trial.mutation.description if trial.mutation else "",
+        "rationale": trial.mutation.rationale if trial.mutation else "",
+        "detail": trial.detail,
+        "cost_usd": trial.cost_usd,
+        "requests": [_request(exchange.reply) for exchange in trial.exchanges],
+        "evaluations": [run.to_json() for run in trial.evaluations],
+    }
+
+
+def _request(reply: Reply) -> dict[str, Any]:
+    """Return what a request took; the texts are in prompt.md and reply.md."""
+    return {name: value for name, value in asdict(reply).items() if name != "text"}

@@ -1,0 +1,156 @@
+"""What the terminal shows of a search: a live table, or plain lines when nobody watches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from operators.population import Population
+from operators.trial import Trial
+from search.budget import Budget
+from search.observer import Running
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
+from search.views.drawing import event_line, final_view, live_view, measurement_line, verdict_line
+from target.evaluation import Evaluation
+
+_SHOW_CURSOR, _HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
+_REDRAW_SECONDS: Final = 1.0  # a drawing takes 8 ms of a CPU that the trainings need
+
+
+class Display:
+    """Shows a search while it runs, and what came of it.
+
+    It has no clock and no thread: it draws when it is told something, and `tick` says how much time has passed.
+
+    Args:
+        budget: Limits, for the progress bars.
+        console: Where to; standard output by default.
+    """
+
+    def __init__(self, budget: Budget, console: Console | None = None) -> None:
+        self._budget = budget
+        self._console = console or Console(highlight=False)
+        self._live = _live(self._console) if self._console.is_terminal and not self._console.is_dumb_terminal else None
+        self._population = Population()
+        self._summary: Summary | None = None
+        self._running: Sequence[Running] = ()
+        self._quiet_seconds = 0.0  # since the last verdict
+        self._undrawn_seconds = 0.0
+        self._shown = 0
+        self._before_stop: signal.Handlers | int | Callable[[int, FrameType | None], Any] | None = None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+            if threading.current_thread() is threading.main_thread():
+                self._before_stop = signal.signal(signal.SIGTSTP, self._suspend)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def message(self, text: str) -> None:
+        """Say something that stays on the screen: an event, a warning."""
+        self._print(event_line(text))
+
+    def recorded(self, population: Population, summary: Summary) -> None:
+        """Show a new verdict, or a new state of the search."""
+        self._population, self._summary = population, summary
+        self._quiet_seconds = 0.0
+        if self._live:
+            self._refresh()
+            return
+        decided = population.decided
+        if not self._shown and len(decided) > 1:
+            self._print(event_line(f"resumed: {len(decided)} trials have their verdict already"))
+            self._shown = len(decided)
+        for trial in decided[self._shown :]:
+            self._print(verdict_line(trial, population, summary, self._budget))
+        self._shown = len(decided)
+
+    def measured(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Show a training that came before a verdict; the table shows it as part of its trial."""
+        if not self._live and len(trial.evaluations) > 1:
+            self._print(measurement_line(trial, evaluation))
+
+    def tick(self, running: Sequence[Running]) -> None:
+        """Show what is under way."""
+        passed = _passed_seconds(self._running, running)
+        changed = [(each.number, each.stage) for each in self._running] != [
+            (each.number, each.stage) for each in running
+        ]
+        self._quiet_seconds += passed
+        self._undrawn_seconds += passed
+        self._running = running
+        if self._live and (changed or self._undrawn_seconds >= _REDRAW_SECONDS):
+            self._refresh()
+
+    def stop(self) -> None:
+        """Take the live part off the screen; the table as it was last stays."""
+        self._running = ()
+        if self._live:
+            self._refresh()
+            self._live.stop()
+            self._live = None
+            if self._before_stop is not None:
+                signal.signal(signal.SIGTSTP, self._before_stop)
+                self._before_stop = None
+
+    def finish(self, population: Population, summary: Summary, run: RunDirectory, hint: str | None) -> None:
+        """Show what came of the search.
+
+        Args:
+            population: The trials.
+            summary: The end state.
+            run: The folder of the search.
+            hint: What the tracker says about where to look.
+        """
+        self._population, self._summary = population, summary
+        self.stop()
+        self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal))
+
+    def _suspend(self, number: int, _: FrameType | None) -> None:
+        """Give the shell its cursor while the process is stopped by Ctrl-Z, and hide it again afterwards."""
+        terminal = self._console.file.fileno()
+        os.write(terminal, _SHOW_CURSOR)  # not through rich: the signal may have come in the middle of its writing
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # stops here, until `fg`
+        signal.signal(number, self._suspend)
+        os.write(terminal, _HIDE_CURSOR)
+
+    def _refresh(self) -> None:
+        self._undrawn_seconds = 0.0
+        if self._live and self._summary:
+            view = live_view(
+                self._population,
+                self._summary,
+                self._running,
+                self._budget,
+                wall_seconds=self._summary.wall_seconds + self._quiet_seconds,
+                height=self._console.height,
+            )
+            self._live.update(view, refresh=True)
+
+    def _print(self, view: RenderableType) -> None:
+        self._console.print(view, soft_wrap=not self._console.is_terminal, markup=False, highlight=False)
+
+
+def _live(console: Console) -> Live:
+    return Live(console=console, auto_refresh=False, redirect_stdout=True, redirect_stderr=True)
+
+
+def _passed_seconds(before: Sequence[Running], now: Sequence[Running]) -> float:
+    """Return how much time passed between two ticks: what work that is in both of them aged by."""
+    ages = {(each.number, each.stage): each.seconds for each in before}
+    aged = (each.seconds - ages[each.number, each.stage] for each in now if (each.number, each.stage) in ages)
+    return max((seconds for seconds in aged if seconds > 0), default=0.0)

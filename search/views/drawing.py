@@ -1,0 +1,241 @@
+"""What is drawn on the console, as functions of the state of a search: no clock, no screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from operators.population import Population
+from operators.trial import Status, Trial
+from search.budget import Budget
+from search.observer import Running
+from search.runs.rundir import RunDirectory, diff
+from search.runs.summary import Summary
+from search.views.text import duration
+from search.views.verdicts import champion_before, delta, description_of, one_line, score_text
+from target.evaluation import Evaluation
+
+_ROWS: Final = 12
+_DIFF_LINES: Final = 150
+_CHROME_LINES: Final = 11  # header, bars, borders: what the table must leave room for
+_STYLES: Final = {
+    Status.PENDING: "cyan",
+    Status.BASELINE: "blue",
+    Status.KEEP: "bold green",
+    Status.DISCARD: "dim",
+    Status.PRUNED: "magenta",
+}
+_FILES: Final = (
+    ("trials/{best:04d}/train.py", "the best program"),
+    ("report.md", "the whole story"),
+    ("progress.png", "every score"),
+    ("lineage.html", "every trial with its diff"),
+    ("results.tsv", "one row per trial"),
+)
+
+
+def live_view(
+    population: Population,
+    summary: Summary,
+    running: Sequence[Running],
+    budget: Budget,
+    *,
+    wall_seconds: float,
+    height: int,
+) -> RenderableType:
+    """Return the live screen: where the search stands, the last trials, what is under way, what is left.
+
+    Args:
+        population: The trials.
+        summary: State as of the last verdict.
+        running: What is under way.
+        budget: The limits.
+        wall_seconds: Time the search has taken up to now.
+        height: Lines of the terminal.
+    """
+    rows = max(3, min(_ROWS, height - _CHROME_LINES - len(running)))
+    return Group(
+        _headline(summary),
+        _trial_table(population, running, rows),
+        _budget_table(summary, budget, wall_seconds),
+    )
+
+
+def verdict_line(trial: Trial, population: Population, summary: Summary, budget: Budget) -> Text:
+    """Return a verdict as one plain line."""
+    score = score_text(trial, population) or "-"
+    parts = [
+        f"#{trial.number:04d}",
+        f"{trial.status.value:<9}",
+        f"val_bpb {score:<6}",
+        f"{_delta_text(trial, population):>8}",
+        f"{_train_seconds(trial):6.1f} s",
+        f"[{_used(summary, budget)}]",
+        f"{trial.operator} of {_parents(trial)}:" if trial.proposal.parents else f"{trial.operator}:",
+        description_of(trial),
+    ]
+    return Text(" ".join(parts).rstrip())
+
+
+def measurement_line(trial: Trial, evaluation: Evaluation) -> Text:
+    """Return a further training of a trial as one plain line."""
+    score = evaluation.outcome.value if evaluation.val_bpb is None else f"val_bpb {evaluation.val_bpb:.4f}"
+    return Text(
+        f"#{trial.number:04d} training {len(trial.evaluations)} (seed {evaluation.seed}): {score}, "
+        f"{evaluation.train_seconds:.1f} s"
+    )
+
+
+def event_line(text: str) -> Text:
+    """Return a message as one line that no terminal obeys."""
+    return Text(one_line(text))
+
+
+def final_view(
+    population: Population, summary: Summary, run: RunDirectory, hint: str | None, *, coloured: bool
+) -> RenderableType:
+    """Return what came of a search: the scores, the diff from the seed program to the best, where everything is.
+
+    Args:
+        population: The trials.
+        summary: The end state.
+        run: The folder of the search.
+        hint: What the tracker says about where to look.
+        coloured: Whether the diff may be coloured.
+    """
+    best = population.champion
+    parts: list[RenderableType] = [Text()]
+    if best and best.number and best.program and population.trials[0].program:
+        patch = diff(population.trials[0].program, best.program)
+        shown = _printable_lines(patch)
+        parts += [Text("seed program -> best:"), _coloured_diff(shown) if coloured else Text(shown), Text()]
+    parts += [_result_text(population, summary), Text(f"{summary.status}: {one_line(summary.stop_reason)}"), Text()]
+    number = best.number if best else 0
+    places = [(run.root / name.format(best=number), what) for name, what in _FILES]
+    parts += [Text(f"{path}  {what}") for path, what in places if path.exists()]
+    if best and best.number and not run.final.exists():
+        parts.append(Text(f"python -m search.final {run.root}  whether the improvement holds: fresh seeds, holdout"))
+    if hint:
+        parts.append(Text(hint))
+    return Group(*parts)
+
+
+def _printable_lines(patch: str) -> str:
+    lines = patch.splitlines()
+    more = [f"... {len(lines) - _DIFF_LINES} more lines: see report.md"] if len(lines) > _DIFF_LINES else []
+    shown = ("".join(char if char.isprintable() else " " for char in line) for line in lines[:_DIFF_LINES])
+    return "\n".join([*shown, *more])
+
+
+def _coloured_diff(patch: str) -> Syntax:
+    return Syntax(patch, "diff", theme="ansi_dark", background_color="default", word_wrap=True)
+
+
+def _headline(summary: Summary) -> Text:
+    text = Text.assemble((one_line(summary.name), "bold"), f"  {summary.strategy}, seed {summary.seed}")
+    if summary.best_val_bpb is None:
+        return text.append("  measuring the seed program")
+    text.append(f"  val_bpb {summary.baseline_val_bpb:.4f} -> ")
+    return text.append(f"{summary.best_val_bpb:.4f}", style="bold green").append(f"  (trial #{summary.best_trial})")
+
+
+def _trial_table(population: Population, running: Sequence[Running], n_rows: int) -> Table:
+    table = Table(expand=True, box=None, padding=(0, 1), header_style="dim")
+    for name in ("trial", "operator", "parents", "val_bpb", "delta", "seconds", "status"):
+        right = name in ("trial", "val_bpb", "delta", "seconds")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    table.add_column("description", no_wrap=True, overflow="ellipsis", ratio=1)
+    for trial in population.decided[-n_rows:]:
+        _add(table, trial, population, f"{_train_seconds(trial):.1f}", trial.status.value)
+    for work in sorted(running, key=lambda each: (each.stage != "train", each.number)):
+        if work.number >= len(population.trials):
+            continue  # proposed since the last verdict
+        pending = population.trials[work.number]
+        again = f" {len(pending.evaluations) + 1}" if pending.evaluations and work.stage == "train" else ""
+        _add(table, pending, population, f"{work.seconds:.0f}", f"{work.stage}{again}", "cyan")
+    return table
+
+
+def _add(
+    table: Table, trial: Trial, population: Population, seconds: str, status: str, style: str | None = None
+) -> None:
+    table.add_row(
+        str(trial.number),
+        one_line(trial.operator),
+        _parents(trial),
+        score_text(trial, population),
+        _delta_text(trial, population),
+        seconds,
+        status,
+        Text(description_of(trial)),
+        style=style or _STYLES.get(trial.status, "red"),
+    )
+
+
+def _budget_table(summary: Summary, budget: Budget, wall_seconds: float) -> Table:
+    table = Table.grid(padding=(0, 1))
+    for name, fraction, text in _limits(summary, budget, wall_seconds):
+        table.add_row(name, ProgressBar(total=1.0, completed=min(fraction, 1.0), width=30), text)
+    left = _seconds_left(summary, budget, wall_seconds)
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items())
+    table.add_row("left", Text("?" if left is None else f"about {duration(left)}"), Text(outcomes, style="dim"))
+    return table
+
+
+def _limits(summary: Summary, budget: Budget, wall_seconds: float) -> list[tuple[str, float, str]]:
+    """Return name, used fraction and wording of each limit that is set."""
+    limits = []
+    if budget.trainings is not None:
+        limits.append(("trainings", summary.trainings / budget.trainings, f"{summary.trainings}/{budget.trainings}"))
+    if budget.hours is not None:
+        seconds = 3600 * budget.hours
+        limits.append(("time", wall_seconds / seconds, f"{duration(wall_seconds)} of {duration(seconds)}"))
+    if budget.usd is not None:
+        limits.append(("usd", summary.cost_usd / budget.usd, f"{summary.cost_usd:.2f}/{budget.usd:g}"))
+    return limits
+
+
+def _seconds_left(summary: Summary, budget: Budget, wall_seconds: float) -> float | None:
+    """Return when the first limit will be reached, at the pace up to the last verdict; None before there is one."""
+    forecasts = []
+    if budget.hours is not None:
+        forecasts.append(3600 * budget.hours - wall_seconds)
+    if budget.trainings is not None and summary.trainings:
+        forecasts.append(summary.wall_seconds * budget.trainings / summary.trainings - wall_seconds)
+    if budget.usd is not None and summary.cost_usd:
+        forecasts.append(summary.wall_seconds * budget.usd / summary.cost_usd - wall_seconds)
+    return max(0.0, min(forecasts)) if forecasts else None
+
+
+def _used(summary: Summary, budget: Budget) -> str:
+    return ", ".join(f"{name} {text}" for name, _, text in _limits(summary, budget, summary.wall_seconds))
+
+
+def _result_text(population: Population, summary: Summary) -> Text:
+    best = population.champion
+    if best is None or best.val_bpb is None:
+        return Text("no result: the seed program has no score")
+    text = Text(f"baseline {summary.baseline_val_bpb:.4f}   best ")
+    text.append(score_text(best, population), style="bold green")
+    text.append(f" (trial #{best.number}, {description_of(best)})")
+    difference = delta(best, population.trials[0], population)
+    return text.append("   no improvement" if difference is None else f"   gain {-difference:.4f}")
+
+
+def _delta_text(trial: Trial, population: Population) -> str:
+    difference = delta(trial, champion_before(trial, population), population)
+    return "" if difference is None else f"{difference:+.4f}"
+
+
+def _parents(trial: Trial) -> str:
+    return ",".join(f"#{parent}" for parent in trial.proposal.parents)
+
+
+def _train_seconds(trial: Trial) -> float:
+    return sum(run.train_seconds for run in trial.evaluations)

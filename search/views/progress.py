@@ -1,0 +1,122 @@
+"""progress.png: what every trial scored, and how the champion improved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from operators.population import Population
+from operators.trial import Status, Trial
+from search.runs.files import replacing
+from search.runs.summary import Summary
+from search.views.verdicts import COLOURS, description_of, reigns, score_range
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LABELLED_KEEPS: Final = 10
+_LABEL_CHARACTERS: Final = 44
+
+
+def draw_progress(path: Path, population: Population, summary: Summary) -> None:
+    """Draw val_bpb of the trials in the order of their verdicts, and replace the file atomically.
+
+    The first call imports matplotlib, which takes a second.
+
+    Args:
+        path: The PNG file.
+        population: The trials; none are needed.
+        summary: Gives the title.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(10, 5.2), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    trials = population.decided
+    axes.set_ylim(*score_range(population))
+    axes.set_xlim(-0.5, max(len(trials) - 0.5, 0.5))
+    _draw_trials(axes, trials, population.scores)
+    _draw_champions(axes, population, len(trials))
+    axes.set_title(_title(summary), fontsize=11, loc="left", pad=14)
+    axes.set_xlabel("verdict")
+    axes.set_ylabel("val_bpb (lower is better)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if trials:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png")
+
+
+def _draw_trials(axes: Axes, trials: Sequence[Trial], scores: Mapping[int, float]) -> None:
+    top = axes.get_ylim()[1]
+    for status in dict.fromkeys(trial.status for trial in trials):
+        points = [(rank, scores.get(trial.number)) for rank, trial in enumerate(trials) if trial.status is status]
+        inside = [(rank, value) for rank, value in points if value is not None and value <= top]
+        above = [rank for rank, value in points if value is not None and value > top]
+        failed = [rank for rank, value in points if value is None]
+        edge = axes.get_xaxis_transform()
+        label = f"{status.value} ({len(points)})"
+        colour, order = COLOURS[status], 4 if status is Status.KEEP else 3
+        if inside:
+            size = 18 if status is Status.DISCARD else 42
+            ranks, values = zip(*inside, strict=True)
+            axes.scatter(ranks, values, s=size, color=colour, label=label, zorder=order)
+            label = ""
+        if above:
+            level = [0.985] * len(above)
+            axes.scatter(above, level, s=26, marker="^", color=colour, label=label, zorder=order, transform=edge)
+        if failed:
+            level = [1.0] * len(failed)
+            axes.scatter(failed, level, s=26, marker="x", color=colour, label=label, transform=edge, clip_on=False)
+
+
+def _draw_champions(axes: Axes, population: Population, n_verdicts: int) -> None:
+    champions = [(reign.verdicts - 1, reign.trial) for reign in reigns(population)]
+    if not champions:
+        return
+    ranks = [rank for rank, _ in champions]
+    values = [population.scores[trial.number] for _, trial in champions]
+    axes.step([*ranks, n_verdicts - 0.5], [*values, values[-1]], where="post", color=COLOURS[Status.KEEP], lw=1.6)
+    axes.axhline(values[0], color=COLOURS[Status.BASELINE], lw=1, ls="--", zorder=1)
+    drops = {rank: before - value for rank, before, value in zip(ranks[1:], values, values[1:], strict=False)}
+    labelled = sorted(drops, key=lambda rank: -drops[rank])[:_LABELLED_KEEPS]
+    for (rank, trial), value in zip(champions, values, strict=True):
+        if rank not in labelled:
+            continue
+        axes.annotate(
+            _shorten(f"#{trial.number} {description_of(trial)}"),
+            (rank, value),
+            xytext=(5, 5),
+            textcoords="offset points",
+            fontsize=7,
+            color="#35513d",
+            rotation=24,
+            parse_math=False,
+            annotation_clip=True,
+        ).set_in_layout(False)
+
+
+def _title(summary: Summary) -> str:
+    title = f"{summary.name}: {summary.strategy}, {summary.trainings} trainings"
+    if summary.baseline_val_bpb is None or summary.best_val_bpb is None:
+        return _printable(title)
+    gain = summary.baseline_val_bpb - summary.best_val_bpb
+    return _printable(f"{title}, val_bpb {summary.baseline_val_bpb:.4f} → {summary.best_val_bpb:.4f} ({-gain:+.4f})")
+
+
+def _printable(text: str) -> str:
+    """Keep matplotlib from reading dollar signs as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LABEL_CHARACTERS else f"{text[: _LABEL_CHARACTERS - 1]}…"

@@ -1,0 +1,240 @@
+"""One program, one seed, one verdict of a target that is somebody's own: run its command, read what it reports.
+
+The command is confined and its clock is ours, as for candidates that are scored here. The number is its own: whoever
+writes the program could have it report anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from target.boundary.job import CommandJob
+from target.command.advice import advice_on
+from target.command.checkout import CommandSpace
+from target.command.reported import FILE_BYTES, figures_of_file, figures_of_log, finite_figures, number, number_of
+from target.command.spec import CommandSpec
+from target.errors import TargetError, machine_errors
+from target.evaluation import Evaluation, Outcome
+from target.feedback import DETAIL_CHARACTERS, CandidateFailure, failure_from_log
+from target.launch.keeper import ZygoteKeeper, forget_first_try, timed
+from target.launch.launcher import Zygote
+from target.process.clock import Excess, Limits
+from target.process.runlog import RunLog
+from target.program import Program
+from target.program.contract import ContractError, check_size, check_syntax
+from target.sandbox import layers_of, namespaces, scrubbed_environment
+from target.sandbox.access import access_to
+
+SEED_VARIABLE: Final = "GRAFT_SEED"
+_MEMORY_FIGURE: Final = "peak_vram_mb"  # as autoresearch prints it: MiB of the device
+_PARAMETERS_FIGURE: Final = "num_params_M"
+_MEBIBYTE: Final = 1 << 20
+_STAGE: Final = "the command"
+
+
+class CommandEvaluator(ZygoteKeeper):
+    """Evaluates programs, one at a time. Linux only; the process that uses it becomes a child subreaper.
+
+    Args:
+        spec: The target.
+        checkout: The copy of its directory that each command gets a copy of.
+        scratch: Where workspaces are made; None for the system's temporary directory.
+        lifelines: Descriptors that stay open in the zygote as long as it lives.
+    """
+
+    def __init__(
+        self,
+        spec: CommandSpec,
+        *,
+        checkout: Path,
+        scratch: Path | None = None,
+        lifelines: Sequence[int] = (),
+    ) -> None:
+        super().__init__(sandbox=spec.sandbox, scratch=scratch)
+        self._spec = spec
+        self._checkout = checkout
+        self._lifelines = tuple(lifelines)
+
+    def preflight(self, program: Program, log: Path) -> Evaluation | None:
+        """Check the text of a program; nothing of it is run, and nothing logged."""
+        del log
+        try:
+            check_program(self._spec, program.source)
+        except ContractError as error:
+            return Evaluation(outcome=Outcome.REJECTED, seed=0, trained=False, detail=str(error), verified=False)
+        return None
+
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Evaluation:
+        """Run the command with a program, and return what it reports; there is nothing to probe, and no holdout.
+
+        Raises:
+            TargetError: The evaluation cannot be done here.
+        """
+        del thorough, holdout
+        record: dict[str, Any] = {}
+
+        def run(zygote: Zygote) -> float:
+            forget_first_try(record, keep=("tries",))
+            record.update(seed=seed, verified=False)
+            with machine_errors("the evaluation cannot go on"), timed(record, "wall_seconds"):
+                return self._run(zygote, program, seed, log, record)
+
+        try:
+            value = self._twice(run, record, "tries")
+        except CandidateFailure as failure:
+            return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
+        return Evaluation(outcome=Outcome.OK, val_bpb=-value if self._spec.maximize else value, **record)
+
+    def _run(self, zygote: Zygote, program: Program, seed: int, log: Path, record: dict[str, Any]) -> float:
+        """Return the number that decides.
+
+        Raises:
+            CandidateFailure: There is none that counts.
+        """
+        spec = self._spec
+        limits = Limits(
+            cpu_seconds=None,
+            wall_seconds=spec.limit_seconds,
+            memory_bytes=spec.memory_bytes,
+            disk_bytes=spec.disk_bytes,
+        )
+        with CommandSpace(self._scratch, self._checkout, spec, program.source) as space:
+            with RunLog(log) as run_log:
+                with run_log.pipe() as log_fd, zygote.fork(self._job(space, seed), (log_fd,)) as child:
+                    ending = child.wait(limits)
+                tail = run_log.tail()
+            record["isolation"] = child.isolation
+            record["train_seconds"] = child.clock.wall_seconds
+            text = log.read_bytes().decode(errors="replace")
+            printed = figures_of_log(text)
+            record |= _claims(printed, max(ending.peak_bytes, child.clock.peak_resident_bytes))
+            if exceeded := ending.exceeded or child.clock.exceeded(limits):
+                raise CandidateFailure(exceeded.outcome, self._stopped(exceeded))
+            if ending.status:
+                raise self._failed(failure_from_log(tail, ending.status, stage=_STAGE), printed, tail)
+            space.refuse_changes()
+            figures, place = printed, f"the output, where the last line `{spec.metric}: NUMBER` counts,"
+            if spec.metric_file:
+                content = space.read(spec.metric_file, limit_bytes=FILE_BYTES)
+                figures, place = figures_of_file(content, spec.metric_file), spec.metric_file
+                record["reported"] = {**record["reported"], **finite_figures(figures)}
+        return number_of(figures, spec.metric, place=place, above=spec.above, log=tail)
+
+    def _failed(self, failure: CandidateFailure, printed: dict[str, str], tail: str) -> CandidateFailure:
+        """Return a failure with what was there before it, and what to do about it if that is known."""
+        metric = self._spec.metric
+        scored = number(printed.get(metric)) is not None
+        lead = (
+            f"it printed {metric}: {printed[metric]}, but did not end well, so that does not count: " if scored else ""
+        )
+        advice = advice_on(tail)
+        hint = f"\nadvice: {advice}" if advice else ""
+        detail = failure.detail[: DETAIL_CHARACTERS - len(lead) - len(hint)]
+        return CandidateFailure(failure.outcome, f"{lead}{detail}{hint}", killed=failure.killed)
+
+    def _stopped(self, exceeded: Excess) -> str:
+        if exceeded.outcome is not Outcome.TIMED_OUT:
+            return f"{_STAGE} was stopped, {exceeded.words}"
+        return (
+            f"{_STAGE} must end by itself within {self._spec.limit_seconds:g} seconds, but it was still running with "
+            f"{exceeded.words}"
+        )
+
+    def _job(self, space: CommandSpace, seed: int) -> CommandJob:
+        spec = self._spec
+        home = {"HOME": str(space.root / "home"), "TMPDIR": str(space.root / "tmp")}
+        return CommandJob(
+            workspace=str(space.root),
+            command=spec.words,
+            environment=scrubbed_environment(spec.threads)
+            | {"PATH": search_path(spec)}
+            | home
+            | dict(spec.environment)
+            | {SEED_VARIABLE: str(seed)},
+            layers=layers_of(spec.sandbox),
+            access=access_to(spec.device),
+            readable=tuple(map(str, _readable(spec))),
+            runnable=tuple(map(str, _runnable(spec))),
+            file_bytes=spec.disk_bytes,
+        )
+
+    def _new_zygote(self) -> Zygote:
+        view = None
+        if self._spec.sandbox != "off" and not namespaces.missing():
+            view = namespaces.View(
+                writable=(self._scratch,),
+                readable=(*_readable(self._spec), *_runnable(self._spec)),
+                access=access_to(self._spec.device),
+            )
+        return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=view, preload=False)
+
+
+def check_program(spec: CommandSpec, source: str) -> None:
+    """Check a text: its size, and its syntax if it is Python.
+
+    Raises:
+        ContractError: It breaks the rules.
+    """
+    if spec.file.endswith(".py"):
+        check_syntax(source, file=spec.file)
+    else:
+        check_size(source, file=spec.file)
+
+
+def find_command(spec: CommandSpec) -> Path:
+    """Return the program that the command begins with.
+
+    Raises:
+        TargetError: There is none.
+    """
+    name = spec.words[0]
+    found = shutil.which(spec.root / name if "/" in name else name, path=search_path(spec))
+    if found is None:
+        raise TargetError(
+            f"target.command must begin with a program that can be found, got {name!r}; looked in "
+            f"{spec.root if '/' in name else search_path(spec)}; another command is given like "
+            "target.command='python train.py'"
+        )
+    return Path(found)
+
+
+def search_path(spec: CommandSpec) -> str:
+    """Return PATH of the command: its own virtual environment comes first, then the Python that runs this."""
+    places = [str(spec.root / ".venv" / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return os.pathsep.join(filter(None, places))
+
+
+def _readable(spec: CommandSpec) -> list[Path]:
+    linked = [spec.root / name for name in spec.links] + [spec.user_home / name for name in spec.home]
+    return [path.resolve() for path in (*linked, *spec.readable) if path.exists()]
+
+
+def _runnable(spec: CommandSpec) -> list[Path]:
+    """Return the program of the command, the virtual environment of the directory, and the Pythons of both."""
+    found = find_command(spec)
+    places = [found, found.resolve()]
+    for python in (spec.root / ".venv" / "bin" / "python", found):
+        installation = python.resolve().parent.parent
+        if python.exists() and (installation / "lib").is_dir() and installation != Path("/"):
+            places.append(installation)
+            if installation.parent.name == "python":  # uv's: links to an installation lie beside it
+                places.append(installation.parent)
+    return [path for path in (*places, (spec.root / ".venv").resolve()) if path.exists()]
+
+
+def _claims(printed: dict[str, str], peak_bytes: int) -> dict[str, Any]:
+    """Return fields of an `Evaluation` that the output tells, or that were seen where it tells nothing."""
+    figures = finite_figures(dict(printed))
+    memory, parameters = figures.get(_MEMORY_FIGURE, 0.0), figures.get(_PARAMETERS_FIGURE, 0.0)
+    return {
+        "reported": figures,
+        "peak_memory_bytes": int(memory * _MEBIBYTE) if memory > 0 else peak_bytes or None,
+        "n_parameters": int(parameters * 1e6) if parameters > 0 else None,
+    }

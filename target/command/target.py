@@ -1,0 +1,127 @@
+"""Targets that are somebody's own: an autoresearch checkout, or any directory with a file to edit and a command."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from target.base import MakeExecutor
+from target.command.checkout import describe_checkout
+from target.command.evaluator import SEED_VARIABLE, check_program, find_command
+from target.command.spec import CommandSpec
+from target.device import cards_of, name_cards, record_cards
+from target.errors import TargetError
+from target.executor import Executor
+from target.program import Program
+from target.program.contract import Contract
+from target.sandbox import isolation_warning
+
+
+class CommandTarget:
+    """A target whose programs report their own score.
+
+    Args:
+        spec: Its settings.
+
+    Raises:
+        TargetError: The directory or the file is not there, or the command cannot be found.
+    """
+
+    def __init__(self, spec: CommandSpec) -> None:
+        if not spec.root.is_dir():
+            raise TargetError(f"target.root must be a directory, got {spec.root}")
+        find_command(spec)
+        self._spec = spec
+        self._slots: int | None = None
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What a trial may take, as sentences for whoever writes programs."""
+        spec = self._spec
+        return (
+            f"A trial has {spec.limit_seconds:g} seconds of wall time, start-up included; then it is killed.",
+            "There is no network. Files can be written to the working directory, the home and the temporary directory "
+            "only, which are new for each trial and vanish with it.",
+        )
+
+    @property
+    def contract(self) -> Contract:
+        """What a program must be."""
+        spec = self._spec
+        better, called = "Lower is better", " What you are shown calls it val_bpb." * (spec.metric != "val_bpb")
+        if spec.maximize:
+            better = "Higher is better"
+            called = " What you are shown calls it val_bpb, with its sign changed: there lower is better."
+        place = "the last line of its output that has the form `{metric}: NUMBER`"
+        if spec.metric_file:
+            place = "the number `{metric}` of the JSON object in {file}"
+        place = place.format(metric=spec.metric, file=spec.metric_file)
+        rules = [
+            f"Everything in `{spec.file}` may change, as long as `{spec.command}` runs it and {place} is the result.",
+            "The measurement itself stays as it is: a program that reports anything but an honest result is worthless.",
+        ]
+        if spec.fixed:
+            rules.append(f"Other files cannot be changed: {', '.join(spec.fixed)} are compared after the run.")
+        return Contract(
+            brief=f"Improve `{spec.metric}` of `{spec.file}`. {better}.",
+            goal=f"You improve `{spec.file}`. One of your answers is one trial: `{spec.command}` runs the program that "
+            f"comes of it, and it is scored by {place}. {better}, and nothing else counts.{called}",
+            rules=tuple(rules),
+            check=functools.partial(check_program, spec),
+        )
+
+    @property
+    def direction(self) -> Path | None:
+        """The human's direction, if the directory has one."""
+        guide = self._spec.root / self._spec.guide if self._spec.guide else None
+        return guide if guide and guide.is_file() else None
+
+    @property
+    def ahead_per_slot(self) -> int:
+        """One where the command has a GPU, which would wait while the next program is proposed."""
+        return int(self._spec.device == "cuda")
+
+    def seed_program(self) -> Program:
+        """Return the program that a search begins with."""
+        path = self._spec.program or self._spec.root / self._spec.file
+        try:
+            return Program(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise TargetError(f"cannot read the program {path}: {error}") from error
+
+    def make_executor(self, make: MakeExecutor) -> Executor:
+        """Return the configured executor."""
+        executor = make(self._spec)
+        self._slots = executor.slots
+        return executor
+
+    def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
+        """Say what is not checked, and describe the directory."""
+        spec = self._spec
+        if warning := isolation_warning(spec.sandbox):
+            say(f"warning: {warning}")
+        cards = cards_of(spec)
+        if cards:
+            say(f"device: {name_cards(cards, slots=self._slots)}")
+        elif spec.device == "cuda":
+            say("warning: target.device=cuda, but no GPU was found here; look at nvidia-smi")
+        snapshot = describe_checkout(spec)
+        say(f"unverified: {spec.metric} is what {spec.file} reports of itself; nobody checks it")
+        if spec.maximize:
+            say(f"val_bpb stands for {spec.metric} with its sign changed: {spec.metric} is maximized")
+        elif spec.metric != "val_bpb":
+            say(f"val_bpb stands for {spec.metric}")
+        return {
+            "kind": spec.device,
+            **record_cards(cards[: self._slots]),
+            "metric": {"name": spec.metric, "direction": spec.direction, "verified": False},
+            "checkout": {"root": str(spec.root), "commit": snapshot.commit, "hash": snapshot.hash},
+            "seed_variable": SEED_VARIABLE,
+        }
+
+
+def command_target(**settings: Any) -> CommandTarget:
+    """Build a target from the settings of its YAML file; see `CommandSpec`."""
+    return CommandTarget(CommandSpec.from_config(settings))

@@ -1,0 +1,171 @@
+"""Web text for trainings of minutes on a GPU: shards of ClimbMix, downloaded once.
+
+    python -m target.climbmix --num-shards 10    # about 0.1 GB and 60 million tokens each; the same call resumes
+
+Shards 0, 1, 2, ... are for training, the last one is the validation text and the one before it the holdout, so that
+both stay what they are however many are downloaded. Source: `prepare.py` of karpathy/autoresearch, which validates on
+the same shard (arXiv 2504.13161 for the text).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from target.corpus.cache import locked
+from target.errors import TargetError
+
+URL: Final = "https://huggingface.co/datasets/karpathy/climbmix-400b-shuffle/resolve/main"
+VAL_SHARD: Final = 6542  # the last one
+HOLDOUT_SHARD: Final = 6541
+_DOWNLOADS: Final = 4  # at a time
+_SAMPLE_CHARACTERS: Final = 250_000_000  # that the tokeniser learns from: about a shard
+_SAMPLE_DOCUMENT_CHARACTERS: Final = 10_000
+_ROWS: Final = 1_024  # of a parquet file in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class ClimbmixText:
+    """Downloaded shards.
+
+    Attributes:
+        shards: Files of each split, in order.
+        fingerprint: Hash of all their hashes.
+    """
+
+    shards: dict[str, tuple[Path, ...]]
+    fingerprint: str
+
+    def sample(self) -> Iterator[str]:
+        """Yield the beginnings of the first training documents."""
+        left = _SAMPLE_CHARACTERS
+        for text in self.documents("train"):
+            yield text[:_SAMPLE_DOCUMENT_CHARACTERS]
+            left -= min(len(text), _SAMPLE_DOCUMENT_CHARACTERS)
+            if left <= 0:
+                return
+
+    def documents(self, split: str) -> Iterator[str]:
+        """Yield the documents of a split."""
+        import pyarrow.parquet
+
+        for path in self.shards[split]:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                for rows in file.iter_batches(_ROWS, columns=["text"]):
+                    yield from rows.column("text").to_pylist()
+
+
+def shards_folder(cache: Path) -> Path:
+    """Return where the downloads are: held-out text too, which candidates may not read."""
+    return cache / "climbmix"
+
+
+def fetch(num_shards: int, cache: Path, *, hurry: bool = False) -> ClimbmixText:
+    """Return the text, after downloading what is missing of it.
+
+    Args:
+        num_shards: Shards for training.
+        cache: Directory of all corpora.
+        hurry: Do not wait between attempts.
+
+    Raises:
+        TargetError: A shard cannot be had.
+    """
+    folder = shards_folder(cache)
+    paths = _paths(num_shards, folder)
+    try:
+        with locked(folder / ".lock"):
+            hashes = _download(paths, hurry=hurry)
+    except TargetError as error:
+        there = sum(path.exists() for path in paths)
+        raise TargetError(
+            f"corpus climbmix: {error}. {there} of {len(paths)} shards are in {folder}, and the same command goes on "
+            "from there; corpus=packages and corpus=installed need no network"
+        ) from error
+    except OSError as error:
+        raise TargetError(
+            f"corpus climbmix: cannot write {folder}: {error.strerror or error}; "
+            "set GRAFT_CACHE to a directory with 0.1 GB for each shard"
+        ) from error
+    *train, holdout, val = paths
+    return ClimbmixText(
+        shards={"train": tuple(train), "val": (val,), "holdout": (holdout,)},
+        fingerprint=hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+    )
+
+
+def missing_shards(num_shards: int, cache: Path) -> list[str]:
+    """Return the addresses of the shards that are not downloaded yet.
+
+    Args:
+        num_shards: Shards for training.
+        cache: Directory of all corpora.
+
+    Raises:
+        TargetError: There are not so many.
+    """
+    from target.corpus.hub import pin_of
+
+    paths = _paths(num_shards, shards_folder(cache))
+    return [_address(path) for path in paths if pin_of(path) is None]
+
+
+def _paths(num_shards: int, folder: Path) -> list[Path]:
+    if not 1 <= num_shards <= HOLDOUT_SHARD:
+        raise TargetError(f"corpus.shards must be between 1 and {HOLDOUT_SHARD}, got {num_shards}")
+    numbers = (*range(num_shards), HOLDOUT_SHARD, VAL_SHARD)
+    return [folder / f"shard_{number:05d}.parquet" for number in numbers]
+
+
+def _address(path: Path) -> str:
+    return f"{os.environ.get('GRAFT_HUB_URL', URL).rstrip('/')}/{path.name}"
+
+
+def _download(paths: Sequence[Path], *, hurry: bool) -> list[str]:
+    """Download some at a time, and return the hash of each; the first failure, or an interrupt, ends them all."""
+    from target.corpus.hub import download
+
+    stop = threading.Event()
+
+    def pause(seconds: float) -> None:
+        if stop.wait(0 if hurry else seconds):
+            raise CancelledError
+
+    with _progress(len(paths)) as advance, ThreadPoolExecutor(_DOWNLOADS) as pool:
+
+        def progress(n_bytes: int) -> None:
+            pause(0)
+            advance(n_bytes)
+
+        def one(path: Path) -> str:
+            return download(_address(path), path, progress=progress, pause=pause).sha256
+
+        futures = [pool.submit(one, path) for path in paths]
+        try:
+            done = wait(futures, return_when=FIRST_EXCEPTION).done
+            for future in done:
+                future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+@contextmanager
+def _progress(n_shards: int) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how many bytes have come; any thread may report."""
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(f"climbmix, {n_shards} shards", total=None)
+        yield lambda n_bytes: bar.advance(task, n_bytes)

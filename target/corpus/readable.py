@@ -1,0 +1,44 @@
+"""What the candidates of a target may import, and what none of them may read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from target.corpus.copies import find_copies
+from target.corpus.documents import installed_text
+from target.corpus.prepared import CorpusFiles
+from target.errors import TargetError
+from target.sandbox.grants import libraries, library_grants
+from target.sandbox.landlock import Access
+from target.sandbox.packages import package_folders, places_of
+from target.spec import TargetSpec
+
+
+def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the paths of `spec.packages` with their dependencies, and the paths that candidates may not read.
+
+    Raises:
+        TargetError: A package is not installed, or has held-out text of the corpus.
+    """
+    packages, text = places_of(spec.packages or ()), installed_text(spec.corpus)
+    if closed := [path.name for path in packages if path in text]:
+        raise TargetError(
+            f"target.packages may not need {', '.join(closed)}, because corpus={spec.corpus.name} takes its validation "
+            "text from there; use another corpus or other packages"
+        )
+    withheld = (*corpus.withheld, *text, *_installed_elsewhere(text))
+    if spec.sandbox == "off":
+        return packages, withheld
+    granted = [grant.path for grant in library_grants() if Access.EXECUTE in grant.access]
+    if spec.packages is None:
+        granted += sorted({path.resolve() for path in libraries()})
+    apart = [path.resolve() for path in withheld]
+    return packages, (*withheld, *find_copies(spec.corpus, (*granted, *packages), apart))
+
+
+def _installed_elsewhere(text: Iterable[Path]) -> list[Path]:
+    """Return other installations of packages with held-out text: the base interpreter's, the system's, the user's."""
+    own = {path.resolve() for path in text}
+    others = {Path(folder) / path.name for folder in package_folders() for path in own}
+    return sorted(path for path in others - own if path.exists())

@@ -1,0 +1,128 @@
+"""What a forked child does: confine itself, then run the candidate's code in the role it was forked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+import types
+from pathlib import Path
+from typing import NoReturn
+
+import torch._dynamo  # noqa: F401 -- the first step of any optimizer imports it, for 1.3 CPU seconds: once is enough
+
+from target.boundary.job import Job, Kind
+from target.device.cards import NO_CARD
+from target.inside.device_start import start_device
+from target.inside.entry import enter
+from target.inside.model_server import serve
+from target.inside.preflight import check
+from target.program.contract import ContractError
+from target.sandbox import LANDLOCK, Confinement
+from target.sandbox.access import NO_DEVICE
+from target.sandbox.grants import libraries
+from target.sandbox.packages import GrantedFinder, hide_packages
+
+_PACKAGE_ROOT = Path(__file__).parents[2]
+
+
+def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
+    """Turn the calling process, freshly forked, into the child of a job; it never returns.
+
+    Args:
+        job: The job.
+        fds: Its descriptors, the log's pipe first.
+        report_fd: Gets the layers in force as one line of JSON, and is closed before any of the candidate's code runs.
+    """
+    workspace = Path(job.workspace)
+    log_fd, *rest = fds
+    enter(_confinement(job), log_fd=log_fd, keep_fds=rest, report_fd=report_fd)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
+    sys.argv = ["train.py"]
+    sys.path[:] = [str(workspace), *(entry for entry in sys.path if Path(entry or ".").resolve() != _PACKAGE_ROOT)]
+    named = LANDLOCK in job.layers and not job.all_packages
+    finder = hide_packages(map(Path, job.readable)) if named else None
+    with _EndOfProcess(finder):
+        match job.kind:
+            case Kind.TRAIN:
+                _run_as_main(workspace / "train.py")
+            case Kind.PREFLIGHT:
+                os.environ.update(NO_CARD)  # it runs on the CPU, while others train: a context on their GPU costs both
+                check(job, *rest)
+            case Kind.SERVE:
+                serve(job, *rest)
+            case Kind.START_DEVICE:
+                start_device(job)
+    raise AssertionError("the end of the process came and went")
+
+
+def _confinement(job: Job) -> Confinement:
+    return Confinement(
+        workspace=Path(job.workspace),
+        layers=job.layers,
+        access=job.access,
+        readable=tuple(map(Path, job.readable)),
+        runnable=tuple(libraries()) if job.all_packages else (),
+        withheld=tuple(map(Path, job.withheld)),
+        memory_bytes=job.memory_bytes,
+        file_bytes=job.file_bytes,
+        cpu_seconds=job.cpu_seconds,
+        listed_calls=job.access == NO_DEVICE,  # the calls of a driver are not all known
+        processes="counted" if job.processes else "none",
+    )
+
+
+def _run_as_main(path: Path) -> None:
+    main = types.ModuleType("__main__")
+    main.__file__ = str(path)
+    sys.modules["__main__"] = main
+    exec(compile(path.read_bytes(), str(path), "exec"), main.__dict__)
+
+
+class _EndOfProcess:
+    """Ends the process with the block, however that ended; the last lines of the log say how.
+
+    Neither exit handlers nor threads of the candidate's get another turn.
+
+    Args:
+        finder: What hides packages that are not granted, so that the reason of a failed import can be told.
+    """
+
+    def __init__(self, finder: GrantedFinder | None) -> None:
+        self._finder = finder
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> NoReturn:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the candidate may have closed or replaced them
+            sys.stdout.flush()
+        sys.stderr = os.fdopen(2, "w", errors="backslashreplace", closefd=False)  # as the interpreter's own
+        if isinstance(error, ModuleNotFoundError) and self._finder and error.name in self._finder.hidden:
+            error.add_note(
+                f"{error.name} is installed, but candidates may use torch, numpy and what they need only; "
+                f"target.packages=[{error.name}] grants it"
+            )
+        status = _explain(error)
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _explain(error: BaseException | None) -> int:
+    """Print why the block ended, and return the exit status that goes with it."""
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr)  # noqa: T201 -- what the interpreter does with it
+        return 1
+    if isinstance(error, ContractError):
+        print(f"ContractError: {error}", file=sys.stderr)  # noqa: T201 -- the log is the way to the parent
+        return 1
+    traceback.print_exception(error)
+    return 1

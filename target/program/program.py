@@ -1,0 +1,81 @@
+"""A program: the source of one `train.py`, and what makes two of them the same idea."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from target.program.constants import Value, blank_constants, parse_constants, replace_constants
+from target.program.syntax import parse
+
+
+@dataclass(frozen=True)
+class Program:
+    """Source of one `train.py`.
+
+    Attributes:
+        source: The text, exactly as written.
+    """
+
+    source: str
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Hash of the canonical form: comments, blank lines, docstrings and layout do not count."""
+        return _digest(canonical(self.source))
+
+    @functools.cached_property
+    def skeleton_id(self) -> str:
+        """Hash of the canonical form with the constants blanked; programs that differ in constants only share it."""
+        try:
+            return _digest(canonical(blank_constants(self.source)))
+        except (SyntaxError, ValueError):
+            return self.id
+
+    @functools.cached_property
+    def constants(self) -> dict[str, Value]:
+        """Values of the constants by name; empty if the source does not parse."""
+        try:
+            return {name: constant.value for name, constant in parse_constants(self.source).items()}
+        except (SyntaxError, ValueError):
+            return {}
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the source can be written to a file: models produce lone surrogates, which cannot."""
+        try:
+            self.source.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def with_constants(self, values: Mapping[str, Value]) -> Program:
+        """Return the program with some constants replaced; errors as in `replace_constants`."""
+        return Program(replace_constants(self.source, values))
+
+
+def canonical(source: str) -> str:
+    """Return what identifies a program: its syntax tree, written back without comments and docstrings.
+
+    A source that does not parse is its own canonical form.
+    """
+    try:
+        tree = parse(source)
+    except SyntaxError:
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    try:
+        return ast.unparse(tree)
+    except (RecursionError, ValueError):  # it parses, but goes deeper than Python code can follow
+        return source
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -1,0 +1,139 @@
+"""Logits on a GPU: two buffers that the scorer allocates, one that the model server writes and one of its own.
+
+What is in the first can change while it is looked at, so a part at a time is copied to the second, where the softmax
+is taken. A third, to let the model write the next batch meanwhile, would gain nothing: both processes take turns on one
+GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from target.boundary.device_memory import CudaRuntime, DeviceMemoryError
+from target.boundary.logits_tensor import tensor_at
+from target.scoring.logits import LogitsBuffer, Shape, shared_array
+
+_PART_BYTES: Final = 1 << 28  # of logits that are copied at a time
+_FLOAT_BYTES: Final = 4
+
+
+class DeviceBuffers:
+    """Makes device buffers, or staged ones after a server could not open one.
+
+    Args:
+        device: Where the softmax is taken.
+        library: The CUDA runtime; None for that of torch.
+    """
+
+    def __init__(self, device: str, library: str | None = None) -> None:
+        self._device = torch.device(device)
+        self._library = library
+        self.staged = False
+
+    def allocate(self, shape: Shape) -> LogitsBuffer:
+        """Return a new buffer."""
+        if not self.staged:
+            with contextlib.suppress(DeviceMemoryError):
+                return DeviceBuffer(shape, self._device, self._library or _runtime_of_torch())
+            self.staged = True
+        return StagedBuffer(shape, self._device)
+
+    def fall_back(self) -> None:
+        """Make staged buffers from now on."""
+        self.staged = True
+
+
+class DeviceBuffer:
+    """Memory on the device.
+
+    Args:
+        shape: (B, T, V).
+        device: The device.
+        library: The CUDA runtime.
+
+    Raises:
+        DeviceMemoryError: There is none, or it cannot be shared.
+    """
+
+    kind: Literal["device"] = "device"
+
+    def __init__(self, shape: Shape, device: torch.device, library: str) -> None:
+        self._runtime = CudaRuntime(library)
+        self._address = self._runtime.allocate(math.prod(shape) * _FLOAT_BYTES)
+        try:
+            self.fd = self._runtime.note(self._address)
+        except DeviceMemoryError:
+            self._runtime.free(self._address)
+            raise
+        self.logits = TensorLogits(tensor_at(self._address, shape), device)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        os.close(self.fd)
+        self._runtime.free(self._address)
+
+
+class StagedBuffer:
+    """Mapped memory whose softmax is taken on the device.
+
+    Args:
+        shape: (B, T, V).
+        device: The device.
+    """
+
+    kind: Literal["mapped"] = "mapped"
+
+    def __init__(self, shape: Shape, device: torch.device) -> None:
+        self.fd, memory = shared_array(shape, np.float32)
+        self._memory = memory.ctypes.data
+        self._pinned = device.type == "cuda" and _pin(self._memory, memory.nbytes)
+        self.logits = TensorLogits(torch.from_numpy(memory), device)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self._pinned:
+            torch.cuda.cudart().cudaHostUnregister(self._memory)  # type: ignore[no-untyped-call]
+        os.close(self.fd)
+
+
+class TensorLogits:
+    """Logits (B, T, V), wherever they are, whose softmax is taken on a device."""
+
+    def __init__(self, shared: Tensor, device: torch.device) -> None:
+        self._shared = shared
+        self._device = device
+
+    @torch.inference_mode()
+    def log_probs(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K); NaN where a logit is not finite."""
+        rows = max(1, _PART_BYTES // (self._shared[0].numel() * _FLOAT_BYTES))
+        parts = [self._part(slice(i, i + rows), ids[i : i + rows]) for i in range(0, len(ids), rows)]
+        return np.concatenate(parts)
+
+    def _part(self, rows: slice, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        private = self._shared[rows].to(self._device, copy=True)  # (b, T, V): the other side cannot change it any more
+        chosen = private.gather(2, torch.from_numpy(ids).to(self._device))  # (b, T, K)
+        log_probs = chosen - private.logsumexp(2, keepdim=True)
+        finite = private.isfinite().all(2, keepdim=True)
+        found: NDArray[np.float32] = log_probs.masked_fill_(~finite, math.nan).cpu().numpy()
+        return found
+
+
+def _runtime_of_torch() -> str:
+    if torch.version.cuda is None:
+        raise DeviceMemoryError("torch was built without CUDA")
+    return f"libcudart.so.{torch.version.cuda.partition('.')[0]}"
+
+
+def _pin(address: int, size_bytes: int) -> bool:
+    """Keep host memory where it is, so that the device can fetch from it by itself; return whether that was granted."""
+    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    return int(runtime.cudaHostRegister(address, size_bytes, 0)) == 0

@@ -1,0 +1,152 @@
+"""Trainings that are computed instead of run: what `target=surrogate` and `target=landscape` have in common."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from target.errors import TargetError
+from target.evaluation import Evaluation, Outcome
+from target.program import Program
+from target.program.contract import TRAINED, Contract, ContractError, check_source
+
+_Result = TypeVar("_Result")
+
+
+class Oracle(Protocol):
+    """Knows what a training of a program would yield."""
+
+    def truth(self, program: Program) -> float | None:
+        """Return the noise-free val_bpb of a program; None if its training fails."""
+
+    def evaluate(self, program: Program, seed: int) -> Evaluation:
+        """Return one training, with noise and failures that the program and the seed determine."""
+
+
+class SimulatedExecutor:
+    """Evaluates at once, in this process.
+
+    Args:
+        oracle: Knows the results.
+        slots: Evaluations side by side, as the search sees it.
+    """
+
+    def __init__(self, oracle: Oracle, *, slots: int) -> None:
+        if slots < 1:
+            raise TargetError(f"target.slots must be at least 1, got {slots}")
+        self._oracle = oracle
+        self._slots = slots
+        self._open = False
+
+    @property
+    def slots(self) -> int:
+        """How many evaluations run side by side."""
+        return self._slots
+
+    def start(self) -> None:
+        """Take work from now on."""
+        self._open = True
+
+    def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
+        """Check the form of a program."""
+        self._require_open()
+        log.write_text("simulated\n", encoding="utf-8")
+        return _done(check(program))
+
+    def evaluate(
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,  # noqa: ARG002 -- there is nothing to probe
+        holdout: bool = False,  # noqa: ARG002 -- nor a sealed text
+    ) -> Future[Evaluation]:
+        """Compute a training."""
+        self._require_open()
+        found = check(program) or self._oracle.evaluate(program, seed)
+        log.write_text(f"simulated: {found.outcome.value} {found.val_bpb or found.detail}\n", encoding="utf-8")
+        return _done(found)
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._open = False
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise RuntimeError("the executor must be started, and not closed, to take work")
+
+
+def check(program: Program) -> Evaluation | None:
+    """Return the verdict on a program that does not have the form of a train.py; None if it has."""
+    try:
+        check_source(program.source)
+    except ContractError as error:
+        return Evaluation(outcome=Outcome.REJECTED, seed=0, trained=False, detail=str(error))
+    return None
+
+
+def noise(program: Program, seed: int, sd: float) -> float:
+    """Return the deviation of one training from the truth: normal, the same whenever it is asked for."""
+    return random.Random(f"noise {program.id} {seed}").gauss(0, sd)
+
+
+def _done(result: _Result) -> Future[_Result]:
+    future: Future[_Result] = Future()
+    future.set_result(result)
+    return future
+
+
+class SimulatedTarget:
+    """A target that an oracle answers for.
+
+    Args:
+        oracle: Makes the oracle and the seed program; called once, when they are first needed.
+        slots: Evaluations side by side, as the search sees it.
+        described: What environment.json says of it.
+    """
+
+    def __init__(
+        self, oracle: Callable[[], tuple[Oracle, Program]], *, slots: int, described: Mapping[str, Any]
+    ) -> None:
+        self._make = functools.cache(oracle)
+        self._slots = slots
+        self._described = described
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What a training may take, as sentences for whoever writes programs."""
+        return ("Nothing is trained: a model of trainings says what the program would have scored.",)
+
+    @property
+    def contract(self) -> Contract:
+        """What a program must be: the same as if it were trained."""
+        return TRAINED
+
+    @property
+    def direction(self) -> Path | None:
+        """None: the project's own program.md."""
+        return None
+
+    @property
+    def ahead_per_slot(self) -> int:
+        """0: no time passes that could be used."""
+        return 0
+
+    def seed_program(self) -> Program:
+        """Return the program that a search begins with."""
+        return self._make()[1]
+
+    def make_executor(self, make: object) -> SimulatedExecutor:
+        """Return an executor that evaluates at once, in this process; `make` is for targets that train."""
+        del make
+        return SimulatedExecutor(self._make()[0], slots=self._slots)
+
+    def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
+        """Say that nothing here is measured."""
+        say("simulated trainings: scores are made up by a model, and no time passes")
+        return {"kind": "simulated", **self._described}
