@@ -30,7 +30,7 @@ import torch
 from torch.nn import functional as F
 
 from target import prepare, stages
-from target.boundary.job import Kind
+from target.boundary.job import Role
 from target.corpus import CorpusFiles, prepare_corpus
 from target.corpus.readable import read_access
 from target.evaluate import load_target
@@ -130,9 +130,9 @@ def _child_costs(spec: TargetSpec, corpus: CorpusFiles, sandbox: str, repeats: i
         zygote_seconds = time.monotonic() - began
         for _ in range(repeats + 1):
             began = time.monotonic()
-            with bench.workspace(Kind.TRAIN) as space:
+            with bench.workspace(Role.TRAIN) as space:
                 before = time.process_time()
-                _, child = bench.run(bench.job(Kind.TRAIN, space), _LIMITS)
+                _, child = bench.run(bench.job(Role.TRAIN, space), _LIMITS)
                 cpu.append(child.clock.cpu_seconds + time.process_time() - before)
             wall.append(time.monotonic() - began)
     return {

@@ -51,7 +51,7 @@ class FinalReport:
 
 @dataclass
 class Agent:
-    """The external command of `operator=agent`; see `operators.agent.AgentOperator`."""
+    """The external command of `operator=agent`; see `operators.agent.operator.AgentOperator`."""
 
     command: str | None = None
     seconds: float = MISSING

@@ -9,8 +9,9 @@ import yaml
 
 from search.errors import UserError
 from search.runs.rundir import RunDirectory
-from target.base import Target, TrainedTarget
+from target.base import Target
 from target.spec import TargetSpec
+from target.trained import TrainedTarget
 
 
 def read_config(run: RunDirectory) -> dict[str, Any]:

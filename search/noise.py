@@ -35,6 +35,7 @@ from target.evaluation import Evaluation
 from target.executor import LocalExecutor
 from target.program import Program
 from target.spec import TargetSpec
+from target.trained import TrainedKind
 
 _FORMAT: Final = 1
 _IRRELEVANT: Final = ("name", "sandbox", "program")
@@ -101,7 +102,7 @@ def measure_noise(
     """
     plan = [*(training_seed(0, index) for index in range(seeds)), *[training_seed(0, 0)] * (repeats - 1)]
     with tempfile.TemporaryDirectory() as logs:
-        executor = LocalExecutor(spec, workers=slots)
+        executor = LocalExecutor(TrainedKind(spec), workers=slots)
         executor.start()
         try:
             futures = [executor.evaluate(program, seed, Path(logs) / f"{index}.log") for index, seed in enumerate(plan)]
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and store; return the exit code."""
     options = _parser().parse_args(arguments)
     configured = _spec(options.target)
-    slots = allot(configured, options.slots, setting="--slots").slots
+    slots = allot(TrainedKind(configured), options.slots, setting="--slots").slots
     spec, device = fit(configured, slots=slots)
     if device:
         sys.stderr.write(f"device: {device}\n")

@@ -20,6 +20,7 @@ from target.evaluation import Evaluation, Outcome
 from target.printable import PrintableStream, printable
 from target.process.scratch import scratch_directory
 from target.spec import TargetSpec
+from target.trained import TrainedKind
 
 TARGETS = Path(__file__).parents[1] / "conf" / "target"
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         configured = load_target(options.target, options.set)
-        allotment = allot(configured, 1)
+        allotment = allot(TrainedKind(configured), 1)
         spec, device = fit(configured, slots=1)
         if device:
             print(f"device: {device}", file=sys.stderr)

@@ -212,3 +212,9 @@ class Evaluator(ZygoteKeeper):
             withheld=tuple(path for path in self._withheld if path.is_dir()),
             access=self._access,
         )
+
+
+def open_evaluator(settings: dict[str, Any], *, scratch: Path, lifelines: Sequence[int]) -> Evaluator:
+    """Return the evaluator of a target that is trained here; see `target.kind.OpenEvaluator`."""
+    spec, corpus = TargetSpec.from_config(settings["spec"]), CorpusFiles.from_json(settings["corpus"])
+    return Evaluator(spec, corpus, scratch=scratch, lifelines=lifelines)

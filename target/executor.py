@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import queue
 import subprocess
@@ -15,16 +14,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any, Final, Generic, Protocol, TypeVar
 
-from target.command.checkout import copy_checkout
-from target.command.spec import CommandSpec
-from target.corpus import CorpusFiles, prepare_corpus
 from target.device import allot
 from target.errors import DiskFullError, TargetError, machine_errors
 from target.evaluation import Evaluation
+from target.kind import Kind
 from target.process.scratch import scratch_directory
 from target.program import Program
 from target.sandbox import scrubbed_environment
-from target.spec import TargetSpec
 
 _PACKAGE_ROOT = Path(__file__).parents[1]
 _TRIES: Final = 3
@@ -69,10 +65,9 @@ class LocalExecutor:
     A worker that dies is replaced, once nothing of it is left, and its job is done again.
 
     Args:
-        spec: The target.
+        kind: The target.
         workers: Evaluations side by side; None for one on each GPU, or on a CPU for as many as fit its cores.
         preflight_workers: Pre-flights side by side, beside the evaluations.
-        corpus: The text; None to prepare what the target names.
 
     Raises:
         TargetError: There are fewer GPUs than workers, or none for a target that trains on one.
@@ -80,17 +75,15 @@ class LocalExecutor:
 
     def __init__(
         self,
-        spec: TargetSpec | CommandSpec,
+        kind: Kind,
         *,
         workers: int | None = None,
         preflight_workers: int = 1,
-        corpus: CorpusFiles | None = None,
     ) -> None:
         if preflight_workers < 1:
             raise TargetError(f"executor.preflight_workers must be at least 1, got {preflight_workers}")
-        self._allotment = allot(spec, workers)
-        self._spec = dataclasses.replace(spec, threads=self._allotment.threads)
-        self._corpus = corpus
+        self._allotment = allot(kind, workers)
+        self._kind = kind.with_threads(self._allotment.threads)
         self._sizes = {"evaluate": self._allotment.slots, "preflight": preflight_workers}
         self._queues: dict[str, queue.SimpleQueue[_Task[Any] | None]] = {
             name: queue.SimpleQueue() for name in self._sizes
@@ -105,14 +98,15 @@ class LocalExecutor:
         return self._sizes["evaluate"]
 
     def start(self) -> None:
-        """Prepare the corpus, or copy the directory of the target, and start the workers.
+        """Get ready what the workers share, such as the corpus, and start them.
 
         Raises:
             TargetError: The target cannot be evaluated here.
         """
         with machine_errors("cannot make a directory for the workers"):
             scratch = self._scratch.enter_context(scratch_directory())
-        configuration = {**self._described(scratch), "scratch": str(scratch)}
+        settings = self._kind.describe(scratch)
+        configuration = {"evaluator": self._kind.evaluator, "settings": settings, "scratch": str(scratch)}
         for name, size in self._sizes.items():
             for slot in range(size):
                 own = self._allotment.environment(slot) if name == "evaluate" else {}
@@ -150,14 +144,6 @@ class LocalExecutor:
         for seat in self._seats:
             seat.join()
         self._scratch.close()
-
-    def _described(self, scratch: Path) -> dict[str, Any]:
-        """Return what workers are told of the target."""
-        if isinstance(self._spec, CommandSpec):
-            snapshot = copy_checkout(self._spec, scratch / "checkout")
-            return {"command": self._spec.to_json(), "checkout": str(snapshot.root)}
-        corpus = self._corpus or prepare_corpus(self._spec.corpus)
-        return {"spec": self._spec.to_json(), "corpus": corpus.to_json()}
 
     def _submit(self, name: str, request: dict[str, Any], parse: Callable[[Any], _Answer]) -> Future[_Answer]:
         if self._closed or not self._seats:

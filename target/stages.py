@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from target.boundary.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Kind
+from target.boundary.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Role
 from target.corpus import CorpusFiles
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
@@ -22,8 +22,9 @@ from target.process.clock import Excess, Limits
 from target.process.runlog import RunLog
 from target.program import Program
 from target.program.contract import ContractError, check_source
-from target.sandbox import layers_of
+from target.sandbox import Confinement, layers_of
 from target.sandbox.access import NO_DEVICE, Access
+from target.sandbox.grants import libraries
 from target.scoring import Text, measure_served
 from target.scoring.logits import Buffers
 from target.scoring.scorer import Validation
@@ -81,13 +82,13 @@ class Bench:
     packages: tuple[Path, ...]
     withheld: tuple[Path, ...]
 
-    def workspace(self, kind: Kind, *, seed: int = 0) -> Workspace:
+    def workspace(self, role: Role, *, seed: int = 0) -> Workspace:
         """Make a workspace; only a training is told where the training text is."""
         spec = self.spec
         run = {
-            "mode": kind.value,
+            "mode": role.value,
             "seed": seed,
-            "device": "cpu" if kind is Kind.PREFLIGHT else spec.device,
+            "device": "cpu" if role is Role.PREFLIGHT else spec.device,
             "clock": spec.clock,
             "threads": spec.threads,
             "limit_seconds": spec.limit_seconds,
@@ -95,39 +96,42 @@ class Bench:
             "vocab_size": spec.corpus.vocab_size,
             "sequence_tokens": spec.sequence_tokens,
         }
-        if kind is Kind.TRAIN:
+        if role is Role.TRAIN:
             run["public"] = str(self.corpus.public)
         return Workspace(self.scratch, self.program.source, run)
 
-    def job(self, kind: Kind, space: Workspace, *, cpu_seconds: float | None = None) -> Job:
+    def job(self, role: Role, space: Workspace, *, cpu_seconds: float | None = None) -> Job:
         """Describe a child."""
-        spec, preflight = self.spec, kind is Kind.PREFLIGHT
+        spec, preflight = self.spec, role is Role.PREFLIGHT
         return Job(
-            kind=kind,
-            workspace=str(space.root),
+            role=role,
+            confinement=Confinement(
+                workspace=space.root,
+                layers=layers_of(spec.sandbox),
+                access=NO_DEVICE if preflight else self.access,
+                readable=(*((self.corpus.public,) if role is Role.TRAIN else ()), *self.packages),
+                runnable=tuple(sorted(libraries())) if spec.packages is None else (),
+                withheld=tuple(self._withheld(role)),
+                memory_bytes=spec.memory_bytes if spec.device == "cpu" else None,
+                file_bytes=spec.disk_bytes,
+                cpu_seconds=None if cpu_seconds is None else int(cpu_seconds) + _RLIMIT_MARGIN_SECONDS,
+                listed_calls=preflight or self.access == NO_DEVICE,  # the calls of a driver are not all known
+                processes="counted" if spec.processes else "none",
+            ),
             device=spec.device,
             threads=spec.threads,
-            memory_bytes=spec.memory_bytes if spec.device == "cpu" else None,
-            file_bytes=spec.disk_bytes,
-            cpu_seconds=None if cpu_seconds is None else int(cpu_seconds) + _RLIMIT_MARGIN_SECONDS,
             vocab_size=spec.corpus.vocab_size,
             batch_rows=spec.scoring.batch_rows,
             sequence_tokens=min(spec.sequence_tokens, _PREFLIGHT_TOKENS) if preflight else spec.sequence_tokens,
-            layers=layers_of(spec.sandbox),
-            access=NO_DEVICE if preflight else self.access,
-            processes=spec.processes,
-            all_packages=spec.packages is None,
-            readable=tuple(map(str, (*((self.corpus.public,) if kind is Kind.TRAIN else ()), *self.packages))),
-            withheld=tuple(map(str, self._withheld(kind))),
             tolerance_nats=spec.scoring.tolerance_nats,
         )
 
-    def _withheld(self, kind: Kind) -> Iterator[Path]:
+    def _withheld(self, role: Role) -> Iterator[Path]:
         """Yield what a child may not read, wherever it is: the held-out text, and what a role has no use for."""
         yield from self.withheld
-        if kind is not Kind.TRAIN:
+        if role is not Role.TRAIN:
             yield self.corpus.public
-        if kind is Kind.SERVE:
+        if role is Role.SERVE:
             yield from map(Path, _NOT_TO_SERVE)
 
     def texts(self, *, thorough: bool, holdout: Validation | None = None) -> tuple[Text, ...]:
@@ -166,10 +170,10 @@ class Bench:
     def served(self, weights: Weights) -> Iterator[ServedModel]:
         """Serve the weights from a fresh child."""
         with (
-            self.workspace(Kind.SERVE) as space,
+            self.workspace(Role.SERVE) as space,
             serve(
                 self.zygote,
-                self.job(Kind.SERVE, space),
+                self.job(Role.SERVE, space),
                 weights,
                 self.log,
                 ServingLimits(
@@ -210,9 +214,9 @@ def preflight(bench: Bench, record: dict[str, Any]) -> None:
     seconds = bench.spec.preflight_seconds
     limits = bench.limits(cpu_seconds=seconds, wall_seconds=seconds * bench.spec.stall_factor)
     marks_fd, child_marks_fd = os.pipe()
-    with os.fdopen(marks_fd, "rb", buffering=0) as marks_file, bench.workspace(Kind.PREFLIGHT) as space:
+    with os.fdopen(marks_fd, "rb", buffering=0) as marks_file, bench.workspace(Role.PREFLIGHT) as space:
         try:
-            ending, child = bench.run(bench.job(Kind.PREFLIGHT, space, cpu_seconds=seconds), limits, child_marks_fd)
+            ending, child = bench.run(bench.job(Role.PREFLIGHT, space, cpu_seconds=seconds), limits, child_marks_fd)
         finally:
             os.close(child_marks_fd)
         record["isolation"] = child.isolation
@@ -261,8 +265,8 @@ def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
         if on_cpu_clock
         else bench.limits(cpu_seconds=None, wall_seconds=limit)
     )
-    with bench.workspace(Kind.TRAIN, seed=seed) as space:
-        job = bench.job(Kind.TRAIN, space, cpu_seconds=limit if on_cpu_clock else None)
+    with bench.workspace(Role.TRAIN, seed=seed) as space:
+        job = bench.job(Role.TRAIN, space, cpu_seconds=limit if on_cpu_clock else None)
         ending, child = bench.run(job, limits)
         clock = child.clock
         record["isolation"] = child.isolation

@@ -1,9 +1,10 @@
 """One evaluator behind a pipe: `python -m target.worker`, one JSON request a line on stdin, one JSON reply a line.
 
-    {"configure": {"spec": ..., "corpus": ..., "scratch": ...}}           -> {"ok": null}
-    {"configure": {"command": ..., "checkout": ..., "scratch": ...}}      -> {"ok": null}
-    {"preflight": {"source": ..., "log": ...}}                        -> {"ok": evaluation or null}
-    {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}   -> {"ok": evaluation}
+    {"configure": {"evaluator": module, "settings": ..., "scratch": ...}}  -> {"ok": null}
+    {"preflight": {"source": ..., "log": ...}}                             -> {"ok": evaluation or null}
+    {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}    -> {"ok": evaluation}
+
+`module` is the evaluator's of the kind of target (`target/kind.py`).
 
 A failure of the machine is {"error": message, "disk_full": whether that is it}; a fault of ours ends the process with a
 traceback. Replies go to what was stdout; what libraries print there goes to stderr. The end of stdin, at any moment,
@@ -16,24 +17,20 @@ The environment says which GPU it sees, and all that it starts sees the same.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import queue
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from target.boundary.job import KILL_SECONDS
 from target.errors import DiskFullError, TargetError
+from target.kind import OpenEvaluator
 from target.process.processes import become_subreaper, kill_descendants
 from target.program import Program
-
-if TYPE_CHECKING:
-    from target.command.evaluator import CommandEvaluator
-    from target.command.spec import CommandSpec
-    from target.evaluator import Evaluator
-    from target.spec import TargetSpec
 
 
 class _Worker:
@@ -56,35 +53,9 @@ class _Worker:
                 return self._evaluator.evaluate(program, arguments["seed"], log, **flags).to_json()
         raise ValueError(f"a request must be configure, preflight or evaluate, got {name!r}")
 
-    def _configure(self, *, scratch: str, **target: Any) -> None:
-        place = {"scratch": Path(scratch), "lifelines": (self._reply_fd,)}
-        self._evaluator = _evaluator(target, place)
-        self._stack.enter_context(self._evaluator)
-
-
-def parse_target(target: dict[str, Any]) -> TargetSpec | CommandSpec:
-    """Return the settings in a `configure` request."""
-    if "command" in target:
-        from target.command.spec import CommandSpec
-
-        return CommandSpec.from_config(target["command"])
-    from target.spec import TargetSpec
-
-    return TargetSpec.from_config(target["spec"])
-
-
-def _evaluator(target: dict[str, Any], place: dict[str, Any]) -> Evaluator | CommandEvaluator:
-    from target.command.spec import CommandSpec
-
-    spec = parse_target(target)
-    if isinstance(spec, CommandSpec):
-        from target.command.evaluator import CommandEvaluator
-
-        return CommandEvaluator(spec, checkout=Path(target["checkout"]), **place)
-    from target.corpus import CorpusFiles
-    from target.evaluator import Evaluator
-
-    return Evaluator(spec, CorpusFiles.from_json(target["corpus"]), **place)
+    def _configure(self, *, evaluator: str, settings: dict[str, Any], scratch: str) -> None:
+        make: OpenEvaluator = importlib.import_module(evaluator).open_evaluator
+        self._evaluator = self._stack.enter_context(make(settings, scratch=Path(scratch), lifelines=(self._reply_fd,)))
 
 
 def main() -> None:

@@ -34,12 +34,12 @@ def test_a_wheel_holds_the_assets_and_nothing_else(installed: Path) -> None:
         "conf/target/tiny.yaml",
         "target/train.py",
         "target/prepare.py",
-        "operators/templates/system.j2",
+        "operators/prompts/templates/system.j2",
         "operators/edit/__main__.py",
         "conf/prompt/scientist.yaml",
         "search/program.md",
         "search/templates/report.md.j2",
-        "operators/templates/system.j2",
+        "operators/prompts/templates/system.j2",
         "conf/prompt/default.yaml",
     ):
         assert (installed / name).is_file(), name

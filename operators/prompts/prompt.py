@@ -37,7 +37,7 @@ class Prompt:
 
     Args:
         name: Name, as it is recorded with trials.
-        system: Template of the system message: a name in `operators/templates`, or a path with a slash in it.
+        system: Template of the system message: a name in `operators/prompts/templates`, or a path with a slash in it.
         task: Template of the user message, likewise.
         max_tokens: Longest prompt, estimated; what is least important is left out first.
         curve: Points of the loss curve.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from operators.scores import seed_adjusted
 from operators.trial import Trial
 from search.compare.arms import Arms, group_by_arm, obstacles
-from search.compare.statistics import (
+from search.runs.finished import Point, SearchRun, champions, noise_free
+from search.statistics import (
     ALPHA,
     Interval,
     detectable_difference,
@@ -23,7 +24,6 @@ from search.compare.statistics import (
     seeds_to_rank,
     smallest_p,
 )
-from search.runs.finished import Point, SearchRun, champions, noise_free
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.compare.comparison import Arm, Comparison
-from search.compare.statistics import ALPHA, Interval
+from search.statistics import ALPHA, Interval
 from search.views.text import escape_markdown
 
 

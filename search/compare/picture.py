@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from search.compare.comparison import AXES, Axis, Comparison
-from search.compare.statistics import CONFIDENCE
+from search.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from search.compare.statistics import CONFIDENCE, mean_interval, seeds_to_exclude_zero
 from search.errors import UserError
 from search.runs.rundir import RunDirectory
+from search.statistics import CONFIDENCE, mean_interval, seeds_to_exclude_zero
 from target.evaluation import Evaluation
 
 VerdictOnGain = Literal["holds", "does not hold", "cannot be told"]

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
-from target.boundary.job import CommandJob
+from target.command.job import CommandJob
 from target.inside.entry import enter
-from target.sandbox import Confinement
-from target.sandbox.grants import libraries
 
 _NOT_FOUND = 127  # what shells say
 
 
-def become_command(job: CommandJob, fds: list[int], report_fd: int) -> NoReturn:
+def become(record: Mapping[str, Any], fds: list[int], report_fd: int) -> NoReturn:
     """Turn the calling process, freshly forked, into a command; it never returns.
 
     Args:
-        job: The job.
+        record: The job, as `CommandJob.to_json` writes it.
         fds: The log's pipe.
         report_fd: Gets the layers in force as one line of JSON, and is closed before the command runs.
     """
-    confinement = Confinement(
-        workspace=Path(job.workspace),
-        layers=job.layers,
-        access=job.access,
-        readable=tuple(map(Path, job.readable)),
-        runnable=(*map(Path, job.runnable), *libraries()),  # any package: it knows of no held-out text
-        withheld=(),
-        memory_bytes=None,
-        file_bytes=job.file_bytes,
-        cpu_seconds=None,
-        listed_calls=False,
-        processes="free",
-    )
-    enter(confinement, log_fd=fds[0], keep_fds=(), report_fd=report_fd)
+    job = CommandJob.from_json(record)
+    enter(job.confinement, log_fd=fds[0], keep_fds=(), report_fd=report_fd)
     try:
-        os.chdir(Path(job.workspace) / "out")
+        os.chdir(job.confinement.workspace / "out")
         os.execvpe(job.command[0], job.command, dict(job.environment))
     except OSError as error:
         os.write(2, f"cannot run {job.command[0]!r}: {error}\n".encode())

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from target.boundary.job import CommandJob
 from target.command.advice import advice_on
 from target.command.checkout import CommandSpace
+from target.command.job import CommandJob
 from target.command.reported import FILE_BYTES, figures_of_file, figures_of_log, finite_figures, number, number_of
 from target.command.spec import CommandSpec
 from target.errors import TargetError, machine_errors
@@ -27,8 +27,9 @@ from target.process.clock import Excess, Limits
 from target.process.runlog import RunLog
 from target.program import Program
 from target.program.contract import ContractError, check_size, check_syntax
-from target.sandbox import layers_of, namespaces, scrubbed_environment
+from target.sandbox import Confinement, layers_of, namespaces, scrubbed_environment
 from target.sandbox.access import access_to
+from target.sandbox.grants import libraries
 
 SEED_VARIABLE: Final = "GRAFT_SEED"
 _MEMORY_FIGURE: Final = "peak_vram_mb"  # as autoresearch prints it: MiB of the device
@@ -151,18 +152,25 @@ class CommandEvaluator(ZygoteKeeper):
         spec = self._spec
         home = {"HOME": str(space.root / "home"), "TMPDIR": str(space.root / "tmp")}
         return CommandJob(
-            workspace=str(space.root),
+            confinement=Confinement(
+                workspace=space.root,
+                layers=layers_of(spec.sandbox),
+                access=access_to(spec.device),
+                readable=tuple(_readable(spec)),
+                runnable=(*_runnable(spec), *sorted(libraries())),  # any package: it knows of no held-out text
+                withheld=(),
+                memory_bytes=None,
+                file_bytes=spec.disk_bytes,
+                cpu_seconds=None,
+                listed_calls=False,
+                processes="free",
+            ),
             command=spec.words,
             environment=scrubbed_environment(spec.threads)
             | {"PATH": search_path(spec)}
             | home
             | dict(spec.environment)
             | {SEED_VARIABLE: str(seed)},
-            layers=layers_of(spec.sandbox),
-            access=access_to(spec.device),
-            readable=tuple(map(str, _readable(spec))),
-            runnable=tuple(map(str, _runnable(spec))),
-            file_bytes=spec.disk_bytes,
         )
 
     def _new_zygote(self) -> Zygote:
@@ -173,7 +181,7 @@ class CommandEvaluator(ZygoteKeeper):
                 readable=(*_readable(self._spec), *_runnable(self._spec)),
                 access=access_to(self._spec.device),
             )
-        return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=view, preload=False)
+        return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=view, child="target.command.child")
 
 
 def check_program(spec: CommandSpec, source: str) -> None:
@@ -238,3 +246,9 @@ def _claims(printed: dict[str, str], peak_bytes: int) -> dict[str, Any]:
         "peak_memory_bytes": int(memory * _MEBIBYTE) if memory > 0 else peak_bytes or None,
         "n_parameters": int(parameters * 1e6) if parameters > 0 else None,
     }
+
+
+def open_evaluator(settings: dict[str, Any], *, scratch: Path, lifelines: Sequence[int]) -> CommandEvaluator:
+    """Return the evaluator of an external target; see `target.kind.OpenEvaluator`."""
+    spec = CommandSpec.from_config(settings["spec"])
+    return CommandEvaluator(spec, checkout=Path(settings["checkout"]), scratch=scratch, lifelines=lifelines)

@@ -10,8 +10,9 @@ from typing import Any
 from target.base import MakeExecutor
 from target.command.checkout import describe_checkout
 from target.command.evaluator import SEED_VARIABLE, check_program, find_command
+from target.command.kind import CommandKind
 from target.command.spec import CommandSpec
-from target.device import cards_of, name_cards, record_cards
+from target.device import name_cards, record_cards
 from target.errors import TargetError
 from target.executor import Executor
 from target.program import Program
@@ -23,16 +24,10 @@ class CommandTarget:
     """A target whose programs report their own score.
 
     Args:
-        spec: Its settings.
-
-    Raises:
-        TargetError: The directory or the file is not there, or the command cannot be found.
+        spec: Its settings. That they can be used is checked when the target is: a finished search is read elsewhere.
     """
 
     def __init__(self, spec: CommandSpec) -> None:
-        if not spec.root.is_dir():
-            raise TargetError(f"target.root must be a directory, got {spec.root}")
-        find_command(spec)
         self._spec = spec
         self._slots: int | None = None
 
@@ -45,6 +40,11 @@ class CommandTarget:
             "There is no network. Files can be written to the working directory, the home and the temporary directory "
             "only, which are new for each trial and vanish with it.",
         )
+
+    @property
+    def kind(self) -> CommandKind:
+        """What an executor runs."""
+        return CommandKind(self._spec)
 
     @property
     def contract(self) -> Contract:
@@ -84,7 +84,12 @@ class CommandTarget:
         return int(self._spec.device == "cuda")
 
     def seed_program(self) -> Program:
-        """Return the program that a search begins with."""
+        """Return the program that a search begins with.
+
+        Raises:
+            TargetError: The directory or the file is not there, or the command cannot be found.
+        """
+        self._require_root()
         path = self._spec.program or self._spec.root / self._spec.file
         try:
             return Program(path.read_text(encoding="utf-8"))
@@ -92,8 +97,13 @@ class CommandTarget:
             raise TargetError(f"cannot read the program {path}: {error}") from error
 
     def make_executor(self, make: MakeExecutor) -> Executor:
-        """Return the configured executor."""
-        executor = make(self._spec)
+        """Return the configured executor.
+
+        Raises:
+            TargetError: The directory is not there, or the command cannot be found.
+        """
+        self._require_root()
+        executor = make(self.kind)
         self._slots = executor.slots
         return executor
 
@@ -102,7 +112,7 @@ class CommandTarget:
         spec = self._spec
         if warning := isolation_warning(spec.sandbox):
             say(f"warning: {warning}")
-        cards = cards_of(spec)
+        cards = self.kind.cards()
         if cards:
             say(f"device: {name_cards(cards, slots=self._slots)}")
         elif spec.device == "cuda":
@@ -120,6 +130,11 @@ class CommandTarget:
             "checkout": {"root": str(spec.root), "commit": snapshot.commit, "hash": snapshot.hash},
             "seed_variable": SEED_VARIABLE,
         }
+
+    def _require_root(self) -> None:
+        if not self._spec.root.is_dir():
+            raise TargetError(f"target.root must be a directory, got {self._spec.root}")
+        find_command(self._spec)
 
 
 def command_target(**settings: Any) -> CommandTarget:

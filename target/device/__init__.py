@@ -5,14 +5,13 @@ May be used by: targets, executors and the doctor. A child of `inside` takes onl
 Trusts: what the driver and the kernel say. It starts nothing of a candidate.
 """
 
-from target.device.allotment import allot, cards_of, describe, find_card, fit, name_cards, record_cards
+from target.device.allotment import allot, describe, find_card, fit, name_cards, record_cards
 from target.device.cards import Card, ListedCard, find_cards
 
 __all__ = [
     "Card",
     "ListedCard",
     "allot",
-    "cards_of",
     "describe",
     "find_card",
     "find_cards",

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
-from target.command.spec import CommandSpec
-from target.device.cards import Card, ListedCard, environment_of, find_cards, list_cards
+from target.device.cards import Card, ListedCard, environment_of, find_cards
 from target.device.cores import usable_cores
 from target.errors import TargetError
 from target.spec import TargetSpec
@@ -22,7 +21,6 @@ __all__ = [
     "Card",
     "ListedCard",
     "allot",
-    "cards_of",
     "describe",
     "find_card",
     "find_cards",
@@ -51,11 +49,26 @@ class Allotment:
         return environment_of(self.cards[slot]) if self.cards else {}
 
 
-def allot(spec: TargetSpec | CommandSpec, workers: int | None, *, setting: str = "executor.workers") -> Allotment:
+class Trains(Protocol):
+    """What an allotment depends on."""
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where programs run."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of one training."""
+
+    def cards(self) -> Sequence[Card | ListedCard]:
+        """Return the GPUs that can be used."""
+
+
+def allot(kind: Trains, workers: int | None, *, setting: str = "executor.workers") -> Allotment:
     """Share this machine among trainings.
 
     Args:
-        spec: The target.
+        kind: What is run, such as a `target.kind.Kind`.
         workers: Trainings side by side; None for one on each GPU, or on a CPU for as many as there are physical cores
             for their threads.
         setting: What the user calls the number, for messages.
@@ -65,7 +78,7 @@ def allot(spec: TargetSpec | CommandSpec, workers: int | None, *, setting: str =
     """
     if workers is not None and workers < 1:
         raise TargetError(f"{setting} must be at least 1, got {workers}; leave it out for what fits this machine")
-    cards = cards_of(spec)
+    cards = tuple(kind.cards())
     if cards and workers is not None and workers > len(cards):
         raise TargetError(
             f"{setting} must be at most the number of GPUs, {len(cards)}, got {workers}: two trainings on one GPU get "
@@ -73,20 +86,9 @@ def allot(spec: TargetSpec | CommandSpec, workers: int | None, *, setting: str =
             "out for one on each GPU"
         )
     cores = usable_cores()
-    fitting = max(1, len(cards)) if spec.device == "cuda" else max(1, cores // spec.threads)
+    fitting = max(1, len(cards)) if kind.device == "cuda" else max(1, cores // kind.threads)
     slots = fitting if workers is None else workers
-    return Allotment(slots=slots, threads=max(1, min(spec.threads, cores // slots)), cards=cards[:slots])
-
-
-def cards_of(spec: TargetSpec | CommandSpec) -> tuple[Card | ListedCard, ...]:
-    """Return the GPUs that a target can use; none if it uses the CPU, or if a command finds none.
-
-    Raises:
-        TargetError: The target trains on a GPU, and there is none.
-    """
-    if spec.device != "cuda":
-        return ()
-    return list_cards() if isinstance(spec, CommandSpec) else find_cards(spec.name)
+    return Allotment(slots=slots, threads=max(1, min(kind.threads, cores // slots)), cards=cards[:slots])
 
 
 def find_card(target: str) -> Card:

@@ -7,71 +7,55 @@ import os
 import sys
 import traceback
 import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch._dynamo  # noqa: F401 -- the first step of any optimizer imports it, for 1.3 CPU seconds: once is enough
 
-from target.boundary.job import Job, Kind
+from target.boundary.job import Job, Role
 from target.device.cards import NO_CARD
 from target.inside.device_start import start_device
 from target.inside.entry import enter
 from target.inside.model_server import serve
 from target.inside.preflight import check
 from target.program.contract import ContractError
-from target.sandbox import LANDLOCK, Confinement
-from target.sandbox.access import NO_DEVICE
-from target.sandbox.grants import libraries
+from target.sandbox import LANDLOCK
 from target.sandbox.packages import GrantedFinder, hide_packages
 
 _PACKAGE_ROOT = Path(__file__).parents[2]
 
 
-def become(job: Job, fds: list[int], report_fd: int) -> NoReturn:
+def become(record: Mapping[str, Any], fds: list[int], report_fd: int) -> NoReturn:
     """Turn the calling process, freshly forked, into the child of a job; it never returns.
 
     Args:
-        job: The job.
+        record: The job, as `Job.to_json` writes it.
         fds: Its descriptors, the log's pipe first.
         report_fd: Gets the layers in force as one line of JSON, and is closed before any of the candidate's code runs.
     """
-    workspace = Path(job.workspace)
+    job = Job.from_json(record)
+    confinement, workspace = job.confinement, job.confinement.workspace
     log_fd, *rest = fds
-    enter(_confinement(job), log_fd=log_fd, keep_fds=rest, report_fd=report_fd)
+    enter(confinement, log_fd=log_fd, keep_fds=rest, report_fd=report_fd)
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
     sys.argv = ["train.py"]
     sys.path[:] = [str(workspace), *(entry for entry in sys.path if Path(entry or ".").resolve() != _PACKAGE_ROOT)]
-    named = LANDLOCK in job.layers and not job.all_packages
-    finder = hide_packages(map(Path, job.readable)) if named else None
+    named = LANDLOCK in confinement.layers and not confinement.runnable  # else all that is installed may be used
+    finder = hide_packages(confinement.readable) if named else None
     with _EndOfProcess(finder):
-        match job.kind:
-            case Kind.TRAIN:
+        match job.role:
+            case Role.TRAIN:
                 _run_as_main(workspace / "train.py")
-            case Kind.PREFLIGHT:
+            case Role.PREFLIGHT:
                 os.environ.update(NO_CARD)  # it runs on the CPU, while others train: a context on their GPU costs both
                 check(job, *rest)
-            case Kind.SERVE:
+            case Role.SERVE:
                 serve(job, *rest)
-            case Kind.START_DEVICE:
+            case Role.START_DEVICE:
                 start_device(job)
     raise AssertionError("the end of the process came and went")
-
-
-def _confinement(job: Job) -> Confinement:
-    return Confinement(
-        workspace=Path(job.workspace),
-        layers=job.layers,
-        access=job.access,
-        readable=tuple(map(Path, job.readable)),
-        runnable=tuple(libraries()) if job.all_packages else (),
-        withheld=tuple(map(Path, job.withheld)),
-        memory_bytes=job.memory_bytes,
-        file_bytes=job.file_bytes,
-        cpu_seconds=job.cpu_seconds,
-        listed_calls=job.access == NO_DEVICE,  # the calls of a driver are not all known
-        processes="counted" if job.processes else "none",
-    )
 
 
 def _run_as_main(path: Path) -> None:

@@ -88,7 +88,7 @@ def serve(job: Job, control_fd: int, tokens_fd: int, logits_fd: int, weights_fd:
         control.sendall(b"w")
         if control.recv(1) != b"g":
             return
-        model = build(import_program(Path(job.workspace)), job.vocab_size)
+        model = build(import_program(job.confinement.workspace), job.vocab_size)
         _load_into(model, state)
         model = model.to(job.device).eval()
         control.sendall(b"r")

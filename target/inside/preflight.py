@@ -10,7 +10,6 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +47,7 @@ def check(job: Job, marks_fd: int) -> None:
 
 
 def _check(job: Job, mark: Callable[[bytes], None]) -> None:
-    workspace = Path(job.workspace)
+    workspace = job.confinement.workspace
     mark(IMPORT)
     files = {path for path, _ in files_below(workspace)}
     module = import_program(workspace)

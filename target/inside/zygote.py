@@ -1,4 +1,4 @@
-"""Forks confined children that need not import torch again: `python -m target.inside.zygote FD [bare]`.
+"""Forks confined children that need not import torch again: `python -m target.inside.zygote FD MODULE`.
 
 A trusted process between the evaluator and the candidates. It runs none of their code, has one thread, holds no
 validation data, adopts whatever a candidate orphans, and kills everything below it when the evaluator hangs up.
@@ -6,12 +6,13 @@ validation data, adopts whatever a candidate orphans, and kills everything below
 Packets on the socket, JSON, from the evaluator: {"job": ...} with descriptors, {"kill": true}. From the zygote:
 {"ready": true} once; {"pid", "isolation"} or {"error"} for a job; {"exited": wait status, "peak_bytes"} when its child
 ends by itself; {"killed": whether nothing is left, "cpu_seconds": of all that was reaped since the job} for a kill.
-`bare` says that its children need no torch: they become commands.
+MODULE is imported before the first fork; its `become(job, descriptors, report)` is what each child does.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import resource
@@ -19,10 +20,11 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from target.boundary.job import KILL_SECONDS, PACKET_BYTES, AnyJob, CommandJob, parse_job
+from target.boundary.job import KILL_SECONDS, PACKET_BYTES
 from target.process.processes import become_subreaper, kill_descendants
 from target.sandbox.grants import library_grants
 
@@ -31,9 +33,13 @@ _MAX_FDS = 8
 _FORKS = 3
 
 
+Become = Callable[[dict[str, Any], list[int], int], NoReturn]
+
+
 class _Zygote:
-    def __init__(self, evaluator: socket.socket) -> None:
+    def __init__(self, evaluator: socket.socket, become: Become) -> None:
         self._evaluator = evaluator
+        self._become = become
         self._poller = select.poll()
         self._poller.register(evaluator, select.POLLIN)
         self._child: tuple[int, int] | None = None  # pid, pidfd
@@ -60,22 +66,22 @@ class _Zygote:
             return False
         message = json.loads(packet)
         if "job" in message:
-            self._fork(parse_job(message["job"]), list(fds))
+            self._fork(message["job"], list(fds))
         else:
             self._kill()
         return True
 
-    def _fork(self, job: AnyJob, fds: list[int]) -> None:
+    def _fork(self, job: dict[str, Any], fds: list[int]) -> None:
         self._cpu_before = _reaped_cpu_seconds()
         os.sched_setaffinity(0, self._cpus)  # an earlier child may have changed what the next would inherit
         for _ in range(_FORKS):
-            pid, layers = _confined_child(job, fds)
+            pid, layers = _confined_child(self._become, job, fds)
             if layers or os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != -signal.SIGKILL:
                 break  # one that was killed while it was confined has run no line of a candidate: try again
         for fd in fds:
             os.close(fd)
         if not layers:
-            self._send(error=f"a child could not be confined for {job.kind.value}")
+            self._send(error="a child could not be confined")
             return
         pidfd = os.pidfd_open(pid)
         self._child = (pid, pidfd)
@@ -105,29 +111,19 @@ class _Zygote:
             return  # the evaluator is gone; the next poll says so
 
 
-def _confined_child(job: AnyJob, fds: list[int]) -> tuple[int, bytes]:
+def _confined_child(become: Become, job: dict[str, Any], fds: list[int]) -> tuple[int, bytes]:
     """Fork a child; return its process id and what it says of its layers, nothing if it ended before it could."""
     report_fd, child_report_fd = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(report_fd)
-            _become(job, fds, child_report_fd)
+            become(job, fds, child_report_fd)
         finally:
             os._exit(70)
     os.close(child_report_fd)
     with os.fdopen(report_fd, "rb") as report:
         return pid, report.read()
-
-
-def _become(job: AnyJob, fds: list[int], report_fd: int) -> NoReturn:
-    if isinstance(job, CommandJob):
-        from target.command.child import become_command
-
-        become_command(job, fds, report_fd)
-    from target.inside.child import become
-
-    become(job, fds, report_fd)
 
 
 def _reaped_cpu_seconds() -> float:
@@ -139,15 +135,13 @@ def main() -> None:
     """Import what the children need, then serve."""
     evaluator = socket.socket(fileno=int(sys.argv[1]))
     become_subreaper()
-    if "bare" not in sys.argv[2:]:
-        import target.inside.child  # noqa: F401 -- and torch with it: this is what the zygote is for
-
+    become: Become = importlib.import_module(sys.argv[2]).become  # and torch with it: this is what the zygote is for
     library_grants()  # once, not in each child
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"a zygote must have one thread when it forks, importing torch left {threads}")
     gc.freeze()  # the children share the pages of what is here now
-    _Zygote(evaluator).run()
+    _Zygote(evaluator, become).run()
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Zygote:
         threads: CPU threads of its children.
         lifelines: Descriptors that it keeps open as long as it lives, so that others can see its end.
         view: Files that it sees, in namespaces of its own; None for no namespaces.
-        preload: Whether its children run Python with torch; else they become commands.
+        child: Module of its children: its `become` gets each job. What it imports, each child has from the start.
 
     Attributes:
         pid: Its process id here, outside its namespaces.
@@ -62,7 +62,12 @@ class Zygote:
     """
 
     def __init__(
-        self, *, threads: int, lifelines: Sequence[int] = (), view: View | None = None, preload: bool = True
+        self,
+        *,
+        threads: int,
+        lifelines: Sequence[int] = (),
+        view: View | None = None,
+        child: str = "target.inside.child",
     ) -> None:
         become_subreaper()  # what outlives a zygote that is killed falls to us
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by close()
@@ -76,7 +81,7 @@ class Zygote:
                 "-m",
                 "target.inside.zygote",
                 str(theirs.fileno()),
-                *(() if preload else ("bare",)),
+                child,
             ]
             self._process = subprocess.Popen(
                 command if view is None else wrap(command, view),
@@ -110,7 +115,7 @@ class Zygote:
         if alive := children(self.pid):
             pids = ", ".join(map(str, alive))
             raise TargetError(f"a process of an earlier trial is alive ({pids}), so that no other may begin; end it")
-        clock = TreeClock(self.pid, job.workspace)
+        clock = TreeClock(self.pid, str(job.confinement.workspace))
         try:
             socket.send_fds(self._socket, [json.dumps({"job": job.to_json()}).encode()], list(fds))
         except OSError as error:

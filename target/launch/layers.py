@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
-from target.boundary.job import REHEARSAL, Job, Kind
+from target.boundary.job import REHEARSAL, Job, Role
 from target.errors import TargetError, machine_errors
 from target.launch.launcher import Zygote, ZygoteDied
 from target.launch.workspace import Workspace
@@ -22,8 +22,9 @@ from target.process.clock import Limits
 from target.process.runlog import RunLog
 from target.process.scratch import scratch_directory
 from target.sandbox import landlock, namespaces, seccomp
-from target.sandbox.access import Access, access_to, rehearsed_access
-from target.sandbox.confinement import CAPABILITIES, LANDLOCK, LAYERS, SECCOMP
+from target.sandbox.access import NO_DEVICE, Access, access_to, rehearsed_access
+from target.sandbox.confinement import CAPABILITIES, LANDLOCK, LAYERS, SECCOMP, Confinement
+from target.sandbox.grants import libraries
 
 Device = Literal["cpu", "cuda"]
 
@@ -140,22 +141,28 @@ def start_device(zygote: Zygote, started: str, layers: tuple[str, ...], access: 
     Returns:
         None if it started, else why not, in one line.
     """
-    with RunLog(scratch / "device.log") as log, Workspace(scratch, "", {"mode": Kind.START_DEVICE.value}) as space:
+    with RunLog(scratch / "device.log") as log, Workspace(scratch, "", {"mode": Role.START_DEVICE.value}) as space:
         job = Job(
-            kind=Kind.START_DEVICE,
-            workspace=str(space.root),
+            role=Role.START_DEVICE,
+            confinement=Confinement(
+                workspace=space.root,
+                layers=layers,
+                access=access,
+                readable=(),
+                runnable=tuple(sorted(libraries())),
+                withheld=(),
+                memory_bytes=None,
+                file_bytes=_FILE_BYTES,
+                cpu_seconds=None,
+                listed_calls=access == NO_DEVICE,
+                processes="counted",
+            ),
             device=started,
             threads=1,
-            memory_bytes=None,
-            file_bytes=_FILE_BYTES,
-            cpu_seconds=None,
             vocab_size=1,
             batch_rows=1,
             sequence_tokens=1,
             tolerance_nats=math.inf,
-            layers=layers,
-            access=access,
-            all_packages=True,
         )
         limits = Limits(cpu_seconds=None, wall_seconds=_START_SECONDS)
         with log.pipe() as log_fd, zygote.fork(job, (log_fd,)) as child:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import resource
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 from target.errors import TargetError
 from target.process.processes import die_with_parent, drop_capabilities, forbid_new_privileges, user_threads
@@ -46,6 +46,9 @@ _INHERITED = (
 )
 
 
+_PATHS: Final = ("readable", "runnable", "withheld")  # of a confinement
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:
     """What one child may use.
@@ -75,6 +78,26 @@ class Confinement:
     listed_calls: bool
     processes: Processes
     runnable: tuple[Path, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the confinement as plain JSON types."""
+        record = {each.name: getattr(self, each.name) for each in fields(self)}
+        paths = {name: [str(path) for path in record[name]] for name in _PATHS}
+        return {**record, **paths, "workspace": str(self.workspace), "access": self.access.to_json()}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild it from `to_json`."""
+        paths = {name: tuple(map(Path, record[name])) for name in _PATHS}
+        return cls(
+            **{
+                **record,
+                **paths,
+                "workspace": Path(record["workspace"]),
+                "layers": tuple(record["layers"]),
+                "access": Access.from_json(record["access"]),
+            }
+        )
 
 
 def layers_of(sandbox: Sandbox) -> tuple[str, ...]:

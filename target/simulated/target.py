@@ -123,6 +123,11 @@ class SimulatedTarget:
         return ("Nothing is trained: a model of trainings says what the program would have scored.",)
 
     @property
+    def kind(self) -> None:
+        """None: nothing is run."""
+        return
+
+    @property
     def contract(self) -> Contract:
         """What a program must be: the same as if it were trained."""
         return TRAINED

@@ -14,15 +14,16 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from conf.schema import Config
-from target.boundary.job import Job, Kind, parse_job
+from target.boundary.job import Job, Role
+from target.command.job import CommandJob
 from target.command.spec import CommandSpec
 from target.device import Card, describe
 from target.errors import TargetError
 from target.executor import LocalExecutor
-from target.sandbox import LAYERS
+from target.sandbox import LAYERS, Confinement
 from target.sandbox.access import access_to, rehearsed_access
 from target.spec import TargetSpec
-from target.worker import parse_target
+from target.trained import TrainedKind
 from tests.cards import TWO_H100, pretend
 from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
 
@@ -60,9 +61,8 @@ def test_settings_survive_the_way_to_a_worker_and_back(name, overridden):
         fitted += [describe(settings, [Card(name="some card", memory_bytes=size * 10**9)])[0] for size in GIGABYTES]
 
     for each in fitted:
-        key = "command" if isinstance(each, CommandSpec) else "spec"
-        sent = json.loads(json.dumps({key: each.to_json()}))  # as the executor writes it to the worker's pipe
-        assert parse_target(sent) == each
+        sent = json.loads(json.dumps(each.to_json()))  # as the executor writes it to the worker's pipe
+        assert type(each).from_config(sent) == each
 
 
 def test_a_card_from_the_command_line_changes_the_one_in_the_file():
@@ -81,17 +81,23 @@ def test_cards_that_do_not_fit_are_refused(cards):
         TargetSpec.from_config({**settings.to_json(), "cards": cards})
 
 
-@pytest.mark.parametrize("kind", [Kind.TRAIN, Kind.SERVE, Kind.PREFLIGHT])
+@pytest.mark.parametrize("role", [Role.TRAIN, Role.SERVE, Role.PREFLIGHT])
 @pytest.mark.parametrize("access", [access_to("cpu"), access_to("cuda"), rehearsed_access("/dev/full")])
-def test_a_job_survives_the_way_to_the_zygote(kind, access):
+def test_a_job_survives_the_way_to_the_zygote(role, access):
     settings = composed("gpu")
-    job = Job(
-        kind=kind, workspace="/w", device="cuda", threads=8, memory_bytes=None, file_bytes=1, cpu_seconds=None,
-        vocab_size=settings.corpus.vocab_size, batch_rows=2, sequence_tokens=4, tolerance_nats=math.inf, layers=LAYERS,
-        access=access, readable=("/a",), withheld=("/b", "/c"),
+    confinement = Confinement(
+        workspace=Path("/w"), layers=LAYERS, access=access, readable=(Path("/a"),), runnable=(Path("/r"),),
+        withheld=(Path("/b"), Path("/c")), memory_bytes=None, file_bytes=1, cpu_seconds=None, listed_calls=True,
+        processes="counted",
     )  # fmt: skip
+    job = Job(
+        role=role, confinement=confinement, device="cuda", threads=8, vocab_size=settings.corpus.vocab_size,
+        batch_rows=2, sequence_tokens=4, tolerance_nats=math.inf,
+    )  # fmt: skip
+    command = CommandJob(confinement=confinement, command=("python", "train.py"), environment={"A": "b"})
 
-    assert parse_job(json.loads(json.dumps(job.to_json()))) == job
+    assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+    assert CommandJob.from_json(json.loads(json.dumps(command.to_json()))) == command
 
 
 @pytest.mark.skipif(bool(access_to("cuda").devices), reason="this machine has a GPU")
@@ -111,7 +117,7 @@ def test_the_gpu_target_reaches_a_real_worker_which_says_that_there_is_no_gpu(
         scoring=dataclasses.replace(fitted.scoring, rows=16, batch_rows=16),
         sequence_tokens=64,
     )
-    executor = LocalExecutor(fitted, workers=1, corpus=corpus)
+    executor = LocalExecutor(TrainedKind(fitted, corpus=corpus), workers=1)
     try:
         executor.start()
         with pytest.raises(TargetError, match=r"cuda did not start in the sandbox"):

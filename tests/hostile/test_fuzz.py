@@ -31,6 +31,7 @@ from target.executor import LocalExecutor
 from target.feedback import DETAIL_CHARACTERS
 from target.printable import printable
 from target.program import Program
+from target.trained import TrainedKind
 from tests.hostile.grammar import GRANTS, Case, make_case
 from tests.target.candidates import HONEST
 from tests.target.conftest import alive, below
@@ -207,7 +208,7 @@ def search_session(root: Path, executor: LocalExecutor, *, trainings: int, verdi
 
 def test_a_search_over_random_hostile_programs_ends_and_resumes(hostile_spec, corpus, tmp_path):
     root, before = tmp_path / "run", {each.pid for each in psutil.Process().children()}
-    executor = LocalExecutor(hostile_spec, workers=1, corpus=corpus)
+    executor = LocalExecutor(TrainedKind(hostile_spec, corpus=corpus), workers=1)
     executor.start()
     try:
         interrupted = search_session(root, executor, trainings=8, verdicts=3)

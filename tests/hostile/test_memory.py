@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from target.boundary.job import Kind
+from target.boundary.job import Role
 from target.corpus.documents import held_out_files
 from target.evaluator import Evaluator
 from target.program import Program
@@ -80,8 +80,8 @@ def _found_in_a_candidate(evaluator: Evaluator, source: str, log: Path, wanted: 
     read_fd, write_fd = os.pipe()
     with (
         evaluator.bench(Program(source), log) as bench,
-        bench.workspace(Kind.TRAIN) as space,
-        bench.zygote.fork(bench.job(Kind.TRAIN, space), (write_fd,)),
+        bench.workspace(Role.TRAIN) as space,
+        bench.zygote.fork(bench.job(Role.TRAIN, space), (write_fd,)),
     ):
         os.close(write_fd)
         with os.fdopen(read_fd) as said:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from search.compare.statistics import (
+from search.statistics import (
     ALPHA,
     POWER,
     detectable_difference,

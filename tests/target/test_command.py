@@ -334,7 +334,7 @@ def test_settings_that_do_not_fit_are_told_at_once(root, changes, phrase):
     settings = {**autoresearch_spec(root).to_json(), **changes}
 
     with pytest.raises(TargetError, match=phrase):
-        command_target(**settings)
+        command_target(**settings).seed_program()
 
 
 def test_a_fixed_file_that_is_not_there_is_told_before_the_search(root, tmp_path):

@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
+from target.command.kind import CommandKind
 from target.device import Card, ListedCard, allot, describe, fit, name_cards
 from target.device.cores import usable_cores
 from target.errors import TargetError
 from target.evaluate import load_target
+from target.trained import TrainedKind
 from tests.cards import GB, H100, MIG, TWO_H100, pretend
 from tests.checkouts import autoresearch_spec, make_checkout
 
@@ -105,7 +107,7 @@ def test_listed_cards_are_named_without_their_memory():
 
 def test_each_card_gets_one_training_and_a_share_of_the_cores(gpu, monkeypatch, tmp_path):
     pretend(monkeypatch, tmp_path, TWO_H100)
-    shared = allot(gpu, None)
+    shared = allot(TrainedKind(gpu), None)
 
     assert shared.slots == 2
     assert [shared.environment(slot) for slot in range(2)] == [
@@ -113,7 +115,7 @@ def test_each_card_gets_one_training_and_a_share_of_the_cores(gpu, monkeypatch, 
         {"CUDA_VISIBLE_DEVICES": "1"},
     ]
     assert shared.threads == max(1, min(gpu.threads, usable_cores() // 2))
-    assert allot(gpu, 1).threads == min(gpu.threads, usable_cores())
+    assert allot(TrainedKind(gpu), 1).threads == min(gpu.threads, usable_cores())
 
 
 def test_more_trainings_than_cards_are_refused_with_the_reason(gpu, monkeypatch, tmp_path):
@@ -123,20 +125,20 @@ def test_more_trainings_than_cards_are_refused_with_the_reason(gpu, monkeypatch,
     with pytest.raises(
         TargetError, match=rf"executor\.workers must be at most the number of GPUs, 2, got 3: .*{reason}"
     ):
-        allot(gpu, 3)
+        allot(TrainedKind(gpu), 3)
     with pytest.raises(TargetError, match=r"--slots must be at most .* give 2, or leave --slots out"):
-        allot(gpu, 3, setting="--slots")
+        allot(TrainedKind(gpu), 3, setting="--slots")
     with pytest.raises(TargetError, match=r"executor\.workers must be at most the number of GPUs, 2, got 3"):
-        allot(autoresearch_spec(make_checkout(tmp_path / "checkout")), 3)
+        allot(CommandKind(autoresearch_spec(make_checkout(tmp_path / "checkout"))), 3)
 
 
 def test_a_cpu_has_as_many_trainings_as_cores_for_their_threads():
     tiny, cores = load_target("tiny"), usable_cores()
 
-    assert (allot(tiny, None).slots, allot(tiny, None).threads) == (cores, 1)
+    assert (allot(TrainedKind(tiny), None).slots, allot(TrainedKind(tiny), None).threads) == (cores, 1)
     wide = dataclasses.replace(tiny, threads=2 * cores)
-    assert (allot(wide, None).slots, allot(wide, None).threads) == (1, cores)
-    more = allot(tiny, 3 * cores)
+    assert (allot(TrainedKind(wide), None).slots, allot(TrainedKind(wide), None).threads) == (1, cores)
+    more = allot(TrainedKind(tiny), 3 * cores)
     assert (more.slots, more.threads, more.environment(2)) == (3 * cores, 1, {})
 
 
@@ -144,11 +146,11 @@ def test_a_command_for_which_no_card_is_found_runs_alone_unless_told_otherwise(m
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     spec = autoresearch_spec(make_checkout(tmp_path / "checkout"))
 
-    assert (allot(spec, None).slots, allot(spec, None).environment(0)) == (1, {})
-    assert allot(spec, 2).slots == 2
+    assert (allot(CommandKind(spec), None).slots, allot(CommandKind(spec), None).environment(0)) == (1, {})
+    assert allot(CommandKind(spec), 2).slots == 2
 
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_there_must_be_a_training(workers):
     with pytest.raises(TargetError, match=rf"executor\.workers must be at least 1, got {workers}; leave it out"):
-        allot(load_target("tiny"), workers)
+        allot(TrainedKind(load_target("tiny")), workers)

@@ -12,6 +12,7 @@ from target.errors import TargetError
 from target.evaluation import Outcome
 from target.executor import LocalExecutor
 from target.program import Program
+from target.trained import TrainedKind
 from tests.target.candidates import DAEMON, HONEST, in_main
 from tests.target.conftest import survivors
 
@@ -24,7 +25,7 @@ def executor(spec, corpus):
     """Shared: whatever a test does to its workers, it must go on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROVIDER_API_KEY", "sk-planted")
-        executor = LocalExecutor(spec, workers=1, corpus=corpus)
+        executor = LocalExecutor(TrainedKind(spec, corpus=corpus), workers=1)
         executor.start()
         yield executor
         executor.close()
@@ -88,7 +89,7 @@ def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path)
 
 def test_closing_ends_what_is_in_flight_and_leaves_no_process(spec, corpus, tmp_path):
     before = {worker.pid for worker in workers()}
-    executor = LocalExecutor(spec, workers=1, corpus=corpus)
+    executor = LocalExecutor(TrainedKind(spec, corpus=corpus), workers=1)
     executor.start()
     log = tmp_path / "run.log"
     source = DAEMON.replace(
@@ -111,7 +112,7 @@ def test_closing_ends_what_is_in_flight_and_leaves_no_process(spec, corpus, tmp_
 def test_a_corpus_that_does_not_serve_is_told_at_the_start(spec, corpus):
     before = {worker.pid for worker in workers()}
     scoring = dataclasses.replace(spec.scoring, rows=16 * 10**6)
-    executor = LocalExecutor(dataclasses.replace(spec, scoring=scoring), workers=1, corpus=corpus)
+    executor = LocalExecutor(TrainedKind(dataclasses.replace(spec, scoring=scoring), corpus=corpus), workers=1)
 
     with pytest.raises(TargetError, match=r"scoring\.rows must be at most"):
         executor.start()
@@ -128,7 +129,7 @@ def test_keys_in_our_environment_are_not_in_that_of_a_worker(executor):
 @pytest.mark.parametrize("sizes", [{"workers": 0}, {"workers": 1, "preflight_workers": 0}])
 def test_it_needs_workers(spec, sizes):
     with pytest.raises(TargetError, match="at least 1"):
-        LocalExecutor(spec, **sizes)
+        LocalExecutor(TrainedKind(spec), **sizes)
 
 
 def test_a_preflight_does_not_wait_for_a_training(executor, tmp_path):

@@ -8,7 +8,6 @@ import psutil
 import pytest
 
 from target import stages
-from target.base import TrainedTarget
 from target.command.target import CommandTarget
 from target.errors import TargetError
 from target.evaluation import Outcome
@@ -16,6 +15,7 @@ from target.evaluator import Evaluator
 from target.executor import LocalExecutor
 from target.feedback import CandidateFailure
 from target.program import Program
+from target.trained import TrainedKind, TrainedTarget
 from tests.cards import TWO_H100, nvidia_smi, pretend
 from tests.checkouts import autoresearch_spec, make_checkout
 from tests.target.candidates import HONEST, in_main
@@ -60,7 +60,9 @@ def test_two_cards_run_two_commands_at_a_time_each_on_its_own(monkeypatch, tmp_p
 
 
 def test_all_processes_of_a_slot_see_its_card(cuda, corpus, tmp_path):
-    executor = LocalExecutor(cuda, corpus=corpus)
+    executor = LocalExecutor(
+        TrainedKind(cuda, corpus=corpus),
+    )
     executor.start()
     try:
         seen = []
@@ -94,7 +96,7 @@ def test_a_training_sees_the_card_of_its_worker_and_a_preflight_none(cuda, corpu
 
 def test_three_workers_on_two_cards_are_refused(cuda, corpus):
     with pytest.raises(TargetError, match=r"executor\.workers must be at most the number of GPUs, 2, got 3"):
-        LocalExecutor(cuda, workers=3, corpus=corpus)
+        LocalExecutor(TrainedKind(cuda, corpus=corpus), workers=3)
 
 
 def test_a_command_target_says_and_records_the_cards_in_use(monkeypatch, tmp_path):

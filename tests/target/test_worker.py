@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from target.trained import TrainedKind
 from tests.target.candidates import DAEMON, HONEST, in_main
 from tests.target.conftest import survivors
 
@@ -64,7 +65,7 @@ def test_a_failure_of_the_machine_is_an_error_that_is_told(worker, tmp_path):
 def test_a_target_that_does_not_fit_is_told(spec, corpus, tmp_path):
     worker = Worker()
     configuration = _configuration(spec, corpus, tmp_path)
-    configuration["spec"]["scoring"]["rows"] = 16 * 10**6
+    configuration["settings"]["spec"]["scoring"]["rows"] = 16 * 10**6
 
     assert "scoring.rows must be at most" in worker.ask(configure=configuration)["error"]
     worker.process.communicate()
@@ -101,11 +102,8 @@ def test_the_end_of_stdin_ends_it_and_everything_below_it_in_mid_training(worker
 
 
 def _configuration(spec, corpus, scratch):
-    return {
-        "spec": spec.to_json(),
-        "corpus": corpus.to_json(),
-        "scratch": str(scratch),
-    }
+    settings = {"spec": spec.to_json(), "corpus": corpus.to_json()}
+    return {"evaluator": TrainedKind.evaluator, "settings": settings, "scratch": str(scratch)}
 
 
 def _wait_for(condition):

@@ -11,13 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from target.boundary.job import Job, Kind
+from target.boundary.job import Job, Role
 from target.errors import TargetError
 from target.launch.launcher import Zygote, ZygoteDied
 from target.launch.workspace import Workspace
 from target.process.clock import Limits
 from target.process.runlog import RunLog
-from target.sandbox import LAYERS
+from target.sandbox import LAYERS, Confinement
+from target.sandbox.access import NO_DEVICE
 from tests.target.candidates import FORK_A_DAEMON
 from tests.target.conftest import alive, below
 
@@ -46,11 +47,7 @@ def run(tmp_path):
 
     def run(zygote, source, limits=LIMITS, memory_bytes=None):
         with RunLog(tmp_path / "log") as log, Workspace(tmp_path, source, {"mode": "train"}) as space:
-            job = Job(
-                kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=memory_bytes,
-                cpu_seconds=None, file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4,
-                tolerance_nats=1e-3, layers=LAYERS,
-            )  # fmt: skip
+            job = _job(space, memory_bytes=memory_bytes)
             with log.pipe() as log_fd, zygote.fork(job, (log_fd,)) as child:
                 ending = child.wait(limits)
         return ending, child, log.tail()
@@ -254,7 +251,29 @@ def test_other_children_of_the_process_survive_the_end_of_a_zygote(own):
 
 def _daemon_job(tmp_path: Path) -> Job:
     space = Workspace(tmp_path, FORK_A_DAEMON + "\nwhile True: time.sleep(0.01)", {})
+    return _job(space)
+
+
+def _job(space: Workspace, *, memory_bytes: int | None = None) -> Job:
+    confinement = Confinement(
+        workspace=space.root,
+        layers=LAYERS,
+        access=NO_DEVICE,
+        readable=(),
+        withheld=(),
+        memory_bytes=memory_bytes,
+        file_bytes=1 << 30,
+        cpu_seconds=None,
+        listed_calls=True,
+        processes="counted",
+    )
     return Job(
-        kind=Kind.TRAIN, workspace=str(space.root), device="cpu", threads=1, memory_bytes=None, cpu_seconds=None,
-        file_bytes=1 << 30, vocab_size=8, batch_rows=2, sequence_tokens=4, tolerance_nats=1e-3, layers=LAYERS,
-    )  # fmt: skip
+        role=Role.TRAIN,
+        confinement=confinement,
+        device="cpu",
+        threads=1,
+        vocab_size=8,
+        batch_rows=2,
+        sequence_tokens=4,
+        tolerance_nats=1e-3,
+    )

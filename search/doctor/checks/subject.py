@@ -6,14 +6,16 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
+from search.composed import make_target
 from search.construct import instantiate
 from search.runs.rundir import RunDirectory
+from target.command.kind import CommandKind
 from target.command.spec import CommandSpec
+from target.kind import Kind
 from target.spec import Sandbox, TargetSpec
-
-_COMMAND_TARGET: Final = "target.command.command_target"
+from target.trained import TrainedKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +25,17 @@ class Subject:
     Attributes:
         config: Its configuration, as plain types.
         overrides: The command line's part of it.
-        spec: Settings of a target that trains; None for one that does not, such as a simulated one.
+        kind: What an executor would run; None for a target that computes scores.
     """
 
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
-    spec: TargetSpec | CommandSpec | None
+    kind: Kind | None
+
+    @property
+    def spec(self) -> TargetSpec | CommandSpec | None:
+        """Settings of the target, if its programs are run."""
+        return self.kind.spec if isinstance(self.kind, TrainedKind | CommandKind) else None
 
     @property
     def run(self) -> RunDirectory:
@@ -65,7 +72,7 @@ class Subject:
             TargetError: There is no place for them here.
         """
         executor = instantiate(self.config["executor"], "executor")
-        return int(executor(self.spec).slots) if self.spec else 1
+        return int(executor(self.kind).slots) if self.kind else 1
 
 
 def make_subject(config: Mapping[str, Any], overrides: Sequence[str]) -> Subject:
@@ -74,10 +81,5 @@ def make_subject(config: Mapping[str, Any], overrides: Sequence[str]) -> Subject
     Raises:
         TargetError: The settings of the target do not fit.
     """
-    settings = {key: value for key, value in config["target"].items() if key not in ("_target_", "_convert_")}
-    spec: TargetSpec | CommandSpec | None = None
-    if "_target_" not in config["target"]:
-        spec = TargetSpec.from_config(settings)
-    elif config["target"]["_target_"] == _COMMAND_TARGET:
-        spec = CommandSpec.from_config(settings)
-    return Subject(config=config, overrides=tuple(overrides), spec=spec)
+    kind = make_target(config["target"]).kind
+    return Subject(config=config, overrides=tuple(overrides), kind=kind)

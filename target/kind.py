@@ -1,0 +1,74 @@
+"""A kind of target, as executors know it: its devices, and how a worker process makes its evaluator.
+
+A new kind is one folder: settings, an evaluator with `open_evaluator`, and a child that the zygote forks. Executors,
+workers and the zygote name none of them; they pass on what the kind says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+from target.device.cards import Card, ListedCard
+from target.evaluation import Evaluation
+from target.program import Program
+
+
+class Evaluator(Protocol):
+    """Evaluates programs in a worker process, one at a time."""
+
+    def preflight(self, program: Program, log: Path) -> Evaluation | None:
+        """Check a program without training it; None if it passes, else the verdict."""
+
+    def evaluate(
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+    ) -> Evaluation:
+        """Train a program with a seed and score it."""
+
+
+class OpenEvaluator(Protocol):
+    """What the module `Kind.evaluator` has as `open_evaluator`."""
+
+    def __call__(
+        self, settings: dict[str, Any], *, scratch: Path, lifelines: Sequence[int]
+    ) -> AbstractContextManager[Evaluator]:
+        """Make the evaluator.
+
+        Args:
+            settings: From `Kind.describe`, after a way through JSON.
+            scratch: Where its workspaces are made.
+            lifelines: Descriptors that stay open in all that it starts.
+        """
+
+
+class Kind(Protocol):
+    """One target whose programs are run, with its settings."""
+
+    evaluator: str
+    """Name of the module with `open_evaluator`; a worker imports it."""
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where programs run."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of one training."""
+
+    def cards(self) -> Sequence[Card | ListedCard]:
+        """Return the GPUs that it can use; none if it uses the CPU. Raises `TargetError` if it needs one in vain."""
+
+    def with_threads(self, threads: int) -> Self:
+        """Return the same target with another number of CPU threads."""
+
+    def describe(self, scratch: Path) -> dict[str, Any]:
+        """Get ready what all workers share, and return the settings of the evaluator as plain JSON types.
+
+        Args:
+            scratch: A directory that lasts as long as the workers.
+
+        Raises:
+            TargetError: The target cannot be evaluated here.
+        """
