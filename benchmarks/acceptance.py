@@ -40,6 +40,7 @@ import conf
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Acceptance, Measure, Verdict
+from search.decisions import next_step
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -151,7 +152,7 @@ def settle(
 ) -> tuple[Population, Verdict | None]:
     """Train what the rule asks for until it gives the last trial its verdict; None if the trainings do not suffice."""
     number = len(population.trials) - 1
-    while isinstance(step := rule.step(population.trials[number], population), Measure):
+    while isinstance(step := next_step(population.trials[number], population, rule), Measure):
         for which, seed in step.trainings:
             if population.trainings >= trainings:
                 return population, None

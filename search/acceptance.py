@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from target.evaluation import Evaluation, Outcome
+from target.evaluation import Evaluation
 
 _CONTRAST: Final = "d5_contrast_bpb"
 _DOUBTFUL_DEVIATIONS: Final = 3.0  # of a difference of two, that is about two
@@ -49,7 +49,7 @@ class Acceptance(Protocol):
     """Decides about pending trials, and what a program that is proposed again is worth."""
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
-        """Return what a built, undecided trial needs next: trainings, or its verdict."""
+        """Return what a built, undecided trial needs next: trainings, or its verdict. None of its trainings failed."""
 
     def repeat(self, trial: Trial, population: Population) -> Measure | None:
         """Return the training that a scored trial gets because its program was proposed again; None for none."""
@@ -93,7 +93,7 @@ class Confirm:
         seeds: Trainings behind a comparison.
         rotate: Whether each keep rotates the seeds.
         max_samples: Trainings of one program beyond which its repeats add none.
-        contrast_noise_bpb: Standard deviation of D5 between trainings of one program; see `search/contrast.py`.
+        contrast_noise_bpb: Standard deviation of D5 between trainings of one program; see `doubt`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -158,11 +158,8 @@ def training_seed(search_seed: int, index: int) -> int:
     return random.Random(f"training {search_seed} {index}").getrandbits(31)
 
 
-def _first_measurements(trial: Trial, seeds: tuple[int, ...]) -> Measure | Verdict | None:
-    """Return what a trial needs before it can be compared at all, its failure, or None if it can be compared."""
-    failure = next((run for run in trial.evaluations if run.outcome is not Outcome.OK), None)
-    if failure:
-        return Verdict(Status(failure.outcome.value), failure.detail)
+def _first_measurements(trial: Trial, seeds: tuple[int, ...]) -> Measure | None:
+    """Return what a trial needs before it can be compared at all; None if it can be compared."""
     if trial.evaluations and trial.number:  # an earlier pair's seed will do for the gate
         return None
     missing = _missing((trial,), seeds)

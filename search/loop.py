@@ -8,7 +8,6 @@ trials under way than slots and programs made ahead.
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -19,6 +18,7 @@ from operators.base import MutationError, ProviderError
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
+from search.decisions import next_step, propose, refuse
 from search.errors import SeedProgramError, UserError
 from search.observer import Observer, Running
 from search.recorder import Recorder, Spent
@@ -67,7 +67,7 @@ class Search:
         self._clock = clock
         self._tick_seconds = tick_seconds
         self._tasks: dict[Future[Any], Task] = {}
-        self._fit: set[int] = set()  # trials that passed the pre-flight, in this session
+        self._passed: set[int] = set()  # trials whose pre-flight is over, so that they can be judged
         self._repeats: dict[tuple[int, int], None] = {}  # trainings, (number, seed), of programs proposed again
         self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
@@ -138,7 +138,7 @@ class Search:
             if trial.program is None:
                 self._submit_proposal(trial.number)
             elif trial.evaluations:
-                self._fit.add(trial.number)
+                self._passed.add(trial.number)
             else:
                 self._submit_preflight(trial.number)
         self._recorder.record("running", "")
@@ -165,12 +165,12 @@ class Search:
             self._decide(number, verdict)
 
     def _steps(self, population: Population) -> list[tuple[Trial, Measure | Verdict]]:
-        ready = (trial for trial in population.pending if trial.number in self._fit)
-        return [(trial, self._settings.acceptance.step(trial, population)) for trial in ready]
+        ready = (trial for trial in population.pending if trial.number in self._passed)
+        return [(trial, next_step(trial, population, self._settings.acceptance)) for trial in ready]
 
     def _decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> None:
         self._recorder.decide(number, verdict, spent)
-        self._fit.discard(number)
+        self._passed.discard(number)
         self._require_baseline()
 
     def _exhausted(self) -> str | None:
@@ -201,9 +201,8 @@ class Search:
             return
         for _ in range(int(min(slots + self._settings.programs_ahead(self._executor.slots), left)) - under_way):
             number = len(self._population.trials)
-            rng = random.Random(f"proposal {self._settings.seed} {number}")
             try:
-                proposal = self._settings.strategy.ask(self._population, rng)
+                proposal = propose(self._settings, self._population)
             except NothingToProposeError as error:
                 self._idle = "" if self._tasks else str(error)
                 return
@@ -284,14 +283,9 @@ class Search:
         except MutationError as error:
             self._decide(task.number, Verdict(Status.NOT_BUILT, str(error)), error)
             return
-        twin = self._population.find(mutation.program.id)
-        problem = f"the same program as trial {twin.number}" if twin else ""
-        if not mutation.program.is_text:
-            problem = "the program is not valid UTF-8 text: it has a lone surrogate"
-        if problem:
-            self._decide(task.number, Verdict(Status.NOT_BUILT, problem), mutation)
-            again = self._settings.acceptance.repeat(twin, self._population) if twin and twin.scored else None
-            self._repeats |= dict.fromkeys(again.trainings if again else ())
+        if refusal := refuse(mutation, self._population, self._settings.acceptance):
+            self._decide(task.number, Verdict(Status.NOT_BUILT, refusal.reason), mutation)
+            self._repeats |= dict.fromkeys(refusal.again)
             return
         self._ledger.build(task.number, mutation)
         self._submit_preflight(task.number)
@@ -300,7 +294,7 @@ class Search:
         refusal = future.result()
         if refusal is not None:
             self._ledger.evaluate(task.number, refusal)
-        self._fit.add(task.number)
+        self._passed.add(task.number)
 
     def _measured(self, task: Task, future: Future[Evaluation]) -> None:
         evaluation = future.result()

@@ -1,19 +1,19 @@
 """A whole search in this process, on a target that answers at once: days of training in seconds.
 
-It shares all decisions with the real loop (strategy, operators, acceptance, population) and leaves out what makes that
-one slow and safe: threads, ledger, files. One evaluation slot, and the clock adds up what the trainings would take.
+It shares all decisions with the real loop (`search.decisions`) and leaves out what makes that one slow and safe:
+threads, ledger, files. One evaluation slot, and the clock adds up what the trainings would take.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from operators.base import MutationError
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
-from search.acceptance import Measure, Verdict
+from search.acceptance import Verdict
+from search.decisions import next_step, propose, refuse
 from search.settings import Settings
 from target.evaluation import Evaluation
 from target.program import Program
@@ -23,7 +23,7 @@ _IDLE_SECONDS = 1.0  # charged for a trial that trains nothing, so that every se
 
 
 @dataclass(frozen=True, slots=True)
-class Reign:
+class Champion:
     """A champion and when it became that.
 
     Attributes:
@@ -44,12 +44,14 @@ class Simulation:
         hours: Simulated time that the trainings took.
         reigns: Champions in their order, the baseline first.
         finished: (hours, trial number) of every training.
+        repeats: Trainings, (trial number, seed), that are due because a program was proposed again.
     """
 
     population: Population = field(default_factory=Population)
     hours: float = 0.0
-    reigns: list[Reign] = field(default_factory=list)
+    reigns: list[Champion] = field(default_factory=list)
     finished: list[tuple[float, int]] = field(default_factory=list)
+    repeats: dict[tuple[int, int], None] = field(default_factory=dict)
 
 
 def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulation:
@@ -68,37 +70,39 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
     seed_mutation = Mutation(program=settings.seed_program, operator="seed", description="the seed program")
     _add(run, Trial(number=0, proposal=Proposal(parents=(), seed=settings.seed), mutation=seed_mutation))
     while run.hours < hours and not settings.is_stuck(run.population.decided):
-        if not run.population.pending:
+        if run.population.pending:
+            trial = run.population.pending[0]
+            step = next_step(trial, run.population, settings.acceptance)
+            if isinstance(step, Verdict):
+                _decide(run, trial.number, step)
+            else:
+                _measure(run, *step.trainings[0], evaluate)
+        elif run.repeats:
+            number, seed = next(iter(run.repeats))
+            del run.repeats[number, seed]
+            _measure(run, number, seed, evaluate)
+        else:
             _propose(run, settings)
-            continue
-        trial = run.population.pending[0]
-        step = settings.acceptance.step(trial, run.population)
-        if isinstance(step, Verdict):
-            _decide(run, trial.number, step)
-            continue
-        _measure(run, step, evaluate)
     return run
 
 
 def _propose(run: Simulation, settings: Settings) -> None:
     number = len(run.population.trials)
-    rng = random.Random(f"proposal {settings.seed} {number}")  # as the loop draws it
-    proposal = settings.strategy.ask(run.population, rng)
+    proposal = propose(settings, run.population)
     _add(run, Trial(number=number, proposal=proposal))
     try:
         mutation = settings.operator_for(proposal).mutate(proposal, run.population)
     except MutationError as error:
         _refuse(run, number, str(error))
         return
-    twin = run.population.find(mutation.program.id)
-    if twin is not None:
-        _refuse(run, number, f"the same program as trial {twin.number}")
+    if refusal := refuse(mutation, run.population, settings.acceptance):
+        _refuse(run, number, refusal.reason)
+        run.repeats |= dict.fromkeys(refusal.again)
         return
     _replace(run, number, mutation=mutation)
 
 
-def _measure(run: Simulation, step: Measure, evaluate: Evaluate) -> None:
-    number, seed = step.trainings[0]
+def _measure(run: Simulation, number: int, seed: int, evaluate: Evaluate) -> None:
     trial = run.population.trials[number]
     assert trial.program is not None
     evaluation = evaluate(trial.program, seed)
@@ -117,7 +121,7 @@ def _decide(run: Simulation, number: int, verdict: Verdict) -> None:
         raise RuntimeError(f"the seed program does not score: {verdict.status.value}: {verdict.detail}")
     _replace(run, number, status=verdict.status, decided=len(run.population.decided), detail=verdict.detail)
     if verdict.status in (Status.BASELINE, Status.KEEP):
-        run.reigns.append(Reign(run.hours, number))
+        run.reigns.append(Champion(run.hours, number))
 
 
 def _add(run: Simulation, trial: Trial) -> None:

@@ -15,6 +15,7 @@ import conf
 from operators.population import Population
 from operators.trial import SCORED, Proposal, Status
 from search.acceptance import Acceptance, Measure, Verdict
+from search.decisions import next_step
 from target.evaluation import Evaluation, Outcome
 from tests.search.builders import make_trial
 
@@ -41,7 +42,7 @@ def search(rule: Acceptance, truth: list[float | None], *, sd: float = 0.0, seed
         fresh = replace(make_trial(number, status=Status.PENDING), proposal=Proposal(parents=(), seed=0))
         population = population.with_trial(fresh)
         for _ in range(MOST_TRAININGS):
-            step = rule.step(population.trials[number], population)
+            step = next_step(population.trials[number], population, rule)
             if isinstance(step, Verdict):
                 verdict = replace(population.trials[number], status=step.status, decided=number)
                 population = population.with_trial(verdict)

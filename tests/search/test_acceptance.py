@@ -9,6 +9,7 @@ import pytest
 from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 from search.acceptance import Acceptance, Confirm, Measure, Naive, Verdict, training_seed
+from search.decisions import next_step
 from target.evaluation import Evaluation, Outcome
 from tests.search.builders import make_evaluation, make_trial
 
@@ -38,7 +39,7 @@ def settle(rule: Acceptance, effects: list[float], noise: float, rng: random.Ran
             replace(make_trial(number, status=Status.PENDING), proposal=Proposal(parents=(), seed=0))
         )
         while people.trials[number].decided is None:
-            step = rule.step(people.trials[number], people)
+            step = next_step(people.trials[number], people, rule)
             if isinstance(step, Verdict):
                 trial = replace(people.trials[number], status=step.status, decided=len(people.decided))
                 people = people.with_trial(trial)
@@ -64,7 +65,7 @@ def test_the_baseline_is_measured_on_both_seeds_at_once() -> None:
 def test_a_failed_training_ends_the_trial(rule: Acceptance) -> None:
     crashed = measured(1, {A0: None})
 
-    assert rule.step(crashed, population(BASELINE, crashed)) == Verdict(Status.CRASHED)
+    assert next_step(crashed, population(BASELINE, crashed), rule) == Verdict(Status.CRASHED)
 
 
 def test_a_failed_confirmation_ends_the_trial_and_is_told() -> None:
@@ -72,7 +73,7 @@ def test_a_failed_confirmation_ends_the_trial_and_is_told() -> None:
     failure = replace(crashed.evaluations[1], detail="exit 1")
     crashed = replace(crashed, evaluations=(crashed.evaluations[0], failure))
 
-    assert Confirm(seed=0).step(crashed, population(BASELINE, crashed)) == Verdict(Status.CRASHED, "exit 1")
+    assert next_step(crashed, population(BASELINE, crashed), Confirm(seed=0)) == Verdict(Status.CRASHED, "exit 1")
 
 
 def test_confirm_discards_after_one_seed_what_is_not_better_there() -> None:

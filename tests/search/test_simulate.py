@@ -6,7 +6,7 @@ import pytest
 
 from operators.base import MutationError
 from operators.constants import ConstantsOperator
-from operators.trial import Status
+from operators.trial import Mutation, Status
 from search.acceptance import Confirm
 from search.budget import Budget
 from search.settings import Settings
@@ -66,7 +66,20 @@ def test_the_seed_determines_it() -> None:
     assert first.population != other.population
 
 
-def test_it_decides_as_the_real_loop_does(tmp_path) -> None:
+class Few:
+    """Makes a handful of programs, again and again."""
+
+    name = "few"
+
+    def mutate(self, proposal, population):
+        program = population.trials[0].program
+        name, value = next(each for each in program.constants.items() if isinstance(each[1], float))
+        changed = program.with_constants({name: value * (1 + 0.1 * (proposal.seed % 6 - 3 or 3))})
+        return Mutation(program=changed, operator=self.name, description="one of a few")
+
+
+@pytest.mark.parametrize(("operator", "repeats"), [(ConstantsOperator(max_changes=3, step=0.5), False), (Few(), True)])
+def test_it_decides_as_the_real_loop_does(tmp_path, operator, repeats) -> None:
     """One slot, the same settings: the same proposals, trainings and verdicts, from threads and a ledger or without."""
     from search.loop import Search
     from search.runs.ledger import Ledger
@@ -74,7 +87,8 @@ def test_it_decides_as_the_real_loop_does(tmp_path) -> None:
     from tests.search.scripted import ScriptedExecutor, ScriptedObserver
 
     landscape = Landscape(seed=0)
-    simulated = simulate(settings(landscape, 3), landscape.evaluate, hours=2)
+    made = replace(settings(landscape, 3), operator=operator)
+    simulated = simulate(made, landscape.evaluate, hours=2)
     n_trainings = simulated.population.trainings
     run = RunDirectory(tmp_path / "run")
     run.create()
@@ -82,17 +96,23 @@ def test_it_decides_as_the_real_loop_does(tmp_path) -> None:
     executor.start()
     ledger = Ledger(run)
     observer = ScriptedObserver(ScriptedExecutor(lambda program, seed: None))
-    real_settings = settings(landscape, 3)
-    object.__setattr__(real_settings, "budget", Budget(trainings=n_trainings))
+    real_settings = replace(made, budget=Budget(trainings=n_trainings))
     Search(real_settings, run=run, ledger=ledger, executor=executor, observer=observer, tick_seconds=0.01).run()
 
     ours = [trial for trial in simulated.population.trials if trial.decided is not None]
     theirs = ledger.population.trials[: len(ours)]
+    ours = ours[: len(theirs)]  # what comes to no training goes on for longer than a budget of trainings
+    assert len(ours) > 10
     assert [trial.mutation and trial.mutation.program.id for trial in ours] == [
         trial.mutation and trial.mutation.program.id for trial in theirs
     ]
     assert [trial.status for trial in ours] == [trial.status for trial in theirs]
+    assert [len(trial.evaluations) for trial in ours] == [len(trial.evaluations) for trial in theirs]
     assert any(trial.status is Status.KEEP for trial in ours)
+    twins = [trial for trial in ours if trial.detail.startswith("the same program as")]
+    assert bool(twins) == repeats
+    if repeats:  # programs that were proposed again were trained again, on a seed of their own
+        assert any(len(trial.evaluations) > 1 for trial in ours if trial.status is Status.DISCARD)
 
 
 def test_a_seed_program_that_fails_is_an_error() -> None:
