@@ -22,8 +22,9 @@ _DOUBLINGS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # of a power of two, with relati
 class ConstantsOperator:
     """Draws one to `max_changes` constants of the parent and moves each by one random step.
 
-    Positive floats move by a factor; powers of two by doublings; other integers by a factor and at least 1; numbers
-    on a linear scale by a part of their range; booleans flip; strings move among the choices of their knob comment.
+    Positive floats move by a factor; powers of two by doublings; counts of layers and heads by one or two; other
+    integers by a factor and at least 1; numbers on a linear scale by a part of their range; booleans flip; strings move
+    among the choices of their knob comment.
     Up and down are equally likely, and bounds are respected.
 
     Args:
@@ -119,6 +120,8 @@ def _is_number(value: Value) -> bool:
 
 def _move_int(value: int, constant: Constant, rng: random.Random, step: float) -> int:
     scale = constant.knob.scale
+    if scale == "unit":
+        return value + rng.choice((-1, 1)) * rng.choices((1, 2), (3, 1))[0]
     if value > 0 and (scale == "pow2" or (scale is None and value >= 2 and value & (value - 1) == 0)):
         moves = {doublings: value * 2.0**doublings for doublings in _DOUBLINGS}
         legal = [doublings for doublings, moved in moves.items() if moved >= 1 and _clip(moved, constant) == moved]

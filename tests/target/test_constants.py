@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a program
 from __future__ import annotations
 
 import ast
@@ -22,7 +23,7 @@ VOCAB = 512  # knob: fixed
 ü = "# knob: fixed"; WIDTH = 64
 TWICE = 1
 TWICE = 2
-COMPUTED = DEPTH * 2
+COMPUTED = DEPTH * WIDTH
 BETAS = (0.8, 0.95)
 lower = 3
 
@@ -33,7 +34,7 @@ def f(DEPTH=7):
 '''
 
 
-def test_constants_are_the_literals_assigned_once_at_the_top_level() -> None:
+def test_constants_are_the_values_assigned_once_at_the_top_level() -> None:
     constants = parse_constants(SOURCE)
 
     assert {name: constant.value for name, constant in constants.items()} == {
@@ -45,6 +46,8 @@ def test_constants_are_the_literals_assigned_once_at_the_top_level() -> None:
         "TIED": False,
         "VOCAB": 512,
         "WIDTH": 64,
+        "BETAS[0]": 0.8,
+        "BETAS[1]": 0.95,
     }
     assert constants["DEPTH"].knob == Knob(low=2, high=24, scale="int")
     assert constants["LR"].knob == Knob(low=1e-4, high=1, scale="log")
@@ -143,3 +146,55 @@ def test_a_knob_stays_with_its_constant_whatever_ends_the_lines() -> None:
     for newline in ("\n", "\r\n", "\r"):
         constants = parse_constants(f"A = 1{newline}B = 2  # knob: fixed{newline}C = 3{newline}")
         assert [constant.knob.fixed for constant in constants.values()] == [False, True, False]
+
+
+PLAIN = """\
+DEPTH = 8
+N_HEADS = 4
+HEAD_DIM = 128
+TOTAL_BATCH_SIZE = 2**19
+STEPS = 4 * 1024
+ADAM_BETAS = (0.8, 0.95)
+WARMDOWN_RATIO = 0.5
+MLP_RATIO = 4.0
+SEED = 42
+PEAK_FLOPS = 989.5e12
+UNUSED = 3
+LIMITS = (1, "two")
+HUGE = 10**6**6
+print(DEPTH, N_HEADS, HEAD_DIM, TOTAL_BATCH_SIZE, STEPS, ADAM_BETAS, WARMDOWN_RATIO, MLP_RATIO, SEED, PEAK_FLOPS, LIMITS, HUGE)
+"""
+
+
+def test_without_comments_names_and_values_say_how_a_constant_moves() -> None:
+    knobs = {name: constant.knob for name, constant in parse_constants(PLAIN).items()}
+
+    assert knobs == {
+        "DEPTH": Knob(low=1, scale="unit"),
+        "N_HEADS": Knob(low=1, scale="unit"),
+        "HEAD_DIM": Knob(),
+        "TOTAL_BATCH_SIZE": Knob(),
+        "STEPS": Knob(),
+        "ADAM_BETAS[0]": Knob(low=0.5, high=0.9999, scale="linear"),
+        "ADAM_BETAS[1]": Knob(low=0.5, high=0.9999, scale="linear"),
+        "WARMDOWN_RATIO": Knob(low=0, high=1, scale="linear"),
+        "MLP_RATIO": Knob(),
+        "SEED": Knob(fixed=True),
+        "PEAK_FLOPS": Knob(fixed=True),
+        "UNUSED": Knob(fixed=True),
+    }
+
+
+@pytest.mark.parametrize("more", ["config = globals()", "exec(text)"])
+def test_what_may_be_read_by_others_is_not_called_unused(more: str) -> None:
+    assert parse_constants("UNUSED = 3")["UNUSED"].knob == Knob()
+    assert parse_constants(f"UNUSED = 3\nDEPTH = 8\nprint(DEPTH)\n{more}")["UNUSED"].knob == Knob()
+
+
+def test_what_is_replaced_keeps_its_form_where_the_new_value_has_it() -> None:
+    changed = replace_constants(PLAIN, {"TOTAL_BATCH_SIZE": 2**18, "ADAM_BETAS[1]": 0.9, "STEPS": 5000})
+
+    assert "TOTAL_BATCH_SIZE = 2**18\n" in changed
+    assert "ADAM_BETAS = (0.8, 0.9)\n" in changed
+    assert "STEPS = 5000\n" in changed
+    assert "TOTAL_BATCH_SIZE = 300000\n" in replace_constants(PLAIN, {"TOTAL_BATCH_SIZE": 300_000})
