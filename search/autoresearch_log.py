@@ -77,12 +77,10 @@ class Table:
     Attributes:
         rows: The experiments, in their order.
         left_out: Rows that cannot be read.
-        notes: What people should know about how it was read, as sentences.
     """
 
     rows: list[Row] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
@@ -91,9 +89,8 @@ def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
     Raises:
         UserError: It is no text.
     """
-    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
-        if content.startswith(mark):
-            return content.decode(encoding, errors="replace"), [f"{place} is UTF-16, and was read as that"]
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace"), [f"{place} is UTF-16, and was read as that"]
     if b"\0" in content:
         raise UserError(f"{place} must be a text file with one row an experiment, and has bytes that no text has")
     try:
@@ -138,9 +135,14 @@ def told(left_out: Iterable[LeftOut]) -> list[str]:
 
 def where(lines: Sequence[int]) -> str:
     """Return how many rows there are and where the first of them stand."""
-    several = "s" * (len(lines) > 1)
     more = ", ..." * (len(lines) > _TOLD_LINES)
-    return f"{len(lines)} row{several} (line{several} {', '.join(map(str, lines[:_TOLD_LINES]))}{more})"
+    numbers = ", ".join(map(str, lines[:_TOLD_LINES]))
+    return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) != 1)} {numbers}{more})"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _tabs(line: str, columns: int) -> list[str]:

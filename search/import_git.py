@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from operators.trial import IMPORTED, Mutation, Proposal
-from search.autoresearch_log import decode_results, parse_results, told
+from search.autoresearch_log import counted, decode_results, parse_results, told
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.git import Repository, open_repository
@@ -66,8 +66,7 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
     Raises:
         UserError: The folder is there already, or cannot be written.
     """
-    if run.root.exists():
-        raise UserError(f"{run.root} exists already: choose another name, or move it away")
+    _refuse_existing(run)
     unfinished = run.root.with_name(f".{run.root.name}.import")
     shutil.rmtree(unfinished, ignore_errors=True)  # of an import that was killed
     draft = RunDirectory(unfinished / run.root.name)
@@ -93,6 +92,11 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
         )
         draft.root.rename(run.root)
     unfinished.rmdir()
+
+
+def _refuse_existing(run: RunDirectory) -> None:
+    if run.root.exists():
+        raise UserError(f"{run.root} exists already: choose another name, or move it away")
 
 
 def _write_trials(ledger: Ledger, history: History) -> None:
@@ -151,14 +155,12 @@ def _import_from(repository: Repository, options: argparse.Namespace) -> str:
     table = parse_results(text, place=place, metric=options.metric)
     history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=options.maximize)
     history.left_out[:0] = table.left_out
-    history.notes[:0] = [*notes, *table.notes]
+    history.notes[:0] = notes
     check_name(options.name)
     run = RunDirectory(options.outputs.expanduser() / options.name)
-    if run.root.exists():
-        raise UserError(f"{run.root} exists already: choose another name, or move it away")
+    _refuse_existing(run)
     origin = f"{repository.root}, branch {options.branch}"
-    n_rows = len(table.rows) + len(table.left_out)
-    lines = [f"{place}: {n_rows} row{'s' * (n_rows != 1)}"]
+    lines = [f"{place}: {counted(len(table.rows) + len(table.left_out), 'row')}"]
     if options.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             draft = RunDirectory(Path(folder) / options.name)
@@ -179,8 +181,7 @@ def _content(path: Path) -> bytes:
 
 
 def _summary(history: History) -> str:
-    n_trials = len(history.experiments)
-    return f"{n_trials} trial{'s' * (n_trials != 1)}: {counts(history)}"
+    return f"{counted(len(history.experiments), 'trial')}: {counts(history)}"
 
 
 def _remarks(history: History) -> list[str]:
