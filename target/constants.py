@@ -1,7 +1,7 @@
 """The UPPER_CASE constants of a program: found, described and replaced without touching anything else.
 
-A value may be a literal, a constant expression such as `2**19`, or a tuple of numbers, each of which is a constant of
-its own: `BETAS[0]`. What stands there keeps its form where the new value can be written in it.
+A value is a literal, an expression of numbers such as `2**19`, or a tuple of such, each of which is a constant of its
+own: `BETAS[0]`. What stands there keeps its form where the new value can be written in it.
 """
 
 from __future__ import annotations
@@ -10,36 +10,26 @@ import ast
 import functools
 import io
 import math
-import operator
 import re
 import tokenize
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from target.inferred import bounds_and_scale, is_left_alone
+from target.expressions import doubles, is_plain, number_in, number_of, rewritten
+from target.inferred import is_share, motion_of, why_it_stays
+from target.reads import idle_names
 from target.syntax import parse
 
 Value = bool | int | float | str
 
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 _KNOB: Final = re.compile(r"#\s*knob:\s*(?P<body>[^#;,(]*)")
-_BITS: Final = 1_000  # of the largest integer that is a constant: it fits a float
 _MOST: Final = 1e18  # of the bounds of a knob
 _SHOWN_CHARACTERS: Final = 100
 _ELEMENTS: Final = 8  # of a tuple whose numbers are constants
-_EXPONENT: Final = 1_000
-_OPERATORS: Final[Mapping[type[ast.operator], Callable[[Any, Any], Any]]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-}
-SCALES: Final = ("int", "unit", "pow2", "log", "linear")
+SCALES: Final = ("int", "unit", "pow2", "log", "linear", "share", "average")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +53,17 @@ class Knob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """One constant: `NAME = literal  # knob: ...` at the top level of a program.
+    """One constant: `NAME = value  # knob: ...` at the top level of a program.
 
     Attributes:
         name: Its name; of a number in a tuple, with its index.
         value: Its value.
-        knob: What its comment says.
+        knob: What its comment says, or what is inferred without one.
         line: Line of the value, from 1.
         start: Column of the value's first byte in that line, as `ast` counts.
         end: Column behind the value's last byte.
-        base: Of a power of integers, such as `2**19`, the base; None for anything else.
-        lead: Of a power, all that stands in front of the exponent.
+        text: The value as it is written.
+        stays: Why it must not change; empty if it may.
     """
 
     name: str
@@ -82,8 +72,8 @@ class Constant:
     line: int
     start: int
     end: int
-    base: int | None = None
-    lead: str = ""
+    text: str
+    stays: str = ""
 
     def write(self, value: Value) -> str:
         """Return another value as it is written in the place of this one.
@@ -91,20 +81,18 @@ class Constant:
         Raises:
             ValueError: If a float is not finite.
         """
-        if self.base is not None and isinstance(value, int) and value > 0:
-            exponent = round(math.log(value, self.base))
-            if self.base**exponent == value:
-                return f"{self.lead}{exponent}"
+        if isinstance(self.value, int) and isinstance(value, int) and not isinstance(value, bool):
+            return rewritten(self.text, value) or format_value(value)
         return format_value(value)
 
 
 def parse_constants(source: str) -> dict[str, Constant]:
     """Return the constants of a program by name, in their order.
 
-    A constant is a top-level assignment, on one line, of a bool, a number, a string, an expression of numbers or a
-    tuple or list of numbers to one UPPER_CASE name that the program assigns once. Knob comments: `# knob: 2..24 int`,
-    `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`, `# knob: fixed`; what follows a `;`, `,` or `(` is for people.
-    Without such a comment, `target/inferred.py` says how a constant moves.
+    A constant is a bool, a number, a string or an expression of numbers, on one line, that the top level assigns to one
+    UPPER_CASE name which the program assigns once; or a number in a tuple or list of numbers that is so assigned. Knob
+    comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`, `# knob: fixed`; what follows a `;`,
+    `,` or `(` is for people. Without such a comment, `target/inferred.py` says how a constant moves.
 
     Raises:
         SyntaxError: If the source does not parse.
@@ -113,52 +101,61 @@ def parse_constants(source: str) -> dict[str, Constant]:
     return {constant.name: constant for constant in _parsed(source)}
 
 
-@functools.lru_cache(maxsize=256)  # a parent is read again for each of its children
+@functools.lru_cache(maxsize=256)  # a program is asked for its constants many times
 def _parsed(source: str) -> tuple[Constant, ...]:
     tree = parse(source)
     comments = _comments(source)
-    stored = _stored_names(tree)
-    read = _names_read(tree)
-    source_lines = list(io.StringIO(source, newline=""))
+    lines = list(io.StringIO(source, newline=""))  # not splitlines: form feeds end no line for `ast`
+    stored = stored_names(tree)
+    assigned = [(name, value) for name, value in assignments(tree) if stored[name] == 1]
+    idle = idle_names(tree, [name for name, _ in assigned])
     found: dict[str, Constant] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            name, literal = node.targets[0], node.value
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            name, literal = node.target, node.value
-        else:
-            continue
-        if not (isinstance(name, ast.Name) and _NAME.match(name.id) and stored[name.id] == 1):
-            continue
-        if literal.lineno != literal.end_lineno:
-            continue
-        line = source_lines[literal.lineno - 1]
-        if isinstance(literal, ast.Tuple | ast.List):
-            values = [_number(element) for element in literal.elts]
-            if not 0 < len(values) <= _ELEMENTS or None in values:
+    for whole, expression in assigned:
+        for name, node in _parts(whole, expression):
+            value = _value(node)
+            if value is None or node.lineno != node.end_lineno:
                 continue
-            parts = [(f"{name.id}[{index}]", each) for index, each in enumerate(literal.elts)]
-        else:
-            parts = [(name.id, literal)]
-        for part, node_of_value in parts:
-            value = _literal(node_of_value)
-            if value is None:
-                value = _number(node_of_value)
-            if value is None:
-                continue
-            base, lead = _power(node_of_value, line)
-            found[part] = Constant(
-                name=part,
+            knob = _knob(comments.get(node.lineno, ""), value, node.lineno)
+            stays = "fixed" if knob and knob.fixed else ""
+            if knob is None:
+                stays = idle.get(whole, "") or why_it_stays(whole)
+                value = float(value) if type(value) is int and is_share(whole, value) else value
+                knob = Knob(fixed=True) if stays else _inferred(whole, value, node)
+            end = node.end_col_offset or node.col_offset
+            text = lines[node.lineno - 1].encode()[node.col_offset : end].decode()
+            found[name] = Constant(
+                name=name,
                 value=value,
-                knob=_knob(comments.get(literal.lineno, ""), value, literal.lineno)
-                or _inferred(name.id, value, is_read=read is None or name.id in read),
-                line=literal.lineno,
-                start=node_of_value.col_offset,
-                end=node_of_value.end_col_offset or node_of_value.col_offset,
-                base=base,
-                lead=lead,
+                knob=knob,
+                line=node.lineno,
+                start=node.col_offset,
+                end=end,
+                text=text,
+                stays=stays,
             )
     return tuple(found.values())
+
+
+def assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the assignments of a value to one UPPER_CASE name at the top level of a program."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, value = node.targets[0], node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            target, value = node.target, node.value
+        else:
+            continue
+        if isinstance(target, ast.Name) and _NAME.match(target.id):
+            yield target.id, value
+
+
+def _parts(name: str, value: ast.expr) -> list[tuple[str, ast.expr]]:
+    """Return what may be a constant in an assignment: the numbers of a tuple or list, or the value itself."""
+    if not isinstance(value, ast.Tuple | ast.List):
+        return [(name, value)]
+    if len(value.elts) > _ELEMENTS or any(number_of(each) is None for each in value.elts):
+        return []
+    return [(f"{name}[{index}]", each) for index, each in enumerate(value.elts)]
 
 
 def replace_constants(source: str, values: Mapping[str, Value]) -> str:
@@ -191,7 +188,7 @@ def format_value(value: Value) -> str:
     return repr(value)
 
 
-def _stored_names(tree: ast.Module) -> Counter[str]:
+def stored_names(tree: ast.Module) -> Counter[str]:
     """Count how often each global name is bound; functions bind their own names, but for those they declare global."""
     stored: Counter[str] = Counter()
     nodes: list[ast.AST] = [tree]
@@ -206,52 +203,10 @@ def _stored_names(tree: ast.Module) -> Counter[str]:
     return stored
 
 
-def _literal(node: ast.expr) -> Value | None:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        value = node.operand.value
-        return -value if isinstance(value, int | float) and not isinstance(value, bool) and _is_plain(value) else None
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str) and _is_plain(node.value):
+def _value(node: ast.expr) -> Value | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | str):
         return node.value
-    return None
-
-
-def _number(node: ast.expr) -> int | float | None:
-    """Return the value of an expression of numbers; None if it is none, or too large to be computed with."""
-    if isinstance(node, ast.Constant):
-        value = node.value
-        return value if type(value) in (int, float) and _is_plain(value) else None
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        operand = _number(node.operand)
-        return None if operand is None else -operand if isinstance(node.op, ast.USub) else operand
-    if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:
-        return None
-    left, right = _number(node.left), _number(node.right)
-    if left is None or right is None or (isinstance(node.op, ast.Pow) and abs(right) > _EXPONENT):
-        return None
-    try:
-        value = _OPERATORS[type(node.op)](left, right)
-    except (ArithmeticError, ValueError):
-        return None
-    return value if type(value) in (int, float) and _is_plain(value) else None
-
-
-def _power(node: ast.expr, line: str) -> tuple[int | None, str]:
-    """Return the base of a power of integers and what stands in front of its exponent; None for anything else."""
-    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)):
-        return None, ""
-    base, exponent = node.left, node.right
-    if not (isinstance(base, ast.Constant) and type(base.value) is int and base.value > 1):
-        return None, ""
-    if not (isinstance(exponent, ast.Constant) and type(exponent.value) is int and exponent.value >= 0):
-        return None, ""
-    return base.value, line.encode()[node.col_offset : exponent.col_offset].decode()
-
-
-def _is_plain(value: Value) -> bool:
-    """Return whether a value can be written, stored and computed with: not infinite, and no huge integer."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return not isinstance(value, int) or value.bit_length() <= _BITS
+    return number_of(node)
 
 
 def _comments(source: str) -> dict[int, str]:
@@ -262,26 +217,11 @@ def _comments(source: str) -> dict[int, str]:
         raise SyntaxError(str(error)) from error
 
 
-def _names_read(tree: ast.Module) -> frozenset[str] | None:
-    """Return the names that some line reads; None if that does not tell which constants matter.
-
-    A file whose constants nothing in it reads is read by another file, and `globals()` reads all of them.
-    """
-    read = frozenset(
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    )
-    if read & {"globals", "locals", "vars", "eval", "exec"} or not any(map(_NAME.match, read)):
-        return None
-    return read
-
-
-def _inferred(name: str, value: Value, *, is_read: bool) -> Knob:
-    if is_left_alone(name, is_read):
-        return Knob(fixed=True)
+def _inferred(name: str, value: Value, node: ast.expr) -> Knob:
     if isinstance(value, bool | str):
         return Knob()
-    low, high, scale = bounds_and_scale(name, value)
-    return Knob(low=low, high=high, scale=scale)
+    low, high, scale = motion_of(name, value)
+    return Knob(low=low, high=high, scale=scale or ("pow2" if isinstance(value, int) and doubles(node) else None))
 
 
 def _knob(comment: str, value: Value, line: int) -> Knob | None:
@@ -303,14 +243,21 @@ def _knob(comment: str, value: Value, line: int) -> Knob | None:
             f"line {line}: a knob is 'LOW..HIGH [{'|'.join(SCALES)}]', 'A | B | C' or 'fixed', got {shown}"
         )
     try:
-        low, high = map(float, bounds)
+        low, high = map(_bound, bounds)
     except ValueError:
         raise ValueError(f"line {line}: the bounds of a knob must be numbers, got {shown}") from None
     if not max(abs(low), abs(high)) < _MOST:
         raise ValueError(f"line {line}: the bounds of a knob must be finite numbers below {_MOST:g}, got {shown}")
     if not low < high:
         raise ValueError(f"line {line}: the lower bound of a knob must be below the upper, got {shown}")
+    if scale == "average" and not 0 <= low < high < 1:
+        raise ValueError(f"line {line}: the bounds of an average must be at least 0 and below 1, got {shown}")
     return Knob(low=low, high=high, scale=scale)
+
+
+def _bound(text: str) -> float:
+    value = number_in(text) if "**" in text else None
+    return float(text if value is None else value)
 
 
 def _typed(text: str, value: Value, line: int) -> Value:
@@ -319,8 +266,8 @@ def _typed(text: str, value: Value, line: int) -> Value:
     try:
         choice = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        choice = None
-    if not isinstance(choice, bool | int | float | str) or not _is_plain(choice):
+        choice = number_in(text)
+    if not isinstance(choice, bool | int | float | str) or not is_plain(choice):
         shown = f"{value!r:.{_SHOWN_CHARACTERS}}, got {text[:_SHOWN_CHARACTERS]!r}"
         raise ValueError(f"line {line}: a choice of a knob must be a literal like the value {shown}")
     return float(choice) if isinstance(value, float) and isinstance(choice, int) else choice
@@ -328,7 +275,7 @@ def _typed(text: str, value: Value, line: int) -> Value:
 
 def _splice(source: str, literals: Mapping[str, tuple[Constant, str]]) -> str:
     lines = list(io.StringIO(source, newline=""))  # not splitlines: form feeds end no line for `ast`
-    for constant, text in literals.values():
-        line = lines[constant.line - 1].encode()
+    for constant, text in sorted(literals.values(), key=lambda each: each[0].start, reverse=True):
+        line = lines[constant.line - 1].encode()  # from its end on: what is in front keeps its columns
         lines[constant.line - 1] = (line[: constant.start] + text.encode() + line[constant.end :]).decode()
     return "".join(lines)

@@ -18,6 +18,7 @@ from search.direction import find_direction
 from search.errors import UserError
 from target.contract import TRAINED
 from target.errors import TargetError
+from target.movable import movable_text
 from target.spec import TargetSpec
 
 
@@ -37,6 +38,8 @@ def check_target(subject: Subject) -> Iterator[Row]:
         "target",
         f"{subject.target}: program {program.id}{limit} on {'a GPU' if subject.device == 'cuda' else 'the CPU'}",
     )
+    if text := movable_text(program.source):
+        yield fine("constants", text)
 
 
 def check_operators(subject: Subject) -> Iterator[Row]:
