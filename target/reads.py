@@ -41,7 +41,12 @@ class _Uses:
     """Follows values from where a name is read to where they go."""
 
     def __init__(self, tree: ast.Module, names: set[str]) -> None:
-        self._parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        self._parents, open_nodes = dict[ast.AST, ast.AST](), list[ast.AST]([tree])
+        while open_nodes:
+            node = open_nodes.pop()
+            children = list(ast.iter_child_nodes(node))
+            self._parents.update(dict.fromkeys(children, node))
+            open_nodes += children
         self._reads = [node for node in self._parents if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
         self._texts = {node.value for node in self._parents if isinstance(node, ast.Constant) and node.value in names}
         self.read = {node.id for node in self._reads}
