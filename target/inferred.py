@@ -10,9 +10,10 @@ _COUNTED: Final = re.compile(r"DEPTHS?|(?:N|NUM)?(?:LAYERS|HEADS|BLOCKS|EXPERTS)
 _NUMBER_OF: Final = frozenset({"N", "NUM", "NUMBER", "COUNT"})
 _ONE: Final = frozenset({"LAYER", "HEAD", "BLOCK", "EXPERT"})
 _SIZES: Final = frozenset({"DIM", "DIMS", "SIZE", "WIDTH", "LEN", "LENGTH", "TOKENS", "BYTES", "CHANNELS"})
+_UNITS: Final = frozenset({"STEP", "STEPS", "ITERS", "ITERATIONS", "EPOCH", "EPOCHS", "LAYERS", "TOKENS"})
 _MOST_COUNTED: Final = 256
 _SHARES: Final = frozenset(
-    {"FRAC", "FRACTION", "FRACTIONS", "SHARE", "PCT", "PORTION", "PROPORTION", "DROPOUT", "DROP", "DROPPATH"}
+    {"FRAC", "FRACTION", "FRACTIONS", "SHARE", "PCT", "PORTION", "PROPORTION", "DROPOUT", "DROPPATH"}
     | {"PROB", "PROBS", "PROBABILITY", "SMOOTHING"}
 )
 _RATIOS: Final = frozenset({"RATIO", "RATIOS"})
@@ -47,14 +48,16 @@ def why_it_stays(name: str) -> str:
 def is_share(name: str, value: float) -> bool:
     """Return whether a number is a share of a whole: one that is named so, from 0 to 1.
 
-    A ratio that is the integer 1 may count things.
+    Integers may count things: steps of a warm-up, layers that drop out, or, in a ratio of 1, anything.
     """
     words = _words(name)
-    if not 0 <= value <= 1:
+    if not 0 <= value <= 1 or words & _UNITS:
         return False
+    is_float = isinstance(value, float)
     scheduled = bool(words & _SCHEDULE) and not words & _RATES
-    counted = type(value) is int and value and not (words & (_SCHEDULE | _RATES))
-    return bool(words & _SHARES) or scheduled or (bool(words & _RATIOS) and not counted)
+    if words & _RATIOS:
+        return is_float or value == 0 or bool(words & (_SCHEDULE | _RATES))
+    return bool(words & _SHARES) or (is_float and (scheduled or "DROP" in words))
 
 
 def motion_of(name: str, value: float) -> Motion:
