@@ -16,15 +16,18 @@ from target.program.constants import Constant, Value, parse_constants
 _DRAWS: Final = 32  # to find a program that is not known yet
 _REACH: Final = (0.5, 2.0)  # of a step, in units of `step`: smaller ones cannot be told from noise
 _LARGEST: Final = 1e100  # what is larger is a sentinel, and a step from it may not be a number
-_DOUBLINGS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # of a power of two, with relative weights
+_STEPS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # doublings of a power of two, or ones of a count, with relative weights
+_LEAST_SHARE: Final = 0.1  # by which the steps of a share near 0 or 1 are measured
 
 
 class ConstantsOperator:
     """Draws one to `max_changes` constants of the parent and moves each by one random step.
 
-    Positive floats move by a factor; powers of two by doublings; other integers by a factor and at least 1; numbers
-    on a linear scale by a part of their range; booleans flip; strings move among the choices of their knob comment.
-    Up and down are equally likely, and bounds are respected.
+    Positive floats move by a factor; powers of two by doublings; counts of layers and heads by one or two; other
+    integers by a factor and at least 1; numbers on a linear scale by a part of their range; shares of a whole by a part
+    of what there is of them; decay rates of averages by a factor of what they lack to 1; booleans flip; strings move
+    among the choices of their knob comment. Up and down are equally likely. Bounds are respected; without bounds, a
+    number keeps its sign, and zero becomes positive.
 
     Args:
         max_changes: Largest number of constants that change at once.
@@ -119,23 +122,38 @@ def _is_number(value: Value) -> bool:
 
 def _move_int(value: int, constant: Constant, rng: random.Random, step: float) -> int:
     scale = constant.knob.scale
+    if scale == "unit":
+        return _drawn(value, {value + ones: weight for ones, weight in _STEPS.items()}, constant, rng)
     if value > 0 and (scale == "pow2" or (scale is None and value >= 2 and value & (value - 1) == 0)):
-        moves = {doublings: value * 2.0**doublings for doublings in _DOUBLINGS}
-        legal = [doublings for doublings, moved in moves.items() if moved >= 1 and _clip(moved, constant) == moved]
-        weights = [_DOUBLINGS[doublings] for doublings in legal]
-        return int(moves[rng.choices(legal, weights)[0]]) if legal else value
+        return _drawn(value, {value * 2.0**n: weight for n, weight in _STEPS.items()}, constant, rng)
     if value == 0 or scale == "linear":
         moved = round(value + _signed(step, rng) * _width(value, constant))
     else:
         moved = round(value * math.exp(_signed(step, rng)))
-    return moved if moved != value else value + rng.choice((-1, 1))
+    if constant.knob.low is None:
+        moved = int(_clip(moved, constant))
+    return moved if moved != value else _drawn(value, {value - 1: 1, value + 1: 1}, constant, rng)
+
+
+def _drawn(value: int, weights: Mapping[float, int], constant: Constant, rng: random.Random) -> int:
+    """Draw one of several numbers that are admissible integers, by weights; the value itself if none is."""
+    legal = {each: weight for each, weight in weights.items() if _clip(each, constant) == each}
+    return int(rng.choices(list(legal), list(legal.values()))[0]) if legal else value
 
 
 def _move_float(value: float, constant: Constant, rng: random.Random, step: float) -> float:
-    if value > 0 and constant.knob.scale != "linear":
+    scale = constant.knob.scale
+    if scale == "average":
+        rest = float(f"{(1 - value) * math.exp(_signed(step, rng)):.3g}")
+        return float(f"{1 - rest:.12g}")  # 0.9999 has as many digits as 0.0001
+    if scale == "share":
+        moved = value + _signed(step, rng) * max(2 * value * (1 - value), _LEAST_SHARE)
+    elif value > 0 and scale != "linear":
         moved = value * math.exp(_signed(step, rng))
     else:
         moved = value + _signed(step, rng) * _width(value, constant)
+    if value == 0 and constant.knob.low is None:
+        moved = abs(moved)
     return float(f"{moved:.4g}")  # more digits than four is noise to a reader and to the search
 
 
@@ -152,13 +170,20 @@ def _width(value: float, constant: Constant) -> float:
 
 
 def _clip(value: float, constant: Constant) -> float | int:
-    low, high = constant.knob.low, constant.knob.high
+    low, high = _lowest(constant), constant.knob.high
     if not isinstance(constant.value, int):
         return min(max(value, -math.inf if low is None else low), math.inf if high is None else high)
     if low is not None and high is not None and math.ceil(low) > math.floor(high):
         return constant.value  # no integer lies between the bounds
     lower = value if low is None else max(value, math.ceil(low))
     return int(lower if high is None else min(lower, math.floor(high)))
+
+
+def _lowest(constant: Constant) -> float | None:
+    """Return the lower bound of a number; one without any does not change its sign."""
+    if constant.knob.low is not None or isinstance(constant.value, str) or constant.value < 0:
+        return constant.knob.low
+    return 1 if isinstance(constant.value, int) and constant.value else 0
 
 
 def describe_changes(old: Mapping[str, Value], changes: Mapping[str, Value]) -> str:

@@ -30,6 +30,7 @@ from search.watch import MakeTracker, Watch
 from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
+from target.program.movable import movable_text
 
 MAY_CHANGE: Final = (
     "budget",
@@ -145,9 +146,20 @@ def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watc
     """Prepare the target, and return what environment.json says of it."""
     described = session.target.prepare(watch.say)
     _describe(session.run, described, ledger)
+    _tell_constants(session, ledger.population, watch)
     executor.start()
     watch.get_ready()
     return described
+
+
+def _tell_constants(session: Session, population: Population, watch: Watch) -> None:
+    """Say once in a search, at its start, which constants can move."""
+    if any(not trial.imported for trial in population.decided):
+        return
+    best = population.champion
+    program = best.program if best and best.program else session.settings.seed_program
+    if text := movable_text(program.source):
+        watch.say(text)
 
 
 def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:

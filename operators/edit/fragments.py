@@ -10,7 +10,7 @@ from typing import Final
 from operators.edit.elision import missing_code
 from operators.edit.skeleton import is_docstring, key_of
 from operators.edit.text import FILE, EditError, first_line, quoted, split_lines, with_endings_of
-from operators.edit.values import assigned_name, constants_of, literal_value, refuse_unknown
+from operators.edit.values import assigned_constant, assigned_name, constants_of, literal_value, refuse_unknown
 from target.program.constants import Value, replace_constants
 from target.program.syntax import parse
 
@@ -70,6 +70,9 @@ def with_fragments(pieces: Sequence[str], source: str) -> str:
     plan = _Plan()
     for piece in pieces:
         _Placer(piece, tree, lines, source, plan).place()
+    for name in plan.values:
+        if name.endswith("]") and f"set {name.partition('[')[0]}" in plan.names:
+            raise EditError(f"{name} is set twice, by itself and with its tuple: which value is meant?")
     result = _spliced(lines, plan.lines)
     text = with_endings_of(source, "\n".join(result) + ("\n" if source.endswith("\n") else ""))
     try:
@@ -100,13 +103,16 @@ class _Placer:
         """
         new = list[ast.stmt]()
         anchored = False
-        values_only = all(assigned_name(each) for each in self._body)
+        values_only = all(assigned_constant(each) for each in self._body)
         for node in self._body:
             if ast.dump(node) in self._trees:
                 anchored = True
                 continue
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self._import(node)
+                continue
+            if self._element(node):
+                anchored = True
                 continue
             place = self._place_of(node)
             if place is None and values_only:
@@ -121,6 +127,18 @@ class _Placer:
             raise self._homeless()
         if new:
             self._insert(new, self._end_of_definitions())
+
+    def _element(self, node: ast.stmt) -> bool:
+        """Enter the value of one number of a tuple, `BETAS[0] = 0.9`; return whether the statement is that."""
+        name = assigned_constant(node)
+        if name == assigned_name(node) or name not in self._constants:
+            return False
+        value = literal_value(node) if isinstance(node, ast.Assign) else None
+        if value is None:
+            raise EditError(f"{first_line(self._text(node))!r} sets no number: write the whole tuple")
+        if self._is_new(node):
+            self._plan.values[name] = value
+        return True
 
     def _homeless(self) -> EditError:
         return EditError(
@@ -139,7 +157,7 @@ class _Placer:
             if len(methods) > 1:
                 raise EditError(f"{FILE} has a method {node.name} {len(methods)} times: which is meant? {ADVICE}")
             return methods[0]
-        if isinstance(node, _Definition) or assigned_name(node):
+        if isinstance(node, _Definition) or assigned_constant(node):
             return None
         raise EditError(
             f"the answer holds a piece of code with {quoted(first_line(self._text(node)))}, which has no name "

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from operators.edit.values import assigned_name
+from operators.edit.values import assigned_constant, assigned_name
 from target.program.syntax import parse
 
 _MOST: Final = 0.5
@@ -123,7 +123,7 @@ def key_of(node: ast.stmt) -> str:
     """Return what a statement is called: two statements with one key are versions of each other."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return f"def {node.name}"
-    if name := assigned_name(node):
+    if name := assigned_constant(node):
         return f"set {name}"
     if isinstance(node, ast.Import):
         return "import " + ",".join(alias.name for alias in node.names)

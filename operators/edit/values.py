@@ -9,10 +9,11 @@ from typing import Final
 
 from operators.edit.text import FILE, EditError
 from target.program.constants import Constant, Value, parse_constants
+from target.program.expressions import number_of
 from target.program.syntax import parse
 
 _LINE: Final = re.compile(
-    r"\s{0,20}(?:[-*+•]\s{1,4}|\d{1,2}[.)]\s{1,4})?(?P<tick>[`*]{0,3})(?P<name>[A-Z][A-Z0-9_]*)(?P=tick)?\s{0,9}"
+    r"\s{0,20}(?:[-*+•]\s{1,4}|\d{1,2}[.)]\s{1,4})?(?P<tick>[`*]{0,3})(?P<name>[A-Z][A-Z0-9_]*(?:\[\d\])?)(?P=tick)?\s{0,9}"
     r"(?P<rest>[=:].{1,200}?)[`*]{0,3}[,;]?\s{0,20}"
 )
 _CODE: Final = re.compile(
@@ -24,12 +25,12 @@ _ARROW: Final = re.compile(r"[=:]\s*(?P<old>\S.*?)\s*(?:->|→|=>|⇒)\s*(?P<new
 
 
 def only_assignments(code: str) -> list[ast.Assign | ast.AnnAssign] | None:
-    """Return the statements of a piece of code if each of them sets one name, else None."""
+    """Return the statements of a piece of code if each of them sets one name or one number of a tuple, else None."""
     try:
         body = parse(code).body
     except SyntaxError:
         return None
-    nodes = [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign) and assigned_name(node)]
+    nodes = [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign) and assigned_constant(node)]
     return nodes if nodes and len(nodes) == len(body) else None
 
 
@@ -42,6 +43,15 @@ def assigned_name(node: ast.stmt) -> str:
     else:
         return ""
     return target.id if isinstance(target, ast.Name) else ""
+
+
+def assigned_constant(node: ast.stmt) -> str:
+    """Return the name that a statement sets, or `NAME[0]` if it sets one element; empty if it is no such statement."""
+    target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+    if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+        index = target.slice.value if isinstance(target.slice, ast.Constant) else None
+        return f"{target.value.id}[{index}]" if type(index) is int else ""
+    return assigned_name(node)
 
 
 def constants_of(source: str) -> Mapping[str, Constant]:
@@ -99,21 +109,34 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
 
 def _statement(match: re.Match[str], known: Mapping[str, Constant]) -> str | None:
     name, rest = match["name"], match["rest"]
+    now = _current(name, known)
     if arrow := _ARROW.fullmatch(rest):
-        if name not in known or _evaluated(arrow["old"]) != known[name].value:
+        if now is None or _evaluated(arrow["old"]) != now:
             return None
         rest = f"= {arrow['new'].strip('`* ')}"
-    elif rest.startswith(":") and (name not in known or "=" not in rest):
+    elif rest.startswith(":") and (now is None or "=" not in rest):
         return None
     nodes = only_assignments(f"{name} {rest}")
-    if nodes is None or (literal_value(nodes[0]) is None and name not in known):
+    if nodes is None or (literal_value(nodes[0]) is None and now is None):
         return None
     return f"{name} {rest}"
 
 
-def _evaluated(text: str) -> Value | None:
+def _current(name: str, known: Mapping[str, Constant]) -> Value | tuple[Value, ...] | None:
+    """Return the value that a name has in the file, a tuple for one of numbers; None if it is no constant."""
+    if name in known:
+        return known[name].value
+    return tuple(constant.value for each, constant in known.items() if each.startswith(f"{name}[")) or None
+
+
+def _evaluated(text: str) -> Value | tuple[float | None, ...] | None:
     nodes = only_assignments(f"X = {text.strip('`* ')}")
-    return literal_value(nodes[0]) if nodes else None
+    if not nodes or nodes[0].value is None:
+        return None
+    if isinstance(nodes[0].value, ast.Tuple | ast.List):
+        return tuple(number_of(each) for each in nodes[0].value.elts)
+    value = literal_value(nodes[0])
+    return number_of(nodes[0].value) if value is None else value
 
 
 def refuse_unknown(text: str, known: Mapping[str, Constant]) -> EditError:

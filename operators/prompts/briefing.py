@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +11,8 @@ from operators.population import Population
 from operators.prompts import history
 from operators.prompts.tuner import constants_view
 from operators.trial import Proposal, Status, Trial
-from target.program.constants import format_value, parse_constants
+from target.program.constants import assignments, parse_constants
+from target.program.syntax import parse
 
 ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
 """Forms of an answer, each with its template `answer_<form>.j2`."""
@@ -68,14 +70,15 @@ def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> d
 
 
 def _free_constants(trial: Trial) -> list[str]:
-    """Return `NAME = value` for each constant of a program that may change; nothing if the program is damaged."""
+    """Return `NAME = value`, as the program has it, for each constant that may change; nothing if it is damaged."""
     assert trial.program is not None, f"trial {trial.number} has no program"
     try:
-        constants = parse_constants(trial.program.source).values()
+        constants = parse_constants(trial.program.source)
+        values = dict(assignments(parse(trial.program.source)))
     except (SyntaxError, ValueError):
         return []
-    free = [constant for constant in constants if not constant.knob.fixed]
-    return [f"{constant.name} = {format_value(constant.value)}" for constant in free]
+    free = dict.fromkeys(name.partition("[")[0] for name, constant in constants.items() if not constant.knob.fixed)
+    return [f"{name} = {ast.unparse(values[name])}" for name in free]
 
 
 def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff_lines: int) -> dict[str, list[Any]]:

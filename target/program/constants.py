@@ -1,4 +1,8 @@
-"""The UPPER_CASE literal assignments of a program: found, described and replaced without touching anything else."""
+"""The UPPER_CASE constants of a program: found, described and replaced without touching anything else.
+
+A value is a literal, an expression of numbers such as `2**19`, or a tuple of such, each of which is a constant of its
+own: `BETAS[0]`. What stands there keeps its form where the new value can be written in it.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,23 @@ import math
 import re
 import tokenize
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from target.program.expressions import doubles, is_plain, number_in, number_of, rewritten
+from target.program.inferred import is_share, motion_of, why_it_stays
+from target.program.reads import idle_names
 from target.program.syntax import parse
 
 Value = bool | int | float | str
 
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 _KNOB: Final = re.compile(r"#\s*knob:\s*(?P<body>[^#;,(]*)")
-_BITS: Final = 1_000  # of the largest integer that is a constant: it fits a float
 _MOST: Final = 1e18  # of the bounds of a knob
 _SHOWN_CHARACTERS: Final = 100
-SCALES: Final = ("int", "pow2", "log", "linear")
+_ELEMENTS: Final = 8  # of a tuple whose numbers are constants
+SCALES: Final = ("int", "unit", "pow2", "log", "linear", "share", "average")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +53,17 @@ class Knob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """One constant: `NAME = literal  # knob: ...` at the top level of a program.
+    """One constant: `NAME = value  # knob: ...` at the top level of a program.
 
     Attributes:
-        name: Its name.
+        name: Its name; of a number in a tuple, with its index.
         value: Its value.
-        knob: What its comment says.
-        line: Line of the literal, from 1.
-        start: Column of the literal's first byte in that line, as `ast` counts.
-        end: Column behind the literal's last byte.
+        knob: What its comment says, or what is inferred without one.
+        line: Line of the value, from 1.
+        start: Column of the value's first byte in that line, as `ast` counts.
+        end: Column behind the value's last byte.
+        text: The value as it is written.
+        stays: Why it must not change; empty if it may.
     """
 
     name: str
@@ -63,14 +72,27 @@ class Constant:
     line: int
     start: int
     end: int
+    text: str
+    stays: str = ""
+
+    def write(self, value: Value) -> str:
+        """Return another value as it is written in the place of this one.
+
+        Raises:
+            ValueError: If a float is not finite.
+        """
+        if isinstance(self.value, int) and isinstance(value, int) and not isinstance(value, bool):
+            return rewritten(self.text, value) or format_value(value)
+        return format_value(value)
 
 
 def parse_constants(source: str) -> dict[str, Constant]:
     """Return the constants of a program by name, in their order.
 
-    A constant is a top-level assignment of one bool, number or string literal on one line to one UPPER_CASE name
-    that the program assigns once. Knob comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`,
-    `# knob: fixed`; what follows a `;`, `,` or `(` is for people.
+    A constant is a bool, a number, a string or an expression of numbers, on one line, that the top level assigns to one
+    UPPER_CASE name which the program assigns once; or a number in a tuple or list of numbers that is so assigned. Knob
+    comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`, `# knob: fixed`; what follows a `;`,
+    `,` or `(` is for people. Without such a comment, `target/program/inferred.py` says how a constant moves.
 
     Raises:
         SyntaxError: If the source does not parse.
@@ -79,33 +101,61 @@ def parse_constants(source: str) -> dict[str, Constant]:
     return {constant.name: constant for constant in _parsed(source)}
 
 
-@functools.lru_cache(maxsize=256)  # a parent is read again for each of its children
+@functools.lru_cache(maxsize=256)  # a program is asked for its constants many times
 def _parsed(source: str) -> tuple[Constant, ...]:
     tree = parse(source)
     comments = _comments(source)
-    stored = _stored_names(tree)
+    lines = list(io.StringIO(source, newline=""))  # not splitlines: form feeds end no line for `ast`
+    stored = stored_names(tree)
+    assigned = [(name, value) for name, value in assignments(tree) if stored[name] == 1]
+    idle = idle_names(tree, [name for name, _ in assigned])
     found: dict[str, Constant] = {}
+    for whole, expression in assigned:
+        for name, node in _parts(whole, expression):
+            value = _value(node)
+            if value is None or node.lineno != node.end_lineno:
+                continue
+            knob = _knob(comments.get(node.lineno, ""), value, node.lineno)
+            stays = "fixed" if knob and knob.fixed else ""
+            if knob is None:
+                stays = idle.get(whole, "") or why_it_stays(whole)
+                value = float(value) if type(value) is int and is_share(whole, value) else value
+                knob = Knob(fixed=True) if stays else _inferred(whole, value, node)
+            end = node.end_col_offset or node.col_offset
+            text = lines[node.lineno - 1].encode()[node.col_offset : end].decode()
+            found[name] = Constant(
+                name=name,
+                value=value,
+                knob=knob,
+                line=node.lineno,
+                start=node.col_offset,
+                end=end,
+                text=text,
+                stays=stays,
+            )
+    return tuple(found.values())
+
+
+def assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the assignments of a value to one UPPER_CASE name at the top level of a program."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            name, literal = node.targets[0], node.value
+            target, value = node.targets[0], node.value
         elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            name, literal = node.target, node.value
+            target, value = node.target, node.value
         else:
             continue
-        if not (isinstance(name, ast.Name) and _NAME.match(name.id) and stored[name.id] == 1):
-            continue
-        value = _literal(literal)
-        if value is None or literal.lineno != literal.end_lineno:
-            continue
-        found[name.id] = Constant(
-            name=name.id,
-            value=value,
-            knob=_knob(comments.get(literal.lineno, ""), value, literal.lineno),
-            line=literal.lineno,
-            start=literal.col_offset,
-            end=literal.end_col_offset or literal.col_offset,
-        )
-    return tuple(found.values())
+        if isinstance(target, ast.Name) and _NAME.match(target.id):
+            yield target.id, value
+
+
+def _parts(name: str, value: ast.expr) -> list[tuple[str, ast.expr]]:
+    """Return what may be a constant in an assignment: the numbers of a tuple or list, or the value itself."""
+    if not isinstance(value, ast.Tuple | ast.List):
+        return [(name, value)]
+    if len(value.elts) > _ELEMENTS or any(number_of(each) is None for each in value.elts):
+        return []
+    return [(f"{name}[{index}]", each) for index, each in enumerate(value.elts)]
 
 
 def replace_constants(source: str, values: Mapping[str, Value]) -> str:
@@ -119,7 +169,7 @@ def replace_constants(source: str, values: Mapping[str, Value]) -> str:
     unknown = sorted(values.keys() - constants.keys())
     if unknown:
         raise ValueError(f"not a constant of the program: {', '.join(unknown)}; it has {', '.join(constants)}")
-    return _splice(source, {name: (constants[name], format_value(value)) for name, value in values.items()})
+    return _splice(source, {name: (constants[name], constants[name].write(value)) for name, value in values.items()})
 
 
 def blank_constants(source: str) -> str:
@@ -138,7 +188,7 @@ def format_value(value: Value) -> str:
     return repr(value)
 
 
-def _stored_names(tree: ast.Module) -> Counter[str]:
+def stored_names(tree: ast.Module) -> Counter[str]:
     """Count how often each global name is bound; functions bind their own names, but for those they declare global."""
     stored: Counter[str] = Counter()
     nodes: list[ast.AST] = [tree]
@@ -153,20 +203,10 @@ def _stored_names(tree: ast.Module) -> Counter[str]:
     return stored
 
 
-def _literal(node: ast.expr) -> Value | None:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        value = node.operand.value
-        return -value if isinstance(value, int | float) and not isinstance(value, bool) and _is_plain(value) else None
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str) and _is_plain(node.value):
+def _value(node: ast.expr) -> Value | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | str):
         return node.value
-    return None
-
-
-def _is_plain(value: Value) -> bool:
-    """Return whether a value can be written, stored and computed with: not infinite, and no huge integer."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return not isinstance(value, int) or value.bit_length() <= _BITS
+    return number_of(node)
 
 
 def _comments(source: str) -> dict[int, str]:
@@ -177,10 +217,18 @@ def _comments(source: str) -> dict[int, str]:
         raise SyntaxError(str(error)) from error
 
 
-def _knob(comment: str, value: Value, line: int) -> Knob:
+def _inferred(name: str, value: Value, node: ast.expr) -> Knob:
+    if isinstance(value, bool | str):
+        return Knob()
+    low, high, scale = motion_of(name, value)
+    return Knob(low=low, high=high, scale=scale or ("pow2" if isinstance(value, int) and doubles(node) else None))
+
+
+def _knob(comment: str, value: Value, line: int) -> Knob | None:
+    """Return what a comment says; None if it says nothing."""
     match = _KNOB.search(comment)
     if not match:
-        return Knob()
+        return None
     body = match["body"].strip()
     if body == "fixed":
         return Knob(fixed=True)
@@ -195,14 +243,21 @@ def _knob(comment: str, value: Value, line: int) -> Knob:
             f"line {line}: a knob is 'LOW..HIGH [{'|'.join(SCALES)}]', 'A | B | C' or 'fixed', got {shown}"
         )
     try:
-        low, high = map(float, bounds)
+        low, high = map(_bound, bounds)
     except ValueError:
         raise ValueError(f"line {line}: the bounds of a knob must be numbers, got {shown}") from None
     if not max(abs(low), abs(high)) < _MOST:
         raise ValueError(f"line {line}: the bounds of a knob must be finite numbers below {_MOST:g}, got {shown}")
     if not low < high:
         raise ValueError(f"line {line}: the lower bound of a knob must be below the upper, got {shown}")
+    if scale == "average" and not 0 <= low < high < 1:
+        raise ValueError(f"line {line}: the bounds of an average must be at least 0 and below 1, got {shown}")
     return Knob(low=low, high=high, scale=scale)
+
+
+def _bound(text: str) -> float:
+    value = number_in(text) if "**" in text else None
+    return float(text if value is None else value)
 
 
 def _typed(text: str, value: Value, line: int) -> Value:
@@ -211,8 +266,8 @@ def _typed(text: str, value: Value, line: int) -> Value:
     try:
         choice = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        choice = None
-    if not isinstance(choice, bool | int | float | str) or not _is_plain(choice):
+        choice = number_in(text)
+    if not isinstance(choice, bool | int | float | str) or not is_plain(choice):
         shown = f"{value!r:.{_SHOWN_CHARACTERS}}, got {text[:_SHOWN_CHARACTERS]!r}"
         raise ValueError(f"line {line}: a choice of a knob must be a literal like the value {shown}")
     return float(choice) if isinstance(value, float) and isinstance(choice, int) else choice
@@ -220,7 +275,7 @@ def _typed(text: str, value: Value, line: int) -> Value:
 
 def _splice(source: str, literals: Mapping[str, tuple[Constant, str]]) -> str:
     lines = list(io.StringIO(source, newline=""))  # not splitlines: form feeds end no line for `ast`
-    for constant, text in literals.values():
-        line = lines[constant.line - 1].encode()
+    for constant, text in sorted(literals.values(), key=lambda each: each[0].start, reverse=True):
+        line = lines[constant.line - 1].encode()  # from its end on: what is in front keeps its columns
         lines[constant.line - 1] = (line[: constant.start] + text.encode() + line[constant.end :]).decode()
     return "".join(lines)

@@ -11,6 +11,7 @@ from target.program.constants import Constant, Value
 
 _LARGEST: Final = 1e100  # what is larger is a sentinel
 _REACH_FACTOR: Final = 16.0  # of a positive number without bounds
+_LINEAR: Final = ("linear", "unit", "share")
 _CATEGORY: Final = math.sqrt(0.5)  # makes any two categories as far apart as the ends of a numeric axis
 
 
@@ -20,7 +21,8 @@ class Axis:
 
     Attributes:
         name: Of the constant.
-        kind: `log` and `linear` numbers, `pow2` for powers of two, `ordered` and `category` for a list of choices.
+        kind: `log` and `linear` numbers, `average` for those that are told apart by the logarithm of what they lack to
+            1, `pow2` for doublings of the lowest, `ordered` and `category` for a list of choices.
         low: Value at 0 (numbers only).
         high: Value at 1 (numbers only).
         integer: Whether values are integers.
@@ -28,7 +30,7 @@ class Axis:
     """
 
     name: str
-    kind: Literal["log", "linear", "pow2", "ordered", "category"]
+    kind: Literal["log", "linear", "average", "pow2", "ordered", "category"]
     low: float = 0.0
     high: float = 1.0
     integer: bool = False
@@ -51,6 +53,8 @@ class Axis:
         assert not isinstance(value, str)
         if self.kind == "linear":
             place = (value - self.low) / (self.high - self.low)
+        elif self.kind == "average":
+            place = math.log((1 - min(value, self.high)) / (1 - self.low)) / math.log((1 - self.high) / (1 - self.low))
         else:
             place = math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
         return min(max(place, 0.0), 1.0)
@@ -62,10 +66,13 @@ class Axis:
             return self.choices[round(position * (len(self.choices) - 1))]
         if self.kind == "linear":
             number = self.low + position * (self.high - self.low)
+        elif self.kind == "average":
+            rest = (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** position
+            return min(max(float(f"{1 - float(f'{rest:.3g}'):.12g}"), self.low), self.high)
         else:
             number = self.low * (self.high / self.low) ** position
         if self.kind == "pow2":
-            return round(2.0 ** round(math.log2(number)))
+            return round(self.low * 2.0 ** round(math.log2(number / self.low)))
         if self.integer:
             return min(max(round(number), math.ceil(self.low)), math.floor(self.high))
         return min(max(float(f"{number:.4g}"), self.low), self.high)
@@ -112,9 +119,12 @@ def axis_of(constant: Constant) -> Axis | None:
     integer = isinstance(value, int)
     if not low < high or (integer and math.ceil(low) >= math.floor(high)):
         return None
-    kind: Literal["log", "linear", "pow2"] = "log" if low > 0 and knob.scale != "linear" else "linear"
+    if knob.scale == "average":
+        return Axis(name=constant.name, kind="average", low=low, high=high) if low >= 0 and high < 1 else None
+    kind: Literal["log", "linear", "pow2"] = "log" if low > 0 and knob.scale not in _LINEAR else "linear"
     if kind == "log" and integer and (knob.scale == "pow2" or (knob.scale is None and _is_power_of_two(value))):
-        low, high = 2.0 ** math.ceil(math.log2(low)), 2.0 ** math.floor(math.log2(high))
+        odd = int(value) // (int(value) & -int(value))  # of 15 * 2**14, which doubles as 2**14 does, 15
+        low, high = odd * 2.0 ** math.ceil(math.log2(low / odd)), odd * 2.0 ** math.floor(math.log2(high / odd))
         if not low < high:
             return None
         kind = "pow2"
@@ -155,13 +165,21 @@ def encode_positions(axes: Sequence[Axis], positions: Any) -> Any:
 
 def _bounds(value: float, constant: Constant) -> tuple[float, float]:
     """Return the range of a constant; the program's own value sets those that its knob leaves open."""
-    low, high = constant.knob.low, constant.knob.high
-    if value > 0 and constant.knob.scale != "linear":
+    low, high, scale = constant.knob.low, constant.knob.high, constant.knob.scale
+    if scale == "average" and high is None:
+        bounds = (1 - (1 - value) * factor for factor in (_REACH_FACTOR, 1 / _REACH_FACTOR))
+        lowest, highest = (float(f"{bound:.12g}") for bound in bounds)
+        return max(low or 0.0, lowest), highest
+    if scale == "unit" and high is None:
+        width = max(value // 2, 2)
+        return max(value - width, low or 1.0), value + width
+    if value > 0 and scale not in _LINEAR:
         floor = 1.0 if isinstance(value, int) else 0.0
         low = max(value / _REACH_FACTOR, floor) if low is None else low
         high = value * _REACH_FACTOR if high is None else high
     width = abs(value) or 1.0
-    low, high = (value - width if low is None else low), (value + width if high is None else high)
+    low = low if low is not None else value - width if value else 0.0  # zero does not become negative
+    high = value + width if high is None else high
     return min(low, value), max(high, value)
 
 

@@ -99,6 +99,49 @@ def test_a_small_integer_moves_by_at_least_one() -> None:
     assert 1 not in set(moves("A = 1"))
 
 
+def test_without_bounds_a_number_keeps_its_sign_and_zero_goes_up() -> None:
+    assert set(moves("A = 1")) == {2, 3}
+    assert set(moves("A = 0")) == {1}
+    assert min(moves("A = 0.0")) > 0
+    assert set(moves("A = 1  # knob: 0..8 int")) >= {0, 2}
+
+
+def test_layers_and_heads_move_by_ones() -> None:
+    drawn = Counter(moves("DEPTH = 8", 2000))
+
+    assert drawn.keys() == {6, 7, 9, 10}
+    assert abs(drawn[6] + drawn[7] - 1000) < 100
+    assert set(moves("N_HEADS = 1")) == {2, 3}
+    assert set(moves("A = 4  # knob: 3..5 unit")) == {3, 5}
+
+
+def test_a_multiple_of_a_power_of_two_moves_by_doublings() -> None:
+    assert set(moves("TOKENS = 15 * 2**14")) == {15 * 2**12, 15 * 2**13, 15 * 2**15, 15 * 2**16}
+    assert set(moves("TOKENS = 3 * 2**0")) == {6, 12}
+
+
+def test_a_share_moves_less_near_nothing_and_near_the_whole() -> None:
+    zero, small, half, whole = (set(moves(f"DROPOUT = {value}")) for value in (0.0, 0.05, 0.5, 1.0))
+
+    assert min(zero | small | half) >= 0
+    assert max(half | whole) <= 1
+    assert max(zero) <= 0.1
+    assert max(small) <= 0.15
+    assert min(half) < 0.1
+    assert max(half) > 0.9
+    assert min(whole) >= 0.9
+
+
+def test_an_average_moves_by_a_factor_of_what_it_lacks_to_one() -> None:
+    for value in (0.5, 0.9, 0.999, 0.99995):
+        logs = [
+            math.log((1 - moved) / (1 - value)) for moved in moves(f"EMA_DECAY = {value}  # knob: 0..0.9999999 average")
+        ]
+        assert min(map(abs, logs)) > 0.24
+        assert max(map(abs, logs)) < 1.01
+    assert all(0 <= moved < 1 for moved in moves("MOMENTUM = 0.5"))
+
+
 def test_an_int_knob_moves_through_all_integers() -> None:
     assert {3, 5, 6, 7} <= set(moves("DEPTH = 4  # knob: 2..24 int")) <= set(range(2, 25)) - {4}
 

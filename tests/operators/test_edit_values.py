@@ -75,3 +75,43 @@ def test_a_file_of_constants_only_is_a_whole_file() -> None:
 def test_lines_end_as_they_did() -> None:
     windows = SOURCE.replace("\n", "\r\n")
     assert apply_reply("```python\nDEPTH = 6\n```", windows) == windows.replace("= 4 ", "= 6 ")
+
+
+NUMBERS = """BATCH = 2**19  # tokens
+BETAS = (0.9, 0.95)  # of Adam
+SIZES = [64, 128]
+LR = 0.02
+
+
+def main():
+    return BATCH, BETAS, SIZES, LR
+"""
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "```python\nBATCH = 2**18\nBETAS[1] = 0.99\n```",
+        "```python\nBETAS = (0.9, 0.99)\nBATCH = 262144\n```",
+        "BETAS[1] = 0.99\nBATCH = 2**18\n\nThat is all.",
+        "- BETAS[1]: 0.95 -> 0.99\n- BATCH: 2**19 -> 2**18\n",
+        "- BETAS: (0.9, 0.95) -> (0.9, 0.99)\n- BATCH: 524288 -> 262144\n",
+        "BETAS = (0.9, 0.99)\nBATCH = 2**18\n\nThat is all.",
+    ],
+)
+def test_powers_and_numbers_of_tuples_are_given_by_themselves_or_as_a_whole(reply: str) -> None:
+    assert apply_reply(reply, NUMBERS) == NUMBERS.replace("2**19", "2**18").replace("0.95", "0.99")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("BETAS[2] = 0.9", r"'BETAS\[2\] = 0.9' sets no constant of train.py; its constants are BATCH, BETAS\[0\]"),
+        ("BETAS[0] = f(1)", "sets no number: write the whole tuple"),
+        ("BETAS[0] = 0.8\nBETAS[0] = 0.7", r"BETAS\[0\] is set twice"),
+        ("BETAS[0] = 0.8\nBETAS = (0.8, 0.95)", r"BETAS\[0\] is set twice, by itself and with its tuple"),
+    ],
+)
+def test_a_number_of_a_tuple_that_cannot_be_placed_is_refused(lines: str, message: str) -> None:
+    with pytest.raises(EditError, match=message):
+        apply_reply(f"```python\n{lines}\n```", NUMBERS)

@@ -195,8 +195,8 @@ def test_every_prompt_of_the_configuration_can_be_sent(name: str) -> None:
 
 
 def test_who_is_asked_for_values_sees_the_free_constants_last() -> None:
-    source = "A = 1  # knob: 1..9 int\nB = 2  # knob: fixed\nif A:\n    C = 3\n"
-    for text, shown in ((source, "```python\nA = 1\n```"), ("A = 1\nif", "")):
+    source = "A = 1  # knob: 1..9 int\nB = 2  # knob: fixed\nD = (0.9, 0.95)\nE = 2**4\nif A * D * E:\n    C = 3\n"
+    for text, shown in ((source, "```python\nA = 1\nD = (0.9, 0.95)\nE = 2 ** 4\n```"), ("A = 1\nif", "")):
         trial = make_trial(0, 2.0, status=Status.BASELINE)
         assert trial.mutation is not None
         damaged = replace(trial, mutation=replace(trial.mutation, program=Program(text)))

@@ -267,6 +267,16 @@ def test_a_target_of_the_user_needs_its_directory_its_command_and_its_file(tmp_p
     assert "cannot read the program" in target(file="other.py").found
 
 
+def test_it_says_which_constants_can_move() -> None:
+    (row,) = programs.check_constants(compose_subject(["target=landscape"]))
+
+    assert (row.state, row.name) == (State.FINE, "constants")
+    assert row.text.startswith("10 constants can move: DEPTH, WIDTH, BATCH_TOKENS, ")
+    plain = {"root": "/nowhere", "file": "a.py", "command": "python a.py", "metric": "n"}
+    nowhere = compose_subject(["target=command", *(f"target.{name}={value}" for name, value in plain.items())])
+    assert list(programs.check_constants(nowhere)) == []
+
+
 def test_simulated_targets_need_neither_isolation_nor_text() -> None:
     subject = compose_subject(["target=landscape", "operator=switch"])
 

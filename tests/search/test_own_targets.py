@@ -96,6 +96,36 @@ def test_the_example_of_the_documentation_finds_a_better_compression(tmp_path: P
     assert {path.name for path in EXAMPLE.iterdir()} - {"__pycache__"} == {"compress.py", "corpus.py", "program.md"}
 
 
+def test_the_constants_that_can_move_are_named_once_in_a_search(tmp_path: Path) -> None:
+    root = tmp_path / "tool"
+    root.mkdir()
+    (root / "train.py").write_text(
+        "DEPTH = 8\nBATCH = 2**9\nBETAS = (0.9, 0.95)\nSEED = 3\nWIDTH = DEPTH * 2\nOLD = 1\n"
+        "print('val_bpb:', abs(WIDTH - 20) + abs(BATCH - 2**8) / 512 + sum(BETAS))\n"
+    )
+    arguments = (
+        *(
+            "name=once",
+            "target=command",
+            f"target.root={root}",
+            "target.file=train.py",
+            "target.command=python train.py",
+        ),
+        *("target.metric=val_bpb", "target.metric_file=null", "executor.workers=1"),
+    )
+    line = (
+        "3 constants can move: DEPTH, BATCH, BETAS; 3 stay: SEED, OLD (not read); WIDTH (an expression of other names)"
+    )
+    done = search(tmp_path, *arguments, "budget.trainings=6", "operator=tune", "strategy=greedy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert line in done.stdout.splitlines()
+    again = search(tmp_path, *arguments, "budget.trainings=8", "operator=tune", "strategy=greedy")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "resumed: " in again.stdout
+    assert "can move" not in again.stdout
+    assert all("BATCH = 2**" in path.read_text() for path in (tmp_path / "outputs" / "once").glob("trials/*/train.py"))
+
+
 def test_a_metric_that_is_maximized_is_shown_with_its_sign_explained(tmp_path: Path) -> None:
     root = tmp_path / "tool"
     root.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,9 @@ from search.doctor.checks.subject import Subject
 from search.errors import UserError
 from search.models.cassette import ReplayedModel, open_record
 from target.errors import TargetError
+from target.program import Program
 from target.program.contract import TRAINED
+from target.program.movable import movable_text
 from target.spec import TargetSpec
 
 
@@ -25,10 +28,7 @@ def check_target(subject: Subject) -> Iterator[Row]:
     """Check that there is a program to begin with, and what is needed to run it."""
     spec = subject.spec
     try:
-        if isinstance(spec, TargetSpec):
-            program = spec.seed_program()  # the target itself would ask for the GPU first
-        else:
-            program = make_target(subject.config["target"]).seed_program()
+        program = _seed_program(subject)
     except (TargetError, UserError) as error:
         yield broken_by("target", error, cost="there is nothing to begin with")
         return
@@ -37,6 +37,20 @@ def check_target(subject: Subject) -> Iterator[Row]:
         "target",
         f"{subject.target}: program {program.id}{limit} on {'a GPU' if subject.device == 'cuda' else 'the CPU'}",
     )
+
+
+def check_constants(subject: Subject) -> Iterator[Row]:
+    """Say which constants of the program can move, if it has any."""
+    with contextlib.suppress(TargetError, UserError):  # check_target has said it
+        if text := movable_text(_seed_program(subject).source):
+            yield fine("constants", text)
+
+
+def _seed_program(subject: Subject) -> Program:
+    spec = subject.spec
+    if isinstance(spec, TargetSpec):
+        return spec.seed_program()  # the target itself would ask for the GPU first
+    return make_target(subject.config["target"]).seed_program()
 
 
 def check_operators(subject: Subject) -> Iterator[Row]:

@@ -1,0 +1,82 @@
+"""How a constant without a knob comment may move, by name and value: for programs that were not made for Graft."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_WORDS: Final = re.compile(r"[A-Z]+|\d+")
+_COUNTED: Final = re.compile(r"DEPTHS?|(?:N|NUM)?(?:LAYERS|HEADS|BLOCKS|EXPERTS)|(?:N|NUM)(?:LAYER|HEAD|BLOCK|EXPERT)")
+_NUMBER_OF: Final = frozenset({"N", "NUM", "NUMBER", "COUNT"})
+_ONE: Final = frozenset({"LAYER", "HEAD", "BLOCK", "EXPERT"})
+_SIZES: Final = frozenset({"DIM", "DIMS", "SIZE", "WIDTH", "LEN", "LENGTH", "TOKENS", "BYTES", "CHANNELS"})
+_UNITS: Final = frozenset({"STEP", "STEPS", "ITERS", "ITERATIONS", "EPOCH", "EPOCHS", "LAYERS", "TOKENS"})
+_MOST_COUNTED: Final = 256
+_SHARES: Final = frozenset(
+    {"FRAC", "FRACTION", "FRACTIONS", "SHARE", "PCT", "PORTION", "PROPORTION", "DROPOUT", "DROPPATH"}
+    | {"PROB", "PROBS", "PROBABILITY", "SMOOTHING"}
+)
+_RATIOS: Final = frozenset({"RATIO", "RATIOS"})
+_SCHEDULE: Final = frozenset({"WARMUP", "WARMDOWN", "COOLDOWN"})
+_RATES: Final = frozenset({"LR", "RATE"})
+_AVERAGES: Final = frozenset({"BETA", "BETAS", "MOMENTUM", "EMA", "POLYAK"})
+_DECAYS: Final = frozenset({"DECAY", "GAMMA"})
+_WEIGHTS: Final = frozenset({"WEIGHT", "WEIGHTS", "WD"})
+_STAY: Final = {
+    "a seed": {"SEED", "SEEDS"},
+    "a figure of the hardware": {"FLOPS", "TFLOPS", "GFLOPS"},
+    "how the score is measured": {"EVAL", "EVALUATION", "VAL", "VALIDATION", "TEST"},
+    "a limit": {"BUDGET", "SECONDS", "MINUTES", "HOURS", "TIMEOUT", "DEADLINE"},
+    "what is printed": {"DEBUG", "VERBOSE"},
+}
+"""Why constants whose names have one of some words stay as they are."""
+_REPORTED: Final = frozenset({"LOG", "LOGGING", "PRINT", "SAVE", "CHECKPOINT", "REPORT", "DISPLAY"})
+_OFTEN: Final = frozenset({"EVERY", "INTERVAL", "FREQ", "FREQUENCY", "PERIOD", "STEPS", "ITERS"})
+
+Motion = tuple[float | None, float | None, str | None]
+"""The smallest and the largest value, None if open, and the scale, None to infer it from the value."""
+
+
+def why_it_stays(name: str) -> str:
+    """Return why a constant should not move, by its name; empty if it may."""
+    words = _words(name)
+    if words & _REPORTED and words & _OFTEN:
+        return "what is printed"
+    return next((reason for reason, some in _STAY.items() if words & some), "")
+
+
+def is_share(name: str, value: float) -> bool:
+    """Return whether a number is a share of a whole: one that is named so, from 0 to 1.
+
+    Integers may count things: steps of a warm-up, layers that drop out, or, in a ratio of 1, anything.
+    """
+    words = _words(name)
+    if not 0 <= value <= 1 or words & _UNITS:
+        return False
+    is_float = isinstance(value, float)
+    scheduled = bool(words & _SCHEDULE) and not words & _RATES
+    if words & _RATIOS:
+        return is_float or value == 0 or bool(words & (_SCHEDULE | _RATES))
+    return bool(words & _SHARES) or (is_float and (scheduled or "DROP" in words))
+
+
+def motion_of(name: str, value: float) -> Motion:
+    """Return how a number moves, by name and value.
+
+    Counts of layers and heads move by ones. Shares of a whole stay from 0 to 1; so do the decay rates of averages,
+    which never reach 1.
+    """
+    words = _words(name)
+    if isinstance(value, int):
+        named = any(map(_COUNTED.fullmatch, words)) or (words & _ONE and words & _NUMBER_OF)
+        return (1.0, None, "unit") if named and 0 < value <= _MOST_COUNTED and not words & _SIZES else (None,) * 3
+    if is_share(name, value):
+        return 0.0, 1.0, "share"
+    slow = words & _DECAYS and not words & _WEIGHTS and value >= 0.9
+    if (words & _AVERAGES or slow) and 0 <= value < 1:
+        return (0.0, None, "average") if value >= 0.5 else (0.0, 1.0, "share")
+    return None, None, None
+
+
+def _words(name: str) -> set[str]:
+    return set(_WORDS.findall(name))

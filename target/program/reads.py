@@ -1,0 +1,105 @@
+"""Which constants of a program matter to what it does: those that are read, and not only to scale a printed figure."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+NOT_READ: Final = "not read"
+ONLY_PRINTED: Final = "only scales what is printed"
+_READ_ALL: Final = frozenset({"globals", "locals", "vars", "eval", "exec"})
+_PRINTS: Final = re.compile(r"print\w*|log|info|debug|warning")
+_PASS_ON: Final = re.compile(r"abs|float|format|int|max|min|round|str")
+
+
+def idle_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
+    """Return the constants that do not matter, each with the reason: nothing reads it, or it only scales a figure.
+
+    In `mfu = 100 * speed / PEAK` and `print(f"mfu: {mfu:.1f}")`, PEAK only scales a printed figure. A name in a text
+    counts as read, for `getattr` needs it there. If no constant matters, what is printed is all that the program does,
+    so all that are read do; and if none is printed, another file reads them. So it may be, too, if the program looks
+    names up, as `globals()` does.
+
+    Args:
+        tree: The program.
+        names: Its constants.
+    """
+    names = set(names)
+    uses = _Uses(tree, names)
+    matter, printed = uses.found()
+    if not matter.intersection(names):
+        matter = uses.read if printed.intersection(names) else names
+    if uses.read & _READ_ALL:
+        return {}
+    return {name: ONLY_PRINTED if name in uses.read else NOT_READ for name in names - matter}
+
+
+class _Uses:
+    """Follows values from where a name is read to where they go."""
+
+    def __init__(self, tree: ast.Module, names: set[str]) -> None:
+        self._parents, open_nodes = dict[ast.AST, ast.AST](), list[ast.AST]([tree])
+        while open_nodes:
+            node = open_nodes.pop()
+            children = list(ast.iter_child_nodes(node))
+            self._parents.update(dict.fromkeys(children, node))
+            open_nodes += children
+        self._reads = [node for node in self._parents if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+        self._texts = {node.value for node in self._parents if isinstance(node, ast.Constant) and node.value in names}
+        self.read = {node.id for node in self._reads}
+
+    def found(self) -> tuple[set[str], set[str]]:
+        """Return the names of values that go anywhere but into printed figures, and of those that go into them."""
+        matter, printed, sources = set(self._texts), set[str](), defaultdict[str, set[str]](set)
+        for node in self._reads:
+            goals = self._goals(node)
+            if not goals:
+                (matter if goals is None else printed).add(node.id)
+            for goal in goals or ():
+                sources[goal].add(node.id)
+        return _reached(matter, sources), _reached(printed, sources)
+
+    def _goals(self, node: ast.AST) -> list[str] | None:
+        """Return the names that get a value, as it is or as a factor; none if it is printed; None if it matters."""
+        while True:
+            child, node = node, self._parents.get(node, node)
+            if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found = [target.id for target in targets if isinstance(target, ast.Name)]
+                plain = len(found) == len(targets) and not isinstance(self._parents[node], ast.ClassDef)
+                return found if plain and child is node.value else None
+            if isinstance(node, ast.Call) and child is not node.func:
+                if _called(node, _PRINTS) and isinstance(self._parents[node], ast.Expr):
+                    return []
+                if not _called(node, _PASS_ON):
+                    return None
+            elif not _passes_on(node, child):
+                return None
+
+
+def _reached(names: set[str], sources: Mapping[str, set[str]]) -> set[str]:
+    """Return names with those that their values come from, at any hand."""
+    reached, new = set(names), list(names)
+    while new:
+        found = sources.get(new.pop(), set()) - reached
+        reached |= found
+        new += found
+    return reached
+
+
+def _passes_on(node: ast.AST, child: ast.AST) -> bool:
+    """Return whether the value of a part is that of the whole, a factor of it, or text in it."""
+    if isinstance(node, ast.BinOp):
+        text = isinstance(node.left, ast.Constant) and isinstance(node.left.value, str)
+        return isinstance(node.op, ast.Mult | ast.Div | ast.FloorDiv) or (text and isinstance(node.op, ast.Mod))
+    if isinstance(node, ast.IfExp):
+        return child is not node.test
+    return isinstance(node, ast.FormattedValue | ast.JoinedStr | ast.Tuple | ast.Dict | ast.keyword)
+
+
+def _called(node: ast.Call, names: re.Pattern[str]) -> bool:
+    name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    return bool(names.fullmatch(name))

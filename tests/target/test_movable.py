@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from target.program.movable import movable_text
+
+SOURCE = """\
+DEPTH = 8
+BETAS = (0.9, 0.95)
+LR = 0.02  # knob: 1e-3..1 log
+VOCAB = 512  # knob: fixed
+KIND = "gelu"
+WIDTH = 64 * DEPTH
+RATE = None
+TWICE = 1
+TWICE = 2
+SIZES = {1, 2}
+SEED = 7
+OLD = 3
+PEAK = 312e12
+train(DEPTH, BETAS, LR, VOCAB, KIND, WIDTH, RATE, TWICE, SIZES, SEED)
+print(f"{speed / PEAK}")
+"""
+
+
+def test_it_says_what_can_move_and_what_stays_and_why() -> None:
+    assert movable_text(SOURCE) == (
+        "3 constants can move: DEPTH, BETAS, LR; 9 stay: VOCAB (fixed); KIND (text without choices); SEED (a seed); "
+        "OLD (not read); PEAK (only scales what is printed); WIDTH (an expression of other names); "
+        "RATE (not a number); TWICE (set more than once); SIZES (several values)"
+    )
+
+
+def test_long_lists_are_cut() -> None:
+    text = movable_text("".join(f"A{n} = {n}\n" for n in range(40)) + "".join(f"B{n} = None\n" for n in range(20)))
+
+    assert text.startswith("40 constants can move: A0, A1, ")
+    assert ", A15, 24 more; 20 stay: B0, B1, B2, B3, B4, B5, 14 more (not a number)" in text
+    assert len(text) < 200
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("A = 1\n", "1 constant can move: A"),
+        ("A = 'x'\n", "no constant can move; 1 stay: A (text without choices)"),
+        ("a = 1\n", ""),
+        ("A = (\n", ""),
+        ("A = 1  # knob: 9..1\n", ""),
+    ],
+)
+def test_a_program_may_have_none(source: str, text: str) -> None:
+    assert movable_text(source) == text
