@@ -46,7 +46,7 @@ STAMPS = {
     ("search/mlflow_store.py", "time_ns"),
     ("search/compare_mlflow.py", "time_ns"),
     ("search/prompt_mlflow.py", "time_ns"),
-    ("operators/provider.py", "time"),
+    ("operators/refusals.py", "time"),
     ("target/corpus.py", "time_ns"),
 }
 """Where MLflow is told when something was, a provider names the date at which to ask again, or a file's time of change

@@ -15,7 +15,7 @@ import hydra
 import pytest
 
 import conf
-from operators.provider import import_litellm
+from operators.catalogue import import_litellm
 from search.acceptance import Confirm
 from search.budget import Budget
 from search.ledger import Ledger

@@ -61,7 +61,9 @@ def refusal(problem: str) -> MutationError:
 
 
 def make_resources(model: ScriptedModel | None, direction: Path | None = None) -> Resources:
-    return Resources(model=model, direction=direction or find_direction(None), limits=("A training has 10 seconds.",))
+    return Resources(
+        lend=lambda: model, direction=direction or find_direction(None), limits=("A training has 10 seconds.",)
+    )
 
 
 def make_prompt(**changes: object) -> Prompt:

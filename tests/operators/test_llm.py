@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from operators.base import MutationError, ProviderError, ProviderRefusalError
+from operators.catalogue import has_price, import_litellm
 from operators.chat import Message
 from operators.endpoint import Price, read_endpoints
 from operators.llm import LanguageModel, open_model
-from operators.provider import has_price, import_litellm
 from tests.llm_faults import FAULTS, SLOW, TEMPORARY, Completion
 from tests.llm_server import LlmServer, Request
 
