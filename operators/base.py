@@ -71,11 +71,13 @@ class ProviderRefusalError(ProviderError):
     Args:
         message: What was refused, and which setting to change.
         status: The HTTP status that it came with; None if nothing was sent.
+        said: What the provider said.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, said: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.said = said
 
 
 def no_model() -> None:

@@ -121,10 +121,11 @@ class LanguageModel:
         rng = random.Random(f"retry {seed} {attempt}")
         began = self._clock()
         max_tokens = answer_tokens(endpoint)
-        reply = self._say_something(endpoint, messages, max_tokens, rng)
+        ask = functools.partial(self._line.ask, endpoint, messages, rng=rng, patience=self._patience)
+        reply = self._say_something(ask, max_tokens, rng)
         self._mention(endpoint, reply)
         if reply.finish_reason == CUT_OFF and max_tokens is not None:
-            reply = self._say_more(endpoint, messages, max_tokens, rng, reply)
+            reply = self._say_more(endpoint, ask, max_tokens, reply, rng)
         return replace(reply, seconds=self._clock() - began)
 
     def first_replies(self, prompt_tokens: int | None = None) -> Iterator[Reply]:
@@ -152,17 +153,16 @@ class LanguageModel:
         for endpoint in self._endpoints.values():
             self._mention_limits(endpoint, prompt_tokens)
             rng = random.Random(f"first {endpoint.model}")
+            max_tokens = answer_tokens(endpoint)
+            ask = functools.partial(self._line.ask, endpoint, FIRST_QUESTION, rng=rng, patience=patience)
             try:
-                reply = self._line.ask(
-                    endpoint, FIRST_QUESTION, max_tokens=answer_tokens(endpoint), rng=rng, patience=patience
-                )
+                reply = ask(max_tokens=max_tokens)
+                if reply.finish_reason == CUT_OFF and max_tokens is not None:
+                    reply = self._say_more(endpoint, ask, max_tokens, reply, rng)
             except ProviderRefusalError as error:
                 refusals.append(error)
             except ProviderError as error:
-                where = (
-                    "start the server, or check" if endpoint.api_base else "check the network, or for a local server"
-                )
-                raise ProviderError(f"{error}: {where} llm.api_base") from error
+                raise ProviderError(f"{error}: {_about_the_way(endpoint)}") from error
             except BusyError as error:
                 self.tell(f"model {endpoint.where} was not tried out, it is busy: {error}")
             else:
@@ -199,34 +199,29 @@ class LanguageModel:
                 "set a smaller prompt.max_tokens"
             )
 
-    def _say_something(
-        self, endpoint: Endpoint, messages: Sequence[Message], max_tokens: int | None, rng: random.Random
-    ) -> Reply:
+    def _say_something(self, ask: Callable[..., Reply], max_tokens: int | None, rng: random.Random) -> Reply:
         """Ask again if the answer is empty for no reason."""
-        ask = functools.partial(
-            self._line.ask, endpoint, messages, max_tokens=max_tokens, rng=rng, patience=self._patience
-        )
-        reply = ask()
+        reply = ask(max_tokens=max_tokens)
         for tries in range(1, _EMPTY_TRIES):
             if reply.text.strip() or reply.finish_reason in (CUT_OFF, REFUSED, TOOL_CALLS):
                 break
             self._line.wait(tries, rng)
-            reply = _sum(reply, ask())
+            reply = _sum(reply, ask(max_tokens=max_tokens))
         return reply
 
     def _say_more(
-        self, endpoint: Endpoint, messages: Sequence[Message], max_tokens: int, rng: random.Random, cut_off: Reply
+        self, endpoint: Endpoint, ask: Callable[..., Reply], max_tokens: int, cut_off: Reply, rng: random.Random
     ) -> Reply:
         """Ask again for an answer that was cut off; return it as it is if the model cannot say more."""
-        more = min(_LONGER * max_tokens, longest_answer_tokens(endpoint) or math.inf)
+        more = int(min(_LONGER * max_tokens, longest_answer_tokens(endpoint) or math.inf))
         if more <= max_tokens:
             return cut_off
         try:
-            return _sum(cut_off, self._say_something(endpoint, messages, int(more), rng))
+            return _sum(cut_off, self._say_something(ask, more, rng))
         except ProviderRefusalError as error:
             if error.status not in _NOT_ACCEPTED:
                 raise
-            self._tell_once(f"an answer was cut off, and {int(more)} tokens for it are refused: {error}")
+            self._tell_once(f"{endpoint.where} refuses {more} tokens for an answer that was cut off ({error.said})")
             return cut_off
 
 
@@ -236,6 +231,12 @@ def answer_tokens(endpoint: Endpoint) -> int | None:
     if endpoint.max_tokens is None or known is None:
         return endpoint.max_tokens
     return min(endpoint.max_tokens, known)
+
+
+def _about_the_way(endpoint: Endpoint) -> str:
+    if endpoint.api_base:
+        return "start the server, or check llm.api_base"
+    return "check the network, or set llm.api_base for a server of your own"
 
 
 def usable(reply: Reply, messages: Sequence[Message]) -> Reply:

@@ -81,7 +81,7 @@ def meaning(error: Any, endpoint: Endpoint, *, max_tokens: int | None) -> Unavai
     elif not advice and status == 404:
         advice = "no such model there: check llm.model and llm.api_base"
     advice = advice or _about_the_request(error, said, endpoint, max_tokens)
-    return ProviderRefusalError(f"model {endpoint.where}: {advice} (status {status}: {said})", status=status)
+    return ProviderRefusalError(f"model {endpoint.where}: {advice} (status {status}: {said})", status=status, said=said)
 
 
 def _said(error: Any) -> str:
