@@ -66,7 +66,18 @@ class ProviderError(Exception):
 
 
 class ProviderRefusalError(ProviderError):
-    """Waiting will not help: a wrong key, no such model, a request that it does not accept."""
+    """Waiting will not help: a wrong key, no such model, a request that it does not accept.
+
+    Args:
+        message: What was refused, and which setting to change.
+        status: The HTTP status that it came with; None if nothing was sent.
+        said: What the provider said.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, said: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.said = said
 
 
 def no_model() -> None:
@@ -79,16 +90,22 @@ class Resources:
     """What a search lends to those of its operators that ask for it.
 
     Attributes:
-        model: The language model; None if none is configured.
+        lend: Returns the language model, or None if none is configured. Whoever calls it is going to ask that model, so
+            the search tries the model out before it begins.
         direction: The file with the human's direction, `program.md`; read it at every proposal.
         limits: What a trial may take, as sentences for a prompt.
         contract: What a program must be.
     """
 
-    model: ChatModel | None
+    lend: Callable[[], ChatModel | None]
     direction: Path
     limits: tuple[str, ...]
     contract: Contract = TRAINED
+
+    @property
+    def model(self) -> ChatModel | None:
+        """The language model; None if none is configured."""
+        return self.lend()
 
 
 MakeOperator = Callable[..., Operator]

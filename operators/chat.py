@@ -9,6 +9,11 @@ from typing import Final, Literal, Protocol
 MODEL: Final = "model"
 """Label of a proposal that says which of several models is asked."""
 
+REFUSED: Final = "content_filter"
+CUT_OFF: Final = "length"
+TOOL_CALLS: Final = "tool_calls"
+"""Why a reply stopped, where that decides what is done about it."""
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -32,12 +37,15 @@ class Reply:
     Attributes:
         text: The answer.
         model: Which model answered, as litellm names it.
-        finish_reason: Why it stopped, as the provider says: `stop`, `length`, ...
+        finish_reason: Why it stopped, as the provider says: `stop`, `length`, ...; `tool_calls` if it did nothing but
+            call tools.
         prompt_tokens: Tokens that were sent.
         cached_tokens: Those of them that the provider had in its prompt cache.
         completion_tokens: Tokens of the answer, reasoning included.
         cost_usd: Price of the call.
         seconds: Wall time of the call, retries and waiting included.
+        reasoning: Whether the text came in the field for reasoning, and none in the field for the answer.
+        estimated: Whether tokens and price are estimated, since the provider counts no tokens.
     """
 
     text: str
@@ -48,6 +56,8 @@ class Reply:
     completion_tokens: int
     cost_usd: float
     seconds: float
+    reasoning: bool = False
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +86,7 @@ class ChatModel(Protocol):
             model: Which of several is asked: that of the proposal.
 
         Raises:
-            MutationError: The model will not answer this: a content refusal, an empty or truncated answer.
+            MutationError: The model will not answer this: a content refusal, an empty or truncated answer, a call of a
+                tool.
             ProviderError: The provider is out of order, or refuses the request whatever it says.
         """

@@ -96,7 +96,7 @@ def _session(config: DictConfig) -> Session:
     models = make_models(config.llm, run)
     models.check(budget)
     resources = Resources(
-        model=models.chat(run),
+        lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
         limits=target.limits,
         contract=target.contract,

@@ -59,15 +59,19 @@ def make_models(llm: DictConfig, run: RunDirectory) -> Models:
     """Return the language models that are configured; to replay, none is needed, nor its key.
 
     Raises:
-        UserError: A setting does not fit, or a key is missing.
+        UserError: A setting does not fit, or the variable of a key that is named is not set.
     """
+    from search.errors import UserError
     from search.models import Models
     from search.models.cassette import open_record
 
     if record := open_record(llm.get("cassette", "record"), run):
         return Models(record=record)
-    settings = [str(key) for key in llm if key != "cassette"]
-    return Models(live=instantiate(OmegaConf.masked_copy(llm, settings), "llm"))
+    check = llm.get("check", True)
+    if not isinstance(check, bool):
+        raise UserError(f"llm.check must be true or false, got {check!r}")
+    settings = [str(key) for key in llm if key not in ("cassette", "check")]
+    return Models(live=instantiate(OmegaConf.masked_copy(llm, settings), "llm"), tried_out=check)
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:

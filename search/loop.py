@@ -181,7 +181,7 @@ class Search:
         return self._settings.budget.exhausted(
             trainings=population.trainings,
             wall_seconds=self._recorder.elapsed().wall_seconds,
-            cost_usd=population.cost_usd,
+            cost_usd=self._recorder.cost_usd,
         )
 
     # Launching

@@ -50,11 +50,17 @@ class Recorder:
         self._began = clock()
         self._before = ledger.elapsed
         self._busy_seconds = 0.0
+        self._trying_out_usd = ledger.trying_out_usd
 
     @property
     def population(self) -> Population:
         """All trials, as the ledger has them."""
         return self._ledger.population
+
+    @property
+    def cost_usd(self) -> float:
+        """What all model calls cost, those that tried the models out included."""
+        return self.population.cost_usd + self._trying_out_usd
 
     def add_busy(self, seconds: float) -> None:
         """Note that a slot was busy."""
@@ -114,6 +120,7 @@ class Recorder:
             stop_reason=redact(stop_reason),
             wall_seconds=elapsed.wall_seconds,
             busy_fraction=elapsed.busy_seconds / slot_seconds if slot_seconds else 0.0,
+            cost_usd=self.cost_usd,
         )
         self._run.append_results(self.population)
         self._run.write_summary(summary)

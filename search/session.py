@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from operators.base import ProviderError
 from operators.population import Population
 from search.composed import flatten, read_config
 from search.errors import UserError
@@ -39,9 +40,11 @@ MAY_CHANGE: Final = (
     "llm.api_base",
     "llm.api_key_env",
     "llm.backoff_seconds",
+    "llm.check",
     "llm.concurrency",
     "llm.connect_seconds",
     "llm.longest_backoff_seconds",
+    "llm.max_tokens",
     "llm.outage_minutes",
     "llm.price",
     "llm.requests_per_minute",
@@ -54,7 +57,8 @@ MAY_CHANGE: Final = (
 )
 """Keys, with all below them, that do not decide what is searched, so that a resumed search may have others.
 
-How a model is reached may change, and what it costs; which model is asked, and how, may not.
+How a model is reached may change, what it costs, and how long its answers may be; which model is asked, and how, may
+not.
 """
 
 
@@ -103,9 +107,10 @@ def run_session(session: Session) -> Summary:
     executor = session.target.make_executor(session.make_executor)
     run.create()
     with handled_interrupts() as interrupts, locked(run.lock):
-        _check_config(run, config)
         run.clear_leftovers()
         ledger = Ledger(run)
+        if ledger.population.trials:  # before the first one, nothing is decided yet, and settings may be mended
+            _check_config(run, config)
         write_atomically(run.config, yaml.safe_dump(config, sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
         with _watch(session) as watch:
@@ -125,7 +130,11 @@ def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, i
     with contextlib.closing(executor):
         try:
             described = _get_ready(session, ledger, executor, watch)
-        except (Interrupted, TargetError) as error:  # a killed session may have left a summary that says "running"
+        except (
+            Interrupted,
+            ProviderError,
+            TargetError,
+        ) as error:  # a killed session may have left a summary that says "running"
             summary = make_search().stop(str(error))
             if isinstance(error, Interrupted):
                 return summary
@@ -143,7 +152,8 @@ def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, i
 
 
 def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watch) -> Mapping[str, Any]:
-    """Prepare the target, and return what environment.json says of it."""
+    """Try the models out, prepare the target, and return what environment.json says of it."""
+    _try_out(session, ledger)
     described = session.target.prepare(watch.say)
     _describe(session.run, described, ledger)
     _tell_constants(session, ledger.population, watch)
@@ -160,6 +170,18 @@ def _tell_constants(session: Session, population: Population, watch: Watch) -> N
     program = best.program if best and best.program else session.settings.seed_program
     if text := movable_text(program.source):
         watch.say(text)
+
+
+def _try_out(session: Session, ledger: Ledger) -> None:
+    """Try the models out, unless the search is at its end anyway."""
+    population, prompt = ledger.population, session.config.get("prompt") or {}
+    exhausted = session.settings.budget.exhausted(
+        trainings=population.trainings,
+        wall_seconds=ledger.elapsed.wall_seconds,
+        cost_usd=population.cost_usd + ledger.trying_out_usd,
+    )
+    if not exhausted:
+        session.models.try_out(ledger.pay_for_trying_out, prompt_tokens=prompt.get("max_tokens"))
 
 
 def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:

@@ -9,12 +9,25 @@ from typing import Any, Final
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """An answer that is more than a text."""
+    """An answer that is more than a text.
+
+    Attributes:
+        text: The field for the answer.
+        finish_reason: Why the model stopped.
+        usage: Tokens; None to have them counted.
+        choices: How many there are.
+        reasoning: The field for reasoning, which servers name `reasoning_content` or `reasoning`.
+        reasoning_field: Its name.
+        tool: Arguments of a call of a tool.
+    """
 
     text: str | None
     finish_reason: str = "stop"
     usage: Mapping[str, Any] | None = None
     choices: int = 1
+    reasoning: str | None = None
+    reasoning_field: str = "reasoning_content"
+    tool: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +39,20 @@ class Failure:
         code: The provider's word for it.
         message: What it says.
         headers: Sent along.
+        param: The parameter that it is about.
+        flat: Whether the error is the whole body, as some servers have it.
     """
 
     status: int
     code: str | None = None
     message: str = "scripted failure"
     headers: Mapping[str, str] = field(default_factory=dict)
+    param: str | None = None
+    flat: bool = False
 
+
+NOT_COUNTED: Final = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+"""The usage that servers give which count nothing."""
 
 Answer = str | Completion | Failure
 

@@ -241,7 +241,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _error(failure: Failure, key: str = "") -> dict[str, Any]:
     message = failure.message.replace("{key}", key)  # providers do echo keys
-    return {"error": {"message": message, "type": failure.code, "param": None, "code": failure.code}}
+    error = {"message": message, "type": failure.code, "param": failure.param, "code": failure.code}
+    return {"object": "error", **error} if failure.flat else {"error": error}
 
 
 def _completion(request: Request, completion: Completion) -> dict[str, Any]:
@@ -252,9 +253,15 @@ def _completion(request: Request, completion: Completion) -> dict[str, Any]:
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": prompt_tokens // 2 if request.number > 1 else 0},
     }
+    message: dict[str, Any] = {"role": "assistant", "content": completion.text}
+    if completion.reasoning is not None:
+        message[completion.reasoning_field] = completion.reasoning
+    if completion.tool is not None:
+        function = {"name": "str_replace", "arguments": json.dumps(completion.tool)}
+        message["tool_calls"] = [{"id": "1", "type": "function", "function": function}]
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": completion.text},
+        "message": message,
         "finish_reason": completion.finish_reason,
     }
     return {

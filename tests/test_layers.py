@@ -46,7 +46,7 @@ STAMPS = {
     ("search/mlflow/store.py", "time_ns"),
     ("search/compare/mlflow_run.py", "time_ns"),
     ("search/prompt/mlflow_run.py", "time_ns"),
-    ("operators/llm/provider.py", "time"),
+    ("operators/llm/refusals.py", "time"),
     ("target/corpus/prepared.py", "time_ns"),
 }
 """Where MLflow is told when something was, a provider names the date at which to ask again, or a file's time of change

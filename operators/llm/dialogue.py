@@ -9,6 +9,7 @@ from operators.base import MutationError, Resources
 from operators.chat import MODEL, ChatModel, Exchange, Message, Reply
 from operators.edit import EditError, apply_reply
 from operators.edit.statement import difference, stated
+from operators.llm.reasoning import UnclearReasoningError, answer_in_reasoning
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
@@ -18,6 +19,8 @@ from target.program.contract import TRAINED, Contract, ContractError
 
 _ENDED_ITSELF: Final = "stop"
 _REFUSED: Final = "(no usable answer)"
+_UNCLEAR: Final = 2
+"""Answers that come as reasoning only and hold no clear edit: a server that files them wrongly does so every time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,8 @@ class Dialogue:
         label = proposal.labels.get(MODEL)
         chosen = None if label is None else str(label)
         said, exchanges, cost_usd, problem = list[Message](opening), list[Exchange](), 0.0, ""
-        for attempt in range(self.attempts):
+        unclear = attempt = 0  # answers that came as reasoning only and could not be told from drafts; all of them
+        while attempt < self.attempts and unclear < _UNCLEAR:
             try:
                 reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=chosen)
             except MutationError as error:  # a refusal, an empty or a truncated answer
@@ -70,6 +74,9 @@ class Dialogue:
                 answer = reply.text
                 try:
                     program = program_from(reply, briefing.base, briefing.population, contract)
+                except UnclearReasoningError as error:
+                    answer, problem = _REFUSED, str(error)
+                    unclear += 1
                 except (EditError, ContractError) as error:
                     problem = str(error)
                 else:
@@ -77,8 +84,9 @@ class Dialogue:
                         program, answer, briefing, cost_usd=cost_usd, exchanges=exchanges, extra_parents=extra_parents
                     )
             said += [Message(role="assistant", text=answer), self.prompt.retry(problem)]
+            attempt += 1
         raise MutationError(
-            f"no program after {self.attempts} {'answers' if self.attempts > 1 else 'answer'}; the last: {problem}",
+            f"no program after {attempt} {'answers' if attempt > 1 else 'answer'}; the last: {problem}",
             cost_usd=cost_usd,
             exchanges=exchanges,
             operator=self.operator,
@@ -151,11 +159,13 @@ def program_from(reply: Reply, base: Trial, population: Population, contract: Co
     """Return the new program that a reply asks for.
 
     Raises:
+        UnclearReasoningError: The reply is reasoning only, in which no answer can be told from drafts.
         EditError: The reply holds no edit that can be applied, or the program is known already.
         ContractError: What comes of it is not what the target trains.
     """
     assert base.program is not None
-    source = apply_reply(reply.text, base.program.source, complete=reply.finish_reason == _ENDED_ITSELF)
+    text = answer_in_reasoning(reply.text, base.program.source) if reply.reasoning else reply.text
+    source = apply_reply(text, base.program.source, complete=reply.finish_reason == _ENDED_ITSELF)
     contract.check(source)
     return new_program(source, base, population)
 

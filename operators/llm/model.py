@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import logging
+import math
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from operators.base import MutationError, ProviderError
-from operators.chat import Exchange, Message, Reply
+from operators.base import MutationError, ProviderError, ProviderRefusalError
+from operators.chat import CUT_OFF, REFUSED, TOOL_CALLS, Exchange, Message, Reply
+from operators.llm.catalogue import has_price, import_litellm, longest_answer_tokens, longest_prompt_tokens
 from operators.llm.endpoint import Endpoint, read_endpoints
-from operators.llm.provider import UnavailableError, call, has_price, import_litellm, missing_keys
+from operators.llm.persistence import Patience, Persistence
+from operators.llm.refusals import BusyError
 from operators.llm.retry import Backoff, Pace
 from operators.llm.selection import Choose, make_choice
 
 _LOGGER: Final = logging.getLogger(__name__)
 _EMPTY_TRIES: Final = 3  # a model that says nothing thrice has nothing to say
 _LONGER: Final = 2  # times max_tokens, for an answer that was cut off
+_NOT_ACCEPTED: Final = frozenset({400, 413, 422})  # statuses of a request that is out of range
+FIRST_QUESTION: Final = (
+    Message(role="system", text="Answer with one word."),
+    Message(role="user", text="Say that you are ready."),
+)
+"""What a model is asked before a search begins: both roles, since some models refuse one of them."""
+FIRST_SECONDS: Final = 60.0
+"""Longest wait for the answer to that."""
+_FIRST_OUTAGE_SECONDS: Final = 10.0
 
 
 class LanguageModel:
@@ -67,21 +79,22 @@ class LanguageModel:
                 "connect_seconds and total_seconds must be above 0 and outage_minutes at least 0, "
                 f"got {connect_seconds}, {total_seconds} and {outage_minutes}"
             )
-        if concurrency is not None and concurrency < 1:
-            raise ValueError(f"concurrency must be at least 1, got {concurrency}")
         self.tell = tell
         self._endpoints = {each.model: each for each in endpoints}
         weights = {each.model: each.weight for each in endpoints}
         self._choose = make_choice(selection, weights, exploration=exploration)
-        self._connect_seconds = connect_seconds
-        self._total_seconds = total_seconds
-        self._outage_seconds = 60 * outage_minutes
-        self._backoff = Backoff(first_seconds=backoff_seconds, longest_seconds=longest_backoff_seconds)
-        self._pace = Pace(requests_per_minute, clock=clock, sleep=sleep)
-        self._places = threading.Semaphore(concurrency if concurrency is not None else 1_000_000)
+        self._patience = Patience(60 * outage_minutes, total_seconds, f"llm.outage_minutes={outage_minutes:g}")
+        self._line = Persistence(
+            connect_seconds=connect_seconds,
+            backoff=Backoff(first_seconds=backoff_seconds, longest_seconds=longest_backoff_seconds),
+            pace=Pace(requests_per_minute, clock=clock, sleep=sleep),
+            concurrency=concurrency,
+            clock=clock,
+            sleep=sleep,
+            tell=lambda text: self.tell(text),  # which may be set later
+        )
         self._clock = clock
-        self._sleep = sleep
-        self._priced: set[str] = set()
+        self._told: set[str] = set()
 
     @property
     def choose(self) -> Choose | None:
@@ -99,7 +112,7 @@ class LanguageModel:
     def ask(self, messages: Sequence[Message], *, seed: int, attempt: int, model: str | None = None) -> Reply:
         """Return whatever the model says in the end, a refusal or nothing included: what was paid for is kept.
 
-        An answer that was cut off at `max_tokens` is asked for once more with twice as many.
+        An answer that was cut off at `max_tokens` is asked for once more with twice as many, if the model may say more.
 
         Raises:
             ProviderError: The provider is out of order for longer than `outage_minutes`, or refuses the request.
@@ -107,73 +120,140 @@ class LanguageModel:
         endpoint = self._endpoints[model] if model is not None else next(iter(self._endpoints.values()))
         rng = random.Random(f"retry {seed} {attempt}")
         began = self._clock()
-        reply = self._say_something(endpoint, messages, endpoint.max_tokens, rng)
-        self._mention_price(endpoint)
-        if reply.finish_reason == "length" and endpoint.max_tokens is not None:
-            reply = _sum(reply, self._say_something(endpoint, messages, _LONGER * endpoint.max_tokens, rng))
+        max_tokens = answer_tokens(endpoint)
+        ask = functools.partial(self._line.ask, endpoint, messages, rng=rng, patience=self._patience)
+        reply = self._say_something(ask, max_tokens, rng)
+        self._mention(endpoint, reply)
+        if reply.finish_reason == CUT_OFF and max_tokens is not None:
+            reply = self._say_more(endpoint, ask, max_tokens, reply, rng)
         return replace(reply, seconds=self._clock() - began)
 
-    def _mention_price(self, endpoint: Endpoint) -> None:
-        """Say once that a model is counted as free because nobody knows better."""
-        if endpoint.model not in self._priced:
-            self._priced.add(endpoint.model)
-            if not has_price(endpoint):
-                self.tell(f"the cost of {endpoint.where} is counted as 0: litellm has no price of it; set llm.price")
+    def first_replies(self, prompt_tokens: int | None = None) -> Iterator[Reply]:
+        """Ask each model for a word, with its settings, so that what it refuses is known before anything else begins.
 
-    def _say_something(
-        self, endpoint: Endpoint, messages: Sequence[Message], max_tokens: int | None, rng: random.Random
-    ) -> Reply:
+        A model that is busy, or slow, is let pass: waiting helps there.
+
+        Args:
+            prompt_tokens: How long prompts may become, which is compared with what is known of the models.
+
+        Yields:
+            The answers: what was paid.
+
+        Raises:
+            ProviderRefusalError: Some of the models refuse the request; the message has all of them.
+            ProviderError: A model cannot be reached.
+        """
+        refusals = list[ProviderRefusalError]()
+        patience = Patience(
+            min(self._patience.outage_seconds, _FIRST_OUTAGE_SECONDS),
+            min(self._patience.answer_seconds, FIRST_SECONDS),
+            f"{_FIRST_OUTAGE_SECONDS:g} s before a search begins (llm.check)",
+            for_busy=False,
+        )
+        for endpoint in self._endpoints.values():
+            self._mention_limits(endpoint, prompt_tokens)
+            rng = random.Random(f"first {endpoint.model}")
+            max_tokens = answer_tokens(endpoint)
+            ask = functools.partial(self._line.ask, endpoint, FIRST_QUESTION, rng=rng, patience=patience)
+            try:
+                reply = ask(max_tokens=max_tokens)
+                if reply.finish_reason == CUT_OFF and max_tokens is not None:
+                    reply = self._say_more(endpoint, ask, max_tokens, reply, rng)
+            except ProviderRefusalError as error:
+                refusals.append(error)
+            except ProviderError as error:
+                raise ProviderError(f"{error}: {_about_the_way(endpoint)}") from error
+            except BusyError as error:
+                self.tell(f"model {endpoint.where} was not tried out, it is busy: {error}")
+            else:
+                self._mention(endpoint, reply)
+                yield reply
+        if refusals:
+            raise ProviderRefusalError("; ".join(map(str, refusals)), status=refusals[0].status)
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.tell(text)
+
+    def _mention(self, endpoint: Endpoint, reply: Reply) -> None:
+        """Say once what is not known of a model's costs."""
+        if not has_price(endpoint):
+            self._tell_once(f"the cost of {endpoint.where} is counted as 0: litellm has no price of it; set llm.price")
+        if reply.estimated:
+            self._tell_once(
+                f"{endpoint.where} counts no tokens: they are estimated from characters, and so is the cost"
+            )
+
+    def _mention_limits(self, endpoint: Endpoint, prompt_tokens: int | None) -> None:
+        """Say once where the settings exceed what is known of a model."""
+        allowed = answer_tokens(endpoint)
+        if allowed != endpoint.max_tokens:
+            self._tell_once(
+                f"llm.max_tokens={endpoint.max_tokens} is more than {endpoint.model} allows: {allowed} are asked for"
+            )
+        longest = longest_prompt_tokens(endpoint)
+        if longest is not None and prompt_tokens is not None and prompt_tokens > longest:
+            self._tell_once(
+                f"prompts may grow to prompt.max_tokens={prompt_tokens}, {endpoint.model} takes {longest}: "
+                "set a smaller prompt.max_tokens"
+            )
+
+    def _say_something(self, ask: Callable[..., Reply], max_tokens: int | None, rng: random.Random) -> Reply:
         """Ask again if the answer is empty for no reason."""
-        reply = self._persist(endpoint, messages, max_tokens, rng)
+        reply = ask(max_tokens=max_tokens)
         for tries in range(1, _EMPTY_TRIES):
-            if reply.text.strip() or reply.finish_reason in ("length", "content_filter"):
+            if reply.text.strip() or reply.finish_reason in (CUT_OFF, REFUSED, TOOL_CALLS):
                 break
-            self._sleep(self._backoff.delay_seconds(tries, rng, None))
-            reply = _sum(reply, self._persist(endpoint, messages, max_tokens, rng))
+            self._line.wait(tries, rng)
+            reply = _sum(reply, ask(max_tokens=max_tokens))
         return reply
 
-    def _persist(
-        self, endpoint: Endpoint, messages: Sequence[Message], max_tokens: int | None, rng: random.Random
+    def _say_more(
+        self, endpoint: Endpoint, ask: Callable[..., Reply], max_tokens: int, cut_off: Reply, rng: random.Random
     ) -> Reply:
-        """Ask until the provider answers, or has been out of order for too long."""
-        failing_since: float | None = None
-        for failures in itertools.count(1):
-            try:
-                with self._places:
-                    self._pace.wait()
-                    return call(
-                        endpoint,
-                        messages,
-                        max_tokens=max_tokens,
-                        connect_seconds=self._connect_seconds,
-                        total_seconds=self._total_seconds,
-                    )
-            except UnavailableError as error:
-                failing_since = self._clock() if failing_since is None else failing_since
-                delay = self._backoff.delay_seconds(failures, rng, error.retry_after_seconds)
-                if self._clock() + delay - failing_since > self._outage_seconds:
-                    raise ProviderError(
-                        f"model {endpoint.where} has not answered in {failures} tries, and llm.outage_minutes="
-                        f"{self._outage_seconds / 60:g} allow no more; the last: {error}"
-                    ) from error
-                self.tell(f"model {endpoint.where}: {error}; try {failures + 1} in {delay:.1f} s")
-            self._sleep(delay)
-        raise AssertionError("the count has no end")
+        """Ask again for an answer that was cut off; return it as it is if the model cannot say more."""
+        more = int(min(_LONGER * max_tokens, longest_answer_tokens(endpoint) or math.inf))
+        if more <= max_tokens:
+            return cut_off
+        try:
+            return _sum(cut_off, self._say_something(ask, more, rng))
+        except ProviderRefusalError as error:
+            if error.status not in _NOT_ACCEPTED:
+                raise
+            self._tell_once(f"{endpoint.where} refuses {more} tokens for an answer that was cut off ({error.said})")
+            return cut_off
+
+
+def answer_tokens(endpoint: Endpoint) -> int | None:
+    """Return the longest answer that a model is asked for: what is set, or less if the model is known to allow less."""
+    known = longest_answer_tokens(endpoint)
+    if endpoint.max_tokens is None or known is None:
+        return endpoint.max_tokens
+    return min(endpoint.max_tokens, known)
+
+
+def _about_the_way(endpoint: Endpoint) -> str:
+    if endpoint.api_base:
+        return "start the server, or check llm.api_base"
+    return "check the network, or set llm.api_base for a server of your own"
 
 
 def usable(reply: Reply, messages: Sequence[Message]) -> Reply:
     """Return a reply that an operator can work with.
 
     Raises:
-        MutationError: It is a refusal, empty or cut off.
+        MutationError: It is a refusal, a call of a tool, empty or cut off.
     """
-    if reply.finish_reason == "content_filter":
+    if reply.finish_reason == REFUSED:
         problem = f"{reply.model} refuses to answer (content filter)"
-    elif reply.finish_reason == "length":
+    elif reply.finish_reason == CUT_OFF:
         problem = (
             f"the answer of {reply.model} was cut off after {reply.completion_tokens} tokens: "
-            "raise llm.max_tokens, or ask for less"
+            "raise llm.max_tokens if the model allows more, or ask for less"
         )
+    elif reply.finish_reason == TOOL_CALLS and not reply.text.strip():
+        problem = f"{reply.model} called a tool, and there are none: answer in text, in the form that was asked for"
     elif not reply.text.strip():
         problem = f"{reply.model} answered with nothing"
     else:
@@ -195,7 +275,8 @@ def open_model(
 ) -> LanguageModel | None:
     """Return the models that a configuration describes, ready to be asked; None if it names none.
 
-    litellm takes seconds to import. It is done in the background, unless there is a key to be checked first.
+    litellm takes seconds to import, so that is done in the background. Whether a model needs a key, and has one, is
+    not looked at: there are credentials of many kinds, and the provider says what it lacks.
 
     Args:
         model: The only model.
@@ -209,7 +290,7 @@ def open_model(
         calling: See `LanguageModel`.
 
     Raises:
-        ValueError: If a setting is out of range, or a key is missing.
+        ValueError: If a setting is out of range, or the variable of a key that is named is not set.
     """
     common = {
         "model": model,
@@ -224,12 +305,6 @@ def open_model(
     if not endpoints:
         return None
     language_model = LanguageModel(endpoints, **calling)
-    for endpoint in endpoints:
-        if missing := missing_keys(endpoint):
-            raise ValueError(
-                f"model {endpoint.model} needs a key: set the environment variable {' and '.join(missing)}, "
-                "or name another in llm.api_key_env"
-            )
     threading.Thread(target=import_litellm, name="import litellm", daemon=True).start()
     return language_model
 
@@ -242,4 +317,5 @@ def _sum(first: Reply, second: Reply) -> Reply:
         cached_tokens=first.cached_tokens + second.cached_tokens,
         completion_tokens=first.completion_tokens + second.completion_tokens,
         cost_usd=first.cost_usd + second.cost_usd,
+        estimated=first.estimated or second.estimated,
     )

@@ -1,78 +1,20 @@
-"""One call of a language model through litellm; if it fails, whose fault that is and whether waiting may help."""
+"""One call of a language model through litellm, and what it answered."""
 
 from __future__ import annotations
 
-import email.utils
-import logging
-import os
-import re
 import threading
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from operators.base import ProviderRefusalError
-from operators.chat import Message, Reply
+from operators.chat import REFUSED, TOOL_CALLS, Message, Reply
+from operators.llm.catalogue import import_litellm
 from operators.llm.endpoint import Endpoint
-from operators.secrets import redact
+from operators.llm.refusals import BusyError, UnavailableError, is_policy, meaning
+from operators.llm.usage import cost_usd, usage_of
 
-_LOGGERS: Final = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "httpx")
-_WORTH_WAITING: Final = frozenset({408, 409, 425, 429})  # of the 4xx; of the 5xx all are
-_POLICY: Final = ("content_policy", "content_filter", "content management policy", "safety system")
-_USED_UP: Final = ("insufficient_quota", "exceeded your current quota", "credit balance is too low")
-_CLASSES: Final = re.compile(
-    r"^(?:[\w.]*(?:Error|Timeout): )*(?:\w+(?:Exception|Error) - )?"
-)  # litellm's own, in front
-_LONGEST_MESSAGE: Final = 500
 _T = TypeVar("_T")
-
-
-class UnavailableError(Exception):
-    """The provider cannot answer now; it may later.
-
-    Args:
-        message: What happened.
-        retry_after_seconds: How long it asks to be left alone.
-    """
-
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
-
-
-def import_litellm() -> Any:
-    """Import litellm, which takes seconds, so that it talks to nobody but the provider of a call."""
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # its default downloads a table of prices
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    warnings.filterwarnings("ignore", message=r".*`ReadOnly` qualifier", category=UserWarning)  # pydantic, of its types
-    import litellm
-
-    for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters comes to us as an exception
-    litellm.telemetry = False
-    litellm.suppress_debug_info = True
-    return litellm
-
-
-def missing_keys(endpoint: Endpoint) -> list[str]:
-    """Return the environment variables that a model of litellm's providers needs and that are not set."""
-    if endpoint.api_key is not None:
-        return []
-    missing: list[str] = import_litellm().validate_environment(endpoint.model)["missing_keys"]
-    return missing
-
-
-def has_price(endpoint: Endpoint) -> bool:
-    """Return whether it is known what a call costs."""
-    if endpoint.price is not None:
-        return True
-    litellm = import_litellm()
-    try:
-        return litellm.get_model_info(endpoint.model)["input_cost_per_token"] is not None
-    except litellm.exceptions.ModelNotMappedError:
-        return False
 
 
 def call(
@@ -86,7 +28,8 @@ def call(
     """Ask a model once.
 
     Returns:
-        Whatever it answered: the text may be empty, cut off (`length`) or refused (`content_filter`).
+        Whatever it answered: the text may be empty, cut off (`length`) or refused (`content_filter`). If there is no
+        answer, what came as reasoning is taken for it, and said to be that.
 
     Raises:
         UnavailableError: It cannot answer now.
@@ -118,10 +61,10 @@ def call(
     try:
         response = _within(total_seconds + connect_seconds, complete)
     except openai.OpenAIError as error:
-        if _is_policy(error):
+        if is_policy(error):
             return _refused(endpoint, time.monotonic() - began)
-        _blame(error, endpoint)
-    return _reply(litellm, response, endpoint, time.monotonic() - began)
+        raise meaning(error, endpoint, max_tokens=max_tokens) from error
+    return _reply(response, endpoint, messages, time.monotonic() - began)
 
 
 def _within(seconds: float, function: Callable[[], _T]) -> _T:
@@ -140,32 +83,39 @@ def _within(seconds: float, function: Callable[[], _T]) -> _T:
     except TimeoutError:
         if future.done():
             raise
-        raise UnavailableError(f"no complete answer in {seconds:g} s (llm.total_seconds)") from None
+        raise BusyError(f"no complete answer in {seconds:g} s (llm.total_seconds)") from None
 
 
-def _reply(litellm: Any, response: Any, endpoint: Endpoint, seconds: float) -> Reply:
+def _reply(response: Any, endpoint: Endpoint, messages: Sequence[Message], seconds: float) -> Reply:
     choices = getattr(response, "choices", None)
     if not choices:
         raise UnavailableError("the answer has no choices")
-    usage = getattr(response, "usage", None)
-    prompt_tokens, completion_tokens = (_count(usage, f"{each}_tokens") for each in ("prompt", "completion"))
-    cached_tokens = min(_count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"), prompt_tokens)
-    if endpoint.price is not None:
-        cost_usd = endpoint.price.cost_usd(
-            prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, completion_tokens=completion_tokens
-        )
-    else:
-        cost_usd = _cost_by_litellm(litellm, response, endpoint)
+    message, finish_reason = choices[0].message, choices[0].finish_reason or "stop"
+    answer, reasoning = message.content or "", getattr(message, "reasoning_content", None) or ""
+    called = _called(message)
+    if called and not answer.strip():
+        finish_reason = TOOL_CALLS
+    only_reasoning = bool(reasoning.strip()) and not answer.strip() and finish_reason not in (TOOL_CALLS, REFUSED)
+    usage = usage_of(response, messages, f"{reasoning}{answer}{called}")
     return Reply(
-        text=choices[0].message.content or "",
+        text=reasoning if only_reasoning else answer,
         model=endpoint.model,
-        finish_reason=choices[0].finish_reason or "stop",
-        prompt_tokens=prompt_tokens,
-        cached_tokens=cached_tokens,
-        completion_tokens=completion_tokens,
-        cost_usd=cost_usd,
+        finish_reason=finish_reason,
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        cost_usd=cost_usd(usage, endpoint, response),
         seconds=seconds,
+        reasoning=only_reasoning,
+        estimated=usage.estimated,
     )
+
+
+def _called(message: Any) -> str:
+    """Return the tools that a message calls, as text; empty if it calls none."""
+    calls = [call.function for call in getattr(message, "tool_calls", None) or ()]
+    calls += [each for each in (getattr(message, "function_call", None),) if each]
+    return " ".join(f"{call.name or ''}({call.arguments or ''})" for call in calls)
 
 
 def _refused(endpoint: Endpoint, seconds: float) -> Reply:
@@ -173,69 +123,9 @@ def _refused(endpoint: Endpoint, seconds: float) -> Reply:
     return Reply(
         text="",
         model=endpoint.model,
-        finish_reason="content_filter",
+        finish_reason=REFUSED,
         prompt_tokens=0,
         completion_tokens=0,
         cost_usd=0.0,
         seconds=seconds,
     )
-
-
-def _count(usage: Any, name: str) -> int:
-    return int(getattr(usage, name, None) or 0)
-
-
-def _cost_by_litellm(litellm: Any, response: Any, endpoint: Endpoint) -> float:
-    if not has_price(endpoint):
-        return 0.0
-    return float(litellm.completion_cost(completion_response=response, model=endpoint.model))
-
-
-def _is_policy(error: Any) -> bool:
-    if type(error).__name__ == "ContentPolicyViolationError":
-        return True
-    return getattr(error, "status_code", None) == 400 and any(
-        word in f"{getattr(error, 'code', '')} {error}".lower() for word in _POLICY
-    )
-
-
-def _blame(error: Any, endpoint: Endpoint) -> NoReturn:
-    """Raise what a failed call means for the search."""
-    status = int(getattr(error, "status_code", None) or 500)
-    said = redact(_CLASSES.sub("", " ".join(str(error).split())))[:_LONGEST_MESSAGE]
-    used_up = any(word in said.lower() for word in _USED_UP)
-    if not used_up and (status >= 500 or status in _WORTH_WAITING):
-        raise UnavailableError(f"{type(error).__name__}: {said}", retry_after_seconds=_retry_after(error)) from error
-    if used_up or status == 402:
-        advice = "the account has no credit left; pay, or give another key"
-    elif type(error).__name__ == "ContextWindowExceededError":
-        advice = "the prompt is longer than the model's context; choose a model with a longer one, or a shorter prompt"
-    elif status in (401, 403):
-        advice = f"the provider does not accept the key: {_about_the_key(endpoint)}"
-    elif status == 404:
-        advice = "no such model there: check llm.model and llm.api_base"
-    else:
-        advice = "the provider does not accept the request: check llm.model and its settings"
-    raise ProviderRefusalError(f"model {endpoint.where}: {advice} (status {status}: {said})") from error
-
-
-def _about_the_key(endpoint: Endpoint) -> str:
-    if endpoint.api_key_env:
-        return f"check the environment variable {endpoint.api_key_env} (llm.api_key_env)"
-    if endpoint.api_base:
-        return "none was sent; name the environment variable that has it in llm.api_key_env"
-    provider = endpoint.model.split("/")[0] if "/" in endpoint.model else "openai"
-    return f"check the environment variable {provider.upper()}_API_KEY, or name another in llm.api_key_env"
-
-
-def _retry_after(error: Any) -> float | None:
-    """Return the seconds of a Retry-After header, which may be a number or a date (RFC 9110, 10.2.3)."""
-    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
-    text = headers.get("retry-after") or (getattr(error, "litellm_response_headers", None) or {}).get("retry-after")
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        date = email.utils.parsedate_tz(text)
-        return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from operators.base import Operator
 from operators.chat import MODEL, ChatModel
@@ -20,23 +20,53 @@ from search.runs.rundir import RunDirectory
 from search.strategies.base import Strategy
 
 
-@dataclass(frozen=True)
+@dataclass
 class Models:
     """Whom the operators of a search can ask; at most one of the two.
 
     Attributes:
         live: Models that are asked.
         record: A search whose replies are used again.
+        tried_out: Whether live models are asked for a word before the search begins.
+        lent: Whether an operator has taken them, and so is going to ask.
     """
 
     live: LanguageModel | None = None
     record: Record | None = None
+    tried_out: bool = True
+    lent: bool = field(default=False, init=False)
 
     def chat(self, run: RunDirectory) -> ChatModel | None:
         """Return what operators talk to; None if there is nobody."""
         if self.record:
             return ReplayedModel(self.record)
         return RecordingModel(self.live, ExchangeStore(run.exchanges)) if self.live else None
+
+    def lender(self, run: RunDirectory) -> Callable[[], ChatModel | None]:
+        """Return what operators get their model from, which notes that one of them did."""
+        model = self.chat(run)
+
+        def lend() -> ChatModel | None:
+            self.lent = True
+            return model
+
+        return lend
+
+    def try_out(self, pay: Callable[[float], None], *, prompt_tokens: int | None) -> None:
+        """Ask the models for a word, with the settings of the search, if its operators are going to ask them.
+
+        A replay asks nobody, so there is nothing to try out, and nothing of it is recorded for one.
+
+        Args:
+            pay: Gets the price of each answer in USD.
+            prompt_tokens: How long prompts may become; None if that is not known.
+
+        Raises:
+            ProviderError: A model refuses the request, or cannot be reached.
+        """
+        if self.live and self.lent and self.tried_out:
+            for reply in self.live.first_replies(prompt_tokens):
+                pay(reply.cost_usd)
 
     def strategy(self, strategy: Strategy) -> Strategy:
         """Return a strategy that also chooses the model, or repeats what the record has."""

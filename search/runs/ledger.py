@@ -25,6 +25,7 @@ from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation
 
 _ELAPSED: Final = "elapsed"
+_TRYING_OUT: Final = "usd for trying models out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,16 @@ class Ledger:
         if seal:
             self._seal(trial)
         return trial
+
+    @property
+    def trying_out_usd(self) -> float:
+        """What it has cost to try the models out, over all sessions; no trial has it in its books."""
+        return float(self._storage.get_study_user_attrs(self._study_id).get(_TRYING_OUT, 0.0))
+
+    def pay_for_trying_out(self, usd: float) -> None:
+        """Record what it cost to try a model out."""
+        if usd:
+            self._storage.set_study_user_attr(self._study_id, _TRYING_OUT, self.trying_out_usd + usd)
 
     def seal_decided(self) -> None:
         """Give decided trials their Optuna state where they lack it: a crash came between, or it was left for later."""

@@ -30,7 +30,7 @@ class Summary:
         best_program_id: Its program.
         gpu_seconds: Device time of all trainings and scores, by the clock of the target.
         wall_seconds: Wall time of the search, over all its sessions.
-        cost_usd: Price of all model calls.
+        cost_usd: Price of all model calls, those that tried the models out before the search included.
         busy_fraction: Share of the wall time that the evaluation slots were busy.
     """
 
@@ -66,8 +66,21 @@ def summarize(
     stop_reason: str,
     wall_seconds: float,
     busy_fraction: float,
+    cost_usd: float | None = None,
 ) -> Summary:
-    """Derive everything that the population tells."""
+    """Derive everything that the population tells.
+
+    Args:
+        population: All trials.
+        name: See `Summary`, as for the others.
+        strategy: Its name.
+        seed: Of the search.
+        status: Where the search stands.
+        stop_reason: Why it does not run.
+        wall_seconds: Over all sessions.
+        busy_fraction: Of the slots.
+        cost_usd: Price of all model calls; None if no more was paid than what the trials have.
+    """
     best = population.champion
     baseline = population.trials[0].val_bpb if population.trials else None
     return Summary(
@@ -87,6 +100,6 @@ def summarize(
             run.train_seconds + run.score_seconds for trial in population.trials for run in trial.evaluations
         ),
         wall_seconds=wall_seconds,
-        cost_usd=population.cost_usd,
+        cost_usd=population.cost_usd if cost_usd is None else cost_usd,
         busy_fraction=busy_fraction,
     )

@@ -24,7 +24,9 @@ def replies_text(exchanges: Iterable[Exchange]) -> str:
         parts.append(
             f"# Reply {number}, of {reply.model}\n\n"
             f"{reply.finish_reason}; {reply.prompt_tokens} prompt tokens ({reply.cached_tokens} cached), "
-            f"{reply.completion_tokens} completion tokens; {reply.cost_usd:.6f} USD; {reply.seconds:.1f} s\n\n"
+            f"{reply.completion_tokens} completion tokens; {reply.cost_usd:.6f} USD; {reply.seconds:.1f} s"
+            f"{'; tokens and price are estimated' if reply.estimated else ''}"
+            f"{'; it came as reasoning only' if reply.reasoning else ''}\n\n"
             f"{reply.text}\n"
         )
     return "\n".join(parts)

@@ -15,7 +15,7 @@ import hydra
 import pytest
 
 import conf
-from operators.llm.provider import import_litellm
+from operators.llm.catalogue import import_litellm
 from search.acceptance import Confirm
 from search.budget import Budget
 from search.loop import Search

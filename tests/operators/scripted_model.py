@@ -42,7 +42,7 @@ def obliging(text: str, seed: int, attempt: int) -> str:
     return habit(_Question(text, repeats=1000 * attempt + seed))
 
 
-def make_reply(text: str) -> Reply:
+def make_reply(text: str, *, reasoning: bool = False) -> Reply:
     return Reply(
         text=text,
         model="scripted",
@@ -51,6 +51,7 @@ def make_reply(text: str) -> Reply:
         completion_tokens=20,
         cost_usd=0.01,
         seconds=0.5,
+        reasoning=reasoning,
     )
 
 
@@ -61,7 +62,9 @@ def refusal(problem: str) -> MutationError:
 
 
 def make_resources(model: ScriptedModel | None, direction: Path | None = None) -> Resources:
-    return Resources(model=model, direction=direction or find_direction(None), limits=("A training has 10 seconds.",))
+    return Resources(
+        lend=lambda: model, direction=direction or find_direction(None), limits=("A training has 10 seconds.",)
+    )
 
 
 def make_prompt(**changes: object) -> Prompt:

@@ -51,7 +51,7 @@ def drive(
     run = RunDirectory(root)
     run.create()
     ledger, executor = Ledger(run), ScriptedExecutor(noise(noise_seed), slots=slots)
-    resources = Resources(model=models.chat(run), direction=root / "program.md", limits=())
+    resources = Resources(lend=models.lender(run), direction=root / "program.md", limits=())
     settings = Settings(
         name="s",
         strategy_name="evolution",

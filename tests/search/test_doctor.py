@@ -21,7 +21,7 @@ from search.doctor.checks.subject import Subject
 from search.errors import UserError
 from target.launch.layers import LayerReport
 from target.sandbox import namespaces
-from tests.llm_faults import Completion
+from tests.llm_faults import Completion, Failure
 from tests.llm_server import LlmServer
 
 KEY = "GRAFT_TEST_KEY"
@@ -237,9 +237,26 @@ def test_a_model_without_its_key_names_the_variable(monkeypatch: pytest.MonkeyPa
     provider = only(models.check_models(compose_subject(["llm.model=openai/gpt-5"]), ask=False))
     own = only(models.check_models(compose_subject(["llm.model=openai/x", "llm.api_key_env=NO_SUCH_KEY"]), ask=False))
 
-    assert (provider.state, own.state) == (State.BROKEN, State.BROKEN)
+    assert (provider.state, own.state) == (State.WARNING, State.BROKEN), "only the provider knows what it accepts"
+    assert "OPENAI_API_KEY is not set" in provider.found
     assert "export OPENAI_API_KEY=..." in provider.remedy
     assert "NO_SUCH_KEY" in own.found
+
+
+@pytest.mark.parametrize("model", ["ollama/qwen3", "vertex_ai/gemini-2.5-pro", "lm_studio/x"])
+def test_a_model_that_needs_no_key_is_fine_without_one(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    for name in ("OLLAMA_API_BASE", "VERTEXAI_PROJECT", "VERTEXAI_LOCATION", "LM_STUDIO_API_BASE"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert only(models.check_models(compose_subject([f"llm.model={model}"]), ask=False)).state is State.FINE
+
+
+def test_a_model_that_refuses_a_setting_names_it() -> None:
+    too_many = Failure(status=400, message="Invalid max_tokens value, the valid range of max_tokens is [1, 8192]")
+    with LlmServer([too_many]) as server:
+        row = ask(*local(server))
+
+    assert (row.state, row.remedy) == (State.BROKEN, "set llm.max_tokens=8192")
 
 
 def test_an_operator_without_what_it_needs_is_broken() -> None:

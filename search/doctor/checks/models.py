@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from operators.base import ProviderRefusalError
-from operators.chat import Message, Reply
+from operators.chat import REFUSED, Reply
+from operators.llm.catalogue import has_price, unset_variables
 from operators.llm.endpoint import Endpoint, read_endpoints
-from operators.llm.provider import UnavailableError, call, has_price, missing_keys
+from operators.llm.model import FIRST_QUESTION, FIRST_SECONDS, answer_tokens
+from operators.llm.provider import call
+from operators.llm.refusals import UnavailableError
+from operators.secrets import SECRET_NAME
 from search.doctor.checks.row import Row, broken, broken_by, fine, warning
 from search.doctor.checks.subject import Subject
 from search.errors import UserError
@@ -25,13 +29,11 @@ _OF_ENDPOINTS: Final = (
     "max_tokens",
     "price",
 )
-SETTINGS: Final = (*_OF_ENDPOINTS, "models", "cassette", "_target_", "_convert_")
+SETTINGS: Final = (*_OF_ENDPOINTS, "models", "cassette", "check", "_target_", "_convert_")
 """Settings of `llm` that are not about how a model is called."""
 
 _COST: Final = "no proposal can be made"
 _REFUSAL: Final = re.compile(r"(.*?)[:;] (.*?) (\(status \d+: .*\))", re.DOTALL)
-_LONGEST_SECONDS: Final = 60.0  # for an answer of a word
-_QUESTION: Final = (Message(role="user", text="Answer with one word: ready"),)
 
 
 def check_models(subject: Subject, *, ask: bool) -> Iterator[Row]:
@@ -82,20 +84,16 @@ def _without_models(found: str, *, ask: bool) -> Row:
 
 def _check(endpoint: Endpoint, subject: Subject, *, ask: bool) -> Row:
     """Check one model."""
-    if missing := missing_keys(endpoint):
-        variables = " ".join(f"{name}=..." for name in missing)
-        found = f"{endpoint.where} needs a key, and {' and '.join(missing)} is not set"
-        return broken("model", found, cost=_COST, remedy=f"export {variables}, or llm.api_key_env=NAME")
     if not ask:
-        return fine("model", f"{endpoint.where}, not asked: --model sends it one short request")
+        return _not_asked(endpoint)
     llm = subject.config["llm"]
     try:
         reply = call(
             endpoint,
-            _QUESTION,
-            max_tokens=endpoint.max_tokens,  # as in the search: a setting that the provider refuses shows
+            FIRST_QUESTION,
+            max_tokens=answer_tokens(endpoint),  # as in the search: a setting that the provider refuses shows
             connect_seconds=llm["connect_seconds"],
-            total_seconds=min(llm["total_seconds"], _LONGEST_SECONDS),
+            total_seconds=min(llm["total_seconds"], FIRST_SECONDS),
         )
     except ProviderRefusalError as error:
         return _refused(endpoint, str(error))
@@ -106,6 +104,19 @@ def _check(endpoint: Endpoint, subject: Subject, *, ask: bool) -> Row:
         cost = f"a search would ask again for {llm['outage_minutes']:g} minutes, then stop, resumable"
         return broken("model", f"{endpoint.where} does not answer ({error})", cost=cost, remedy=remedy)
     return _answered(endpoint, reply, subject)
+
+
+def _not_asked(endpoint: Endpoint) -> Row:
+    """Return the row of a model that is not asked; only the provider knows which credentials it accepts."""
+    unset = [name for name in unset_variables(endpoint) if SECRET_NAME.search(name)]
+    if not unset:
+        return fine("model", f"{endpoint.where}, not asked: --model sends it one short request")
+    return warning(
+        "model",
+        f"{endpoint.where}, not asked; {' and '.join(unset)} is not set",
+        cost=f"without credentials of another kind, {_COST}",
+        remedy=f"--model asks it; export {unset[0]}=..., or llm.api_key_env=NAME",
+    )
 
 
 def _refused(endpoint: Endpoint, said: str) -> Row:
@@ -122,8 +133,8 @@ def _answered(endpoint: Endpoint, reply: Reply, subject: Subject) -> Row:
         f"{reply.prompt_tokens} + {reply.completion_tokens} tokens, {reply.cost_usd:.2g} USD"
     )
     remedy = "llm.price='{input: USD, output: USD}' per million tokens"
-    if reply.finish_reason == "content_filter" or not reply.text.strip():
-        what = "it refuses to answer" if reply.finish_reason == "content_filter" else "its answer is empty"
+    if reply.finish_reason == REFUSED or not reply.text.strip():
+        what = "it refuses to answer" if reply.finish_reason == REFUSED else "its answer is empty"
         cost = "so may proposals be"
         return warning("model", f"{endpoint.where}: {what}", cost=cost, remedy="try again, or another llm.model")
     if has_price(endpoint):

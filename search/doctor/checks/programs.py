@@ -80,9 +80,9 @@ def _resources(subject: Subject) -> Resources:
         target = make_target(subject.config["target"])
     except (TargetError, UserError):  # check_target has said it
         direction = find_direction(subject.config["direction"])
-        return Resources(model=model, direction=direction, limits=(), contract=TRAINED)
+        return Resources(lend=lambda: model, direction=direction, limits=(), contract=TRAINED)
     direction = find_direction(subject.config["direction"] or target.direction)
-    return Resources(model=model, direction=direction, limits=target.limits, contract=target.contract)
+    return Resources(lend=lambda: model, direction=direction, limits=target.limits, contract=target.contract)
 
 
 def _model(subject: Subject) -> ChatModel | None:

@@ -1,0 +1,70 @@
+"""What a call of a model took: tokens as the provider counts them, or estimated where it does not, and their price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from operators.chat import Message
+from operators.llm.catalogue import has_price, import_litellm
+from operators.llm.endpoint import Endpoint
+from operators.prompts.prompt import tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call.
+
+    Attributes:
+        prompt_tokens: Tokens that were sent.
+        cached_tokens: Those of them that the provider had in its prompt cache.
+        completion_tokens: Tokens of the answer, reasoning included.
+        estimated: Whether they are estimated from characters, since the provider counts none.
+    """
+
+    prompt_tokens: int
+    cached_tokens: int = 0
+    completion_tokens: int
+    estimated: bool = False
+
+
+def usage_of(response: Any, messages: Sequence[Message], said: str) -> Usage:
+    """Return what a call took. An answer with nothing in it that is counted as nothing was free.
+
+    Args:
+        response: What litellm returned.
+        messages: What was sent.
+        said: All that came back: answer, reasoning and arguments of tools.
+    """
+    counted = getattr(response, "usage", None)
+    prompt_tokens, completion_tokens = (_count(counted, f"{each}_tokens") for each in ("prompt", "completion"))
+    if prompt_tokens or completion_tokens or not said.strip():
+        cached_tokens = min(_count(getattr(counted, "prompt_tokens_details", None), "cached_tokens"), prompt_tokens)
+        return Usage(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, completion_tokens=completion_tokens)
+    return Usage(
+        prompt_tokens=sum(tokens(message.text) for message in messages), completion_tokens=tokens(said), estimated=True
+    )
+
+
+def cost_usd(usage: Usage, endpoint: Endpoint, response: Any) -> float:
+    """Return the price of a call in USD; 0 if nobody knows it."""
+    if endpoint.price is not None:
+        return endpoint.price.cost_usd(
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+        )
+    if not has_price(endpoint):
+        return 0.0
+    litellm = import_litellm()
+    if usage.estimated:
+        prices = litellm.cost_per_token(
+            model=endpoint.model, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
+        )
+        return float(sum(prices))
+    return float(litellm.completion_cost(completion_response=response, model=endpoint.model))
+
+
+def _count(usage: Any, name: str) -> int:
+    return int(getattr(usage, name, None) or 0)
