@@ -12,7 +12,6 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
-from pathlib import Path
 
 from operators.population import Population
 from search.commands import fails_with_a_line, show
@@ -22,6 +21,7 @@ from search.final_report import FinalReport, final_json, final_text, judge_final
 from search.ledger import read_population
 from search.lock import locked
 from search.mlflow_store import send_search_files
+from search.names import given_folder
 from search.report import read_summary, render_report
 from search.rundir import RunDirectory, write_atomically
 from search.verdicts import delta
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m search.final", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("directory", type=Path, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--seeds", type=int, default=5, help="fresh seeds (default: %(default)s)")
     parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
     options = parser.parse_args(arguments)

@@ -52,8 +52,9 @@ _SETTINGS: Final = {
 
 
 def sqlite_path(tracking_uri: str) -> Path | None:
-    """Return the absolute path of the database, or None if the store is none of SQLite's."""
-    return Path(tracking_uri.removeprefix(_SQLITE)).absolute() if tracking_uri.startswith(_SQLITE) else None
+    """Return the absolute path of the database, or None if the store is none of SQLite's; `~/` is the user's home."""
+    path = tracking_uri.removeprefix(_SQLITE)
+    return Path(path).expanduser().absolute() if path != tracking_uri else None
 
 
 def import_mlflow() -> tuple[type[Exception], ...]:

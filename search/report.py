@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 from operators.population import Population
@@ -16,6 +15,7 @@ from operators.trial import Trial
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.final_report import read_final, verdict_sentence
+from search.names import given_folder
 from search.noise import Noise, in_sds, noise_of
 from search.prompt_table import prompt_rows, prompt_table
 from search.rundir import RunDirectory, diff, write_atomically
@@ -95,7 +95,7 @@ def read_summary(run: RunDirectory) -> Summary:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write report.md of a run directory and print it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
-    parser.add_argument("directory", type=Path, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
     run = RunDirectory(parser.parse_args(arguments).directory)
     summary = read_summary(run)
     from search.ledger import read_population

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from search.construct import instantiate
+from search.names import folder_of
 from search.rundir import RunDirectory
 from target.command_spec import CommandSpec
 from target.spec import Sandbox, TargetSpec
@@ -32,8 +33,12 @@ class Subject:
 
     @property
     def run(self) -> RunDirectory:
-        """The folder of the search."""
-        return RunDirectory(self.outputs / str(self.config["name"]))
+        """The folder of the search.
+
+        Raises:
+            UserError: Its name does not fit.
+        """
+        return folder_of(self.config["outputs"], self.config["name"])
 
     @property
     def outputs(self) -> Path:
