@@ -10,8 +10,7 @@ import re
 from typing import Final
 
 BLOT: Final = "***"
-WORDS: Final = "api_?key|key|token|password|passwd|secret|credentials?"
-SECRET_NAME: Final = re.compile(rf"(^|[_.-])({WORDS})$", re.IGNORECASE)
+SECRET_NAME: Final = re.compile(r"(^|[_.-])(api_?key|key|token|password|passwd|secret|credentials?)$", re.IGNORECASE)
 _USER_INFO: Final = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
 _KEY_LIKE: Final = re.compile(r"\b(sk|pk|gsk|xai)-[A-Za-z0-9_-]{12,}")
 _LEAST_CHARACTERS: Final = 8  # shorter values are words such as "none", which stand in innocent texts

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import hydra
@@ -65,9 +64,11 @@ def main(config: DictConfig) -> None:
 
 def _doctor(config: DictConfig) -> str:
     """Return what to run where a target with a GPU cannot be evaluated: the doctor, for this very search."""
+    from search.secrets import redact_settings
+
     if config.target.get("device") != "cuda":
         return ""
-    command = shlex.join(["python", "-m", "search.doctor", *HydraConfig.get().overrides.task])
+    command = redact_settings(shlex.join(["python", "-m", "search.doctor", *HydraConfig.get().overrides.task]))
     return f"; `{command}` says what this machine lacks"
 
 
@@ -77,22 +78,23 @@ def _session(config: DictConfig) -> Session:
     from search.composed import make_target
     from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
     from search.direction import find_direction
-    from search.runs.rundir import RunDirectory, check_name
+    from search.names import check_name, folder_of
     from search.secrets import refuse_secrets
     from search.session import Session
     from search.settings import Settings
+    from search.sweep import sweep_name
 
     job = HydraConfig.get()
     name = config.name
+    check_name(name)
     if job.mode is RunMode.MULTIRUN:
-        name = f"sweeps/{config.name}/{job.job.override_dirname or job.job.num}"
+        name = f"sweeps/{name}/{sweep_name(job.overrides.task, job.job.num)}"
     limits = budget_limits(config.budget)
     plain = plain_config(config)
     refuse_secrets(plain)
     target = make_target(plain["target"])
-    run = RunDirectory(Path(config.outputs).expanduser() / name)
+    run = folder_of(config.outputs, name)
     budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
-    check_name(name)
     models = make_models(config.llm, run)
     models.check(budget)
     resources = Resources(
@@ -133,10 +135,9 @@ def _session(config: DictConfig) -> Session:
 
 def _leave(code: int, message: str) -> NoReturn:
     from operators.secrets import redact
-    from search.secrets import redact_settings
     from target.printable import printable
 
-    sys.stderr.write(printable(f"error: {redact_settings(redact(message))}\n"))
+    sys.stderr.write(printable(f"error: {redact(message)}\n"))
     sys.exit(code)
 
 
@@ -147,15 +148,22 @@ def run() -> None:
     redact_logs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole, instead of Hydra's digest of them
     ConfigStore.instance().store(name="schema", node=Config)
-    from search.construct import complaint, quote_homes
+    from search.arguments import complaint, quote_homes, refuse_secret_arguments
+    from search.errors import UserError
+    from search.sweep import remember_shared
 
     sys.argv[1:] = quote_homes(sys.argv[1:])
+    try:
+        refuse_secret_arguments(sys.argv[1:])
+    except UserError as error:
+        _leave(EXIT_USAGE, str(error))
+    remember_shared(sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="graft-hydra-") as folder:
         os.environ["GRAFT_HYDRA_DIR"] = folder
         try:
             main()
         except (HydraException, OmegaConfBaseException) as error:
-            _leave(EXIT_USAGE, complaint(error))
+            _leave(EXIT_USAGE, complaint(error, sys.argv[1:]))
         except KeyboardInterrupt:
             _leave(EXIT_INTERRUPTED, "interrupted; the same command resumes")
 

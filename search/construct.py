@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.errors import HydraException, InstantiationException
@@ -17,23 +16,6 @@ if TYPE_CHECKING:
     from search.models import Models
     from search.runs.rundir import RunDirectory
 
-_HOME: Final = re.compile(r"\+{0,2}[\w.@/]+=([^'\"\[{]*,)?~(/[^'\"]*)?$")
-
-
-def quote_homes(arguments: Sequence[str]) -> list[str]:
-    """Quote values that begin with `~/`: Hydra's grammar has no place for them, and shells leave them alone behind `=`.
-
-    Args:
-        arguments: Of a command line; a value may be a list of choices, as in `target.root=~/a,~/b`.
-    """
-    return [_quoted(each) if _HOME.match(each) else each for each in arguments]
-
-
-def _quoted(argument: str) -> str:
-    key, _, value = argument.partition("=")
-    choices = (f"'{choice}'" if choice.startswith("~") else choice for choice in value.split(","))
-    return f"{key}={','.join(choices)}"
-
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
     """Compose the configuration that `python -m search` has with the same overrides.
@@ -45,14 +27,16 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     from hydra.core.config_store import ConfigStore
 
     from conf.schema import Config
+    from search.arguments import complaint, quote_homes, refuse_secret_arguments
     from search.errors import UserError
 
+    refuse_secret_arguments(overrides)
     ConfigStore.instance().store(name="schema", node=Config)
     try:
         with initialize_config_module(version_base="1.3", config_module="conf"):
             return compose("config", quote_homes(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(complaint(error)) from error
+        raise UserError(complaint(error, overrides)) from error
 
 
 def make_models(llm: DictConfig, run: RunDirectory) -> Models:
@@ -119,9 +103,3 @@ def budget_limits(budget: DictConfig) -> DictConfig:
     given = (budget.trainings, budget.hours, budget.usd)
     limits: DictConfig = budget.unset if all(limit is None for limit in given) else budget
     return limits
-
-
-def complaint(error: Exception) -> str:
-    """Return what Hydra says of a configuration, each sentence once."""
-    causes = (str(each).strip() for each in (error, error.__cause__) if each)
-    return "\n".join(dict.fromkeys(causes))

@@ -7,10 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from operators.secrets import BLOT, SECRET_NAME, WORDS, redact
+from operators.secrets import BLOT, SECRET_NAME, redact
 from search.errors import UserError
 
-_SETTING: Final = re.compile(rf"((?:\b|[_.-])(?:{WORDS})=)\S+", re.IGNORECASE)
+_SETTING: Final = re.compile(
+    r"""((?:(?:\b|_)(?:api_?key|token|password|passwd|secret|credentials?)|(?<=\w[_.-])key)=)('[^']*'|"[^"]*"|\S+)""",
+    re.IGNORECASE,
+)
+"""A setting that is named like a secret, and its value. A key alone is none: `sorted(key=len)`, `--key=2`."""
 
 
 def refuse_secrets(config: Mapping[str, Any]) -> None:

@@ -216,7 +216,7 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     if not run.config.exists():
         return
     old, new = (flatten(each) for each in (read_config(run), config))
-    keys = [key for key in {**old, **new} if not _may_change(key) and old.get(key) != new.get(key)]
+    keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
         raise UserError(
@@ -225,5 +225,6 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
         )
 
 
-def _may_change(key: str) -> bool:
+def may_change(key: str) -> bool:
+    """Return whether a resumed search may have another value of a setting, or of any below it."""
     return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)

@@ -14,7 +14,8 @@ from typing import NoReturn
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from search.construct import compose_config, plain_config, quote_homes
+from search.arguments import quote_homes
+from search.construct import compose_config, plain_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))

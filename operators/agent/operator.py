@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from operators.trial import Mutation, Proposal
 from target.process.scratch import scratch_directory
 from target.process.trees import files_below
 from target.program.contract import SOURCE_BYTES, ContractError
+from target.words import split_command
 
 _SHOWN_FILES: Final = 5
 _LAST_CHARACTERS: Final = 400
@@ -144,7 +144,7 @@ class AgentOperator:
 
 def _split(command: str | None) -> list[str]:
     try:
-        words = shlex.split(command or "")
+        words = split_command(command or "")
     except ValueError as error:
         raise ValueError(f"agent.command is no command line: {error}, got {command!r}") from error
     if not words:

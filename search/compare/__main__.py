@@ -19,6 +19,7 @@ from search.compare.mlflow_run import send_comparison
 from search.compare.page import power_text, render_markdown, render_page, verdict_text
 from search.compare.picture import draw_comparison
 from search.errors import UserError
+from search.names import given_folder
 from search.runs.files import write_atomically
 from search.runs.finished import SearchRun, find_runs, load_run
 
@@ -50,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m search.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="folders of searches, or of a sweep")
+    parser.add_argument(
+        "directories", nargs="+", type=given_folder, metavar="DIR", help="folders of searches, or of a sweep"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR of a sweep)")
     parser.add_argument("--tracking-uri", help="MLflow to tell, or none (default: that of the searches)")
     return parser

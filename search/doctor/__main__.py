@@ -65,8 +65,9 @@ def compose_subject(overrides: Sequence[str]) -> Subject:
     """
     from omegaconf.errors import OmegaConfBaseException
 
+    from search.arguments import complaint
     from search.budget import Budget
-    from search.construct import budget_limits, complaint, compose_config, instantiate, plain_config
+    from search.construct import budget_limits, compose_config, instantiate, plain_config
     from search.doctor.checks.subject import make_subject
     from search.secrets import refuse_secrets
 
@@ -74,13 +75,14 @@ def compose_subject(overrides: Sequence[str]) -> Subject:
     try:
         config = plain_config(composed)
     except OmegaConfBaseException as error:
-        raise UserError(complaint(error)) from error
+        raise UserError(complaint(error, overrides)) from error
     refuse_secrets(config)
     limits = budget_limits(composed.budget)
     Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
     for group in ("strategy", "acceptance"):
         instantiate(config[group], group)
     subject = make_subject(config, overrides)
+    subject.run  # noqa: B018 -- refuses its name
     if subject.device == "cpu":
         subject.slots  # noqa: B018 -- refuses its settings; on a GPU it asks for cards, which has a line of its own
     return subject

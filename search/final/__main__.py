@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from search.commands import fails_with_a_line, show
 from search.composed import make_target, read_config
 from search.final.check import run_final
 from search.final.report import final_text
 from search.mlflow.store import send_search_files
+from search.names import given_folder
 from search.report import render_report
 from search.runs.files import write_atomically
 from search.runs.finished import read_summary
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m search.final", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("directory", type=Path, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--seeds", type=int, default=5, help="fresh seeds (default: %(default)s)")
     parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
     options = parser.parse_args(arguments)

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Final
 
 from operators.trial import IMPORTED, Mutation, Proposal
+from search.arguments import setting
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.import_git.git import Repository, open_repository
 from search.import_git.imported import History, counts, read_history
 from search.import_git.log import counted, decode_results, parse_results, told
+from search.names import folder_of
 from search.runs.ledger import Elapsed, Ledger, read_population
 from search.runs.lock import locked
-from search.runs.rundir import RunDirectory, check_name
+from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from search.views.verdicts import description_of, one_line, score_text
 
@@ -138,11 +140,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _import(options: argparse.Namespace) -> str:
     """Do it, and return what there is to tell."""
+    run = folder_of(options.outputs, options.name)
     with open_repository(options.repository.expanduser()) as repository:
-        return _import_from(repository, options)
+        return _import_from(repository, run, options)
 
 
-def _import_from(repository: Repository, options: argparse.Namespace) -> str:
+def _import_from(repository: Repository, run: RunDirectory, options: argparse.Namespace) -> str:
     tip = repository.branch(options.branch)
     if tip is None:
         there = ", ".join(repository.branches()) or "none"
@@ -156,8 +159,6 @@ def _import_from(repository: Repository, options: argparse.Namespace) -> str:
     history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=options.maximize)
     history.left_out[:0] = table.left_out
     history.notes[:0] = notes
-    check_name(options.name)
-    run = RunDirectory(options.outputs.expanduser() / options.name)
     _refuse_existing(run)
     origin = f"{repository.root}, branch {options.branch}"
     lines = [f"{place}: {counted(len(table.rows) + len(table.left_out), 'row')}"]
@@ -169,7 +170,12 @@ def _import_from(repository: Repository, options: argparse.Namespace) -> str:
         lines += [*_remarks(history), "nothing was written: this was a dry run"]
     else:
         write_run(run, history, name=options.name, origin=origin)
-        lines += [f"{run.root}: {_summary(history)}", *_trials(run), *_remarks(history), _go_on(run, repository.root)]
+        lines += [
+            f"{run.root}: {_summary(history)}",
+            *_trials(run),
+            *_remarks(history),
+            _go_on(options, repository.root),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -188,9 +194,10 @@ def _remarks(history: History) -> list[str]:
     return [*(f"left out, {one_line(each)}" for each in told(history.left_out)), *map(one_line, history.notes)]
 
 
-def _go_on(run: RunDirectory, root: Path) -> str:
-    elsewhere = "" if run.root.parent == OUTPUTS else f" outputs={run.root.parent}"
-    return f"go on with: python -m search name={run.root.name}{elsewhere} target=autoresearch target.root={root}"
+def _go_on(options: argparse.Namespace, root: Path) -> str:
+    places = [("outputs", options.outputs)] * (options.outputs != OUTPUTS)
+    settings = [("name", options.name), *places, ("target", "autoresearch"), ("target.root", root)]
+    return f"go on with: python -m search {' '.join(setting(key, value) for key, value in settings)}"
 
 
 def _trials(run: RunDirectory) -> list[str]:

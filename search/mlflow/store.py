@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import re
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from search.runs.summary import Summary
 from search.views.verdicts import reigns
 
 _SQLITE: Final = "sqlite:///"
+_LOCK_SECONDS: Final = 1.0  # a lock that is held longer is no write of another search
 _SEARCH_ID: Final = "graft.search_id"
 _SEARCH_ARTIFACTS: Final = (
     "summary.json",
@@ -53,8 +55,9 @@ _SETTINGS: Final = {
 
 
 def sqlite_path(tracking_uri: str) -> Path | None:
-    """Return the absolute path of the database, or None if the store is none of SQLite's."""
-    return Path(tracking_uri.removeprefix(_SQLITE)).absolute() if tracking_uri.startswith(_SQLITE) else None
+    """Return the absolute path of the database, or None if the store is none of SQLite's; `~/` is the user's home."""
+    path = tracking_uri.removeprefix(_SQLITE)
+    return Path(path).expanduser().absolute() if path != tracking_uri else None
 
 
 def import_mlflow() -> tuple[type[Exception], ...]:
@@ -65,6 +68,7 @@ def import_mlflow() -> tuple[type[Exception], ...]:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates its imports wherever a root logger listens
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback for each error, which is told
     import alembic.util
     import mlflow
     import requests
@@ -77,6 +81,15 @@ def import_mlflow() -> tuple[type[Exception], ...]:
         requests.RequestException,
         OSError,
     )
+
+
+class StoreLockedError(OSError):
+    """Another process has locked the database."""
+
+
+def is_locked(error: Exception) -> bool:
+    """Return whether an error of a store means that another process has locked its database, for a while only."""
+    return isinstance(error, StoreLockedError) or "database is locked" in str(error)
 
 
 def send_search_files(run: RunDirectory, summary: Summary, tracking_uri: str) -> str:
@@ -109,22 +122,42 @@ class MlflowStore:
         run: Folder of the search.
         name: Name of the search.
         tracking_uri: Where MLflow keeps its records.
+
+    Raises:
+        StoreLockedError: Another process has locked the database.
     """
 
     def __init__(self, run: RunDirectory, name: str, tracking_uri: str) -> None:
         from mlflow import MlflowClient
 
         self._run = run
-        database = sqlite_path(tracking_uri)
-        if database:
-            _create_database(database)
-            tracking_uri = f"{_SQLITE}{database}"
+        self._database = sqlite_path(tracking_uri)
+        if self._database:
+            _create_database(self._database)
+            tracking_uri = f"{_SQLITE}{self._database}"
+        self.refuse_locked()
         self._client = MlflowClient(tracking_uri=tracking_uri)
-        self._experiment_id = self._experiment(name, _search_id(run), database)
+        self._experiment_id = self._experiment(name, _search_id(run), self._database)
         self._runs, self._search = self._known()
         best = self._client.get_metric_history(self._search, "best_val_bpb")
         self._last_step = max((point.step for point in best), default=-1)
         self._client.update_run(self._search, status="RUNNING")
+
+    def refuse_locked(self) -> None:
+        """Refuse a database that another process has locked, since MLflow would wait 20 seconds for it at every step.
+
+        Raises:
+            StoreLockedError: It is locked. Whatever else is wrong with it, MLflow says.
+        """
+        if self._database is None:
+            return
+        with contextlib.closing(sqlite3.connect(self._database, timeout=_LOCK_SECONDS, isolation_level=None)) as taken:
+            try:
+                taken.execute("BEGIN IMMEDIATE")
+                taken.execute("ROLLBACK")
+            except sqlite3.DatabaseError as error:
+                if is_locked(error):
+                    raise StoreLockedError(f"another process has locked {self._database}") from error
 
     def has(self, record: TrialRecord) -> bool:
         """Return whether MLflow has a trial, complete and as it is now."""

@@ -13,11 +13,12 @@ from operators.population import Population
 from operators.secrets import redact
 from operators.trial import Trial
 from search.mlflow.records import trial_record
-from search.mlflow.store import MlflowStore, import_mlflow, sqlite_path
+from search.mlflow.store import MlflowStore, import_mlflow, is_locked, sqlite_path
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 
 _LOGGER: Final = logging.getLogger(__name__)
+_RETRY_SECONDS: Final = 2.0
 _LITELLM: Final = "LITELLM_LOCAL_MODEL_COST_MAP=True"  # offline, `mlflow ui` hangs beside litellm without it
 
 
@@ -25,7 +26,8 @@ class MlflowTracker:
     """One experiment a search, one flat run a trial, one run for the search itself.
 
     MLflow's troubles are warned about once an outage; what could not be sent is sent at the next chance: at the next
-    update, at the end, or when the search is resumed.
+    update, at the end, or when the search is resumed. A database that another process has locked is tried again every
+    few seconds, at the end until `close_seconds` are over.
 
     Args:
         run: Folder of the search; the files of a trial must be there before the update that shows its verdict.
@@ -60,6 +62,8 @@ class MlflowTracker:
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._failing = False
+        self._locked = False  # by another process, which will let go of it
+        self._arrived: set[int] = set()
         self._store: MlflowStore | None = None
         self._sent: dict[int, tuple[Trial, Trial | None]] = {}
         self._thread = threading.Thread(target=self._serve, name="mlflow", daemon=True)
@@ -83,11 +87,16 @@ class MlflowTracker:
             self._closing = True
             self._wake.notify()
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        late = self._thread.is_alive()
         self._stop.set()
-        if self._state and (late or self._failing):
-            self._warn(f"MLflow did not get everything{' in time' * late}; the same command again sends the rest")
+        if self._state and (self._thread.is_alive() or self._failing):
+            self._warn(f"MLflow did not get everything{self._missing()}; the same command again sends the rest")
         return self._hint()
+
+    def _missing(self) -> str:
+        assert self._state is not None
+        decided = {trial.number for trial in self._state[0].decided}
+        missing = len(decided - self._arrived)
+        return f": {missing} of {len(decided)} trials may be missing" if missing else ""
 
     def _hint(self) -> str:
         if self._shown_uri.startswith("http"):
@@ -101,27 +110,31 @@ class MlflowTracker:
         except errors as error:
             self._fail(error)
         self._ready.set()
-        closing = False
-        while not closing and not self._stop.is_set():
+        while not self._stop.is_set():
             with self._wake:
-                self._wake.wait_for(lambda: self._fresh or self._closing)
+                self._wake.wait_for(lambda: self._fresh or self._closing or (self._locked and self._state))
                 state, closing, self._fresh = self._state, self._closing, False
-            if state is None:
-                continue
-            try:
-                self._send(*state, closing=closing)
-                self._failing = False
-            except errors as error:
-                self._fail(error)
+            if state is not None:
+                try:
+                    self._send(*state, closing=closing)
+                    self._failing = self._locked = False
+                except errors as error:
+                    self._fail(error)
+            if self._locked and state is not None:
+                self._stop.wait(_RETRY_SECONDS)
+            elif closing:
+                return
 
     def _fail(self, error: Exception) -> None:
         self._store = None  # what has arrived is asked for anew
         self._sent.clear()
         if not self._failing:
             self._warn(f"MLflow at {self._shown_uri} cannot be used, the search goes on: {_reason(error)}")
-        self._failing = True
+        self._failing, self._locked = True, is_locked(error)
 
     def _send(self, population: Population, summary: Summary, *, closing: bool) -> None:
+        if self._store:
+            self._store.refuse_locked()
         store = self._store = self._store or MlflowStore(self._run, self._name, self._uri)
         for trial in population.trials:
             if trial.decided is None:
@@ -134,6 +147,7 @@ class MlflowTracker:
             if not store.has(record):
                 store.send(record)
             self._sent[trial.number] = relevant
+            self._arrived.add(trial.number)
             if self._stop.is_set():
                 return
         store.send_summary(population, summary)
@@ -142,5 +156,7 @@ class MlflowTracker:
 
 
 def _reason(error: Exception) -> str:
+    if is_locked(error):
+        return "another process has locked the database; what is missing is sent when it lets go"
     lines = str(error).strip().splitlines()
     return redact(f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}")

@@ -23,6 +23,7 @@ from hydra.errors import HydraException
 from conf.schema import Config
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
+from search.names import given_folder
 
 if TYPE_CHECKING:
     from operators.population import Population
@@ -44,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tracking-uri", help="with --table: MLflow to tell, or none (default: that of the searches)")
     options = parser.parse_args(arguments)
     if options.table:
-        text = _table([Path(each) for each in options.what], options.tracking_uri)
+        text = _table([given_folder(each) for each in options.what], options.tracking_uri)
     elif len(options.what) == 2:
-        text = show_prompt(Path(options.what[0]), options.what[1], request=options.request, style=options.style)
+        text = show_prompt(given_folder(options.what[0]), options.what[1], request=options.request, style=options.style)
     else:
         parser.error(f"a prompt needs the folder of a search and the number of a trial, got {options.what}")
     show(text)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from search.commands import fails_with_a_line, show
+from search.names import given_folder
 from search.report.page import render_report
 from search.runs.files import write_atomically
 from search.runs.finished import read_summary
@@ -18,7 +18,7 @@ from search.runs.rundir import RunDirectory
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write report.md of a run directory and print it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
-    parser.add_argument("directory", type=Path, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
     run = RunDirectory(parser.parse_args(arguments).directory)
     summary = read_summary(run)
     text = render_report(read_population(run), summary, run)

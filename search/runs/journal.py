@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -17,12 +18,15 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from search.errors import UserError, errors_of
 from search.runs.chain import Chain, ChainError
+from search.runs.lock import without_locks
 
 REPLAY_ERRORS: Final = (
     *(KeyError, IndexError, TypeError, ValueError, AttributeError),
     *(AssertionError, RecursionError, RuntimeError, OverflowError, optuna.exceptions.OptunaError),
 )
 """What reading a record of another form ends in."""
+
+_NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)  # Optuna's lock is a symbolic link
 
 
 class _JournalFile(JournalFileBackend):
@@ -39,7 +43,7 @@ class _JournalFile(JournalFileBackend):
 
         Raises:
             OSError: If they cannot be written.
-            UserError: The lines in front of them are not those that were written.
+            UserError: The lines in front of them are not those that were written, or no lock can be made there.
         """
         with self._locked(), errors_of(self._path), FileIO(self._path, "r+") as file:
             end = self._followed(file)
@@ -71,7 +75,12 @@ class _JournalFile(JournalFileBackend):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._lines_lock.acquire()
+        try:
+            self._lines_lock.acquire()
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise without_locks(self._path.parent, error) from error
+            raise
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a run directory.
 
     Raises:
-        UserError: If another process holds it.
+        UserError: If another process holds it, or the file system has no locks.
     """
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -26,7 +26,17 @@ def locked(path: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise UserError(f"{path.parent} is in use by {holder}; wait for it, or choose another name") from error
+        except OSError as error:
+            raise without_locks(path.parent, error) from error
         file.truncate(0)
         with errors_of(path):
             os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
+
+
+def without_locks(folder: Path, error: OSError) -> UserError:
+    """Return what to say where a file system refuses a lock, as NFS without its lock service does."""
+    return UserError(
+        f"outputs must be on a file system with locks, {folder} has none ({error.strerror}): give outputs=DIR on a "
+        "local disk"
+    )

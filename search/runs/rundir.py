@@ -180,17 +180,6 @@ class RunDirectory:
         write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
 
 
-def check_name(name: str) -> None:
-    """Refuse the name of a search that would lie outside of `outputs`, or in no folder of its own there.
-
-    Raises:
-        UserError: It would.
-    """
-    parts = name.split("/")
-    if not name.isprintable() or any(part in ("", ".", "..") for part in parts):
-        raise UserError(f"name must be the path of a folder below outputs, such as mar8 or group/mar8, got {name!r}")
-
-
 def diff(old: Program, new: Program) -> str:
     """Return the unified diff between two programs."""
     lines = difflib.unified_diff(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -120,7 +121,8 @@ def final_view(
     places = [(run.root / name.format(best=number), what) for name, what in _FILES]
     parts += [Text(f"{path}  {what}") for path, what in places if path.exists()]
     if best and best.number and not run.final.exists():
-        parts.append(Text(f"python -m search.final {run.root}  whether the improvement holds: fresh seeds, holdout"))
+        command = f"python -m search.final {shlex.quote(str(run.root))}"
+        parts.append(Text(f"{command}  whether the improvement holds: fresh seeds, holdout"))
     if hint:
         parts.append(Text(hint))
     return Group(*parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 from target.errors import TargetError
 from target.spec import Sandbox
+from target.words import split_command
 
 _TUPLES: Final = ("fixed", "links", "home", "readable")
 
@@ -127,7 +127,7 @@ class CommandSpec:
 
 def _words(command: str) -> tuple[str, ...]:
     try:
-        words = tuple(shlex.split(command))
+        words = tuple(split_command(command))
     except ValueError as error:
         raise TargetError(f"target.command cannot be read: {error}: {command!r}") from error
     if not words:

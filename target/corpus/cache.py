@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from target.errors import TargetError
+
 
 def cache_root() -> Path:
     """Return the directory: $GRAFT_CACHE, $XDG_CACHE_HOME/graft or ~/.cache/graft."""
@@ -20,10 +22,20 @@ def cache_root() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, for work that one process shall do while the others wait."""
+    """Hold an exclusive lock on a file, for work that one process shall do while the others wait.
+
+    Raises:
+        TargetError: The file system has no locks.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise TargetError(
+                f"the cache must be on a file system with locks, {path.parent} has none ({error.strerror}): "
+                "export GRAFT_CACHE=DIR, on a local disk"
+            ) from error
         yield
 
 

@@ -22,7 +22,7 @@ import pytest
 from operators.population import Population
 from operators.trial import Status
 from search.mlflow.records import trial_record
-from search.mlflow.store import import_mlflow
+from search.mlflow.store import MlflowStore, import_mlflow
 from search.mlflow.tracker import MlflowTracker
 from search.runs.rundir import RunDirectory
 from target.evaluation import Outcome
@@ -297,25 +297,134 @@ def test_after_an_outage_all_is_made_up_for_whatever_had_arrived_before(outputs)
     assert len(trials_of(outputs)) == 10
 
 
-def test_a_database_that_another_process_locks_is_waited_for_and_made_up_for(outputs):
-    run = make_run(outputs, MIXED)
-    warnings, warned = [], threading.Event()
-    tracker = MlflowTracker(
-        run, "demo", f"sqlite:///{outputs}/mlflow.db", warn=lambda text: (warnings.append(text), warned.set())
-    )
-    tracker.get_ready(60)
-    holder = sqlite3.connect(outputs / "mlflow.db", isolation_level=None)
-    holder.execute("begin exclusive")
-    tracker.update(MIXED, make_summary(MIXED))
-    assert warned.wait(120)
-    holder.execute("rollback")
-    holder.close()
-    tracker.update(MIXED, make_summary(MIXED))
+class Holder:
+    """Another process that holds the database until it is told to let go."""
+
+    SOURCE = """
+import sqlite3, sys
+held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+held.execute("begin exclusive")
+print("held", flush=True)
+sys.stdin.readline()
+held.execute("rollback")
+"""
+
+    def __init__(self, database):
+        command = [sys.executable, "-c", self.SOURCE, str(database)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __enter__(self):
+        assert self._process.stdout.readline() == b"held\n"
+        return self
+
+    def __exit__(self, *_):
+        self.let_go()
+
+    def let_go(self):
+        self._process.communicate()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Have a locked database looked at more often than every few seconds."""
+    monkeypatch.setattr("search.mlflow.tracker._RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("search.mlflow.store._LOCK_SECONDS", 0.02)
+
+
+def numbers_of(outputs):
+    return [int(run.data.tags["graft.trial"]) for run in trials_of(outputs)]
+
+
+@pytest.mark.parametrize("before", [0, 3], ids=["from the beginning", "in the middle"])
+def test_when_another_process_lets_go_of_the_database_all_arrives_by_itself(outputs, before, impatient, capfd):
+    run, warnings, warned = make_run(outputs, MIXED), [], threading.Event()
+    database = outputs / "mlflow.db"
+    options = {"warn": lambda text: (warnings.append(text), warned.set())}
+    if before:
+        tracker = MlflowTracker(run, "demo", f"sqlite:///{database}", **options)
+        tracker.update(Population(MIXED.trials[:before]), make_summary(MIXED))
+        wait_for(lambda: sent_runs(database) == before)
+    with Holder(database):
+        if not before:
+            tracker = MlflowTracker(run, "demo", f"sqlite:///{database}", **options)
+        tracker.update(MIXED, make_summary(MIXED))
+        assert warned.wait(120)
+    wait_for(lambda: sent_runs(database) == 10)
     tracker.close()
 
-    (warning,) = warnings
-    assert "the search goes on" in warning
-    assert len(trials_of(outputs)) == 10
+    assert warnings == [
+        f"MLflow at sqlite:///{database} cannot be used, the search goes on: another process has locked the database; "
+        "what is missing is sent when it lets go"
+    ]
+    assert numbers_of(outputs) == sorted({trial.number for trial in MIXED.decided})
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_the_end_of_a_search_waits_for_a_database_that_is_locked(outputs, impatient, monkeypatch):
+    tries = []
+
+    class Counted(MlflowStore):
+        def __init__(self, *arguments):
+            tries.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("search.mlflow.tracker.MlflowStore", Counted)
+    warnings = []
+    with Holder(outputs / "mlflow.db") as holder:
+        tracker = make_tracker(outputs, make_run(outputs, MIXED), warnings=warnings)
+        tracker.update(MIXED, make_summary(MIXED))
+        closing = threading.Thread(target=tracker.close)
+        closing.start()
+        wait_for(lambda: len(tries) > 20)
+        assert closing.is_alive()
+        holder.let_go()
+        closing.join()
+
+    assert len(warnings) == 1
+    assert numbers_of(outputs) == sorted({trial.number for trial in MIXED.decided})
+    assert search_of(outputs).info.status == "FINISHED"
+
+
+def test_a_database_that_stays_locked_does_not_keep_a_search_from_ending(outputs, impatient):
+    population, warnings = make_population(2.0, 1.9, 1.8, 1.7), []
+    run = make_run(outputs, population)
+    tracker = make_tracker(outputs, run, warnings=warnings, close_seconds=1.0)
+    tracker.update(Population(population.trials[:1]), make_summary(population))
+    wait_for(lambda: tagged(outputs / "mlflow.db", "graft.strategy"))  # the last that is sent
+    with Holder(outputs / "mlflow.db"):
+        tracker.update(population, make_summary(population))
+        tracker.close()
+
+    assert warnings[-1] == (
+        "MLflow did not get everything: 3 of 4 trials may be missing; the same command again sends the rest"
+    )
+    mirror(outputs, population)
+    assert numbers_of(outputs) == [0, 1, 2, 3]
+
+
+def test_a_search_goes_on_to_its_end_while_the_database_is_locked(outputs):
+    database = outputs / "mlflow.db"
+    overrides = ["name=demo", "target=landscape", "budget.trainings=6", f"outputs={outputs}"]
+    with Holder(database) as holder:
+        search = subprocess.Popen(
+            [sys.executable, "-m", "search", *overrides],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        wait_for(lambda: "finished" in read(outputs / "demo" / "summary.json"))
+        assert search.poll() is None  # it waits for the lock, within tracker.close_seconds
+        holder.let_go()
+        said = search.communicate()[0]
+
+    assert search.returncode == 0, said
+    assert said.count("MLflow at ") == 1
+    assert "did not get everything" not in said
+    assert "Traceback" not in said
+    assert numbers_of(outputs) == sorted(
+        int(row.split("\t")[0]) for row in read(outputs / "demo" / "results.tsv").splitlines()[1:]
+    )
 
 
 def test_an_outage_is_warned_about_once(tmp_path):
@@ -333,7 +442,9 @@ def test_an_outage_is_warned_about_once(tmp_path):
 
     cannot, later = warnings
     assert "the search goes on" in cannot
-    assert later == "MLflow did not get everything; the same command again sends the rest"
+    assert later == (
+        "MLflow did not get everything: 10 of 10 trials may be missing; the same command again sends the rest"
+    )
 
 
 def test_a_server_that_never_answers_does_not_keep_the_search_from_ending(tmp_path):
@@ -344,7 +455,9 @@ def test_a_server_that_never_answers_does_not_keep_the_search_from_ending(tmp_pa
         tracker.update(MIXED, make_summary(MIXED))
         tracker.close()
 
-        assert warnings == ["MLflow did not get everything in time; the same command again sends the rest"]
+        assert warnings == [
+            "MLflow did not get everything: 10 of 10 trials may be missing; the same command again sends the rest"
+        ]
 
 
 def test_the_hint_is_a_command_for_the_shell(tmp_path, monkeypatch):
@@ -425,13 +538,21 @@ class Refusing:
 
 def sent_runs(database):
     """How many runs of trials there are, seen past the store so that nothing is disturbed."""
+    return tagged(database, "graft.sent")
+
+
+def tagged(database, key):
     if not database.exists():
         return 0
     connection = sqlite3.connect(database, timeout=20)
     try:
-        return connection.execute("select count(*) from tags where key = 'graft.sent'").fetchone()[0]
+        return connection.execute("select count(*) from tags where key = ?", [key]).fetchone()[0]
     finally:
         connection.close()
+
+
+def read(path):
+    return path.read_text() if path.exists() else ""
 
 
 def size_of(folder):

@@ -25,7 +25,7 @@ _NETWORK: Final = ("9p", "beegfs", "ceph", "cifs", "fuse", "glusterfs", "lustre"
 
 
 class LocksNothingError(Exception):
-    """A lock that was taken twice."""
+    """A lock that was taken twice, or cannot be taken at all."""
 
 
 def check_cache(_: Subject) -> Iterator[Row]:
@@ -126,7 +126,10 @@ def _nearest(path: Path) -> Path:
 
 def _try_flock(path: Path) -> None:
     with path.open("w") as first, path.open("w") as second:
-        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LocksNothingError(f"its file system has no locks ({error.strerror})") from error
         try:
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -136,7 +139,10 @@ def _try_flock(path: Path) -> None:
 
 def _try_symlink(path: Path) -> None:
     """Take Optuna's lock of a journal twice: a link that only one process can make."""
-    path.symlink_to("journal.log")
+    try:
+        path.symlink_to("journal.log")
+    except OSError as error:
+        raise LocksNothingError(f"its file system has no symbolic links, which lock ({error.strerror})") from error
     try:
         path.symlink_to("journal.log")
     except FileExistsError:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from search.composed import make_target
 from search.construct import instantiate
+from search.names import folder_of
 from search.runs.rundir import RunDirectory
 from target.command.kind import CommandKind
 from target.command.spec import CommandSpec
@@ -39,8 +40,12 @@ class Subject:
 
     @property
     def run(self) -> RunDirectory:
-        """The folder of the search."""
-        return RunDirectory(self.outputs / str(self.config["name"]))
+        """The folder of the search.
+
+        Raises:
+            UserError: Its name does not fit.
+        """
+        return folder_of(self.config["outputs"], self.config["name"])
 
     @property
     def outputs(self) -> Path:

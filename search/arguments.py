@@ -1,0 +1,112 @@
+"""Arguments as a shell hands them over, made fit for Hydra's grammar; and what to say of those that are not."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Final
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException, OverrideParseException
+
+from search.secrets import redact_settings, refuse_secrets
+
+_ELEMENT: Final = re.compile(r"[^,\[\]]+")  # of a list, or of several choices
+_HOME: Final = re.compile(r"(?:^|[:/ ])~(?:/|$)")
+
+
+def quote_homes(arguments: Sequence[str]) -> list[str]:
+    """Quote values with `~/`: Hydra's grammar has no place for them, and shells leave them alone behind `=`.
+
+    Args:
+        arguments: Of a command line; a value may be a list, or several choices, as in `target.root=~/a,~/b`.
+    """
+    return [_with_homes_quoted(each) for each in arguments]
+
+
+def _with_homes_quoted(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    if "~" not in value or "{" in value or _parsed(argument):
+        return argument
+    quoted = f"{key}={_ELEMENT.sub(lambda match: _quoted_home(match[0]), value)}"
+    return quoted if _parsed(quoted) else argument
+
+
+def _quoted_home(element: str) -> str:
+    text = element.strip()
+    return element.replace(text, _quoted(text)) if _HOME.search(text) else element
+
+
+def refuse_secret_arguments(arguments: Sequence[str]) -> None:
+    """Refuse a setting that is named like a secret before anything, such as a parser's error, repeats it.
+
+    Raises:
+        UserError: There is one.
+    """
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        refuse_secrets({key.lstrip("+"): value if value != "null" else ""})
+
+
+def complaint(error: Exception, arguments: Sequence[str]) -> str:
+    """Return what is wrong with a configuration: the argument that has to be quoted, else what Hydra says.
+
+    Args:
+        error: Hydra's.
+        arguments: Those of the command line.
+    """
+    own = _unreadable(error.override) if isinstance(error, OverrideParseException) else _several(arguments)
+    causes = (str(each).strip() for each in (error, error.__cause__) if each)
+    return redact_settings(own or "\n".join(dict.fromkeys(causes)))
+
+
+def _unreadable(argument: str) -> str:
+    """Return what to write in place of an argument that Hydra's grammar refuses; empty if quotes do not help."""
+    key, is_setting, value = argument.partition("=")
+    if not is_setting:
+        return f"arguments must be settings, KEY=VALUE, or choices, GROUP=CHOICE, got {argument!r}"
+    if not value.isprintable():
+        return f"{key} must be text without line breaks and control characters, got {value!r}"
+    if _parsed(f"{key}={_quoted(value)}") is None:
+        return ""
+    return f"{argument!r} has characters with a meaning of their own; {_how_to_quote(key, value)}"
+
+
+def _several(arguments: Sequence[str]) -> str:
+    """Return what to write in place of an argument with several values where one search was asked for."""
+    if any(each in ("-m", "--multirun") for each in arguments):
+        return ""
+    for argument in arguments:
+        if (parsed := _parsed(argument)) and parsed.is_sweep_override():
+            key, _, value = argument.partition("=")
+            return (
+                f"{argument!r} has several values: for a search with each, add -m; for one value with a comma, "
+                f"{_how_to_quote(key, value)}"
+            )
+    return ""
+
+
+def setting(key: str, value: object) -> str:
+    """Return `KEY=VALUE` for a command that is shown: in quotes of Hydra's and of the shell's where it needs them."""
+    plain = f"{key}={value}"
+    parsed = _parsed(plain)
+    is_plain = parsed is not None and not parsed.is_sweep_override() and parsed.value() == str(value)
+    return shlex.quote(plain if is_plain else f"{key}={_quoted(str(value))}")
+
+
+def _how_to_quote(key: str, value: str) -> str:
+    return f"write it in quotes: {shlex.quote(f'{key}={_quoted(value)}')}"
+
+
+def _quoted(value: str) -> str:
+    quote = Quote.single if '"' in value and "'" not in value else Quote.double
+    return QuotedString(text=value, quote=quote).with_quotes()
+
+
+def _parsed(argument: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return None

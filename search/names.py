@@ -1,0 +1,95 @@
+"""Names of searches: what they may be, and the folders that they stand for."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from search.errors import UserError
+from search.runs.rundir import RunDirectory
+
+_PART: Final = re.compile(r"\w[\w.,=+@~-]*")
+_FOREIGN: Final = re.compile(r"[^\w.,=+@-]+")
+_PART_BYTES: Final = 120
+_NAME_BYTES: Final = 240  # MLflow's folder has the whole name in one piece, and an ending; file systems end at 255
+_TAKEN: Final = ("mlartifacts", "mlflow.db")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is no path of a folder below `outputs`, or not one that every shell and file system takes.
+
+    Raises:
+        UserError: It must not be the name of a search; the message has one that may.
+    """
+    parts = name.split("/")
+    if any(not _PART.fullmatch(part) or _bytes(part) > _PART_BYTES for part in parts) or _bytes(name) > _NAME_BYTES:
+        raise UserError(
+            "name must be the path of a folder below outputs: letters, digits and . , = + @ _ -, in each part a "
+            f"letter, digit or _ first and {_PART_BYTES} bytes at most, {_NAME_BYTES} in all; "
+            f"got {_shortened(name)!r}, try name={_suggestion(parts)}"
+        )
+    if parts[0].startswith(_TAKEN) or name == "sweeps":
+        raise UserError(f"name must not be {name}: outputs/{parts[0]} is kept for other files; try name=my_{parts[0]}")
+
+
+def folder_of(outputs: str | Path, name: str) -> RunDirectory:
+    """Return the folder of a search, which need not exist yet.
+
+    Args:
+        outputs: Folder of all searches.
+        name: Name of the search.
+
+    Raises:
+        UserError: The name is none, or would have files written into another search or behind a link.
+    """
+    check_name(name)
+    if not str(outputs):
+        raise UserError("outputs must be a folder, such as outputs=outputs, got ''")
+    place = Path(outputs).expanduser()
+    for part in name.split("/"):
+        if RunDirectory(place).journal.exists():
+            raise UserError(f"{place} is a search itself: a name must not lead into it, got {name!r}")
+        place /= part
+        if place.is_symlink():
+            raise UserError(f"{place} is a symbolic link: name must not lead out of outputs, give outputs=DIR instead")
+    return RunDirectory(place)
+
+
+def given_folder(text: str) -> Path:
+    """Return a folder with searches that a command line names; a `type` for argparse.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    path = Path(text).expanduser()
+    if text and _is_folder(path):
+        return path
+    below = Path("outputs") / text
+    hint = (
+        f"did you mean {below}?" if text and _is_folder(below) else "give the folder of a search, such as outputs/NAME"
+    )
+    raise UserError(f"{_shortened(text)!r} holds no search: there is no such folder; {hint}")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # its name is too long for a file system
+        return False
+
+
+def _suggestion(parts: list[str]) -> str:
+    """Return a name like the one that was refused."""
+    better = (_FOREIGN.sub("_", part).lstrip("_.,=+@-").rstrip("_") for part in parts)
+    kept = [os.fsencode(part)[:40].decode(errors="ignore") for part in better if part]
+    return "/".join(kept[:2]) or "mar8"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:77]}..."
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="surrogateescape"))

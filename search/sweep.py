@@ -1,0 +1,75 @@
+"""Names of the searches of a sweep: what differs between them, short enough for a folder, and never twice the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from operators.secrets import redact
+
+_SHARED: Final = "GRAFT_SWEEP_SHARED"  # of the process that a sweep runs in, and of those that it starts
+_WHERE: Final = ("name", "outputs")  # they are in the path already
+_FOREIGN: Final = re.compile(r"[^A-Za-z0-9_.=+@-]+")
+_QUOTES: Final = re.compile("['\"]")
+_ITEM_CHARACTERS: Final = 40
+_NAME_CHARACTERS: Final = 100
+_HASH_CHARACTERS: Final = 10
+
+
+def remember_shared(arguments: Sequence[str]) -> None:
+    """Note which settings of a command line are equal in all searches of a sweep."""
+    shared = []
+    for argument in arguments:
+        try:
+            parsed = OverridesParser.create().parse_override(argument)
+        except HydraException:  # a flag, or one that Hydra will refuse
+            continue
+        if not parsed.is_sweep_override():
+            shared.append(_text(parsed))
+    os.environ[_SHARED] = json.dumps(shared)
+
+
+def sweep_name(overrides: Sequence[str], number: int) -> str:
+    """Return the name of one search of a sweep, one part of a path.
+
+    It is made of the settings that differ between the searches. A sweep of one search has none: its name is made of
+    all settings that decide what is searched. Long settings, and those with other characters than a folder should
+    have, are shortened and get a hash of the whole behind a `~`.
+
+    Args:
+        overrides: Settings of this search, as Hydra has them.
+        number: Which search of the sweep it is; its name if there are no settings.
+    """
+    from search.session import may_change  # here: `--help` shall not wait for it
+
+    shared = set(json.loads(os.environ.get(_SHARED, "[]")))
+    parsed = OverridesParser.create().parse_overrides([*overrides])
+    own = {_text(each): each.key_or_group for each in parsed if each.key_or_group not in _WHERE}
+    items = [text for text in own if text not in shared] or [text for text, key in own.items() if not may_change(key)]
+    items.sort()
+    name = ",".join(_shortened(item) for item in items)
+    return _cut(name, "\n".join(items), _NAME_CHARACTERS) if len(name) > _NAME_CHARACTERS else name or str(number)
+
+
+def _text(override: Override) -> str:
+    """Return an override as Hydra hands it to each search of a sweep, whatever way it was written."""
+    return f"{override.get_key_element()}={override.get_value_element_as_str()}".lstrip("+")
+
+
+def _shortened(item: str) -> str:
+    shown = _FOREIGN.sub("_", _QUOTES.sub("", redact(item))).lstrip("_.=+@-")
+    return shown if shown == item and len(item) <= _ITEM_CHARACTERS else _cut(shown, item, _ITEM_CHARACTERS)
+
+
+def _cut(shown: str, whole: str, characters: int) -> str:
+    """Return the beginning of a text with the hash of the whole; `~` is in no text that is not cut."""
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:_HASH_CHARACTERS]
+    return f"{shown[: characters - 1 - len(digest)].rstrip('_')}~{digest}"
