@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from conf.schema import Config
+from conf.schema import schema
 
 if TYPE_CHECKING:
     from search.session import Session
@@ -146,7 +146,7 @@ def run() -> None:
 
     redact_logs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole, instead of Hydra's digest of them
-    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="schema", node=schema())
     from search.construct import complaint, quote_homes
 
     sys.argv[1:] = quote_homes(sys.argv[1:])

@@ -44,10 +44,10 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     from hydra import compose, initialize_config_module
     from hydra.core.config_store import ConfigStore
 
-    from conf.schema import Config
+    from conf.schema import schema
     from search.errors import UserError
 
-    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="schema", node=schema())
     try:
         with initialize_config_module(version_base="1.3", config_module="conf"):
             return compose("config", quote_homes(overrides))

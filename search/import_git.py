@@ -14,17 +14,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from operators.trial import IMPORTED, Mutation, Proposal
+from operators.trial import IMPORTED, Mutation, Proposal, Trial
+from search.adopt import adopt, counts, shown
 from search.autoresearch_log import counted, decode_results, parse_results, told
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.git import Repository, open_repository
-from search.imported import History, counts, read_history
-from search.ledger import Elapsed, Ledger, read_population
+from search.imported import History, read_history
+from search.ledger import Ledger, read_population
 from search.lock import locked
 from search.rundir import RunDirectory, check_name
 from search.summary import summarize
-from search.verdicts import description_of, one_line, score_text
+from search.verdicts import one_line
 
 OPERATOR: Final = "import"
 OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
@@ -73,7 +74,7 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
     draft.create()
     with locked(draft.lock):
         ledger = Ledger(draft)
-        _write_trials(ledger, history)
+        adopt(ledger, trials_of(history))
         population = ledger.population
         for trial in population.trials:
             draft.write_trial(trial, population)
@@ -99,17 +100,28 @@ def _refuse_existing(run: RunDirectory) -> None:
         raise UserError(f"{run.root} exists already: choose another name, or move it away")
 
 
-def _write_trials(ledger: Ledger, history: History) -> None:
-    for each in history.experiments:
-        parents = () if each.parent is None else (each.parent,)
-        ledger.propose(Proposal(parents=parents, seed=0, operator=OPERATOR, labels={IMPORTED: each.commit}))
-        if each.program is not None:
-            ledger.build(each.number, Mutation(program=each.program, operator=OPERATOR, description=each.description))
-        for evaluation in each.evaluations:
-            ledger.evaluate(each.number, evaluation)
-    for each in history.in_order():
-        ledger.decide(each.number, each.status, detail=each.detail, elapsed=Elapsed(), seal=False)
-    ledger.seal_decided()
+def trials_of(history: History) -> list[Trial]:
+    """Return the experiments of a branch as trials."""
+    ranks = {each.number: rank for rank, each in enumerate(history.in_order())}
+    return [
+        Trial(
+            number=each.number,
+            proposal=Proposal(
+                parents=() if each.parent is None else (each.parent,),
+                seed=0,
+                operator=OPERATOR,
+                labels={IMPORTED: each.commit},
+            ),
+            mutation=Mutation(program=each.program, operator=OPERATOR, description=each.description)
+            if each.program
+            else None,
+            evaluations=tuple(each.evaluations),
+            status=each.status,
+            decided=ranks[each.number],
+            detail=each.detail,
+        )
+        for each in history.experiments
+    ]
 
 
 @fails_with_a_line
@@ -165,11 +177,14 @@ def _import_from(repository: Repository, options: argparse.Namespace) -> str:
         with tempfile.TemporaryDirectory() as folder:
             draft = RunDirectory(Path(folder) / options.name)
             write_run(draft, history, name=options.name, origin=origin)
-            lines += [f"{run.root} would have {_summary(history)}", *_trials(draft)]
+            population = read_population(draft)
+            lines += [f"{run.root} would have {counts(population.trials)}", *shown(population)]
         lines += [*_remarks(history), "nothing was written: this was a dry run"]
     else:
         write_run(run, history, name=options.name, origin=origin)
-        lines += [f"{run.root}: {_summary(history)}", *_trials(run), *_remarks(history), _go_on(run, repository.root)]
+        population = read_population(run)
+        lines += [f"{run.root}: {counts(population.trials)}", *shown(population)]
+        lines += [*_remarks(history), _go_on(run, repository.root)]
     return "\n".join(lines) + "\n"
 
 
@@ -180,10 +195,6 @@ def _content(path: Path) -> bytes:
         raise UserError(f"{path} must be a file that can be read: {error}") from error
 
 
-def _summary(history: History) -> str:
-    return f"{counted(len(history.experiments), 'trial')}: {counts(history)}"
-
-
 def _remarks(history: History) -> list[str]:
     return [*(f"left out, {one_line(each)}" for each in told(history.left_out)), *map(one_line, history.notes)]
 
@@ -191,22 +202,6 @@ def _remarks(history: History) -> list[str]:
 def _go_on(run: RunDirectory, root: Path) -> str:
     elsewhere = "" if run.root.parent == OUTPUTS else f" outputs={run.root.parent}"
     return f"go on with: python -m search name={run.root.name}{elsewhere} target=autoresearch target.root={root}"
-
-
-def _trials(run: RunDirectory) -> list[str]:
-    """Return one line a trial, and the best one."""
-    population = read_population(run)
-    lines = []
-    for trial in population.trials:
-        parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
-        commit = str(trial.proposal.labels[IMPORTED])[:7]
-        score = score_text(trial, population) or "-"
-        lines.append(
-            f"  #{trial.number:<3} {commit} {trial.status.value:<9} {score:<7} {len(trial.evaluations)} x{parents}"
-            f"  {description_of(trial)}"
-        )
-    champion = population.champion
-    return [*lines, f"best: #{champion.number}, {score_text(champion, population)}"] if champion else lines
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 from operators.base import Resources
 from operators.chat import ChatModel
 from operators.llm import LanguageModel
+from search.adopt import counts
 from search.cassette import ReplayedModel, open_record
 from search.checks.models import SETTINGS, configured_endpoints
 from search.checks.row import Row, broken, broken_by, fine
@@ -16,6 +17,7 @@ from search.composed import make_target
 from search.construct import make_operator
 from search.direction import find_direction
 from search.errors import UserError
+from search.import_run import find_source
 from target.contract import TRAINED
 from target.errors import TargetError
 from target.spec import TargetSpec
@@ -37,6 +39,17 @@ def check_target(subject: Subject) -> Iterator[Row]:
         "target",
         f"{subject.target}: program {program.id}{limit} on {'a GPU' if subject.device == 'cuda' else 'the CPU'}",
     )
+
+
+def check_from(subject: Subject) -> Iterator[Row]:
+    """Check the earlier search that this one begins with, if any."""
+    try:
+        source = find_source(subject.config, subject.run)
+    except UserError as error:
+        yield broken_by("from", error, cost="there is nothing to begin with")
+        return
+    if source:
+        yield fine("from", f"{source.root}: {counts(source.population.trials)}")
 
 
 def check_operators(subject: Subject) -> Iterator[Row]:

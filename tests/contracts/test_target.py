@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from conf.schema import Config
+from conf.schema import schema
 from target.access import access_to, rehearsed_access
 from target.command_spec import CommandSpec
 from target.device import Card, describe
@@ -40,7 +40,7 @@ GIGABYTES = (6, 8, 16, 24, 48, 80, 141)
 
 def composed(name: str, *overrides: str) -> TargetSpec | CommandSpec:
     """Return the settings of a target as a search reads them."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="schema", node=schema())
     with initialize_config_dir(str(CONF), version_base=None):
         config = compose("config", [f"target={name}", *overrides])
     plain = OmegaConf.to_container(config.target, resolve=True)
