@@ -81,6 +81,20 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def resolve(composed: DictConfig) -> dict[str, Any]:
+    """Return `plain_config` of what `compose_config` composed.
+
+    Raises:
+        UserError: A value is missing, or refers to one that is not there.
+    """
+    from search.errors import UserError
+
+    try:
+        return plain_config(composed)
+    except OmegaConfBaseException as error:
+        raise UserError(complaint(error)) from error
+
+
 def instantiate(node: DictConfig | Mapping[str, Any], group: str) -> Any:
     """Build what a group's `_target_` names.
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 
 from operators.secrets import redact
 from search.commands import fails_with_a_line
-from search.errors import UserError
 from search.secrets import redact_settings
 
 if TYPE_CHECKING:
@@ -63,18 +62,13 @@ def compose_subject(overrides: Sequence[str]) -> Subject:
         UserError: It describes none.
         TargetError: Likewise.
     """
-    from omegaconf.errors import OmegaConfBaseException
-
     from search.budget import Budget
     from search.checks.subject import make_subject
-    from search.construct import budget_limits, complaint, compose_config, instantiate, plain_config
+    from search.construct import budget_limits, compose_config, instantiate, resolve
     from search.secrets import refuse_secrets
 
     composed = compose_config(overrides)
-    try:
-        config = plain_config(composed)
-    except OmegaConfBaseException as error:
-        raise UserError(complaint(error)) from error
+    config = resolve(composed)
     refuse_secrets(config)
     limits = budget_limits(composed.budget)
     Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))

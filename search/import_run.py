@@ -126,10 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dry_run(overrides: Sequence[str]) -> str:
     from search.composed import make_target
-    from search.construct import compose_config, plain_config
+    from search.construct import compose_config, resolve
     from search.environment import describe_environment
 
-    config = plain_config(compose_config(overrides))
+    config = resolve(compose_config(overrides))
     if config["from"] is None:
         raise UserError("from must name the folder of an earlier search, such as from=outputs/mar8")
     run = RunDirectory(Path(config["outputs"]).expanduser() / config["name"])
@@ -234,7 +234,7 @@ def _programs(source: SearchRun, own: Trial, differing: Sequence[str]) -> Beginn
         if trial.number == candidate:
             known = replace(known, status=Status.PENDING, decided=None, detail="")
         trials.append(_moved(known, source, shift))
-    then = "which was the champion" if candidate is None else f"then its champion of then, #{candidate + shift}"
+    then = "which was the champion" if candidate is None else f"then the earlier champion, #{candidate + shift}"
     text = (
         f"{source.root}: {len(population.trials)} trials, without their scores, which were measured under other "
         f"conditions ({'; '.join(differing)}): the baseline is measured first, {then}; all others count as tried"
