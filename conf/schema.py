@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, OmegaConf, StringNode, open_dict
 
 
 @dataclass
@@ -83,3 +83,11 @@ class Config:
     target: Any = MISSING
     executor: Any = MISSING
     tracker: Any = MISSING
+
+
+def schema() -> DictConfig:
+    """Return the types of a configuration: those of `Config`, and `from`, which no field of a class can be called."""
+    typed: DictConfig = OmegaConf.structured(Config)
+    with open_dict(typed):
+        typed["from"] = StringNode(None)
+    return typed

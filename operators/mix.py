@@ -10,7 +10,7 @@ from typing import Final
 from operators.base import MakeOperator, Operator, Resources, equip
 from operators.delegate import delegate
 from operators.population import Population
-from operators.trial import Mutation, Proposal, Trial
+from operators.trial import Mutation, Proposal, Status, Trial
 
 _PRIOR_TRIALS: Final = 3
 """Trials of average success that every operator is credited with: one lucky trial does not decide."""
@@ -105,7 +105,11 @@ class MixOperator:
         }
 
     def _yield(self, name: str, population: Population) -> Yield:
-        own = [trial for trial in population.decided if trial.operator.split("/")[:2] == [self.name, name]]
+        own = [
+            trial
+            for trial in population.decided
+            if trial.operator.split("/")[:2] == [self.name, name] and trial.status is not Status.UNMEASURED
+        ]
         return Yield(
             gain=sum(_gain(trial, population) for trial in own),
             cost_usd=sum(self._cost_usd(trial) for trial in own),

@@ -56,8 +56,8 @@ class Population:
 
     @functools.cached_property
     def cost_usd(self) -> float:
-        """What all model calls cost."""
-        return sum(trial.cost_usd for trial in self.trials)
+        """What the model calls of this search cost; those of imported trials were another search's."""
+        return sum(trial.cost_usd for trial in self.trials if not trial.imported)
 
     def find(self, program_id: str) -> Trial | None:
         """Return the trial of a program, if it has been built before."""

@@ -17,7 +17,7 @@ from target.program import Program
 Label = int | float | str
 
 IMPORTED = "imported"
-"""Label of a trial that another search made: the commit or the trial that it was there."""
+"""Label of a trial that another search made: the commit or the trial that it was there, as in `mar8#7`."""
 
 
 UNVERIFIED = "[unverified]"
@@ -37,6 +37,7 @@ class Status(enum.StrEnum):
     TIMED_OUT = "timed_out"
     NOT_BUILT = "not_built"
     REJECTED = "rejected"
+    UNMEASURED = "unmeasured"  # tried by an earlier search, whose scores mean nothing in this one
 
 
 SCORED = frozenset({Status.BASELINE, Status.KEEP, Status.DISCARD})
@@ -172,6 +173,11 @@ class Trial:
         return sum(run.tries for run in self.evaluations if run.trained)
 
     @property
+    def device_seconds(self) -> float:
+        """Device time of its trainings and scores in this search, by the clock of the target."""
+        return sum(run.train_seconds + run.score_seconds for run in self.evaluations if run.trained)
+
+    @property
     def cost_usd(self) -> float:
         """What its model calls cost."""
         return self._made.cost_usd if self._made else 0.0
@@ -206,9 +212,20 @@ class Trial:
         return IMPORTED in self.proposal.labels
 
     @property
+    def origin(self) -> str:
+        """The trial that it was in an earlier search, as in `mar8#7`; empty for all others, imported commits too."""
+        label = str(self.proposal.labels.get(IMPORTED, ""))
+        return label if "#" in label else ""
+
+    @property
     def verified(self) -> bool:
         """Whether all its scores were made by a process that runs no code of the program."""
         return all(run.verified for run in self.evaluations)
+
+    @property
+    def marks(self) -> str:
+        """What people see in front of its description: that nobody checked its score, which search it comes from."""
+        return " ".join(filter(None, ("" if self.verified else UNVERIFIED, self.origin and f"[from {self.origin}]")))
 
     def measurement(self, seed: int) -> Evaluation | None:
         """Return the evaluation with a training seed, if there is one."""

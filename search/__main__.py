@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from conf.schema import Config
+from conf.schema import schema
 
 if TYPE_CHECKING:
     from search.session import Session
@@ -147,7 +147,7 @@ def run() -> None:
 
     redact_logs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole, instead of Hydra's digest of them
-    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="schema", node=schema())
     from search.arguments import complaint, quote_homes, refuse_secret_arguments
     from search.errors import UserError
     from search.sweep import remember_shared

@@ -26,12 +26,12 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     from hydra import compose, initialize_config_module
     from hydra.core.config_store import ConfigStore
 
-    from conf.schema import Config
+    from conf.schema import schema
     from search.arguments import complaint, quote_homes, refuse_secret_arguments
     from search.errors import UserError
 
     refuse_secret_arguments(overrides)
-    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="schema", node=schema())
     try:
         with initialize_config_module(version_base="1.3", config_module="conf"):
             return compose("config", quote_homes(overrides))
@@ -67,6 +67,21 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def resolve(composed: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return `plain_config` of what `compose_config` composed of some overrides.
+
+    Raises:
+        UserError: A value is missing, or refers to one that is not there.
+    """
+    from search.arguments import complaint
+    from search.errors import UserError
+
+    try:
+        return plain_config(composed)
+    except OmegaConfBaseException as error:
+        raise UserError(complaint(error, overrides)) from error
 
 
 def instantiate(node: DictConfig | Mapping[str, Any], group: str) -> Any:

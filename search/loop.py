@@ -161,11 +161,11 @@ class Search:
             ]
             if not verdicts:
                 return
-            number, verdict = verdicts[0]
-            self._decide(number, verdict)
+            self._decide(*verdicts[0])
 
     def _steps(self, population: Population) -> list[tuple[Trial, Measure | Verdict]]:
-        ready = (trial for trial in population.pending if trial.number in self._passed)
+        waiting = population.pending if population.champion else population.pending[:1]  # the baseline before all
+        ready = (trial for trial in waiting if trial.number in self._passed)
         return [(trial, next_step(trial, population, self._settings.acceptance)) for trial in ready]
 
     def _decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> None:

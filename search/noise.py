@@ -23,6 +23,7 @@ from typing import Any, Final
 from search.acceptance import training_seed
 from search.commands import fails_with_a_line, show
 from search.composed import read_config
+from search.conditions import machine, relevant
 from search.errors import UserError
 from search.runs.environment import describe_device
 from search.runs.files import write_atomically
@@ -38,7 +39,6 @@ from target.spec import TargetSpec
 from target.trained import TrainedKind
 
 _FORMAT: Final = 1
-_IRRELEVANT: Final = ("name", "sandbox", "program")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,9 +200,9 @@ def _spec(overrides: Sequence[str]) -> TargetSpec:
 
 def _place(spec: TargetSpec, device: Mapping[str, Any]) -> Path:
     """Return where the noise of a target on a device is kept."""
-    settings = {name: value for name, value in asdict(spec).items() if name not in _IRRELEVANT}
-    machine = {name: value for name, value in device.items() if name != "memory_bytes"}  # differs between two boots
-    key = json.dumps([_FORMAT, settings, machine, spec.seed_program().id], sort_keys=True, default=str)
+    key = json.dumps(
+        [_FORMAT, relevant(asdict(spec)), machine(device), spec.seed_program().id], sort_keys=True, default=str
+    )
     return cache_root() / "noise" / f"{spec.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 

@@ -16,11 +16,13 @@ from search.composed import flatten, read_config
 from search.errors import UserError
 from search.final import run_final
 from search.final.report import verdict_sentence
+from search.import_run import begin_with, find_source, import_run
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Search
 from search.models import Models
 from search.runs.environment import describe_environment
 from search.runs.files import write_atomically
+from search.runs.finished import SearchRun
 from search.runs.ledger import Ledger
 from search.runs.lock import locked
 from search.runs.rundir import RunDirectory
@@ -105,6 +107,7 @@ def run_session(session: Session) -> Summary:
     run = session.run
     config = redact_all(session.config)
     executor = session.target.make_executor(session.make_executor)
+    source = find_source(config, run)
     run.create()
     with handled_interrupts() as interrupts, locked(run.lock):
         run.clear_leftovers()
@@ -115,13 +118,20 @@ def run_session(session: Session) -> Summary:
         write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
         with _watch(session) as watch:
             session.models.tell(watch.say)
-            summary = _drive(session, ledger, executor, watch, interrupts)
+            summary = _drive(session, source, ledger, executor, watch, interrupts)
             _check_improvement(session, ledger.population, summary, watch)
             watch.finish(ledger.population, summary)
             return summary
 
 
-def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, interrupts: Interrupts) -> Summary:
+def _drive(
+    session: Session,
+    source: SearchRun | None,
+    ledger: Ledger,
+    executor: Executor,
+    watch: Watch,
+    interrupts: Interrupts,
+) -> Summary:
     """Start what the search needs, run it, end what was started; an interrupt at any point is an end like others."""
 
     def make_search() -> Search:
@@ -129,7 +139,7 @@ def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, i
 
     with contextlib.closing(executor):
         try:
-            described = _get_ready(session, ledger, executor, watch)
+            described = _get_ready(session, source, ledger, executor, watch)
         except (
             Interrupted,
             ProviderError,
@@ -151,11 +161,23 @@ def _drive(session: Session, ledger: Ledger, executor: Executor, watch: Watch, i
             _describe(session.run, described, ledger)
 
 
-def _get_ready(session: Session, ledger: Ledger, executor: Executor, watch: Watch) -> Mapping[str, Any]:
-    """Try the models out, prepare the target, and return what environment.json says of it."""
+def _get_ready(
+    session: Session, source: SearchRun | None, ledger: Ledger, executor: Executor, watch: Watch
+) -> Mapping[str, Any]:
+    """Try the models out, prepare the target, import what the search begins with; return what is said of the target."""
     _try_out(session, ledger)
     described = session.target.prepare(watch.say)
-    _describe(session.run, described, ledger)
+    environment = _describe(session.run, described, ledger)
+    if source:
+        beginning = begin_with(
+            source,
+            target=session.config["target"],
+            environment=environment,
+            seed_program=session.settings.seed_program,
+            seed=session.settings.seed,
+        )
+        import_run(ledger, source, beginning)
+        watch.say(beginning.text)
     _tell_constants(session, ledger.population, watch)
     executor.start()
     watch.get_ready()
@@ -199,11 +221,12 @@ def _check_improvement(session: Session, population: Population, summary: Summar
     watch.say(verdict_sentence(report))
 
 
-def _describe(run: RunDirectory, target: Mapping[str, Any], ledger: Ledger) -> None:
-    """Write environment.json; which layers of isolation are in force is known with the first evaluation."""
+def _describe(run: RunDirectory, target: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:
+    """Write environment.json, and return it; layers of isolation in force are known with the first evaluation."""
     layers = {layer for trial in ledger.population.trials for each in trial.evaluations for layer in each.isolation}
     environment = describe_environment(target, tuple(sorted(layers)))
     write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
+    return environment
 
 
 def _watch(session: Session) -> Watch:

@@ -18,6 +18,7 @@ class Outcome(enum.StrEnum):
     TIMED_OUT = "timed_out"
     NOT_BUILT = "not_built"  # no program: the operator failed
     REJECTED = "rejected"  # the contract or a probe said no
+    UNMEASURED = "unmeasured"  # known from an earlier search, and not run in this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

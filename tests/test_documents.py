@@ -23,7 +23,7 @@ _COMMAND = re.compile(r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?python3? (?P<wo
 _BLOCK = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^(?: {4}|\t).*\n)+", re.MULTILINE)
 _OURS = ("benchmarks", "operators", "search", "target")
-_HYDRA = ("search", "search.doctor", "search.noise")
+_HYDRA = ("search", "search.doctor", "search.import_run", "search.noise")
 
 
 def commands_of(text: str) -> list[list[str]]:

@@ -20,6 +20,9 @@ ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
 SECTIONS: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "constants", "ancestors", "curve")
 """What a prompt may leave out, the least important first."""
 
+EARLIER: Final = "earlier"
+"""What an earlier search tried under other conditions; less important than all of `SECTIONS`."""
+
 _ENDED: Final = {
     Status.CRASHED: "crashed",
     Status.OUT_OF_MEMORY: "ran out of memory",
@@ -97,6 +100,7 @@ def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff
         "near_misses": [history.effect(trial, population) for trial in near],
         "unsuccessful": [history.effect(trial, population) for trial in rest],
         "failures": history.failures(parent, population)[: counts["failures"]],
+        EARLIER: history.earlier(parent, population)[: counts["unsuccessful"]],
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from operators.population import Population
-from operators.trial import IMPORTED, Proposal, Status, Trial
+from operators.trial import Proposal, Status, Trial
 
 INSPIRATIONS: Final = "inspirations"
 """Label of a proposal with the trials that it may draw on beside its parents, as in `3,7`."""
@@ -50,6 +50,8 @@ def steps(trial: Trial, population: Population) -> list[str]:
 def effect(trial: Trial, population: Population) -> str:
     """Return a trial in one line: what it changed, its score and the difference to its parent."""
     change = trial.mutation.description if trial.mutation else "no program came of it"
+    if trial.status is Status.UNMEASURED:
+        return f"#{trial.number} {change}: {shortened(trial.detail)}"
     score = population.scores.get(trial.number) if trial.scored else None
     if score is None:
         return f"#{trial.number} {change}: {trial.status.value}"
@@ -96,15 +98,25 @@ def near_miss(trial: Trial, population: Population) -> bool:
 def failures(parent: Trial, population: Population) -> list[str]:
     """Return what crashed or was refused, and why: the parent's own children first, then the latest.
 
-    An imported trial whose program is lost is told too: its detail says what was tried and what came of it.
+    An imported commit whose program is lost is told too: its detail says what was tried and what came of it.
     """
     failed = [
         trial
         for trial in population.decided
-        if (trial.mutation and trial.status in _FAILED) or (not trial.mutation and IMPORTED in trial.proposal.labels)
+        if (trial.status in _FAILED if trial.mutation else trial.imported and not trial.origin)
     ]
     failed.sort(key=lambda trial: (parent.number not in trial.proposal.parents, -trial.number))
     return [f"{effect(trial, population)}: {shortened(trial.detail)}" for trial in failed]
+
+
+def earlier(parent: Trial, population: Population) -> list[str]:
+    """Return what an earlier search tried, without a score that means anything here: the latest first.
+
+    What is told as the parent's lineage is left out.
+    """
+    known = {trial.number for trial in lineage(parent, population)}
+    found = (trial for trial in reversed(population.trials) if trial.status is Status.UNMEASURED)
+    return [effect(trial, population) for trial in found if trial.number not in known]
 
 
 def shortened(detail: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from operators.base import MutationError
 from operators.chat import Message
 from operators.population import Population
-from operators.prompts.briefing import ANSWERS, SECTIONS, Briefing, told
+from operators.prompts.briefing import ANSWERS, EARLIER, SECTIONS, Briefing, told
 from operators.trial import Mutation, Proposal, Status, Trial
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
@@ -46,7 +46,7 @@ class Prompt:
         inspiration_lines: Lines of the diff that each of these is shown by.
         constants: Constants that the search has a view of.
         near_misses: Discarded trials about as good as their parents.
-        unsuccessful: Other discarded trials.
+        unsuccessful: Other discarded trials, and as many that an earlier search tried under other conditions.
         failures: Trials that crashed or were refused.
 
     Raises:
@@ -90,7 +90,7 @@ class Prompt:
         context = told(briefing, self._counts, diff_lines=self._inspiration_lines)
         sections = context["sections"]
         while tokens(task := self._render(self._task, **context)) > left:
-            droppable = next((name for name in SECTIONS if sections[name]), None)
+            droppable = next((name for name in (EARLIER, *SECTIONS) if sections[name]), None)
             if droppable is None:
                 raise MutationError(
                     f"the prompt needs {tokens(system) + tokens(task)} tokens at least, prompt.max_tokens is "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from search.composed import flatten
+from search.conditions import machine
 from search.runs.finished import SearchRun
 
 _NOT_ARMS: Final = ("name", "outputs", "seed", "tracker", "budget", "target", "final")
@@ -53,7 +54,7 @@ def obstacles(arms: Arms, *, noise_free: bool) -> list[str]:
     if not noise_free:
         must_agree |= {
             "corpus": lambda run: run.environment.get("corpus"),
-            "machine": _machine,
+            "machine": lambda run: machine(run.environment.get("device") or {}),
             "torch version": lambda run: run.environment.get("versions", {}).get("torch"),
         }
     for name, of in must_agree.items():
@@ -106,11 +107,6 @@ def _budget(run: SearchRun) -> Any:
     limits = dict(run.config.get("budget") or {})
     unset = limits.pop("unset", None)
     return limits if any(value is not None for value in limits.values()) else unset
-
-
-def _machine(run: SearchRun) -> Any:
-    device = run.environment.get("device") or {}
-    return {name: value for name, value in device.items() if name != "memory_bytes"}
 
 
 def _difference(first: str, second: str) -> str:

@@ -83,8 +83,8 @@ class Arm:
 
     @property
     def failure_rate(self) -> float:
-        """Share of the decided trials that have no score."""
-        decided = sum(self.outcomes.values())
+        """Share of the decided trials that have no score; what was not run in this search is left out."""
+        decided = sum(self.outcomes.values()) - self.outcomes.get("unmeasured", 0)
         return 1 - self.outcomes.get("ok", 0) / decided if decided else 0.0
 
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 
 from operators.secrets import redact
 from search.commands import fails_with_a_line
-from search.errors import UserError
 from search.secrets import redact_settings
 
 if TYPE_CHECKING:
@@ -63,19 +62,13 @@ def compose_subject(overrides: Sequence[str]) -> Subject:
         UserError: It describes none.
         TargetError: Likewise.
     """
-    from omegaconf.errors import OmegaConfBaseException
-
-    from search.arguments import complaint
     from search.budget import Budget
-    from search.construct import budget_limits, compose_config, instantiate, plain_config
+    from search.construct import budget_limits, compose_config, instantiate, resolve
     from search.doctor.checks.subject import make_subject
     from search.secrets import refuse_secrets
 
     composed = compose_config(overrides)
-    try:
-        config = plain_config(composed)
-    except OmegaConfBaseException as error:
-        raise UserError(complaint(error, overrides)) from error
+    config = resolve(composed, overrides)
     refuse_secrets(config)
     limits = budget_limits(composed.budget)
     Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
@@ -106,7 +99,7 @@ def _checks(*, ask_model: bool) -> Iterator[Check]:
     yield from (isolation.check_kernel, isolation.check_isolation)
     from search.doctor.checks import corpus, programs, storage, tracking
 
-    yield from (programs.check_target, programs.check_constants, corpus.check_corpus)
+    yield from (programs.check_target, programs.check_constants, programs.check_from, corpus.check_corpus)
     yield from (storage.check_cache, storage.check_temporary, storage.check_outputs)
     yield tracking.check_tracker
     yield programs.check_operators

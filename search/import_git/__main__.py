@@ -14,19 +14,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from operators.trial import IMPORTED, Mutation, Proposal
+from operators.trial import IMPORTED, Mutation, Proposal, Trial
+from search.adopt import adopt, counts, shown
 from search.arguments import setting
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.import_git.git import Repository, open_repository
-from search.import_git.imported import History, counts, read_history
+from search.import_git.imported import History, read_history
 from search.import_git.log import counted, decode_results, parse_results, told
 from search.names import folder_of
-from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.ledger import Ledger, read_population
 from search.runs.lock import locked
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
-from search.views.verdicts import description_of, one_line, score_text
+from search.views.verdicts import one_line
 
 OPERATOR: Final = "import"
 OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
@@ -75,7 +76,7 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
     draft.create()
     with locked(draft.lock):
         ledger = Ledger(draft)
-        _write_trials(ledger, history)
+        adopt(ledger, trials_of(history))
         population = ledger.population
         for trial in population.trials:
             draft.write_trial(trial, population)
@@ -101,17 +102,28 @@ def _refuse_existing(run: RunDirectory) -> None:
         raise UserError(f"{run.root} exists already: choose another name, or move it away")
 
 
-def _write_trials(ledger: Ledger, history: History) -> None:
-    for each in history.experiments:
-        parents = () if each.parent is None else (each.parent,)
-        ledger.propose(Proposal(parents=parents, seed=0, operator=OPERATOR, labels={IMPORTED: each.commit}))
-        if each.program is not None:
-            ledger.build(each.number, Mutation(program=each.program, operator=OPERATOR, description=each.description))
-        for evaluation in each.evaluations:
-            ledger.evaluate(each.number, evaluation)
-    for each in history.in_order():
-        ledger.decide(each.number, each.status, detail=each.detail, elapsed=Elapsed(), seal=False)
-    ledger.seal_decided()
+def trials_of(history: History) -> list[Trial]:
+    """Return the experiments of a branch as trials."""
+    ranks = {each.number: rank for rank, each in enumerate(history.in_order())}
+    return [
+        Trial(
+            number=each.number,
+            proposal=Proposal(
+                parents=() if each.parent is None else (each.parent,),
+                seed=0,
+                operator=OPERATOR,
+                labels={IMPORTED: each.commit},
+            ),
+            mutation=Mutation(program=each.program, operator=OPERATOR, description=each.description)
+            if each.program
+            else None,
+            evaluations=tuple(each.evaluations),
+            status=each.status,
+            decided=ranks[each.number],
+            detail=each.detail,
+        )
+        for each in history.experiments
+    ]
 
 
 @fails_with_a_line
@@ -166,16 +178,14 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
         with tempfile.TemporaryDirectory() as folder:
             draft = RunDirectory(Path(folder) / options.name)
             write_run(draft, history, name=options.name, origin=origin)
-            lines += [f"{run.root} would have {_summary(history)}", *_trials(draft)]
+            population = read_population(draft)
+            lines += [f"{run.root} would have {counts(population.trials)}", *shown(population)]
         lines += [*_remarks(history), "nothing was written: this was a dry run"]
     else:
         write_run(run, history, name=options.name, origin=origin)
-        lines += [
-            f"{run.root}: {_summary(history)}",
-            *_trials(run),
-            *_remarks(history),
-            _go_on(options, repository.root),
-        ]
+        population = read_population(run)
+        lines += [f"{run.root}: {counts(population.trials)}", *shown(population)]
+        lines += [*_remarks(history), _go_on(options, repository.root)]
     return "\n".join(lines) + "\n"
 
 
@@ -186,10 +196,6 @@ def _content(path: Path) -> bytes:
         raise UserError(f"{path} must be a file that can be read: {error}") from error
 
 
-def _summary(history: History) -> str:
-    return f"{counted(len(history.experiments), 'trial')}: {counts(history)}"
-
-
 def _remarks(history: History) -> list[str]:
     return [*(f"left out, {one_line(each)}" for each in told(history.left_out)), *map(one_line, history.notes)]
 
@@ -198,22 +204,6 @@ def _go_on(options: argparse.Namespace, root: Path) -> str:
     places = [("outputs", options.outputs)] * (options.outputs != OUTPUTS)
     settings = [("name", options.name), *places, ("target", "autoresearch"), ("target.root", root)]
     return f"go on with: python -m search {' '.join(setting(key, value) for key, value in settings)}"
-
-
-def _trials(run: RunDirectory) -> list[str]:
-    """Return one line a trial, and the best one."""
-    population = read_population(run)
-    lines = []
-    for trial in population.trials:
-        parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
-        commit = str(trial.proposal.labels[IMPORTED])[:7]
-        score = score_text(trial, population) or "-"
-        lines.append(
-            f"  #{trial.number:<3} {commit} {trial.status.value:<9} {score:<7} {len(trial.evaluations)} x{parents}"
-            f"  {description_of(trial)}"
-        )
-    champion = population.champion
-    return [*lines, f"best: #{champion.number}, {score_text(champion, population)}"] if champion else lines
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Its number is no measurement of that one: the row becomes a trial without a prog
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -255,9 +254,3 @@ class _Reader:
 
     def _leave_out(self, row: Row, why: str) -> None:
         self._history.left_out.append(LeftOut(row.line, why))
-
-
-def counts(history: History) -> str:
-    """Return how many trials there are of each status, in words."""
-    found = Counter(each.status.value for each in history.experiments)
-    return ", ".join(f"{count} {status}" for status, count in found.items())

@@ -20,7 +20,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 
-from conf.schema import Config
+from conf.schema import schema
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.names import given_folder
@@ -116,7 +116,7 @@ def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
     node = config.get("prompt")
     try:
         if style is not None:
-            ConfigStore.instance().store(name="schema", node=Config)
+            ConfigStore.instance().store(name="schema", node=schema())
             with hydra.initialize_config_module("conf", version_base="1.3"):
                 node = hydra.compose("config", overrides=[f"prompt={style}"]).prompt
         prompt: Prompt = hydra.utils.instantiate(node)

@@ -53,7 +53,7 @@ def prompt_rows(populations: Iterable[Population]) -> list[PromptRow]:
     found: dict[tuple[str, str], list[list[tuple[Trial, float]]]] = {}
     for population in populations:
         gains = _gains(population)
-        trials = [trial for trial in population.decided if trial.proposal.parents]
+        trials = [trial for trial in population.decided if trial.proposal.parents and not trial.imported]
         for key in sorted({(trial.prompt, trial.operator) for trial in trials}):
             own = [(trial, gains.get(trial.number, 0.0)) for trial in trials if (trial.prompt, trial.operator) == key]
             found.setdefault(key, []).append(own)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from operators.population import Population
-from operators.trial import Trial
+from operators.trial import Status, Trial
 from search.final.report import read_final, verdict_sentence
 from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
@@ -146,7 +146,8 @@ def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any
     sealed = "The final report has looked at the holdout split." if final else "The holdout split has not been touched."
     if not all(trial.verified for trial in population.scored):
         sealed = "There is no holdout split here."
-    caveats = [
+    caveats = [*_earlier(population)]
+    caveats += [
         "The search selected by these scores on the validation split: the best of many looks better than it is. "
         f"{sealed}"
     ]
@@ -167,6 +168,20 @@ def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any
     if population.pending:
         caveats.append(f"{len(population.pending)} trials have no verdict yet.")
     return caveats
+
+
+def _earlier(population: Population) -> list[str]:
+    """Return what there is to say of the trials of an earlier search."""
+    imported = [trial for trial in population.trials if trial.origin]
+    if not imported:
+        return []
+    unmeasured = sum(trial.status is Status.UNMEASURED for trial in imported)
+    scores = (
+        f"{unmeasured} of them have no score here, because they were measured under other conditions"
+        if unmeasured
+        else "their scores were measured there, under the conditions of this search"
+    )
+    return [f"{len(imported)} trials are those of an earlier search and count against no budget here: {scores}."]
 
 
 def _files(run: RunDirectory, best: Trial | None) -> list[tuple[str, str]]:

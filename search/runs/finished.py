@@ -119,8 +119,8 @@ def champions(population: Population) -> Iterator[Point]:
     champion: Trial | None = None
     for trial in population.decided:
         trainings += trial.trainings
-        seconds += sum(run.train_seconds + run.score_seconds for run in trial.evaluations)
-        usd += trial.cost_usd
+        seconds += trial.device_seconds
+        usd += 0.0 if trial.imported else trial.cost_usd
         if trial.status in (Status.BASELINE, Status.KEEP):
             champion = trial
         if champion:

@@ -26,6 +26,7 @@ from target.evaluation import Evaluation
 
 _ELAPSED: Final = "elapsed"
 _TRYING_OUT: Final = "usd for trying models out"
+_BEGAN_WITH: Final = "began with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,10 @@ class Ledger:
         self._storage.set_study_user_attr(self._study_id, _ELAPSED, asdict(elapsed))
         self.elapsed = elapsed
 
+    def began_with(self, origin: str) -> None:
+        """Record that all trials are here of the search that this one begins with."""
+        self._storage.set_study_user_attr(self._study_id, _BEGAN_WITH, origin)
+
     def _seal(self, trial: Trial) -> None:
         """Give a decided trial its Optuna state, if it lacks it."""
         trial_id = self._trial_id(trial.number)
@@ -205,12 +210,20 @@ def read_population(run: RunDirectory) -> Population:
     Raises:
         UserError: If there is no search, or its journal is damaged.
     """
-    if not run.journal.exists():
-        raise UserError(f"{run.root} holds no search: there is no {run.journal.name}")
-    check_journal(run.journal)
-    storage = open_journal(run.journal)
+    storage = _read_only(run)
     study_id = _study_id(storage)
     return Population() if study_id is None else _read(run, storage, study_id)[0]
+
+
+def read_beginning(run: RunDirectory) -> str | None:
+    """Return which search another one began with; None if with none, or if not all of it has arrived.
+
+    Raises:
+        UserError: If there is no search, or its journal is damaged.
+    """
+    storage = _read_only(run)
+    study_id = _study_id(storage)
+    return None if study_id is None else storage.get_study_user_attrs(study_id).get(_BEGAN_WITH)
 
 
 def population_before(run: RunDirectory, number: int) -> Population:
@@ -228,6 +241,13 @@ def population_before(run: RunDirectory, number: int) -> Population:
     frozen = {trial.number: trial for trial in storage.get_all_trials(_study_id(storage) or 0, deepcopy=False)}
     began = frozen[number].datetime_start
     return Population(tuple(_as_of(trial, frozen[trial.number].datetime_complete, began) for trial in trials[:number]))
+
+
+def _read_only(run: RunDirectory) -> JournalStorage:
+    if not run.journal.exists():
+        raise UserError(f"{run.root} holds no search: there is no {run.journal.name}")
+    check_journal(run.journal)
+    return open_journal(run.journal)
 
 
 def _refuse_orphans(run: RunDirectory) -> None:

@@ -8,8 +8,23 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from search.errors import UserError, errors_of
+
+
+def holder(path: Path) -> str | None:
+    """Return who holds the lock of a run directory; None if no process does. The lock is only looked at."""
+    try:
+        file = path.open(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _name_in(file)
+    return None
 
 
 @contextmanager
@@ -23,9 +38,9 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise UserError(f"{path.parent} is in use by {holder}; wait for it, or choose another name") from error
+            raise UserError(
+                f"{path.parent} is in use by {_name_in(file)}; wait for it, or choose another name"
+            ) from error
         except OSError as error:
             raise without_locks(path.parent, error) from error
         file.truncate(0)
@@ -40,3 +55,8 @@ def without_locks(folder: Path, error: OSError) -> UserError:
         f"outputs must be on a file system with locks, {folder} has none ({error.strerror}): give outputs=DIR on a "
         "local disk"
     )
+
+
+def _name_in(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip() or "another process"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from operators.chat import Reply
 from operators.population import Population
-from operators.trial import UNVERIFIED, Trial
+from operators.trial import Trial
 from search.errors import UserError
 from search.runs.files import unfinished_below, write_atomically
 from search.runs.summary import Summary
@@ -205,9 +205,7 @@ def _row(trial: Trial, population: Population) -> list[str]:
         f"{sum(run.train_seconds for run in trial.evaluations):.1f}",
         f"{peak / 1e9:.3f}" if peak else "",
         f"{trial.cost_usd:.4f}",
-        printable(
-            " ".join(f"{'' if trial.verified else UNVERIFIED} {text} {trial.detail and f'[{trial.detail}]'}".split())
-        )[:500],
+        printable(" ".join(f"{trial.marks} {text} {trial.detail and f'[{trial.detail}]'}".split()))[:500],
     ]
 
 

@@ -96,9 +96,7 @@ def summarize(
         best_val_bpb=population.scores[best.number] if best else None,
         best_trial=best.number if best else None,
         best_program_id=best.program.id if best and best.program else None,
-        gpu_seconds=sum(
-            run.train_seconds + run.score_seconds for trial in population.trials for run in trial.evaluations
-        ),
+        gpu_seconds=sum(trial.device_seconds for trial in population.trials),
         wall_seconds=wall_seconds,
         cost_usd=population.cost_usd if cost_usd is None else cost_usd,
         busy_fraction=busy_fraction,

@@ -8,7 +8,7 @@ import statistics
 
 from operators.population import Population
 from operators.trial import Proposal, Trial
-from search.strategies.base import child_of
+from search.strategies.base import child_of, verdicts
 
 
 class Anneal:
@@ -49,7 +49,7 @@ class Anneal:
         """Replay the walk over all verdicts."""
         unit = _typical_distance(population)
         scores, here, best, away = population.scores, 0, 0, 0
-        for count, trial in enumerate(population.decided[1:]):
+        for count, trial in enumerate(verdicts(population)):
             if trial.scored:
                 loss = scores[trial.number] - scores[here]
                 if loss < 0 or _draw(trial) < math.exp(-loss / (unit * self._temperature(count))):
@@ -78,6 +78,6 @@ def _typical_distance(population: Population) -> float:
         abs(scores[trial.number] - scores[parent])
         for trial in population.scored
         for parent in trial.proposal.parents
-        if scores[trial.number] != scores[parent]
+        if scores.get(parent, scores[trial.number]) != scores[trial.number]
     ]
     return statistics.median(gaps) if gaps else 1.0

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from operators.population import Population
 from operators.prompts.history import INSPIRATIONS
-from operators.trial import Label, Proposal
+from operators.trial import Label, Proposal, Status, Trial
 
 _COMPANIONS: Final = 16
 
@@ -34,6 +34,11 @@ class Strategy(Protocol):
 
 class NothingToProposeError(Exception):
     """A strategy waits for what is under way; if nothing is, the search ends, and this is why."""
+
+
+def verdicts(population: Population) -> list[Trial]:
+    """Return the decided trials in the order of their verdicts, without the baseline and what was never measured."""
+    return [trial for trial in population.decided if trial.number and trial.status is not Status.UNMEASURED]
 
 
 def best_first(numbers: Iterable[int], population: Population) -> list[int]:

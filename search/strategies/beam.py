@@ -7,7 +7,7 @@ from collections import Counter
 
 from operators.population import Population
 from operators.trial import Proposal, Trial
-from search.strategies.base import best_first, child_of
+from search.strategies.base import best_first, child_of, verdicts
 
 
 class Beam:
@@ -16,6 +16,8 @@ class Beam:
     A generation closes with its last verdict. While verdicts are out and a slot is free, survivors are expanded once
     more in turn rather than leave the slot idle; whoever is decided after its generation closed competes in the next
     selection. With one slot every survivor is expanded exactly `branching` times.
+
+    The first survivors are the best of what no beam proposed: trial 0, and what another search found.
 
     Args:
         width: Survivors of a generation, k.
@@ -48,8 +50,9 @@ class Beam:
 
     def _front(self, population: Population) -> tuple[int, list[int]]:
         """Return the number of closed generations and the survivors of the last, best first."""
-        generation, survivors, entrants, closed = 0, [0], list[Trial](), 0
-        for trial in population.decided[1:]:
+        founders = best_first((trial.number for trial in population.scored if not _generation(trial)), population)
+        generation, survivors, entrants, closed = 0, founders[: self._width], list[Trial](), 0
+        for trial in verdicts(population):
             entrants.append(trial)
             closed += _generation(trial) == generation + 1
             if closed == self._branching * len(survivors):

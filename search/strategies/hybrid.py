@@ -7,7 +7,7 @@ from typing import Final
 
 from operators.population import Population
 from operators.trial import Proposal, Trial
-from search.strategies.base import child_of
+from search.strategies.base import child_of, verdicts
 
 TUNE: Final = "tune"
 _TRIED: Final = 2  # trials of the configured operator that show whether it changes structure
@@ -69,7 +69,8 @@ class Hybrid:
         """Return the gain per second of each arm, in bpb; both arms are measured alike."""
         gains, seconds = {TUNE: 0.0, "structure": 0.0}, {TUNE: 0.0, "structure": 0.0}
         total_gain, total_seconds, best = 0.0, 0.0, population.scores[0]
-        for trial in population.decided[1:]:
+        told = verdicts(population)
+        for trial in told:
             arm = str(trial.proposal.labels.get("arm"))
             if arm not in gains:
                 continue
@@ -80,7 +81,7 @@ class Hybrid:
             gains[arm] = keep * gains[arm] + gain
             seconds[arm] = keep * seconds[arm] + spent
             total_gain, total_seconds = total_gain + gain, total_seconds + spent
-        count = max(len(population.decided) - 1, 1)
+        count = max(len(told), 1)
         past_gain, past_seconds = max(total_gain / count, 1e-9), max(total_seconds / count, 1e-9)
         return {arm: (gains[arm] + 2 * past_gain) / (seconds[arm] + 2 * past_seconds) for arm in gains}
 

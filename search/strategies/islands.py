@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 
 from operators.population import Population
 from operators.trial import Proposal, Trial
-from search.strategies.base import best_first, child_of
+from search.strategies.base import best_first, child_of, verdicts
 
 
 class Islands:
     """Gives every island its own lineage; every `interval` verdicts its best emigrates along a ring.
 
-    All islands begin with trial 0. An emigrant is a member of both islands from then on, so its descendants spread. A
-    proposal's companions are those of its island: neither a prompt nor a crossover is a way around the migration.
+    All islands begin with trial 0; what another search found is dealt out to them in turn. An emigrant is a member of
+    both islands from then on, so its descendants spread. A proposal's companions are those of its island: neither a
+    prompt nor a crossover is a way around the migration.
 
     Args:
         islands: Separate populations.
@@ -39,7 +41,7 @@ class Islands:
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return a proposal for the island that has been given the fewest."""
-        given = Counter(_island(trial) for trial in population.trials[1:])
+        given = Counter(_island(trial) for trial in population.trials)
         island = min(range(self._islands), key=lambda index: given[index])
         members = self._members(population)[island]
         rivals = rng.choices(members, k=self._tournament_size)
@@ -49,9 +51,11 @@ class Islands:
     def _members(self, population: Population) -> list[list[int]]:
         """Return the scored trials on each island, immigrants included."""
         members = [[0] for _ in range(self._islands)]
-        for count, trial in enumerate(population.decided[1:], start=1):
+        turns = itertools.count()
+        for count, trial in enumerate(verdicts(population), start=1):
             if trial.scored:
-                members[_island(trial) % self._islands].append(trial.number)
+                own = _island(trial)
+                members[(next(turns) if own is None else own) % self._islands].append(trial.number)
             if count % self._interval == 0:
                 best = [best_first(island, population)[0] for island in members]
                 for island, immigrant in zip(members, best[-1:] + best[:-1], strict=True):
@@ -60,5 +64,6 @@ class Islands:
         return members
 
 
-def _island(trial: Trial) -> int:
-    return int(trial.proposal.labels.get("island", 0))
+def _island(trial: Trial) -> int | None:
+    label = trial.proposal.labels.get("island")
+    return None if label is None else int(label)

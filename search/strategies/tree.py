@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 from operators.population import Population
-from operators.trial import Proposal
+from operators.trial import Proposal, Status, Trial
 from search.strategies.base import child_of
 
 
@@ -101,8 +101,9 @@ def _grow(population: Population) -> dict[int, _Node]:
     top = max(len(ranked) - 1, 1)
     nodes = {trial.number: _Node(best=1 - rank / top) for rank, trial in enumerate(ranked)}
     for trial in reversed(population.trials[1:]):  # children before their parents
-        parent = trial.proposal.parents[0]
-        above = nodes[parent]
+        if trial.status is Status.UNMEASURED:
+            continue
+        above = nodes[_scored_ancestor(trial, population)]
         above.asked += 1
         node = nodes.get(trial.number)
         if node is None:
@@ -113,3 +114,9 @@ def _grow(population: Population) -> dict[int, _Node]:
         above.visits += node.visits
         above.best = max(above.best, node.best)
     return nodes
+
+
+def _scored_ancestor(trial: Trial, population: Population) -> int:
+    """Return the nearest ancestor with a score: the parent, unless another search made it and it was not measured."""
+    parent = population.trials[trial.proposal.parents[0]]
+    return parent.number if parent.scored else _scored_ancestor(parent, population)

@@ -72,7 +72,8 @@ class Display:
             return
         decided = population.decided
         if not self._shown and len(decided) > 1:
-            self._print(event_line(f"resumed: {len(decided)} trials have their verdict already"))
+            begun = "imported" if all(trial.imported for trial in decided) else "resumed"
+            self._print(event_line(f"{begun}: {len(decided)} trials have their verdict already"))
             self._shown = len(decided)
         for trial in decided[self._shown :]:
             self._print(verdict_line(trial, population, summary, self._budget))

@@ -31,6 +31,7 @@ _STYLES: Final = {
     Status.KEEP: "bold green",
     Status.DISCARD: "dim",
     Status.PRUNED: "magenta",
+    Status.UNMEASURED: "dim",
 }
 _FILES: Final = (
     ("trials/{best:04d}/train.py", "the best program"),

@@ -19,7 +19,7 @@ def unverified_caveats(population: Population) -> list[str]:
             f"Unverified: {len(unverified)} of {len(scored)} scores are what the programs reported of themselves. A "
             "program that reports more than it achieves is not found out; read the diff before you believe a gain."
         )
-    if imported := [trial for trial in unverified if trial.imported]:
+    if imported := [trial for trial in unverified if trial.imported and not trial.origin]:
         caveats.append(
             f"{len(imported)} of them were imported from elsewhere: they were measured at another time, perhaps on "
             "another machine, and once. A difference from later trials is partly that."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.population import Population
-from operators.trial import UNVERIFIED, Status, Trial
+from operators.trial import Status, Trial
 
 COLOURS: Final = {
     Status.PENDING: "#9aa0a6",
@@ -21,6 +21,7 @@ COLOURS: Final = {
     Status.TIMED_OUT: "#bf812d",
     Status.NOT_BUILT: "#762a83",
     Status.REJECTED: "#a50026",
+    Status.UNMEASURED: "#c6c2d4",
 }
 
 
@@ -112,8 +113,7 @@ def score_text(trial: Trial, population: Population) -> str:
 def description_of(trial: Trial) -> str:
     """Return what changed, and why it failed if it did, in one line of printable characters."""
     text = trial.mutation.description if trial.mutation else ""
-    marks = ("" if trial.verified else UNVERIFIED, text, trial.detail and f"[{trial.detail}]")
-    return one_line(" ".join(filter(None, marks)))
+    return one_line(" ".join(filter(None, (trial.marks, text, trial.detail and f"[{trial.detail}]"))))
 
 
 def one_line(text: str) -> str:

@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from omegaconf import OmegaConf
 import conf
 from operators.population import Population
 from operators.prompts.history import companions
-from operators.trial import Mutation, Proposal, Status, Trial
+from operators.trial import IMPORTED, Mutation, Proposal, Status, Trial
 from search.strategies.base import Strategy
+from search.strategies.greedy import Greedy
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -192,3 +194,41 @@ def test_it_survives_populations_that_tell_nothing(strategy: Strategy, scores: l
 
     assert len(population.decided) == len(scores) + 1
     assert ask(strategy, population, 1).parents
+
+
+def imported(*, measured: bool) -> Population:
+    """Return what another strategy found, as a search begins with it: with its scores, or with the champion's alone."""
+    found = drive(Greedy(), MIXED)
+    asked = [replace(trial.proposal, labels={IMPORTED: f"a#{trial.number}"}) for trial in found.trials]
+    trials = [replace(trial, proposal=proposal) for trial, proposal in zip(found.trials, asked, strict=True)]
+    if measured:
+        return Population(tuple(trials))
+    assert found.champion is not None
+    order = sorted(trials, key=lambda trial: trial.number in (0, found.champion.number))  # what is only known is first
+    for rank, trial in enumerate(order):
+        known = replace(trial, decided=rank)
+        if trial.number not in (0, found.champion.number):
+            known = replace(known, status=Status.UNMEASURED, evaluations=())
+        trials[trial.number] = known
+    return Population(tuple(trials))
+
+
+@pytest.mark.parametrize("measured", [True, False], ids=["with scores", "programs only"])
+def test_it_goes_on_from_what_another_search_found(
+    strategy: Strategy, measured: bool, request: pytest.FixtureRequest
+) -> None:
+    population = imported(measured=measured)
+    assert population.champion is not None
+    best, parents = population.champion.number, list[int]()
+    for score in HUNDRED[:40]:
+        while len(population.pending) < 3:
+            proposal = ask(strategy, population, 0)
+            assert all(population.trials[parent].scored for parent in proposal.parents)
+            assert all(trial.scored for trial in companions(proposal, population))
+            parents += proposal.parents
+            population = population.with_trial(pending(population, proposal))
+        population = population.with_trial(decided(population.pending[-1], score, population))
+
+    if request.node.callspec.params["strategy"].stem not in CONTROL:
+        assert best in parents
+        assert parents[:12].count(0) <= 6, "it does not begin at the seed program again"

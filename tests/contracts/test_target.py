@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from conf.schema import Config
+from conf.schema import schema
 from target.boundary.job import Job, Role
 from target.command.job import CommandJob
 from target.command.spec import CommandSpec
@@ -41,7 +41,7 @@ GIGABYTES = (6, 8, 16, 24, 48, 80, 141)
 
 def composed(name: str, *overrides: str) -> TargetSpec | CommandSpec:
     """Return the settings of a target as a search reads them."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="schema", node=schema())
     with initialize_config_dir(str(CONF), version_base=None):
         config = compose("config", [f"target={name}", *overrides])
     plain = OmegaConf.to_container(config.target, resolve=True)

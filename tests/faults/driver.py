@@ -62,6 +62,7 @@ class Order:
         at: At which of the writes, counted from 1; 0 for never.
         tracking_uri: MLflow's store; None for no tracker.
         disk: A folder on the disk that is filled.
+        source: Run directory of an earlier search, with whose trials this one begins; empty for none.
     """
 
     root: str
@@ -72,6 +73,7 @@ class Order:
     at: int = 0
     tracking_uri: str | None = None
     disk: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +207,12 @@ def make_session(order: Order) -> Session:
         target=InstantTarget(InstantExecutor(order.slots, diary)),
         make_executor=LocalExecutor,
         make_tracker=tracker,
-        config={"seed": 0},
+        config={
+            "seed": 0,
+            "from": order.source or None,
+            "outputs": str(root.parent),
+            "target": {"_target_": "tests.faults.driver.InstantTarget", "name": "instant"},
+        },
         overrides=(),
     )
 

@@ -49,6 +49,16 @@ def outcomes(*rows: tuple[str, float | None, float]) -> Population:
     return Population(tuple(trials))
 
 
+def test_what_an_earlier_search_found_under_other_conditions_says_nothing_about_operators() -> None:
+    measured = outcomes(("cheap", 1.9, 0.01), ("dear", 1.9, 0.5))
+    known = make_trial(3, status=Status.UNMEASURED)
+    assert known.mutation
+    known = replace(known, mutation=replace(known.mutation, operator="mix/dear", cost_usd=9.0))
+    mix = make_mix(adaptive=True)
+
+    assert mix.probabilities(measured.with_trial(known)) == mix.probabilities(measured)
+
+
 def test_weights_decide_how_often_an_operator_is_drawn() -> None:
     mix, population = make_mix(), make_population(2.0)
     drawn = Counter(mix.mutate(Proposal(parents=(0,), seed=seed), population).operator for seed in range(400))

@@ -91,6 +91,24 @@ def test_the_other_message_has_the_program_first_and_then_what_is_known() -> Non
     assert "no code block" not in task, "the form of earlier answers is no experiment"
 
 
+def test_what_an_earlier_search_tried_is_told_by_itself_and_gives_way_first() -> None:
+    known = [
+        make_trial(number, status=Status.UNMEASURED, description=f"idea {number}", detail="keep at 0.9000 in mar8")
+        for number in range(9, 20)
+    ]
+    population = Population((*history().trials, *known))
+    prompt = make_prompt(constants=0, unsuccessful=3)
+    _, task = ask(prompt, population)
+
+    heading = "# Tried by an earlier search, under other conditions: its scores cannot be compared with those above"
+    told = task[task.index(heading) :]
+    assert [f"idea {number}: keep at 0.9000 in mar8" in told for number in (19, 18, 17, 16)] == [True] * 3 + [False]
+    assert heading not in ask(prompt, history())[1]
+    size = sum(map(tokens, ask(prompt, population)))
+    _, less = ask(make_prompt(constants=0, unsuccessful=3, max_tokens=size - 1), population)
+    assert ("idea 17" in less, "idea 18" in less, "clearly worse" in less) == (False, True, True)
+
+
 def test_the_curve_has_few_points_and_the_last() -> None:
     _, task = ask(make_prompt(curve=4), history())
     (line,) = [line for line in task.split("\n") if line.startswith("Training loss")]

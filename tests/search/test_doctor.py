@@ -294,6 +294,18 @@ def test_it_says_which_constants_can_move() -> None:
     assert list(programs.check_constants(nowhere)) == []
 
 
+def test_an_earlier_search_to_begin_with_must_be_there(nowhere: Path) -> None:
+    settings = ("target=landscape", "operator=constants", "tracker=none")
+    assert list(programs.check_from(compose_subject(settings))) == []
+    row = only(programs.check_from(compose_subject([*settings, "from=outputs/mar8"])))
+    assert (row.state, row.cost) == (State.BROKEN, "there is nothing to begin with")
+
+    command = [sys.executable, "-m", "search", "name=mar8", *settings, "budget.trainings=2"]
+    subprocess.run(command, cwd=nowhere, check=True, capture_output=True)
+    row = only(programs.check_from(compose_subject([*settings, "from=outputs/mar8"])))
+    assert (row.state, row.found) == (State.FINE, "outputs/mar8: 1 trial: 1 baseline")
+
+
 def test_simulated_targets_need_neither_isolation_nor_text() -> None:
     subject = compose_subject(["target=landscape", "operator=switch"])
 

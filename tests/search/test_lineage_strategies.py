@@ -18,7 +18,7 @@ from search.strategies.islands import Islands
 from search.strategies.map_elites import MapElites
 from search.strategies.tree import Tree
 from target.program import Program
-from tests.contracts.test_strategy import HUNDRED, MIXED, ask, baseline, decided, drive
+from tests.contracts.test_strategy import HUNDRED, MIXED, ask, baseline, decided, drive, imported, pending
 from tests.search.builders import make_evaluation
 
 HYBRID = Hybrid(least=0.1, memory=20, young=0.5, trials=3)
@@ -59,6 +59,24 @@ def test_the_best_of_an_island_emigrates_along_the_ring() -> None:
     parents = {ask(islands, population, seed).parents[0] for seed in range(10)}
 
     assert parents == {2}  # on island 0, whose turn it is
+
+
+def test_what_another_search_found_is_dealt_out_to_the_islands() -> None:
+    population = imported(measured=True)
+    scored = [trial.number for trial in population.decided if trial.scored and trial.number]
+    islands = Islands(islands=3, interval=100, tournament_size=1)
+
+    found = [ask_for(islands, population, island) for island in range(3)]
+    assert found == [{0, *scored[island::3]} for island in range(3)]
+
+
+def ask_for(islands: Islands, population: Population, island: int) -> set[int]:
+    """Return the members of an island: whom its prompts may draw on, and the parent."""
+    for _ in range(island):
+        population = population.with_trial(pending(population, ask(islands, population, 0)))
+    proposal = ask(islands, population, 0)
+    assert proposal.labels["island"] == island
+    return {trial.number for trial in companions(proposal, population)} | set(proposal.parents)
 
 
 def test_an_island_alone_is_a_tournament() -> None:

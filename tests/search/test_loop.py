@@ -202,6 +202,27 @@ def test_a_refused_baseline_stops_the_search_without_a_training(bench: Bench) ->
     assert bench.observer.summaries[-1].outcomes == {"rejected": 1}
 
 
+@pytest.mark.parametrize("slots", [1, 2, 5])
+def test_a_program_that_waits_from_the_start_is_measured_after_the_baseline(bench: Bench, slots: int) -> None:
+    bench.slots = slots
+    better = Program("LR = 0.02\nDEPTH = 8\n")
+    run = RunDirectory(bench.root)
+    run.create()
+    ledger = Ledger(run)
+    for program, parents in ((SEED_PROGRAM, ()), (better, (0,))):
+        number = ledger.propose(Proposal(parents=parents, seed=0, operator="seed"))
+        ledger.build(number, Mutation(program=program, operator="seed", description=""))
+    summary = bench.search()
+
+    first, second = bench.ledger.population.trials[:2]
+    assert first.status is Status.BASELINE
+    assert second.status in (Status.KEEP, Status.DISCARD)  # another may be better by then
+    order = list(dict.fromkeys(program for program, _ in bench.executor.trained))
+    assert order[:2] == [SEED_PROGRAM.id, better.id]
+    assert all(program == SEED_PROGRAM.id for program, _ in bench.executor.trained[:2])
+    check(bench, summary)
+
+
 def test_a_refused_program_costs_no_training(bench: Bench) -> None:
     summary = bench.search(refuse=lambda program: program.constants["DEPTH"] != 4)
 

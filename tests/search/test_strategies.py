@@ -15,7 +15,7 @@ from search.strategies.beam import Beam
 from search.strategies.evolution import RegularisedEvolution
 from search.strategies.greedy import Greedy
 from search.strategies.random import RandomSearch
-from tests.contracts.test_strategy import ALL_FAILED, HUNDRED, MIXED, ask, baseline, decided, drive, pending
+from tests.contracts.test_strategy import ALL_FAILED, HUNDRED, MIXED, ask, baseline, decided, drive, imported, pending
 from tests.search.builders import make_evaluation, make_trial
 
 
@@ -69,6 +69,17 @@ def test_beam_without_kept_parents_tries_a_generation_that_failed_again() -> Non
     population = drive(Beam(width=2, branching=2, keep_parents=False), ALL_FAILED)
 
     assert {trial.proposal.parents for trial in population.trials[1:]} == {(0,)}
+
+
+def test_beam_begins_with_the_best_of_what_another_search_found() -> None:
+    beam = Beam(width=2, branching=3, keep_parents=True)
+    population = imported(measured=True)
+    best = [trial.number for trial in population.ranked()[:2]]
+
+    for _ in range(4):
+        population = population.with_trial(pending(population, ask(beam, population, 0)))
+    assert [trial.proposal.parents[0] for trial in population.pending] == best * 2
+    assert {trial.proposal.labels["generation"] for trial in population.pending} == {1}
 
 
 def test_beam_lets_a_straggler_compete_in_the_next_selection() -> None:

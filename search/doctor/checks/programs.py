@@ -9,6 +9,7 @@ from typing import Any
 from operators.base import Resources
 from operators.chat import ChatModel
 from operators.llm import LanguageModel
+from search.adopt import counts
 from search.composed import make_target
 from search.construct import make_operator
 from search.direction import find_direction
@@ -16,6 +17,7 @@ from search.doctor.checks.models import SETTINGS, configured_endpoints
 from search.doctor.checks.row import Row, broken, broken_by, fine
 from search.doctor.checks.subject import Subject
 from search.errors import UserError
+from search.import_run import find_source
 from search.models.cassette import ReplayedModel, open_record
 from target.errors import TargetError
 from target.program import Program
@@ -51,6 +53,17 @@ def _seed_program(subject: Subject) -> Program:
     if isinstance(spec, TargetSpec):
         return spec.seed_program()  # the target itself would ask for the GPU first
     return make_target(subject.config["target"]).seed_program()
+
+
+def check_from(subject: Subject) -> Iterator[Row]:
+    """Check the earlier search that this one begins with, if any."""
+    try:
+        source = find_source(subject.config, subject.run)
+    except UserError as error:
+        yield broken_by("from", error, cost="there is nothing to begin with")
+        return
+    if source:
+        yield fine("from", f"{source.root}: {counts(source.population.trials)}")
 
 
 def check_operators(subject: Subject) -> Iterator[Row]:

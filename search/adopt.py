@@ -1,0 +1,77 @@
+"""Trials that were made elsewhere, an autoresearch branch or another search: written down, counted and shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from operators.population import Population
+from operators.trial import IMPORTED, Trial
+from search.errors import UserError
+from search.runs.ledger import Ledger
+from search.views.verdicts import description_of, score_text
+
+_COMMIT: Final = 7  # characters of a hash that are shown
+
+
+def adopt(ledger: Ledger, trials: Sequence[Trial]) -> None:
+    """Write trials down; after a crash in the middle, the same call writes what is missing.
+
+    Args:
+        ledger: Of a search that has none of its own yet.
+        trials: By number. `decided` gives the order of the verdicts.
+
+    Raises:
+        UserError: The ledger has other trials.
+    """
+    for trial in trials:
+        if trial.number == len(ledger.population.trials):
+            ledger.propose(trial.proposal)
+        known = ledger.population.trials[trial.number]
+        if known.proposal != trial.proposal or known.evaluations != trial.evaluations[: len(known.evaluations)]:
+            raise UserError(
+                f"trial {trial.number} is there already and is another one: an import was interrupted, and what it "
+                "imports has changed since; choose another name for the new search"
+            )
+        if trial.mutation and not known.mutation:
+            ledger.build(trial.number, trial.mutation)
+        for evaluation in trial.evaluations[len(known.evaluations) :]:
+            ledger.evaluate(trial.number, evaluation)
+    for trial in sorted((each for each in trials if each.decided is not None), key=lambda each: each.decided or 0):
+        if ledger.population.trials[trial.number].decided is None:
+            ledger.decide(
+                trial.number,
+                trial.status,
+                detail=trial.detail,
+                elapsed=ledger.elapsed,
+                failure=trial.failure,
+                seal=False,
+            )
+    ledger.seal_decided()
+
+
+def counts(trials: Iterable[Trial]) -> str:
+    """Return how many trials there are, and how many of each status, in words."""
+    found = Counter(trial.status.value for trial in trials)
+    total = sum(found.values())
+    return f"{total} trial{'s' * (total != 1)}: {', '.join(f'{count} {status}' for status, count in found.items())}"
+
+
+def shown(population: Population) -> list[str]:
+    """Return one line a trial, and the best one."""
+    lines = []
+    for trial in population.trials:
+        parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
+        score = score_text(trial, population) or "-"
+        lines.append(
+            f"  #{trial.number:<3} {_commit(trial)}{trial.status.value:<10} {score:<7} {len(trial.evaluations)} x"
+            f"{parents}  {description_of(trial)}"
+        )
+    champion = population.champion
+    return [*lines, f"best: #{champion.number}, {score_text(champion, population)}"] if champion else lines
+
+
+def _commit(trial: Trial) -> str:
+    """Return the commit that a trial was; empty for one of a search, which its description names."""
+    return f"{str(trial.proposal.labels[IMPORTED])[:_COMMIT]} " if trial.imported and not trial.origin else ""

@@ -1,0 +1,300 @@
+"""`from=outputs/mar8`: a search begins with the trials of an earlier one.
+
+    python -m search.import_run name=NEXT from=outputs/MAR8 [GROUP=CHOICE ...] [KEY=VALUE ...]
+
+The command takes what `python -m search` takes, says what that search would begin with, and writes nothing.
+
+Scores come over if they were measured under the conditions of the new search. Else the programs come alone: the
+baseline is measured, then the champion as the first candidate, and all others count as tried. The earlier search is
+only read, and once: a resumed search has what it began with in its own folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from operators.population import Population
+from operators.trial import IMPORTED, Label, Mutation, Proposal, Status, Trial
+from search.adopt import adopt, counts, shown
+from search.commands import fails_with_a_line, show
+from search.conditions import conditions, differences
+from search.errors import UserError
+from search.names import folder_of
+from search.runs.finished import SearchRun, load_run
+from search.runs.ledger import Ledger, read_beginning, read_population
+from search.runs.lock import holder
+from search.runs.rundir import RunDirectory
+from search.views.verdicts import score_text
+from target.program import Program
+
+_DEPTHS: Final = ("*", "*/*", "*/*/*")  # below `outputs`, where searches may lie: sweeps are two folders down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What a search begins with.
+
+    Attributes:
+        trials: By number. Pending ones are measured here; the others have their verdicts, in the order of `decided`.
+        text: What comes over, and why no more, for people.
+    """
+
+    trials: tuple[Trial, ...]
+    text: str
+
+
+def find_source(config: Mapping[str, Any], run: RunDirectory) -> SearchRun | None:
+    """Return the search that another one shall begin with; None for none, or if that one has its trials already.
+
+    Args:
+        config: Configuration of the new search, as plain types.
+        run: Its folder, which need not be there.
+
+    Raises:
+        UserError: There is no such search, it still runs, nothing in it fits, or the new one has trials of its own.
+    """
+    given = config.get("from")
+    if given is None:
+        return None
+    root = Path(given).expanduser()
+    if root.resolve() == run.root.resolve():
+        raise UserError(f"from must name another search, got {given}, which is this one; leave from away to resume it")
+    if run.journal.exists():
+        if read_beginning(run) is not None:
+            return None
+        if not run.config.exists() and read_population(run).trials:
+            raise UserError(
+                f"{run.root} has imported trials already, and from={given} is for a search that has none; leave from "
+                "away to go on with it, or choose another name"
+            )
+    source = _load(root, Path(config["outputs"]).expanduser())
+    ours, theirs = (_kind(each) for each in (config["target"], source.config["target"]))
+    if ours != theirs:
+        raise UserError(
+            f"from={given} must be a search for {ours}, as this one is, and is one for {theirs}, whose programs do not "
+            "run here; leave from away"
+        )
+    return source
+
+
+def begin_with(
+    source: SearchRun, *, target: Mapping[str, Any], environment: Mapping[str, Any], seed_program: Program, seed: int
+) -> Beginning:
+    """Return what comes of an earlier search.
+
+    Args:
+        source: The earlier search.
+        target: Settings of the target of the new one.
+        environment: What it runs on, as environment.json says.
+        seed_program: Its seed program.
+        seed: Its seed.
+    """
+    there = conditions(source.config["target"], source.environment)
+    differing = differences(there, conditions(target, environment))
+    own = Trial(
+        number=0,
+        proposal=Proposal(parents=(), seed=seed, operator="seed"),
+        mutation=Mutation(program=seed_program, operator="seed", description="the seed program"),
+    )
+    return _programs(source, own, differing) if differing else _with_scores(source, own)
+
+
+def import_run(ledger: Ledger, source: SearchRun, beginning: Beginning) -> None:
+    """Write down what a search begins with; after a crash in the middle, the same call writes what is missing.
+
+    Raises:
+        UserError: The ledger has other trials.
+    """
+    adopt(ledger, beginning.trials)
+    ledger.began_with(str(source.root))
+
+
+@fails_with_a_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Say what a search would begin with; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.import_run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="settings, as python -m search takes them")
+    show(_dry_run(parser.parse_args(arguments).overrides))
+    return 0
+
+
+def _dry_run(overrides: Sequence[str]) -> str:
+    from search.composed import make_target
+    from search.construct import compose_config, resolve
+    from search.runs.environment import describe_environment
+
+    config = resolve(compose_config(overrides), overrides)
+    if config["from"] is None:
+        raise UserError("from must name the folder of an earlier search, such as from=outputs/mar8")
+    run = folder_of(config["outputs"], config["name"])
+    source = find_source(config, run)
+    if source is None:
+        return f"{run.root} has begun with {config['from']} already: the same command of python -m search resumes it\n"
+    target = make_target(config["target"])
+    beginning = begin_with(
+        source,
+        target=config["target"],
+        environment=describe_environment(target.prepare(lambda text: show(f"{text}\n")), ()),
+        seed_program=target.seed_program(),
+        seed=config["seed"],
+    )
+    lines = [beginning.text, *shown(Population(beginning.trials)), "nothing was written: this was a dry run"]
+    return "\n".join(lines) + "\n"
+
+
+# Finding the earlier search
+
+
+def _load(root: Path, outputs: Path) -> SearchRun:
+    run = RunDirectory(root)
+    if not run.journal.is_file():
+        raise UserError(f"from must be the folder of an earlier search, {_instead(root, outputs)}")
+    if who := holder(run.lock):
+        raise UserError(f"{root} still searches ({who}); wait for its end or stop it, then give the same command again")
+    if not run.config.exists():
+        raise UserError(
+            f"{root} was imported and has not searched since, so nothing says what its scores mean here; go on with it "
+            f"by name={root.name}"
+        )
+    source = load_run(root)
+    if source.population.champion is None:
+        first = next(iter(source.population.trials), None)
+        state = f"its seed program is {first.status.value}" if first else "it has no trial"
+        raise UserError(
+            f"{root} has no program with a score ({state}), so there is nothing to begin with; leave from away"
+        )
+    return source
+
+
+def _instead(root: Path, outputs: Path) -> str:
+    """Return what is wrong with a place that holds no search, and what was meant, as far as that can be told."""
+    below = _searches_below(root)
+    if below:
+        return f"got {root}, which holds {len(below)} of them; name one, such as {below[0]}"
+    wrong = f"got {root}, which " + ("holds none" if root.exists() else "is not there")
+    known = {place.relative_to(outputs).as_posix(): place for place in _searches_below(outputs)}
+    close = difflib.get_close_matches(root.name, known, n=1) or difflib.get_close_matches(str(root), known, n=1)
+    return f"{wrong}; did you mean {known[close[0]]}?" if close else f"{wrong}; searches lie below {outputs}"
+
+
+def _searches_below(folder: Path) -> list[Path]:
+    return sorted(path.parent for depth in _DEPTHS for path in folder.glob(f"{depth}/journal.log"))
+
+
+def _kind(target: Mapping[str, Any]) -> str:
+    """Return what programs of a target are, in words; searches whose words differ have nothing to give each other."""
+    if "_target_" not in target:
+        return "a train.py of Graft"
+    return f"{target['file']} of a command" if "file" in target else f"target={target['name']}"
+
+
+# What comes over
+
+
+def _with_scores(source: SearchRun, own: Trial) -> Beginning:
+    """Take everything over; a seed program that the earlier search has not tried becomes a candidate."""
+    population = source.population
+    trials = [_taken_over(trial, source) for trial in population.trials]
+    champion = population.champion
+    assert champion is not None, f"{source.root} has no champion"
+    text = (
+        f"{source.root}: {counts(trials)}, with their scores; the champion is #{champion.number} at "
+        f"{score_text(champion, population)}"
+    )
+    if own.program and population.find(own.program.id) is None:
+        number = len(trials)
+        trials.append(replace(own, number=number, proposal=replace(own.proposal, parents=(0,))))
+        text += f"; the seed program differs from its, which stays the baseline, and is measured as #{number}"
+    return Beginning(trials=tuple(trials), text=text)
+
+
+def _taken_over(trial: Trial, source: SearchRun) -> Trial:
+    labels = {**trial.proposal.labels, IMPORTED: _origin(trial, source)}
+    evaluations = tuple(replace(each, trained=False) for each in trial.evaluations)  # they count against no budget
+    trial = replace(trial, proposal=replace(trial.proposal, labels=labels), evaluations=evaluations)
+    return trial if trial.decided is not None or trial.program else _given_up(trial, source)
+
+
+def _programs(source: SearchRun, own: Trial, differing: Sequence[str]) -> Beginning:
+    """Take programs over, to be known: the champion is measured here, the others are not."""
+    population, champion = source.population, source.population.champion
+    first = population.trials[0].program
+    assert champion and champion.program and first and own.program, f"{source.root} has no champion"
+    shift = 0 if first.id == own.program.id else 1  # the earlier seed program, if it is another, comes behind ours
+    candidate = None if champion.program.id == own.program.id else champion.number
+    trials = [own]
+    for trial in population.trials[1 - shift :]:
+        known = _unmeasured(trial, source, differing[0])
+        if trial.number == candidate:
+            known = replace(known, status=Status.PENDING, decided=None, detail="")
+        trials.append(_moved(known, source, shift))
+    then = "which was the champion" if candidate is None else f"then the earlier champion, #{candidate + shift}"
+    text = (
+        f"{source.root}: {len(population.trials)} trials, without their scores, which were measured under other "
+        f"conditions ({'; '.join(differing)}): the baseline is measured first, {then}; all others count as tried"
+    )
+    return Beginning(trials=tuple(trials), text=text)
+
+
+def _unmeasured(trial: Trial, source: SearchRun, difference: str) -> Trial:
+    """Return a trial as history: what came of it is told, and it has no score."""
+    if trial.program is None:
+        return trial if trial.decided is not None else _given_up(trial, source)
+    if trial.status is Status.UNMEASURED:
+        return trial
+    name = source.root.resolve().name
+    end = f"{trial.status.value} in {name}" if trial.decided is not None else f"no verdict in {name}"
+    if trial.scored:
+        end = f"{trial.status.value} at {score_text(trial, source.population)} in {name}"
+    return replace(
+        trial,
+        evaluations=(),
+        status=Status.UNMEASURED,
+        decided=_rank(trial, source),
+        detail=f"{end} ({difference}){trial.detail and f': {trial.detail}'}",
+    )
+
+
+def _given_up(trial: Trial, source: SearchRun) -> Trial:
+    """Return a trial that the earlier search had proposed when it ended, and that has no program."""
+    return replace(
+        trial,
+        status=Status.NOT_BUILT,
+        decided=_rank(trial, source),
+        detail=f"{source.root.resolve().name} ended before there was a program",
+    )
+
+
+def _moved(trial: Trial, source: SearchRun, shift: int) -> Trial:
+    """Return a trial with other numbers, and without what a strategy wanted to find again on its own trials."""
+    parents = tuple(number + shift for number in trial.proposal.parents) or (0,)
+    labels = {IMPORTED: _origin(trial, source)}
+    extra = tuple(number + shift for number in trial.extra_parents)
+    return replace(
+        trial,
+        number=trial.number + shift,
+        proposal=replace(trial.proposal, parents=parents, labels=labels),
+        mutation=trial.mutation and replace(trial.mutation, extra_parents=extra),
+        failure=trial.failure and replace(trial.failure, extra_parents=extra),
+    )
+
+
+def _origin(trial: Trial, source: SearchRun) -> Label:
+    """Return where a trial was made: it may have been imported there too."""
+    return trial.proposal.labels.get(IMPORTED, f"{source.root.resolve().name}#{trial.number}")
+
+
+def _rank(trial: Trial, source: SearchRun) -> int:
+    """Return the rank of a verdict; what had none comes behind all others."""
+    return len(source.population.trials) + trial.number if trial.decided is None else trial.decided
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
