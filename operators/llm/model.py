@@ -83,7 +83,7 @@ class LanguageModel:
         self._endpoints = {each.model: each for each in endpoints}
         weights = {each.model: each.weight for each in endpoints}
         self._choose = make_choice(selection, weights, exploration=exploration)
-        self._patience = Patience(60 * outage_minutes, total_seconds, f"llm.outage_minutes={outage_minutes:g}")
+        self._patience = Patience(60 * outage_minutes, total_seconds)
         self._line = Persistence(
             connect_seconds=connect_seconds,
             backoff=Backoff(first_seconds=backoff_seconds, longest_seconds=longest_backoff_seconds),
@@ -147,7 +147,6 @@ class LanguageModel:
         patience = Patience(
             min(self._patience.outage_seconds, _FIRST_OUTAGE_SECONDS),
             min(self._patience.answer_seconds, FIRST_SECONDS),
-            f"{_FIRST_OUTAGE_SECONDS:g} s before a search begins (llm.check)",
             for_busy=False,
         )
         for endpoint in self._endpoints.values():
@@ -162,7 +161,9 @@ class LanguageModel:
             except ProviderRefusalError as error:
                 refusals.append(error)
             except ProviderError as error:
-                raise ProviderError(f"{error}: {_about_the_way(endpoint)}") from error
+                raise ProviderError(
+                    f"model {endpoint.where} does not answer: {_about_the_way(endpoint)} ({error.__cause__})"
+                ) from error
             except BusyError as error:
                 self.tell(f"model {endpoint.where} was not tried out, it is busy: {error}")
             else:

@@ -23,13 +23,11 @@ class Patience:
     Attributes:
         outage_seconds: For a provider that is out of order.
         answer_seconds: For a whole answer.
-        limit: What limits `outage_seconds`, in words.
         for_busy: Whether a provider that is there, but busy, is asked again.
     """
 
     outage_seconds: float
     answer_seconds: float
-    limit: str
     for_busy: bool = True
 
 
@@ -109,8 +107,8 @@ class Persistence:
                 delay = self._backoff.delay_seconds(failures, rng, error.retry_after_seconds)
                 if self._clock() + delay - failing_since > patience.outage_seconds:
                     raise ProviderError(
-                        f"model {endpoint.where} has not answered in {failures} tries, and "
-                        f"{patience.limit} allow no more; the last: {error}"
+                        f"model {endpoint.where} has not answered in {failures} tries, and llm.outage_minutes="
+                        f"{patience.outage_seconds / 60:g} allow no more; the last: {error}"
                     ) from error
                 self._tell(f"model {endpoint.where}: {error}; try {failures + 1} in {delay:.1f} s")
             self._sleep(delay)
