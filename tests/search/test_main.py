@@ -34,9 +34,22 @@ SUMMARY_FIELDS = [
 ]
 
 
+def test_a_search_leaves_what_it_promises(tmp_path: Path) -> None:
+    assert_leaves_all(tmp_path, "greedy")
+    root = tmp_path / "outputs" / "g"
+    environment = json.loads((root / "environment.json").read_text())
+    assert environment["versions"]["torch"]
+    assert environment["corpus"]["hash"]
+    assert environment["isolation"]
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_search_leaves_what_it_promises(tmp_path: Path, strategy: str) -> None:
-    done = run(tmp_path, "name=g", f"strategy={strategy}", "seed=1", "budget.trainings=4", QUIET)
+def test_every_strategy_leaves_what_it_promises(tmp_path: Path, strategy: str) -> None:
+    assert_leaves_all(tmp_path, strategy, "target=landscape")
+
+
+def assert_leaves_all(tmp_path: Path, strategy: str, *overrides: str) -> None:
+    done = run(tmp_path, "name=g", *overrides, f"strategy={strategy}", "seed=1", "budget.trainings=4", QUIET)
 
     assert done.returncode == 0, done.stderr
     root = tmp_path / "outputs" / "g"
@@ -47,11 +60,7 @@ def test_a_search_leaves_what_it_promises(tmp_path: Path, strategy: str) -> None
     rows = rows_of(root)
     assert rows[0]["status"] == "baseline"
     assert len(rows) == sum(summary["outcomes"].values())
-    environment = json.loads((root / "environment.json").read_text())
-    assert environment["versions"]["torch"]
-    assert environment["corpus"]["hash"]
-    assert environment["isolation"]
-    for name in ("progress.png", "lineage.html", "report.md", "journal.log", ".hydra/config.yaml"):
+    for name in ("environment.json", "progress.png", "lineage.html", "report.md", "journal.log", ".hydra/config.yaml"):
         assert (root / name).stat().st_size > 0, name
     for name in ("train.py", "run.log", "result.json"):
         assert (root / "trials" / "0000" / name).stat().st_size > 0, name
@@ -176,14 +185,15 @@ def test_a_resumed_search_with_another_configuration_is_refused_by_key(tmp_path:
 
 
 def test_a_damaged_ledger_is_refused_by_line_and_a_torn_one_goes_on(tmp_path: Path) -> None:
-    assert run(tmp_path, "name=g", "budget.trainings=2", QUIET).returncode == 0
+    search = ("name=g", "target=landscape", QUIET)
+    assert run(tmp_path, "budget.trainings=2", *search).returncode == 0
     journal = tmp_path / "outputs" / "g" / "journal.log"
     whole = journal.read_bytes()
 
     journal.write_bytes(whole.replace(b"{", b"", 1))
-    assert_clean_failure(run(tmp_path, "name=g", "budget.trainings=3", QUIET), "journal.log:1: not JSON")
+    assert_clean_failure(run(tmp_path, "budget.trainings=3", *search), "journal.log:1: not JSON")
     journal.write_bytes(whole + b'{"op_code":4,"wor')
-    done = run(tmp_path, "name=g", "budget.trainings=3", QUIET)
+    done = run(tmp_path, "budget.trainings=3", *search)
     assert done.returncode == 0, done.stderr
     assert summary_of(journal.parent)["trainings"] == 3
 
