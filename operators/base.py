@@ -9,7 +9,8 @@ from typing import Protocol
 
 from operators.chat import ChatModel, Exchange
 from operators.population import Population
-from operators.trial import Mutation, Proposal
+from operators.trial import Mutation, Proposal, Trial
+from target.program import Program
 from target.program.contract import TRAINED, Contract
 
 
@@ -115,3 +116,22 @@ MakeOperator = Callable[..., Operator]
 def equip(made: Operator | MakeOperator, resources: Resources) -> Operator:
     """Return an operator ready for work: one that waits for the resources of the search gets them."""
     return made(resources=resources) if callable(made) else made
+
+
+def parent_of(proposal: Proposal, population: Population) -> Trial:
+    """Return the first parent of a proposal.
+
+    Raises:
+        MutationError: It has no program.
+    """
+    parent = population.trials[proposal.parents[0]]
+    if parent.program is None:
+        raise MutationError(f"parent {parent.number} has no program")
+    return parent
+
+
+def parent_program(proposal: Proposal, population: Population) -> Program:
+    """Return the program of the first parent of a proposal; errors as in `parent_of`."""
+    program = parent_of(proposal, population).program
+    assert program is not None
+    return program

@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from operators.base import MutationError
+from operators.base import MutationError, parent_program
 from operators.population import Population
 from operators.trial import Mutation, Proposal
 from target.program import Program
@@ -48,9 +48,7 @@ class ConstantsOperator:
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the first parent with some of its constants moved."""
-        parent = population.trials[proposal.parents[0]].program
-        if parent is None:
-            raise MutationError(f"parent {proposal.parents[0]} has no program")
+        parent = parent_program(proposal, population)
         rng = random.Random(proposal.seed)
         movable = _movable(parent)
         known: int | None = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from operators.base import Resources
-from operators.llm.dialogue import open_dialogue, parent_of
+from operators.base import Resources, parent_of
+from operators.llm.dialogue import open_dialogue
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt

@@ -111,7 +111,7 @@ class MixOperator:
             if trial.operator.split("/")[:2] == [self.name, name] and trial.status is not Status.UNMEASURED
         ]
         return Yield(
-            gain=sum(_gain(trial, population) for trial in own),
+            gain=sum(population.gain(trial) for trial in own),
             cost_usd=sum(self._cost_usd(trial) for trial in own),
             trials=len(own),
         )
@@ -119,10 +119,3 @@ class MixOperator:
     def _cost_usd(self, trial: Trial) -> float:
         seconds = sum(run.train_seconds + run.score_seconds for run in trial.evaluations)
         return trial.cost_usd + seconds / 3600 * self._gpu_usd_per_hour
-
-
-def _gain(trial: Trial, population: Population) -> float:
-    scores = population.scores
-    if not trial.scored or not trial.proposal.parents or trial.proposal.parents[0] not in scores:
-        return 0.0
-    return max(0.0, scores[trial.proposal.parents[0]] - scores[trial.number])

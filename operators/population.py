@@ -92,6 +92,13 @@ class Population:
         measured = (trial for trial in self.trials if trial.scored or trial.status is Status.PENDING)
         return {trial.number: trial.values for trial in measured if trial.values}
 
+    def gain(self, trial: Trial) -> float:
+        """Return by how much a trial is better than its first parent, in bits per byte; 0 if it is not, or unknown."""
+        parent = next(iter(trial.proposal.parents), None)
+        if parent is None or not trial.scored or parent not in self.scores:
+            return 0.0
+        return max(0.0, self.scores[parent] - self.scores[trial.number])
+
     def ranked(self) -> list[Trial]:
         """Return the scored trials, best first; equal scores in order of number."""
         return sorted(self.scored, key=lambda trial: (self.scores[trial.number], trial.number))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from operators.base import MakeOperator, Operator, Resources, equip
+from operators.base import MakeOperator, Operator, Resources, equip, parent_of
 from operators.delegate import delegate
-from operators.llm.dialogue import open_dialogue, parent_of
+from operators.llm.dialogue import open_dialogue
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.history import parents_of

@@ -10,7 +10,7 @@ import random
 import re
 from typing import Final, NamedTuple
 
-from operators.base import MutationError
+from operators.base import MutationError, parent_program
 from operators.population import Population
 from operators.trial import Mutation, Proposal
 from target.program import Program
@@ -46,9 +46,7 @@ class SwitchOperator:
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the first parent with one switch turned."""
-        parent = population.trials[proposal.parents[0]].program
-        if parent is None:
-            raise MutationError(f"parent {proposal.parents[0]} has no program")
+        parent = parent_program(proposal, population)
         lines = parent.source.split("\n")
         switches = [(index, switch) for index, line in enumerate(lines) if (switch := _switch(line))]
         if not switches:

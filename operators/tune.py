@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from operators.base import MutationError
+from operators.base import MutationError, parent_program
 from operators.constants import describe_changes
 from operators.experience import Experience, gather
 from operators.population import Population
@@ -67,9 +67,7 @@ class TuneOperator:
         import numpy as np
         from threadpoolctl import threadpool_limits
 
-        parent = population.trials[proposal.parents[0]].program
-        if parent is None:
-            raise MutationError(f"parent {proposal.parents[0]} has no program")
+        parent = parent_program(proposal, population)
         try:
             experience = gather(parent, population, limit=self._memory)
         except (SyntaxError, ValueError) as error:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from operators.agent.command import Cost, Ended, run_command
-from operators.base import MutationError, Resources
+from operators.base import MutationError, Resources, parent_of
 from operators.chat import Exchange, Message, Reply
 from operators.edit import FILE, EditError
 from operators.edit.statement import difference, stated
-from operators.llm.dialogue import new_program, parent_of, read_direction
+from operators.llm.dialogue import new_program, read_direction
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt

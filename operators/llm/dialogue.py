@@ -13,7 +13,7 @@ from operators.llm.reasoning import UnclearReasoningError, answer_in_reasoning
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
-from operators.trial import Mutation, Proposal, Trial
+from operators.trial import Mutation, Trial
 from target.program import Program
 from target.program.contract import TRAINED, Contract, ContractError
 
@@ -141,18 +141,6 @@ def read_direction(resources: Resources) -> str:
         return resources.direction.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MutationError(f"the direction {resources.direction} cannot be read: {error}") from error
-
-
-def parent_of(proposal: Proposal, population: Population) -> Trial:
-    """Return the first parent of a proposal.
-
-    Raises:
-        MutationError: It has no program.
-    """
-    parent = population.trials[proposal.parents[0]]
-    if parent.program is None:
-        raise MutationError(f"parent {parent.number} has no program")
-    return parent
 
 
 def program_from(reply: Reply, base: Trial, population: Population, contract: Contract = TRAINED) -> Program:

@@ -66,7 +66,7 @@ def upper_bounds(names: list[str], population: Population, exploration: float) -
     costs = {name: statistics.fmean(each.cost_usd for each in decided[name]) for name in names if decided[name]}
     floor = _LEAST_COST * max(costs.values(), default=0.0) or 1.0  # all free: gain alone counts
     rates = {
-        name: statistics.fmean(_gain(each, population) for each in decided[name]) / max(cost, floor)
+        name: statistics.fmean(population.gain(each) for each in decided[name]) / max(cost, floor)
         for name, cost in costs.items()
     }
     best = max(rates.values(), default=0.0) or 1.0
@@ -77,10 +77,3 @@ def upper_bounds(names: list[str], population: Population, exploration: float) -
         else math.inf
         for name in names
     }
-
-
-def _gain(trial: Trial, population: Population) -> float:
-    parent = trial.proposal.parents[0] if trial.proposal.parents else None
-    if parent is None or not trial.scored or parent not in population.scores:
-        return 0.0
-    return max(0.0, population.scores[parent] - population.scores[trial.number])

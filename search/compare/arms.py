@@ -35,12 +35,11 @@ def group_by_arm(runs: Sequence[SearchRun]) -> dict[str, list[SearchRun]]:
     return dict(sorted(named.items()))
 
 
-def obstacles(arms: Arms, *, noise_free: bool) -> list[str]:
+def obstacles(arms: Arms) -> list[str]:
     """Return why these searches cannot be ranked, whatever they found; nothing if they can.
 
     Args:
         arms: The searches.
-        noise_free: Whether their values are free of noise, so that machines do not matter.
     """
     runs = [run for members in arms.values() for run in members]
     reasons = []
@@ -50,13 +49,10 @@ def obstacles(arms: Arms, *, noise_free: bool) -> list[str]:
         "target": lambda run: run.config.get("target"),
         "seed program": lambda run: program.id if (program := run.population.trials[0].program) else None,
         "budget": _budget,
+        "corpus": lambda run: run.environment.get("corpus"),
+        "machine": lambda run: machine(run.environment.get("device") or {}),
+        "torch version": lambda run: run.environment.get("versions", {}).get("torch"),
     }
-    if not noise_free:
-        must_agree |= {
-            "corpus": lambda run: run.environment.get("corpus"),
-            "machine": lambda run: machine(run.environment.get("device") or {}),
-            "torch version": lambda run: run.environment.get("versions", {}).get("torch"),
-        }
     for name, of in must_agree.items():
         found = {json.dumps(of(run), sort_keys=True, default=str): run for run in runs if run.population.trials}
         if len(found) > 1:

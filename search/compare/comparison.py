@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from operators.scores import seed_adjusted
 from operators.trial import Trial
 from search.compare.arms import Arms, group_by_arm, obstacles
-from search.runs.finished import Point, SearchRun, champions, noise_free
+from search.runs.finished import Point, SearchRun, champions
 from search.statistics import (
     ALPHA,
     Interval,
@@ -115,7 +115,6 @@ class Comparison:
 
     Attributes:
         arms: Best median first.
-        noise_free: Whether values are free of noise, else they are means of trainings, corrected for their seeds.
         refusals: Why there is no ranking; empty if there is.
         pairs: All pairs of arms; empty if there is no ranking.
         seed_sd: Standard deviation of finals between the seeds of an arm, pooled; None if no arm has two.
@@ -124,7 +123,6 @@ class Comparison:
     """
 
     arms: tuple[Arm, ...]
-    noise_free: bool
     refusals: tuple[str, ...]
     pairs: tuple[Pair, ...]
     seed_sd: float | None
@@ -135,9 +133,9 @@ class Comparison:
 def compare(runs: Sequence[SearchRun]) -> Comparison:
     """Compare searches that have a baseline."""
     groups = group_by_arm(runs)
-    value, is_noise_free = _values(runs)
+    value = _values(runs)
     arms = sorted(_arms(groups, value), key=lambda arm: statistics.median(arm.finals))
-    refusals = obstacles(groups, noise_free=is_noise_free)
+    refusals = obstacles(groups)
     n_pairs = max(1, len(arms) * (len(arms) - 1) // 2)
     fewest = min(len(arm.finals) for arm in arms)
     needed = seeds_to_rank(n_pairs)
@@ -151,7 +149,6 @@ def compare(runs: Sequence[SearchRun]) -> Comparison:
     pairs = () if refusals else _pairs(arms, sd)
     return Comparison(
         arms=tuple(arms if refusals else _ranked(arms, pairs)),
-        noise_free=is_noise_free,
         refusals=tuple(refusals),
         pairs=tuple(pairs),
         seed_sd=sd,
@@ -160,16 +157,13 @@ def compare(runs: Sequence[SearchRun]) -> Comparison:
     )
 
 
-def _values(runs: Sequence[SearchRun]) -> tuple[Callable[[Trial], float], bool]:
-    """Return what a champion is worth, on one scale for all searches, and whether it is free of noise.
+def _values(runs: Sequence[SearchRun]) -> Callable[[Trial], float]:
+    """Return what a champion is worth, on one scale for all searches.
 
     The trainings of all searches are put together: a program is the same program, and a training seed the same luck,
     in whichever search it was trained.
     """
     scored = [(run, trial) for run in runs for trial in run.population.scored]
-    known = {trial.program.id: noise_free(trial) for _, trial in scored if trial.program}
-    if all(value is not None for value in known.values()):
-        return lambda trial: _known(known, trial), True
     trainings: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for _, trial in scored:
         for seed, each in trial.values.items():
@@ -180,13 +174,7 @@ def _values(runs: Sequence[SearchRun]) -> tuple[Callable[[Trial], float], bool]:
         for program_id, by_seed in trainings.items()
     }
     scores = seed_adjusted(means, number[_program_id(runs[0].population.trials[0])])
-    return lambda trial: scores[number[_program_id(trial)]], False
-
-
-def _known(values: dict[str, float | None], trial: Trial) -> float:
-    value = values[_program_id(trial)]
-    assert value is not None
-    return value
+    return lambda trial: scores[number[_program_id(trial)]]
 
 
 def _program_id(trial: Trial) -> str:

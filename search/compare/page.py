@@ -6,11 +6,18 @@ import base64
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from search.compare.comparison import Arm, Comparison
 from search.statistics import ALPHA, Interval
 from search.views.text import escape_markdown
+
+_MEANING: Final = (
+    "Values are means of all trainings of the champion, corrected for their training seeds over all these searches "
+    "together. Champions were chosen by the same trainings, so they look better than they are. "
+    "The mean of best so far is the area under its curve over the trainings, divided by their number. "
+    "Of two arms that end equal, the lower was sooner."
+)
 
 
 def render_markdown(
@@ -96,8 +103,8 @@ def _render(
         title=title,
         ranked=ranked,
         verdict=verdict_text(comparison),
-        value="noise-free val_bpb" if comparison.noise_free else "val_bpb",
-        meaning=_meaning(comparison),
+        value="val_bpb",
+        meaning=_MEANING,
         arms=[_row(arm) for arm in comparison.arms],
         pairs=[
             {
@@ -113,19 +120,6 @@ def _render(
         picture=picture,
         runs=runs,
         skipped=skipped,
-    )
-
-
-def _meaning(comparison: Comparison) -> str:
-    kind = (
-        "Values are those of the simulated target without noise."
-        if comparison.noise_free
-        else "Values are means of all trainings of the champion, corrected for their training seeds over all these "
-        "searches together; champions were chosen by the same trainings, so that they are better than the truth."
-    )
-    return (
-        f"{kind} The mean of best so far is the area under its curve over the trainings, divided by their number: "
-        "of two arms that end equal, the lower was sooner."
     )
 
 

@@ -36,7 +36,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     for panel, axis in zip(panels, axes_drawn, strict=False):
         _draw_curves(panel, comparison, axis)
     _draw_finals(panels[-1], comparison)
-    panels[0].set_ylabel(f"{'noise-free ' * comparison.noise_free}val_bpb of the champion (lower is better)")
+    panels[0].set_ylabel("val_bpb of the champion (lower is better)")
     _fit_height(panels[0], comparison)
     lines, labels = panels[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower left", fontsize=9, frameon=False, ncols=3)

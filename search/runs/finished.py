@@ -18,7 +18,6 @@ from search.runs.ledger import read_population
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 
-NOISE_FREE = "noise_free_val_bpb"
 """The probe in which a simulated target tells the value without noise."""
 
 
@@ -125,11 +124,6 @@ def champions(population: Population) -> Iterator[Point]:
             champion = trial
         if champion:
             yield Point(trainings=trainings, gpu_hours=seconds / 3600, usd=usd, champion=champion)
-
-
-def noise_free(trial: Trial) -> float | None:
-    """Return the value of a trial without noise, if its target knows it."""
-    return next((run.probes[NOISE_FREE] for run in trial.evaluations if NOISE_FREE in run.probes), None)
 
 
 def _is_run(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.population import Population
+from operators.prompts.history import lineage
 from operators.trial import Status, Trial
 
 COLOURS: Final = {
@@ -81,10 +82,7 @@ def delta(trial: Trial, reference: Trial | None, population: Population) -> floa
 
 def ancestry(trial: Trial, population: Population) -> list[Step]:
     """Return the way from the seed program to a trial, both included, by each trial's first parent."""
-    chain = [trial]
-    while chain[-1].proposal.parents:
-        chain.append(population.trials[chain[-1].proposal.parents[0]])
-    chain.reverse()
+    chain = lineage(trial, population)[::-1]
     pairs = itertools.pairwise(chain)
     return [Step(chain[0], None), *(Step(child, delta(child, parent, population)) for parent, child in pairs)]
 

@@ -31,7 +31,6 @@ def write_run(
     *,
     seed: int = 0,
     strategy: str = "greedy",
-    noise_free: bool = False,
     status: RunStatus = "finished",
     config: dict[str, Any] | None = None,
     environment: dict[str, Any] | None = None,
@@ -48,8 +47,7 @@ def write_run(
             program = replace(trial.mutation.program, source=source)
             ledger.build(trial.number, replace(trial.mutation, program=program))
         for evaluation in trial.evaluations:
-            probes = {"noise_free_val_bpb": evaluation.val_bpb} if noise_free and evaluation.val_bpb else {}
-            ledger.evaluate(trial.number, replace(evaluation, seed=training_seed(seed, 0), probes=probes))
+            ledger.evaluate(trial.number, replace(evaluation, seed=training_seed(seed, 0)))
         if trial.decided is not None:
             ledger.decide(trial.number, trial.status, detail=trial.detail, elapsed=Elapsed())
     summary = summarize(

@@ -84,16 +84,6 @@ def test_a_seed_that_is_there_twice_is_no_repetition(tmp_path: Path) -> None:
     assert any("strategy=beam has seed 3 more than once" in each for each in compared(tmp_path).refusals)
 
 
-def test_machines_do_not_matter_where_values_are_free_of_noise(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "a", {"beam": 1.5}, seeds=4, noise_free=True)
-    other = {"device": {**ENVIRONMENT["device"], "cpu": "another"}}
-    write_sweep(tmp_path / "b", {"greedy": 1.8}, seeds=4, noise_free=True, environment=other)
-    found = compared(tmp_path)
-
-    assert found.noise_free
-    assert found.refusals == ()
-
-
 def test_arms_are_what_configurations_differ_in_but_for_seeds(tmp_path: Path) -> None:
     for index, (seed, step) in enumerate([(0, 0.5), (1, 0.5), (0, 0.9), (1, 0.9)]):
         config = {"operator": {"_target_": "a.B", "step": step, "seed": seed}}
