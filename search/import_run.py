@@ -211,7 +211,7 @@ def _with_scores(source: SearchRun, own: Trial) -> Beginning:
     if own.program and population.find(own.program.id) is None:
         number = len(trials)
         trials.append(replace(own, number=number, proposal=replace(own.proposal, parents=(0,))))
-        text += f"; the seed program differs from its, which stays the baseline, and is measured as #{number}"
+        text += f"; the seed program is another one now: it is measured as #{number}, and #0 stays the baseline"
     return Beginning(trials=tuple(trials), text=text)
 
 

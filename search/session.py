@@ -99,7 +99,8 @@ def run_session(session: Session) -> Summary:
     """Run a search, or the rest of one.
 
     Raises:
-        UserError: If the folder is in use, not writable, damaged, or belongs to another search.
+        UserError: If the folder is in use, not writable, damaged, or belongs to another search, or if there is no
+            earlier search that this one could begin with.
         SeedProgramError: If trial 0 does not score.
         ProviderError: If the operator's provider is out of order.
         TargetError: If nothing can be evaluated here.

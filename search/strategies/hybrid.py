@@ -68,21 +68,19 @@ class Hybrid:
     def _rates(self, population: Population) -> dict[str, float]:
         """Return the gain per second of each arm, in bpb; both arms are measured alike."""
         gains, seconds = {TUNE: 0.0, "structure": 0.0}, {TUNE: 0.0, "structure": 0.0}
-        total_gain, total_seconds, best = 0.0, 0.0, population.scores[0]
-        told = verdicts(population)
-        for trial in told:
-            arm = str(trial.proposal.labels.get("arm"))
-            if arm not in gains:
-                continue
+        total_gain, total_seconds, count, best = 0.0, 0.0, 0, population.scores[0]
+        for trial in verdicts(population):
             gain = max(best - population.scores[trial.number], 0.0) if trial.scored else 0.0
             best -= gain
+            arm = str(trial.proposal.labels.get("arm"))
+            if arm not in gains:
+                continue  # another strategy asked for it: no arm has its gain
             spent = sum(run.train_seconds for run in trial.evaluations)
             keep = 1 - 1 / self._memory if self._memory > 1 else 0.0
             gains[arm] = keep * gains[arm] + gain
             seconds[arm] = keep * seconds[arm] + spent
-            total_gain, total_seconds = total_gain + gain, total_seconds + spent
-        count = max(len(told), 1)
-        past_gain, past_seconds = max(total_gain / count, 1e-9), max(total_seconds / count, 1e-9)
+            total_gain, total_seconds, count = total_gain + gain, total_seconds + spent, count + 1
+        past_gain, past_seconds = (max(total / max(count, 1), 1e-9) for total in (total_gain, total_seconds))
         return {arm: (gains[arm] + 2 * past_gain) / (seconds[arm] + 2 * past_seconds) for arm in gains}
 
     def _to_tune(self, population: Population, rng: random.Random) -> int:

@@ -26,6 +26,7 @@ FIELDS = [
     "near_misses",
     "unsuccessful",
     "failures",
+    "earlier",
     "inspirations",
     "problem",
 ]
@@ -33,7 +34,7 @@ FIELDS = [
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_planted_instruction_stands_between_marks(field):
-    lists = ("ancestors", "near_misses", "unsuccessful", "failures")
+    lists = ("ancestors", "near_misses", "unsuccessful", "failures", "earlier")
     base = {"number": 1, "source": "X = 1\n", "ended": "crashed", "change": "c", "rationale": "r", "result": "crashed"}
     sections = {"curve": [], "constants": [], "inspirations": [], **{name: [] for name in lists}}
     context = {"base": base, "failure": "", "working": None, "second": None, "sections": sections, "free_constants": []}

@@ -199,6 +199,15 @@ def test_the_arm_that_gains_more_gets_more() -> None:
     assert HYBRID.tune_share(structured(gains * 4, new_skeletons=True)) >= 0.1
 
 
+def test_no_arm_has_the_gain_of_another_search() -> None:
+    alone = [("structure", 1.19), ("tune", 1.18), ("structure", 1.17), ("tune", 1.16)]
+    begun = structured([("greedy", 1.2)] * 30 + alone, new_skeletons=True)
+    own = structured([("greedy", 1.2), *alone], new_skeletons=True)
+
+    assert HYBRID.tune_share(own) == pytest.approx(0.5, abs=0.1)
+    assert HYBRID.tune_share(begun) == pytest.approx(HYBRID.tune_share(own))
+
+
 def test_an_operator_that_only_changes_constants_is_an_exception() -> None:
     gains = [("structure", 1.9 - 0.05 * n) for n in range(6)]
 
