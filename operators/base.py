@@ -91,8 +91,8 @@ class Resources:
     """What a search lends to those of its operators that ask for it.
 
     Attributes:
-        lend: Returns the language model, or None if none is configured. Whoever calls it is going to ask that model, so
-            the search tries the model out before it begins.
+        lend: Returns the language model, or None if none is configured. An operator that calls it, through `model`, is
+            going to ask that model, so the search tries the model out before it begins.
         direction: The file with the human's direction, `program.md`; read it at every proposal.
         limits: What a trial may take, as sentences for a prompt.
         contract: What a program must be.

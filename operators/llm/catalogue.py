@@ -1,4 +1,7 @@
-"""What litellm's own tables say of a model: prices, limits, variables with keys. Nobody has to be asked for it."""
+"""What litellm's own table says of a model, without a request to its provider: prices, limits, variables with keys.
+
+A server of Ollama is the exception: litellm asks it for the limits of its models.
+"""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ _NO_CREDENTIALS: Final = re.compile(
 )
 """What litellm and the libraries of clouds say before they send anything; litellm gives some of it the status 500."""
 _CREDENTIAL_CLASSES: Final = re.compile(r"Credential|TokenRetrieval|SSOToken|RefreshError")
+"""Errors of the libraries of clouds; litellm has classes with such names for other troubles."""
 _CLOUDS: Final = ("bedrock", "sagemaker", "vertex_ai")
 
 
@@ -96,7 +97,8 @@ def _local_advice(error: Any, said: str, endpoint: Endpoint) -> str:
     chain = [*_chain(error)]
     if any(isinstance(each, ImportError) for each in chain):
         return "a package is missing: install what the message names"
-    if _NO_CREDENTIALS.search(said) or any(_CREDENTIAL_CLASSES.search(type(each).__name__) for each in chain):
+    foreign = [type(each).__name__ for each in chain if not type(each).__module__.startswith("litellm.")]
+    if _NO_CREDENTIALS.search(said) or any(_CREDENTIAL_CLASSES.search(name) for name in foreign):
         return _about_the_key(endpoint)
     if "LLM Provider NOT provided" in said:
         return "litellm knows no such provider: write llm.model=PROVIDER/NAME, openai/NAME for a server of your own"

@@ -48,7 +48,7 @@ def usage_of(response: Any, messages: Sequence[Message], said: str) -> Usage:
 
 
 def cost_usd(usage: Usage, endpoint: Endpoint, response: Any) -> float:
-    """Return the price of a call in USD; 0 if nobody knows it."""
+    """Return the price of a call in USD; 0 if it is not known."""
     if endpoint.price is not None:
         return endpoint.price.cost_usd(
             prompt_tokens=usage.prompt_tokens,

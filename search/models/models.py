@@ -55,7 +55,7 @@ class Models:
     def try_out(self, pay: Callable[[float], None], *, prompt_tokens: int | None) -> None:
         """Ask the models for a word, with the settings of the search, if its operators are going to ask them.
 
-        A replay asks nobody, so there is nothing to try out, and nothing of it is recorded for one.
+        A replay asks no provider, so there is nothing to try out, and these answers are not recorded for one.
 
         Args:
             pay: Gets the price of each answer in USD.
