@@ -40,7 +40,7 @@ class Beginning:
     """The imported trials that a search begins with.
 
     Attributes:
-        trials: The trials by number. Pending ones are measured here; the others have verdicts, in the order of `decided`.
+        trials: By number. Pending trials are measured here; the others have verdicts, in the order of `decided`.
         text: A message for the user: what is imported, and what is not.
     """
 
@@ -69,8 +69,8 @@ def find_source(config: Mapping[str, Any], run: RunDirectory) -> SearchRun | Non
             return None
         if not run.config.exists() and read_population(run).trials:
             raise UserError(
-                f"{run.root} has imported trials already, and from={given} is for a search that has none; leave from "
-                "away to go on with it, or choose another name"
+                f"{run.root} has imported trials already, and from={given} is for a search that has none; omit from "
+                "to continue it, or choose another name"
             )
     source = _load(root, Path(config["outputs"]).expanduser())
     ours, theirs = (_kind(each) for each in (config["target"], source.config["target"]))
@@ -157,19 +157,17 @@ def _load(root: Path, outputs: Path) -> SearchRun:
     if not run.journal.is_file():
         raise UserError(f"from must be the folder of an earlier search, {_instead(root, outputs)}")
     if who := holder(run.lock):
-        raise UserError(f"{root} is still running ({who}); wait for its end or stop it, then run the same command again")
+        raise UserError(f"{root} is still running ({who}); wait for its end or stop it, then repeat the command")
     if not run.config.exists():
         raise UserError(
-            f"{root} was imported and has not searched since, so nothing says whether its scores are comparable; continue it "
-            f"by name={root.name}"
+            f"{root} was imported and has not searched since, so nothing says whether its scores "
+            f"are comparable; continue it by name={root.name}"
         )
     source = load_run(root)
     if source.population.champion is None:
         first = next(iter(source.population.trials), None)
         state = f"its seed program is {first.status.value}" if first else "it has no trial"
-        raise UserError(
-            f"{root} has no program with a score ({state}), so there is nothing to begin with; omit from"
-        )
+        raise UserError(f"{root} has no program with a score ({state}), so there is nothing to begin with; omit from")
     return source
 
 

@@ -105,7 +105,7 @@ class Search:
             raise
         except OSError as error:
             if disk_is_full(error):
-                with contextlib.suppress(OSError):  # the disk may still be full; any other error is already being raised
+                with contextlib.suppress(OSError):  # the disk may be full; any other error was reported
                     self.stop(str(error))
             raise
 
@@ -177,7 +177,8 @@ class Search:
         population = self._population
         decided = population.decided[self._decided_before :]
         if self._settings.is_stuck(decided):
-            return f"{self._settings.max_failures} trials in a row produced nothing to train; the last: {decided[-1].detail}"
+            many = f"{self._settings.max_failures} trials in a row"
+            return f"{many} produced nothing to train; the last: {decided[-1].detail}"
         return self._settings.budget.exhausted(
             trainings=population.trainings,
             wall_seconds=self._recorder.elapsed().wall_seconds,
@@ -230,7 +231,7 @@ class Search:
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 
     def _submit_training(self, number: int, seed: int) -> None:
-        thorough = not number or bool(self._population.trials[number].evaluations)  # a champion, or a candidate for champion
+        thorough = not number or bool(self._population.trials[number].evaluations)  # (candidate for) champion
         log = self._log(number, f"run-{seed}.log")
         future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough)
         self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())

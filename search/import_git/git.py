@@ -1,4 +1,4 @@
-"""Reads a git repository. Nothing in it is changed, and none of its hooks or filters run (`target/command/git.py`)."""
+"""Reads a git repository. Nothing in it is changed, and no program that it names is run (`target/command/git.py`)."""
 
 from __future__ import annotations
 

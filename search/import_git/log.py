@@ -111,7 +111,7 @@ def parse_results(text: str, *, place: str, metric: str) -> Table:
     Raises:
         UserError: It has no header, too many rows, or no row that can be used.
     """
-    numbered = enumerate(text.split("\n"), start=1)  # not splitlines, which also splits at other characters that descriptions may hold
+    numbered = enumerate(text.split("\n"), start=1)  # not splitlines: descriptions may hold other breaks
     lines = [(number, line.rstrip("\r").lstrip("\ufeff")) for number, line in numbered if line.strip()]
     if not lines:
         raise UserError(f"{place} is empty; a header and one row per experiment are expected")
@@ -212,7 +212,7 @@ class _Header:
                 percents.add(number)
         measured = {row.line for row in table.rows if row.value is not None}
         if percents and measured - percents:
-            table.left_out += [LeftOut(line, f"its {self.metric} is in percent, others are not") for line in sorted(percents)]
+            table.left_out += [LeftOut(line, f"a {self.metric} in percent among others") for line in sorted(percents)]
             table.rows = [row for row in table.rows if row.line not in percents]
         return table
 
