@@ -21,8 +21,8 @@ class Hybrid:
     whose programs all have the skeleton of their parent changes only constants, like the tuner. It gets only `least`.
 
     The tuner works on the best program or, with probability `young`, on the newest promising skeleton: one among the
-    better half of all scored trials and with fewer than `trials` trials. A change of structure is rarely better before its
-    constants are tuned to it.
+    better half of all scored trials and with fewer than `trials` trials. A change of structure is rarely better before
+    its constants are tuned to it.
 
     Args:
         least: Smallest share of an arm.
