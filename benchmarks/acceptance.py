@@ -1,23 +1,23 @@
-"""What a rule of acceptance is worth: true progress, false keeps, and how far the champion's score can be believed.
+"""Compares acceptance rules: true progress, false keeps, and how far the champion's score can be trusted.
 
     python benchmarks/acceptance.py [--trainings 120] [--searches 100] [--correlation 0] [--inheritance 0] [--json FILE]
 
-Simulated greedy searches: each proposal is a child of the champion whose true effect is drawn (log-uniform; most make
-it worse, 7 % crash), a training adds noise, and the rules of `conf/acceptance` themselves decide what is trained again
-and what is kept. Each search gives every rule the same number of trainings, and the same noise to the same training.
+It simulates greedy searches. Each proposal is a child of the champion with a random true effect (log-uniform; most make
+it worse, 7 % crash), and a training adds noise. The real rules of `conf/acceptance` decide what is trained again and
+what is kept. In each search, all rules get the same number of trainings, and the same training gets the same noise.
 
     progress   true gain of the last champion over the baseline, with the standard error of this mean
-    false      keeps that are truly no better than the champion they replaced, of 100 keeps
-    missed     better candidates that were discarded, of 100 better candidates
-    reported   gain that the search reports, less the true one: what it promises too much
-    posterior  the same of the posterior means
+    false      keeps that are truly no better than the champion they replaced, per 100 keeps
+    missed     better candidates that were discarded, per 100 better candidates
+    reported   gain that the search reports minus the true gain: its optimism
+    posterior  the same for the posterior means
 
 All but false and missed are in 1e-3 bpb, means over the searches; positive progress is a lower val_bpb.
 
-`--correlation` is the share of the noise's variance that a training seed has in common for all programs: about .9 for
-edits that leave shapes alone, 0 for structural ones. `--inheritance` is the correlation of a child's luck with its
-parent's on the same seed, in what is not common to all: about 1 means that a lineage can adapt to seeds that never
-change. Guards the choice among the rules; docs/noise.md has its output.
+`--correlation` is the share of the noise variance that a training seed contributes to all programs alike: about .9 for
+edits that do not change shapes, 0 for structural edits. `--inheritance` is the correlation between the rest of a
+child's noise and that of its parent on the same seed: about 1 means that a lineage can adapt to seeds that never
+change. This benchmark justifies the choice among the rules; docs/noise.md has its output.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Regime:
 
     Attributes:
         improves: Share of proposals that are truly better than their parent.
-        gains: Smallest and largest true gain, bpb; log-uniform between.
-        losses: The same of the others.
+        gains: Smallest and largest true gain in bpb; log-uniform between them.
+        losses: The same for the losses of the others.
     """
 
     improves: float
@@ -102,7 +102,7 @@ class Simulation:
         return Evaluation(outcome=Outcome.OK, seed=seed, val_bpb=self.truth[number] + self._sd * noise)
 
     def _own_luck(self, number: int, seed: int) -> float:
-        """Return what a seed does to this program alone: a standard normal, autoregressive along the lineage."""
+        """Return the effect of a seed on this program alone: a standard normal, autoregressive along the lineage."""
         if (number, seed) not in self._luck:
             luck = random.Random(f"{self._seed} program {number} seed {seed}").gauss(0, 1)
             parent = self._parents[number]
@@ -113,12 +113,12 @@ class Simulation:
         return self._luck[number, seed]
 
     def is_better(self, number: int, parent: int) -> bool:
-        """Return whether a program is truly better than its parent, and trains."""
+        """Return whether a program trains and is truly better than its parent."""
         return not self.crashes[number] and self.truth[number] < self.truth[parent]
 
 
 def search(rule: Acceptance, simulation: Simulation, trainings: int) -> dict[str, float]:
-    """Search until the trainings are used up, and return what came of it."""
+    """Search until the trainings are used up, and return the result."""
     population = Population()
     counts = dict.fromkeys(("keeps", "false", "better", "missed"), 0)
     for number in itertools.count():
@@ -150,7 +150,7 @@ def search(rule: Acceptance, simulation: Simulation, trainings: int) -> dict[str
 def settle(
     rule: Acceptance, simulation: Simulation, population: Population, trainings: int
 ) -> tuple[Population, Verdict | None]:
-    """Train what the rule asks for until it gives the last trial its verdict; None if the trainings do not suffice."""
+    """Run the trainings that the rule asks for until it decides the last trial; None if too few are left."""
     number = len(population.trials) - 1
     while isinstance(step := next_step(population.trials[number], population, rule), Measure):
         for which, seed in step.trainings:
@@ -192,12 +192,12 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=100)
     parser.add_argument("--correlation", type=float, default=0.0)
     parser.add_argument("--inheritance", type=float, default=0.0)
-    parser.add_argument("--rules", default=",".join(RULES), help="which (default: %(default)s)")
+    parser.add_argument("--rules", default=",".join(RULES), help="rules to compare (default: %(default)s)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
     settings = (
-        f"{options.trainings} trainings a search, {options.searches} searches, correlation {options.correlation}, "
+        f"{options.trainings} trainings per search, {options.searches} searches, correlation {options.correlation}, "
         f"inheritance {options.inheritance}"
     )
     rules = options.rules.split(",")

@@ -2,8 +2,8 @@
 
     python benchmarks/compile.py [--device cpu] [--repeats 3] [--steps 20] [--json FILE]
 
-Every training of a search compiles for itself, so each run is a fresh process with an empty compile cache. The arms
-take turns, `--repeats` times, and a row has the medians. The model, its optimisers and the compilation are those of
+Each training of a search compiles separately, so each run is a fresh process with an empty compile cache. The arms take
+turns, `--repeats` times, and each row has the medians. The model, its optimisers and the compilation are those of
 `target/train.py`; the tokens are random, and nothing is scored.
 
     eager              nothing is compiled
@@ -11,9 +11,9 @@ take turns, `--repeats` times, and a row has the medians. The model, its optimis
     whole              the loss as one graph
     regional           `GPT.compile_parts`: what train.py does on a GPU
 
-The first step counts from before the model is built to the end of the optimisers' step; importing torch is left out,
-importing its compiler is not. CPU seconds are those of the process and of the compilers that it has waited for. On a
-CPU the model is smaller than on a GPU, and torch writes C++ where it writes Triton there.
+The time of the first step runs from before the model is built to the end of the optimisers' step. It excludes the
+import of torch but includes that of its compiler. CPU seconds are those of the process and of the compilers that it has
+waited for. On a CPU the model is smaller than on a GPU, and torch generates C++ instead of Triton.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from target.program.constants import Value
 from target.spec import SEED_PROGRAM
 
 ARMS: Final = ("eager", "whole and Muon", "whole", "regional")
-# of each device: constants of train.py, then rows, tokens of a row and vocabulary of a step
+# for each device: constants of train.py, then rows, tokens per row and vocabulary of a step
 SHAPES: Final[dict[str, tuple[dict[str, Value], tuple[int, int, int]]]] = {
     "cpu": ({"DEPTH": 8, "N_HEADS": 4, "HEAD_DIM": 64}, (4, 128, 2048)),
     "cuda": ({}, (64, 2048, 8192)),
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20, help="after the first (default: %(default)s)")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)  # one run, in a process of its own
+    parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)  # one run, in its own process
     arguments = parser.parse_args()
     if arguments.arm:
         print(json.dumps(_run(arguments.arm, arguments.device, arguments.steps)))

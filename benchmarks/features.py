@@ -1,10 +1,10 @@
-"""What the parts of train.py that `tiny` leaves out would bring it, at equal steps on a CPU.
+"""What `tiny` would gain from the parts of train.py that it leaves out, at equal steps on a CPU.
 
     python benchmarks/features.py [--seeds 6] [--steps 250] [--json FILE]
 
-Every arm trains the tiny program in a process, with a clock that counts steps, so that a busy machine changes
-nothing but the seconds; the model is scored on the validation rows of the target. Differences are to the tiny program
-with the same seed. A part earns its place in `tiny` only if it brings more than its seconds would.
+Each arm trains the tiny program in a process with a clock that counts steps, so a busy machine changes only the
+seconds. The model is scored on the validation rows of the target. Differences are relative to the tiny program with the
+same seed. A part belongs in `tiny` only if it gains more than its time would gain otherwise.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ARMS: dict[str, dict[str, Value]] = {
     "window 32 in the first block": {"WINDOW_PATTERN": "SL", "SHORT_WINDOW": 32},
 }
 
-# appended to prepare.py: a second is a step, and finish() scores in place
+# appended to prepare.py: a second is a step, and finish() scores in this process
 _STEPS_CLOCK = """
 _calls = -1
 def seconds_left():

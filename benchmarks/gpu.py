@@ -1,26 +1,26 @@
-"""What a GPU makes of the whole, on a machine that is lent for minutes.
+"""Checks and measures the whole project on a GPU, on a machine that is available for minutes only.
 
-    python benchmarks/gpu.py --anchor DIR                 # everything that 9 minutes have room for
-    python benchmarks/gpu.py --stages doctor,check        # some stages; gpu.json keeps what the others found
-    python benchmarks/gpu.py --device cpu --minutes 5     # a rehearsal of all that, on the target `tiny`
+    python benchmarks/gpu.py --anchor DIR                 # everything that fits into 9 minutes
+    python benchmarks/gpu.py --stages doctor,check        # some stages; gpu.json keeps the results of the others
+    python benchmarks/gpu.py --device cpu --minutes 5     # a rehearsal of everything, on the target `tiny`
 
-In the order of what matters:
+In order of importance:
 
 doctor    the device is started under each layer of isolation
-check     a confined training that scores: isolation in force, how logits went, the score against one in this process
-anchor    with --anchor: the train.py of an autoresearch checkout, the same seconds and text; ratio of the scores
+check     a confined training with a score: active isolation, transport of logits, the score against one of this process
+anchor    with --anchor: train.py of an autoresearch checkout, with the same seconds and text; ratio of the scores
 baseline  a longer training: tokens/s, MFU, memory, val_bpb
 startup   seconds from the fork to the end of the first step
-search    four short trainings through `python -m search`, one worker: share of the wall time that was training
+search    four short trainings through `python -m search` with one worker: share of the wall time spent on training
 features  short trainings without and with parts of train.py
-noise     short trainings, one seed twice and another: what a repetition changes
+noise     short trainings, one seed twice and another once: the effect of a repetition
 calls     the system calls of an evaluation, where strace is installed
 
 It runs from a checkout that is not installed, and needs neither mlflow, litellm nor matplotlib. The plan is printed
-first, and made again once `check` has measured how long a training takes to start: short trainings are as short as the
-minutes demand. A stage that needs more than what is left of them is left out. Each stage has a process of its own and a
-timeout. Its result is in the JSON file before the next one begins, and what it prints in a folder of logs. Exit status:
-0, 1 if a stage failed, 130 if it was interrupted. Nothing else should use the GPU.
+first, and made again once `check` has measured how long a training takes to start. Short trainings are as short as the
+time requires. A stage that does not fit into the time left is skipped. Each stage has its own process and a timeout.
+Its result is in the JSON file before the next stage begins, and its output in a folder of logs. The exit status is 0, 1
+if a stage failed, 130 if it was interrupted. Nothing else should use the GPU.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
-    sys.path[0] = str(ROOT)  # in place of this folder: the packages of the checkout, installed or not
+    sys.path[0] = str(ROOT)  # instead of this folder: the packages of the checkout, installed or not
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # for children
 
 from benchmarks.gpu_plan import Plan, make_plan, with_measured_startup  # noqa: E402
@@ -49,11 +49,11 @@ from target.process.processes import die_with_parent  # noqa: E402
 from target.spec import TargetSpec  # noqa: E402
 
 STAGES = ("doctor", "check", "anchor", "baseline", "startup", "search", "features", "noise", "calls")
-NEED_NO_SETUP = ("doctor",)  # worth its time where nothing else works
+NEED_NO_SETUP = ("doctor",)  # useful even where nothing else works
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the stages, print what they find as they find it, and return the exit status."""
+    """Run the stages, print each result at once, and return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.stage:
@@ -72,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run_all(["setup", *names], options, results, estimates)
     except KeyboardInterrupt:
         status = 130
-        results.save()  # it may have come while the file was written
-        print("\ninterrupted: what was found so far is kept", flush=True)
+        results.save()  # the interrupt may have come while the file was written
+        print("\ninterrupted: the results so far are kept", flush=True)
     except TargetError as error:
         parser.error(str(error))
     print(f"\n{results.table(estimates)}\n\nresults: {options.json}\nlogs: {_logs(options)}", flush=True)
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_all(
     names: Sequence[str], options: argparse.Namespace, results: Results, estimates: MutableMapping[str, float]
 ) -> None:
-    """Run stages, and leave out those for which too little time is left; `estimates` gets what each was to take."""
+    """Run stages, and skip those for which too little time is left; the estimates are written to `estimates`."""
     deadline = time.monotonic() + 60 * options.minutes
     spec = load_target(_target(options), _overrides(options))
     checked_seconds: float | None = None
@@ -108,7 +108,7 @@ def run_all(
 
 
 def _run(name: str, plan: Plan, options: argparse.Namespace, results: Results, timeout_seconds: float) -> Found:
-    """Run a stage in a process of its own."""
+    """Run a stage in its own process."""
     request = {
         "before": results.now,
         "train_seconds": {"full": plan.full.train_seconds, "short": plan.short.train_seconds},
@@ -123,7 +123,7 @@ def _run(name: str, plan: Plan, options: argparse.Namespace, results: Results, t
 def _plan(
     spec: TargetSpec, names: Sequence[str], options: argparse.Namespace, deadline: float, checked_seconds: float | None
 ) -> Plan:
-    """Make a plan for what is left, and print it."""
+    """Make a plan for the remaining stages and time, and print it."""
     left = deadline - time.monotonic()
     plan = make_plan(
         spec,
@@ -138,7 +138,7 @@ def _plan(
 
 
 def print_plan(plan: Plan, available_seconds: float) -> None:
-    """Print what is about to be done, and what it is expected to take."""
+    """Print the stages to run, and the time that they are expected to take."""
     short, full = plan.short, plan.full
     print(
         f"\nplan: target {full.name}, trainings of {short.train_seconds:g} s, a baseline of {full.train_seconds:g} s, "
@@ -153,7 +153,7 @@ def print_plan(plan: Plan, available_seconds: float) -> None:
 
 
 def _run_one(options: argparse.Namespace) -> int:
-    """Run one stage in this process, and write what it finds to the file named last."""
+    """Run one stage in this process, and write its result to the file that is the last argument."""
     die_with_parent(os.getppid())
     import dataclasses
 
@@ -191,10 +191,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--minutes", type=float, default=9, help="for all stages (default: %(default)s)")
-    parser.add_argument("--stages", default=",".join(STAGES), help="which, in this order (default: all)")
+    parser.add_argument("--stages", default=",".join(STAGES), help="stages to run, in this order (default: all)")
     parser.add_argument("--anchor", type=Path, metavar="DIR", help="an autoresearch checkout; it is only read")
-    parser.add_argument("--budget-seconds", type=float, help="of a short training (default: what the minutes allow)")
-    parser.add_argument("--full-seconds", type=float, help="of the baseline (default: what is left for it)")
+    parser.add_argument("--budget-seconds", type=float, help="of a short training (default: what the time allows)")
+    parser.add_argument("--full-seconds", type=float, help="of the baseline (default: the time left for it)")
     parser.add_argument("--startup-seconds", type=float, help="allowance of each training (default: measured)")
     parser.add_argument("--corpus", help="name of the text (default: the target's)")
     parser.add_argument(
@@ -202,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, default=Path("gpu.json"), help="the results (default: %(default)s)")
     parser.add_argument("--logs", type=Path, help="folder of the logs (default: beside the results)")
-    parser.add_argument("--stage", nargs=3, help=argparse.SUPPRESS)  # one, in this process: name, folder, result
+    parser.add_argument("--stage", nargs=3, help=argparse.SUPPRESS)  # one stage in this process: name, folder, result
     return parser
 
 

@@ -1,20 +1,20 @@
 """The stage `anchor` of `benchmarks/gpu.py`: train.py of an autoresearch checkout, the same seconds on the same text.
 
-The checkout is copied, and three things about the copy are changed: TIME_BUDGET becomes the seconds that our training
-had behind its first step (autoresearch leaves its first steps out of its clock too), EVAL_TOKENS becomes smaller, and
-FlashAttention 3 is replaced where it is not installed. It has a home directory of its own with our text in it, the
-holdout left out, and trains its own tokenizer there.
+Three things change in a copy of the checkout: TIME_BUDGET becomes the seconds that our training had after its first
+step (autoresearch also leaves its first steps out of its clock), EVAL_TOKENS becomes smaller, and FlashAttention 3 is
+replaced where it is not installed. The copy has its own home directory with our text, without the holdout, and trains
+its own tokenizer there.
 
-What is compared: bits per byte of the text of our validation rows. Our model is scored by the trusted scorer. Theirs is
-scored in the process that trained it, by `gpu_anchor_child.py`: that program has no reason to cheat. Not exactly equal:
+It compares bits per byte of the text of our validation rows. The trusted scorer scores our model. Their model is scored
+in the process that trained it, by `gpu_anchor_child.py`: that program has no reason to cheat. Remaining differences:
 
-- Their tokenizer has merges of its own, so a row of ours has a few more or fewer of their tokens. Where it has more
-  than the model's context, the rest is scored with the last tokens of that row before it.
-- A row that begins in the middle of a document begins with a token that ours sees. Theirs sees its bos in place of it.
+- Their tokenizer has its own merges, so a row of ours has a few more or fewer of their tokens. If it has more than the
+  model's context, the rest is scored with the preceding tokens of that row as context.
+- Our model sees the first token of a row that begins in the middle of a document. Theirs sees its bos instead.
 - A character that a row cuts in half counts for ours and is left out for theirs; both numbers of bytes are printed.
-- They train on whole documents that begin at a bos, ours on random windows. That belongs to the programs compared.
+- They train on whole documents that begin at a bos, ours on random windows. This difference is part of the programs.
 
-If there is no `model` or no `tokenizer` after the training, its own figure is taken and called that.
+If there is no `model` or no `tokenizer` after the training, its own figure is used, and the result says so.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import tiktoken
 
 CHILD: Final = Path(__file__).with_name("gpu_anchor_child.py")
-_EVAL_TOKENS: Final = 2_097_152  # as many as our score has on a GPU
+_EVAL_TOKENS: Final = 2_097_152  # as many as in our score on a GPU
 _NOT_COPIED: Final = (".git", ".venv", "__pycache__", "*.ipynb", "*.png", "*.log")
 _ROW_GROUP: Final = 512
 _FIGURE: Final = re.compile(r"^(\w+):\s+(-?[\d.]+)\s*$", re.MULTILINE)
@@ -94,7 +94,7 @@ def shorten(checkout: Path, seconds: float) -> None:
 
 
 def assign(source: str, name: str, value: str) -> str:
-    """Return a program with another value for a name at its top level; `{}` in it stands for what it was."""
+    """Return a program with another value for a top-level name; `{}` in the value means the old value."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == [name]:
             old = ast.get_source_segment(source, node)
@@ -104,7 +104,7 @@ def assign(source: str, name: str, value: str) -> str:
 
 
 def lay_out_text(folder: Path, corpus: CorpusFiles, corpus_name: str, n_shards: int) -> None:
-    """Give autoresearch our training and validation text, as its shards; the holdout stays where it is."""
+    """Give autoresearch our training and validation text as its shards, but not the holdout."""
     folder.mkdir(parents=True)
     if corpus_name == "climbmix":
         downloads = shards_folder(corpus.root.parent)
@@ -119,7 +119,7 @@ def lay_out_text(folder: Path, corpus: CorpusFiles, corpus_name: str, n_shards: 
 def rows_as_text(rows: Validation, corpus: CorpusFiles) -> Iterator[list[str]]:
     """Yield the targets of each row as text, cut where documents begin.
 
-    What is before the first cut continues a document, or is empty; a model begins each part with its own bos.
+    The text before the first cut continues a document, or is empty; a model begins each part with its own bos.
     """
     encoding = _encoding(corpus)
     bos = encoding.encode_single_token(BOS)
@@ -130,7 +130,7 @@ def rows_as_text(rows: Validation, corpus: CorpusFiles) -> Iterator[list[str]]:
 
 
 def _our_training(rig: Rig, corpus: CorpusFiles) -> Found:
-    """Return score, speed and seconds behind the first step: of the stage `check`, or of a training made here."""
+    """Return score, speed and seconds after the first step: of the stage `check`, or of a training made here."""
     check = rig.before.get("check", {})
     if check.get("trusted val_bpb") and check.get("marks"):
         known = ("steps", "tokens/s")
@@ -152,12 +152,12 @@ def _our_training(rig: Rig, corpus: CorpusFiles) -> Found:
 
 
 def _seconds_behind_first_step(rig: Rig, train_seconds: float, marks: dict[str, float]) -> float:
-    """Return them by the wall clock; by the clock of CPU seconds the first step is too short to matter."""
+    """Return them by the wall clock; with a clock of CPU seconds the first step is too short to matter."""
     return train_seconds - marks["first_step"] if rig.short.clock == "wall" else rig.short.train_seconds
 
 
 def _train(rig: Rig, copy: Path, home: Path, text: list[list[str]], log: Path) -> Found:
-    """Train the copy in a process of its own; return its result, and the figures that it printed under `own`."""
+    """Train the copy in its own process; return its result, and the figures that it printed under `own`."""
     request = {
         "checkout": str(copy),
         "device": rig.full.device,

@@ -1,6 +1,6 @@
 """Trains an autoresearch checkout in this process, then scores its model on rows of ours: see `gpu_anchor.py`.
 
-    python gpu_anchor_child.py REQUEST.json    # in the checkout, with HOME where its text is
+    python gpu_anchor_child.py REQUEST.json    # in the checkout, with HOME set to the folder of its text
 
 It imports nothing of Graft: what the checkout imports must be its own.
 """
@@ -34,7 +34,7 @@ def main() -> None:
     found["tokenizer_seconds"] = train_tokenizer()
     stand_in_for_attention(found)
     result = Path(request["result"])
-    result.write_text(json.dumps(found))  # if the training ends the process, this much is known
+    result.write_text(json.dumps(found))  # kept if the training ends the process
     namespace = run_program(checkout / "train.py")
     model, tokenizer = namespace.get("model"), namespace.get("tokenizer")
     if model is None or tokenizer is None:
@@ -43,13 +43,13 @@ def main() -> None:
         try:
             found |= score(model, tokenizer, request)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            traceback.print_exc()  # a model of another form; its own figure is still there
+            traceback.print_exc()  # a model of another form; its own figure remains
             found["not_scored"] = f"{type(error).__name__}: {error}"[:300]
     result.write_text(json.dumps(found))
 
 
 def train_tokenizer() -> float | None:
-    """Have prepare.py train its tokenizer on the text that is there; return the seconds, None if it cannot."""
+    """Have prepare.py train its tokenizer on the given text; return the seconds, or None if it cannot."""
     prepare = importlib.import_module("prepare")
     if not hasattr(prepare, "train_tokenizer"):
         return None
@@ -59,7 +59,7 @@ def train_tokenizer() -> float | None:
 
 
 def run_program(path: Path) -> dict[str, Any]:
-    """Run a program as __main__, and return its globals, however it leaves."""
+    """Run a program as __main__, and return its globals, however it exits."""
     module = types.ModuleType("__main__")
     module.__file__ = str(path)
     sys.modules["__main__"] = module
@@ -70,7 +70,7 @@ def run_program(path: Path) -> dict[str, Any]:
 
 
 def stand_in_for_attention(found: dict[str, Any]) -> None:
-    """Put PyTorch's attention in the place of FlashAttention 3 where that cannot be loaded; `found` says so."""
+    """Replace FlashAttention 3 by PyTorch's attention where it cannot be loaded, and note that in `found`."""
     real = importlib.import_module("kernels") if importlib.util.find_spec("kernels") else None
     found["attention"] = "that of its train.py"
 
@@ -133,8 +133,8 @@ def token_ids(parts: list[str], encode: Callable[[str], list[int]], bos: int) ->
 def windows_of(tokens: list[int], context: int, bos: int) -> Iterator[tuple[list[int], list[int], list[bool]]]:
     """Cut a row into windows of `context` tokens: inputs, targets, and which targets count. Each counts once.
 
-    A row that is too short is filled up behind its end, which a causal model does not see. What is left of one that is
-    too long has a window that reaches back as far as the context does.
+    A row that is too short is padded after its end, which a causal model does not see. The rest of a row that is too
+    long gets a window that reaches back as far as the context allows.
     """
     inputs, targets = tokens[:-1], tokens[1:]
     covered = 0

@@ -1,4 +1,4 @@
-"""What the stages of `benchmarks/gpu.py` take, and how long their trainings may be to fit into the minutes."""
+"""Durations of the stages of `benchmarks/gpu.py`, and lengths of trainings that fit into the available time."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ ESSENTIAL: Final = (
     "baseline",
     "startup",
     "search",
-)  # what short trainings make room for
+)  # the stages that short trainings must leave time for
 LONGEST_SHORT_SECONDS: Final = 30.0
 SHORTEST_SECONDS: Final = {"cuda": 10.0, "cpu": 3.0}
 _TIMEOUT_SECONDS: Final = 30.0  # on top of any estimate
-_STARTUP_FACTOR, _STARTUP_SECONDS = 1.3, 3.0  # allowance for start-up, of what was measured, and on top
-_BASELINE_SHORTS: Final = 2.0  # a baseline is at least so many short trainings long
+_STARTUP_FACTOR, _STARTUP_SECONDS = 1.3, 3.0  # allowance for start-up: factor on the measured time, plus seconds
+_BASELINE_SHORTS: Final = 2.0  # a baseline is at least this many short trainings long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Wall seconds beside the clocks of trainings.
+    """Wall seconds outside the clocks of trainings.
 
     Attributes:
-        setup: To import, and to verify the text or to tokenise 330 MB of it.
-        doctor: To start the device under each layer.
+        setup: Importing, and verifying the text or tokenising 330 MB of it.
+        doctor: Starting the device under each layer.
         begin: From the start of a stage to its training.
-        score: Of a scored pass with its probes and a replica.
-        anchor_tokenizer: To train the tokenizer of the anchor.
-        anchor_first_step: To its first step.
-        anchor_scores: Of its own evaluation, and of ours.
+        score: A scored pass with its probes and a replica.
+        anchor_tokenizer: Training the tokenizer of the anchor.
+        anchor_first_step: The anchor's start up to its first step.
+        anchor_scores: The anchor's own evaluation, and ours.
         search_begin: From the command of a search to its first training.
-        stretch: Wall seconds for each second of a training's clock.
-        tracing: Times that a training takes longer under strace.
-        patience: Times its estimate that a stage may take.
+        stretch: Wall seconds per second of a training's clock.
+        tracing: Factor by which strace slows a training.
+        patience: Multiple of its estimate that a stage may take.
     """
 
     setup: float
@@ -61,7 +61,7 @@ class Costs:
 
 
 COSTS: Final = {
-    "cuda": Costs(  # an H100 with 16 cores, as measured there, but for the doctor and the search: those are guesses
+    "cuda": Costs(  # measured on an H100 with 16 cores, except doctor and search, which are guesses
         setup=35,
         doctor=30,
         begin=12,
@@ -74,7 +74,7 @@ COSTS: Final = {
         tracing=2.0,
         patience=1.5,
     ),
-    "cpu": Costs(  # the `tiny` target on two cores that other work shares
+    "cpu": Costs(  # the `tiny` target on two cores shared with other work
         setup=15,
         doctor=15,
         begin=8,
@@ -109,7 +109,7 @@ class Plan:
         return estimate(self.short, self.full, [name], checked_seconds=checked_seconds)[name]
 
     def timeout_seconds(self, needed_seconds: float) -> float:
-        """Return after how many seconds to kill a stage that needs so many."""
+        """Return the timeout of a stage with a given estimate, in seconds."""
         return COSTS[self.short.device].patience * needed_seconds + _TIMEOUT_SECONDS
 
 
@@ -124,17 +124,17 @@ def make_plan(
 ) -> Plan:
     """Choose the lengths of the trainings.
 
-    Short trainings are as long as the essential stages among `names` leave room for, within limits. The baseline gets
-    what is left once every stage is counted, up to the length that the target has.
+    Short trainings are as long as the essential stages among `names` allow, within limits. The baseline gets the time
+    left after all stages, up to the length in the target.
 
     Args:
-        spec: The target as it is.
+        spec: The unchanged target.
         names: The stages, in order.
         seconds: Wall seconds for all of them.
         short_seconds: Length of a short training; None to choose it.
         full_seconds: Length of the baseline; None to choose it.
-        checked_seconds: Seconds that the training of the stage `check` had behind its first step,
-            for the stages that go on from it; None if there is none.
+        checked_seconds: Seconds of the training of the stage `check` after its first step,
+            for the stages that continue it; None if there is none.
     """
 
     def estimates(short: float, full: float) -> dict[str, float]:
@@ -163,9 +163,9 @@ def make_plan(
 
 
 def with_measured_startup(spec: TargetSpec, first_step_seconds: float) -> TargetSpec:
-    """Return the target with no more allowance for start-up than a training here needs.
+    """Return the target with no more allowance for start-up than a training needs here.
 
-    By a wall clock, an allowance that the compilation does not need is training: it only makes short ones longer.
+    With a wall clock, unused allowance becomes training time, which only makes short trainings longer.
 
     Args:
         spec: The target.
@@ -212,5 +212,5 @@ def estimate(
 
 
 def _lasting(spec: TargetSpec, seconds: float) -> TargetSpec:
-    """Return the target with another length of training; a fixed allowance for start-up comes on top, as always."""
+    """Return the target with another length of training; a fixed allowance for start-up is added, as always."""
     return dataclasses.replace(spec, train_seconds=max(seconds, 1e-3))

@@ -1,7 +1,7 @@
-"""Runs the stages of `benchmarks/gpu.py`, each in a process of its own, and keeps what they find.
+"""Runs the stages of `benchmarks/gpu.py`, each in its own process, and keeps their results.
 
-A machine that is lent for minutes must not be lost to one stage: each has a timeout, at which it and everything that it
-started is killed. What it found is written to the JSON file before the next one begins.
+One stage must not use up a machine that is available for minutes only. So each stage has a timeout, at which it and
+everything that it started are killed. Its result is written to the JSON file before the next stage begins.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Found = dict[str, Any]
 
 
 class Results:
-    """What was found, in a file after every stage; stages of earlier calls stay in it until they run again.
+    """The results, saved to a file after every stage; those of earlier calls stay until their stage runs again.
 
     Args:
         path: The file.
 
     Attributes:
-        now: What the stages of this call found, by name.
+        now: Results of the stages of this call, by name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class Results:
         self.now: dict[str, Found] = {}
 
     def add(self, stage: str, found: Mapping[str, Any]) -> None:
-        """Keep and print what a stage found."""
+        """Save and print the result of a stage."""
         self.now[stage] = self._all[stage] = dict(found)
         self.save()
         print(f"\n== {stage}", flush=True)
@@ -57,7 +57,7 @@ class Results:
 
     @property
     def successful(self) -> list[str]:
-        """The stages of this call that found something to go on with."""
+        """The stages of this call that have a usable result."""
         return [name for name, found in self.now.items() if not {FAILED, LEFT_OUT} & found.keys()]
 
     @property
@@ -77,18 +77,18 @@ class Results:
 
 
 def run_stage(name: str, command: Sequence[str], *, timeout_seconds: float, logs: Path) -> Found:
-    """Run a stage to its end or its timeout; afterwards nothing that it started is alive.
+    """Run a stage to its end or its timeout; afterwards no process that it started is alive.
 
     Args:
         name: Its name.
-        command: What is run. It gets the path of a file for its result, a JSON object, as its last argument.
+        command: The command to run. Its last argument will be the path of a file for its result, a JSON object.
         timeout_seconds: When it is killed.
-        logs: Folder for what it prints, in `<name>.log`.
+        logs: Folder for its output, in `<name>.log`.
 
     Returns:
-        What it found, and its seconds. If there is nothing, `failed` says why, with the end of the log.
+        Its result and its seconds. If it has no result, `failed` says why, with the end of the log.
     """
-    become_subreaper()  # what a killed stage leaves behind becomes a child of this process, and is found here
+    become_subreaper()  # orphans of a killed stage become children of this process and can be found
     logs.mkdir(parents=True, exist_ok=True)
     log, result = logs / f"{name}.log", logs / f"{name}.result.json"
     result.unlink(missing_ok=True)
@@ -97,20 +97,20 @@ def run_stage(name: str, command: Sequence[str], *, timeout_seconds: float, logs
     process: subprocess.Popen[bytes] | None = None
     timed_out = False
     with log.open("wb") as out:
-        try:  # before the start: an interrupt between the fork and the return of Popen leaves a child too
+        try:  # begins before Popen: an interrupt between its fork and its return leaves a child too
             process = subprocess.Popen(
                 [*command, str(result)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},  # so that the log has what a killed stage said last
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},  # so that the log has the last output of a killed stage
             )
             process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            status = process.poll() if process else None  # before it is reaped together with what it left behind
+            status = process.poll() if process else None  # before it is reaped together with its orphans
             is_gone = kill_descendants(_KILL_SECONDS, keep=others)
             if process:
                 process.poll()

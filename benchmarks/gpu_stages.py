@@ -1,4 +1,4 @@
-"""The stages of `benchmarks/gpu.py`: each trains or measures something, and returns what there is to say about it."""
+"""The stages of `benchmarks/gpu.py`: each trains or measures something, and returns its results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from target.scoring.scorer import Validation, bits_per_byte
 from target.spec import TargetSpec
 
 ROOT: Final = Path(__file__).parents[1]
-PINNED_TORCH: Final = "2.13.0"  # of pyproject.toml: scores are comparable only between equal versions
+PINNED_TORCH: Final = "2.13.0"  # as in pyproject.toml: scores are comparable only between equal versions
 PEAK_TFLOPS: Final = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "4090": 165, "3090": 71}  # bf16, dense
 FEATURES: Final[dict[str, dict[str, Any]]] = {
     "no value embeddings": {"VALUE_EMBEDDINGS": 0},
@@ -41,12 +41,12 @@ FEATURES: Final[dict[str, dict[str, Any]]] = {
 _STEPS: Final = re.compile(r"(\d+) steps of (\d+) tokens")
 _SPEED: Final = re.compile(r"(\d+) tokens/s, ([\d.e+-]+) TFLOP/s(?:, ([\d.]+) GB)?")
 _MARK: Final = re.compile(r"^mark (\w+) ([\d.]+)$", re.MULTILINE)
-_MARKED: Final = {  # line of main() in train.py: what is printed behind it, and when
+_MARKED: Final = {  # line of main() in train.py: the mark printed after it, and when
     "prepare.setup()": ("main", ""),
     "optimizers = build_optimizers(model)": ("built", ""),
     "step += 1": ("first_step", "if step == 1: "),
 }
-_AGE: Final = (  # as prepare.py counts it
+_AGE: Final = (  # the clock of prepare.py
     "import os, time; fields = open('/proc/self/stat').read().rpartition(')')[2].split(); "
     "age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf('SC_CLK_TCK'); "
     "print(f'mark {name} {{age:.3f}}', flush=True)"
@@ -63,12 +63,12 @@ class Rig:
     Attributes:
         full: The target, for the baseline.
         short: The target, for all other trainings.
-        whole_seconds: Limit of a training as the target has it.
+        whole_seconds: Limit of a training in the unchanged target.
         folder: A temporary directory.
         logs: Where logs are kept.
         device: The GPU in words, or `CPU`.
-        overrides: `key=value` settings of the target, beside the length of its trainings.
-        before: What the stages of this call found so far, by name.
+        overrides: `key=value` settings of the target, besides the length of its trainings.
+        before: Results of earlier stages of this call, by name.
         anchor: The checkout that the stage `anchor` trains.
     """
 
@@ -87,7 +87,7 @@ class Rig:
         return prepare_corpus(self.full.corpus)
 
     def evaluate(self, spec: TargetSpec, program: Program, seed: int, corpus: CorpusFiles | None = None) -> Found:
-        """Evaluate a program, print its log, and return what there is to say about it."""
+        """Evaluate a program, print its log, and return the figures."""
         log = self.folder / "run.log"
         with Evaluator(spec, corpus or self.corpus(), scratch=self.folder) as evaluator:
             found = evaluator.evaluate(program, seed, log)
@@ -97,7 +97,7 @@ class Rig:
 
 
 def setup(rig: Rig) -> Found:
-    """Say what is measured on what, and prepare the text."""
+    """Report what is measured and on which machine, and prepare the text."""
     corpus = rig.corpus()
     version = torch.__version__.partition("+")[0]
     warning = "" if version == PINNED_TORCH else f", not {PINNED_TORCH}: scores are not comparable with those of others"
@@ -132,7 +132,7 @@ def doctor(rig: Rig) -> Found:
 def check(rig: Rig) -> Found:
     """Compare the trusted score with one in this process, and with itself."""
     program = with_marks(rig.short.seed_program())
-    lenient = dataclasses.replace(rig.short.scoring, tolerance_nats=1e9)  # to see what the probes find, whatever it is
+    lenient = dataclasses.replace(rig.short.scoring, tolerance_nats=1e9)  # to see all findings of the probes
     spec = dataclasses.replace(rig.short, scoring=lenient)
     record: Found = {}
     log = rig.folder / "run.log"
@@ -198,14 +198,14 @@ def in_process_bpb(program: Program, weights: Weights, rows: Validation, spec: T
 
 
 def baseline(rig: Rig) -> Found:
-    """Train the seed program for as long as there is room for."""
+    """Train the seed program for the available time."""
     return rig.evaluate(rig.full, rig.full.seed_program(), 0)
 
 
 def startup(rig: Rig) -> Found:
-    """Say where the seconds from the fork to the end of the first step go, in a confined training.
+    """Report how the time from the fork to the end of the first step is spent, in a confined training.
 
-    Every training has a compile cache of its own, which is empty: what is measured is a cold start.
+    Each training has its own empty compile cache, so a cold start is measured.
     """
     marks, origin = rig.before.get("check", {}).get("marks"), "the training of the stage check"
     if not marks:
@@ -216,7 +216,7 @@ def startup(rig: Rig) -> Found:
         print(said, flush=True)
         marks, origin = read_marks(said), "a training of its own"
     if missing := {name for name, _ in _MARKED.values()} - marks.keys():
-        return {FAILED: f"the training did not come to {', '.join(sorted(missing))}"}
+        return {FAILED: f"the training did not reach {', '.join(sorted(missing))}"}
     return {
         "measured in": origin,
         "fork to main(), s": marks["main"],
@@ -228,7 +228,7 @@ def startup(rig: Rig) -> Found:
 
 
 def search(rig: Rig) -> Found:
-    """Run a search of short trainings with one worker, and say what share of its wall time they were."""
+    """Run a search of short trainings with one worker, and report their share of its wall time."""
     from search.runs.finished import load_run
     from search.runs.journal import open_journal
     from search.runs.rundir import RunDirectory
@@ -262,17 +262,17 @@ def search(rig: Rig) -> Found:
 def training_share(
     trained: Sequence[Sequence[Evaluation]], verdict_seconds: Sequence[float], full_seconds: float
 ) -> Found:
-    """Return what share of the wall time of a search with one worker was training.
+    """Return the share of the wall time of a search with one worker that was training.
 
     Args:
-        trained: The trainings of each trial that has a verdict, in the order of the verdicts. One that was cut off
-            by the end of the budget has none: what it trained is not counted, and neither is the time.
+        trained: The trainings of each trial that has a verdict, in the order of the verdicts. A trial that was cut off
+            by the end of the budget has none: neither its training nor its time is counted.
         verdict_seconds: Wall time of the search at each of these verdicts.
-        full_seconds: Length of a full training: what each short one had on top is held against it too.
+        full_seconds: Length of a full training, which is assumed to have the same overhead as a short one.
 
     Returns:
-        The share from the start of the first training to the last verdict, and what the same seconds between
-        trainings of full length make of it.
+        The share from the start of the first training to the last verdict, and the share that trainings of full length
+        would have with the same seconds between them.
     """
     trainings = [each for evaluations in trained for each in evaluations]
     training = sum(each.wall_seconds - each.score_seconds for each in trainings)
@@ -289,7 +289,7 @@ def training_share(
 
 
 def features(rig: Rig) -> Found:
-    """Train variants with one seed; a difference counts only if it is several times that of `noise`."""
+    """Train variants with one seed; a difference matters only if it is several times that of `noise`."""
     program, corpus = rig.short.seed_program(), rig.corpus()
     found: Found = {}
     for name, constants in {"as it is": {}, **FEATURES}.items():
@@ -313,7 +313,7 @@ def noise(rig: Rig) -> Found:
 
 
 def calls(rig: Rig) -> Found:
-    """List the system calls of an evaluation, its harness included, by strace: what an allow-list has to begin with."""
+    """List the system calls of an evaluation, its harness included, by strace: the start of an allow-list."""
     strace = shutil.which("strace")
     if not strace:
         return {"strace": "not on PATH: nothing was traced"}
@@ -322,7 +322,7 @@ def calls(rig: Rig) -> Found:
     command += ["--target", rig.full.name, "--seed", "0"]
     lengths = [f"{name}={getattr(rig.short, name)}" for name in ("train_seconds", "startup_seconds")]
     serving = rig.full.scoring
-    patience = [  # a traced server is several times slower, and a clock of CPU seconds counts that
+    patience = [  # a traced server is several times slower, also in CPU seconds
         f"scoring.start_seconds={_TRACED_TIMES * serving.start_seconds:g}",
         f"scoring.pass_seconds={_TRACED_TIMES * serving.pass_seconds:g}",
     ]
@@ -337,7 +337,7 @@ def calls(rig: Rig) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What the last line of train.py says; None where it does not."""
+    """The figures in the last line of train.py; None where one is missing."""
 
     steps: int | None
     tokens: int | None
@@ -359,7 +359,7 @@ def read_speed(log: str) -> Speed:
 
 
 def describe(found: Evaluation, log: str, spec: TargetSpec, device: str) -> Found:
-    """Return what an evaluation and the last line of its program say."""
+    """Return the figures of an evaluation and of the last line of its program."""
     speed = read_speed(log)
     peak = next((peak for name, peak in PEAK_TFLOPS.items() if name in device), None)
     start = found.curve[0][0] if found.curve else None
@@ -385,10 +385,10 @@ def describe(found: Evaluation, log: str, spec: TargetSpec, device: str) -> Foun
 
 
 def with_marks(program: Program) -> Program:
-    """Return the program, whose main() also prints how old its process is at three points.
+    """Return the program with a main() that also prints the age of its process at three points.
 
     Raises:
-        ValueError: A line of main() to print behind is missing.
+        ValueError: A line of main() to print after is missing.
     """
     head, main, body = program.source.partition("\ndef main(")
     lines, found = [], set()

@@ -1,12 +1,13 @@
-"""What it costs not to believe the candidate: trusted scoring against evaluation in the process that trained.
+"""The cost of not trusting the candidate: trusted scoring against evaluation in the process that trained.
 
     python benchmarks/scorer.py [--vocabularies 512 8192] [--rows 1024] [--repeats 5] [--json FILE]
 
-Guards: the scored pass costs at most 1.10 times an in-process evaluation of the same model, in CPU seconds. In-process
-is what `evaluate_bpb` of a training script does: forward, cross-entropy, a sum. Trusted is the scored pass through a
-model server, server and scorer together: by itself, with the start of the server, and with the replica and all probes.
-The second table is a child that does nothing, with the sandbox and without. Medians over interleaved repeats; the model
-is that of target/train.py at random weights, the text random tokens: neither changes the cost.
+Claim to check: the scored pass costs at most 1.10 times an in-process evaluation of the same model, in CPU seconds.
+In-process means what `evaluate_bpb` of a training script does: forward, cross-entropy, a sum. Trusted means the scored
+pass through a model server, server and scorer together: alone, with the start of the server, and with the replica and
+all probes. The second table is a child that does nothing, with and without the sandbox. Figures are medians over
+interleaved repeats. The model is that of target/train.py with random weights, and the text is random tokens: neither
+changes the cost.
 """
 
 from __future__ import annotations

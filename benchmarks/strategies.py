@@ -1,21 +1,21 @@
-"""Which strategy finds the most per hour of training, where an hour takes a second.
+"""Which strategy finds the most per hour of training, in a simulation in which an hour takes a second.
 
     python benchmarks/strategies.py --data FILE.csv.gz [--seeds 16] [--hours 24] [--model gp] [--json FILE]
     python benchmarks/strategies.py --target landscape [--seeds 16] [--hours 24] [--json FILE]
 
 Every strategy in conf/strategy runs on a model of recorded five-minute trainings, with the settings of its YAML file,
-the default acceptance rule (or `--acceptance`) and no language model; a training is charged with what it took there.
-Beside them Optuna's samplers run as they come, over the ranges of the record. `--target landscape` has strategies x
-operators, the change of structure included.
+the default acceptance rule (or `--acceptance`) and no language model. A training costs the time that it took in the
+record. For comparison, Optuna's samplers run with their defaults over the ranges of the record. `--target landscape`
+combines strategies with operators, including one that changes structure.
 
-What counts at any time is the program that would be handed over then: for our strategies the champion, which had to
-be confirmed, for Optuna the trial with the best score; both are rated by their noise-free value. An hour is null in the
-JSON and `-` in the table if the median over the seeds never got there. Intervals are 95 % bootstrap intervals of the
-median.
+At any time, the program that would be the result then is rated by its noise-free value: for our strategies the
+confirmed champion, for Optuna the trial with the best score. An hour is null in the JSON and `-` in the table if the
+median over the seeds never reached the level. Intervals are 95 % bootstrap intervals of the median.
 
-A second table sets `hybrid` against each row: its hours over theirs, and its best less theirs in 1e-3 bpb (negative:
-ahead), again of medians and with bootstrap intervals. Who never got to a level counts as if there at the end, so that a
-row's ratio is too high rather than too low; there is none if `hybrid` itself did not get there.
+A second table compares `hybrid` with each row: its hours divided by theirs, and its best minus theirs in 1e-3 bpb
+(negative: ahead), again of medians and with bootstrap intervals. A search that never reached a level counts as if it
+reached it at the end, so a row's ratio is too high rather than too low. There is no ratio if `hybrid` itself did not
+reach the level.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one search a process
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one search per process
 
 import numpy as np
 from hydra.utils import instantiate
@@ -59,10 +59,10 @@ MARKS: Final = (6.0, 12.0, 24.0)
 REFERENCE: Final = "hybrid"
 
 Trace = list[tuple[float, float]]
-"""(hours, noise-free value) of what would have been handed over, whenever it changed."""
+"""(hours, noise-free value) of the program that would be the result, at each change."""
 
 Measured = dict[str, list[float]]
-"""A column's value of each seed."""
+"""The values of a column, one per seed."""
 
 
 def main() -> None:
@@ -113,7 +113,7 @@ def main() -> None:
             measured[name] = measure(runs, options.hours, levels)
             rows.append(summarise(name, runs, measured[name]))
             print(f"{name} done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-            if options.json:  # what is done is kept if the rest is not
+            if options.json:  # keeps the finished rows if the rest fails
                 contrasts = contrast(reference, measured, options.hours)
                 found = {"rows": rows, "reference": reference, "contrasts": contrasts}
                 options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -128,7 +128,7 @@ def main() -> None:
 
 @functools.cache
 def load_oracle(target: str, trials: Path | None, model: Any) -> tuple[Oracle, Program]:
-    """Return who knows the results, and the program that a search begins with."""
+    """Return the oracle that gives scores, and the program that a search begins with."""
     if target == "landscape":
         landscape = Landscape(seed=0)
         return landscape, landscape.seed_program()
@@ -181,7 +181,7 @@ def run_strategy(
 
 
 def make_operator(name: str) -> Operator:
-    """Return an operator by the name of its YAML file, or the mixture that stands for a language model's edits."""
+    """Return an operator by the name of its YAML file, or the mixture that simulates a language model's edits."""
     if name == "mixed":
         return Mixed(configured("operator", "constants", 0), configured("operator", "switch", 0))
     made: Operator = configured("operator", name, 0)
@@ -189,7 +189,7 @@ def make_operator(name: str) -> Operator:
 
 
 class Mixed:
-    """Changes constants or structure, one as often as the other: an operator that does not know which pays."""
+    """Changes constants or structure with equal probability: an operator that does not know which is better."""
 
     name = "mixed"
 
@@ -197,17 +197,17 @@ class Mixed:
         self._operators = operators
 
     def mutate(self, proposal: Any, population: Any) -> Any:
-        """Return what one of the operators makes."""
+        """Return a mutation by one of the operators."""
         return self._operators[proposal.seed % len(self._operators)].mutate(proposal, population)
 
 
 def configured(group: str, name: str, seed: int) -> Any:
-    """Build what a YAML file of a group describes."""
+    """Build the object that a YAML file of a group describes."""
     return instantiate(OmegaConf.create({"it": OmegaConf.load(CONF / group / f"{name}.yaml"), "seed": seed}).it)
 
 
 def default_of(group: str) -> str:
-    """Return the choice of a group that a search has by default."""
+    """Return the default choice of a group."""
     choices = (each for each in OmegaConf.load(CONF / "config.yaml").defaults if OmegaConf.is_dict(each))
     return str(next(each[group] for each in choices if group in each))
 
@@ -220,7 +220,7 @@ def truth_of(oracle: Oracle, trial: Any) -> float:
 
 
 def run_sampler(name: str, oracle: Oracle, program: Program, seed: int, hours: float) -> dict[str, Any]:
-    """Run one of Optuna's samplers with its default settings; it is told of failures, and learns what it can."""
+    """Run one of Optuna's samplers with its default settings; failures are reported to it."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -261,7 +261,7 @@ def suggest(trial: Any, axis: Axis) -> Any:
 
 
 def measure(runs: list[dict[str, Any]], hours: float, levels: tuple[float, float]) -> Measured:
-    """Return the columns: hours to the levels and best values at the marks; infinite is what there is not."""
+    """Return the columns: hours to the levels and best values at the marks; infinite if there is none."""
     columns = {
         f"hours_to_{level:g}": [next((at for at, value in each["trace"] if value <= level), np.inf) for each in runs]
         for level in levels
@@ -282,7 +282,7 @@ def summarise(name: str, runs: list[dict[str, Any]], measured: Measured) -> dict
 
 
 def contrast(reference: str, measured: dict[str, Measured], hours: float) -> list[dict[str, Any]]:
-    """Return how the reference's medians compare with each other row's: ratios of hours, differences of scores."""
+    """Compare the reference's medians with those of each other row: ratios of hours, differences of scores."""
     if reference not in measured:
         return []
     rows = []
@@ -304,17 +304,17 @@ def contrast(reference: str, measured: dict[str, Measured], hours: float) -> lis
 
 
 def ratio(own: Any, other: Any) -> Any:
-    """Return hours over hours."""
+    """Return the ratio of two medians of hours."""
     return own / other
 
 
 def difference(own: Any, other: Any) -> Any:
-    """Return a difference of scores in 1e-3 bpb."""
+    """Return the difference of two median scores in 1e-3 bpb."""
     return 1e3 * (own - other)
 
 
 def best_at(trace: Iterable[tuple[float, float]], mark: float) -> float:
-    """Return the value of what would be handed over after some hours."""
+    """Return the value of the program that would be the result after some hours."""
     return next((value for at, value in reversed(list(trace)) if at <= mark), np.inf)
 
 

@@ -1,1 +1,1 @@
-"""Hydra configuration groups; imports nothing of ours."""
+"""Hydra configuration groups; imports no other package of Graft."""

@@ -29,7 +29,7 @@ class Budget:
         trainings: Finished trainings, trial 0 and confirmations included.
         hours: Wall time, over all sessions.
         usd: Price of all model calls.
-        unset: What applies if all three are null.
+        unset: Limits that apply if all three are null.
     """
 
     trainings: int | None = None
@@ -40,7 +40,7 @@ class Budget:
 
 @dataclass
 class FinalReport:
-    """What is measured when a search has ended by its budget.
+    """The final check after the budget of a search is used up.
 
     Attributes:
         seeds: Fresh seeds for the best and the baseline; 0 for none.
@@ -63,7 +63,7 @@ class Agent:
 
 @dataclass
 class Config:
-    """The configuration of a search; the groups are checked by the constructors that they name."""
+    """The configuration of a search; groups are checked by the constructors that they name."""
 
     name: str = MISSING
     outputs: str = MISSING
@@ -86,7 +86,7 @@ class Config:
 
 
 def schema() -> DictConfig:
-    """Return the types of a configuration: those of `Config`, and `from`, which no field of a class can be called."""
+    """Return the types of a configuration: those of `Config`, and `from`, which cannot be the name of a field."""
     typed: DictConfig = OmegaConf.structured(Config)
     with open_dict(typed):
         typed["from"] = StringNode(None)

@@ -1,4 +1,4 @@
-"""`python -m search`: it and `search.construct` are the only places that see Hydra's configuration objects."""
+"""The command `python -m search`. Only this module and `search.construct` see Hydra's configuration objects."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _MAKE_ROOM = "nothing is lost: make room, and the same command resumes"
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
 def main(config: DictConfig) -> None:
-    """Run the search that a configuration describes; leaves with a non-zero status unless it ended by its budget."""
-    # Imported here: `--help` shall not wait for the ledger and the console.
+    """Run the search that a configuration describes; exit with a non-zero status unless it ended by its budget."""
+    # Imported here so that `--help` does not load the ledger and the console.
     from operators.base import ProviderError, ProviderRefusalError
     from search.errors import SeedProgramError, UserError
     from search.session import run_session
@@ -47,10 +47,10 @@ def main(config: DictConfig) -> None:
     except SeedProgramError as error:
         _leave(EXIT_FAILED, str(error))
     except ProviderRefusalError as error:
-        _leave(EXIT_USAGE, f"{error}; nothing is lost: when that is mended, the same command resumes")
+        _leave(EXIT_USAGE, f"{error}; nothing is lost: fix that, and the same command resumes")
     except ProviderError as error:
         _leave(EXIT_RESUMABLE, f"{error}; nothing is lost: the same command resumes")
-    except (OSError, RuntimeError) as error:  # Optuna's lock of a journal that is gone is a RuntimeError
+    except (OSError, RuntimeError) as error:  # Optuna's lock raises RuntimeError if the journal is gone
         if isinstance(error, OSError) and disk_is_full(error):
             place = f": {error.filename}" if error.filename else ""
             _leave(EXIT_RESUMABLE, f"{error.strerror}{place}; {_MAKE_ROOM}")
@@ -63,7 +63,7 @@ def main(config: DictConfig) -> None:
 
 
 def _doctor(config: DictConfig) -> str:
-    """Return what to run where a target with a GPU cannot be evaluated: the doctor, for this very search."""
+    """Return advice to run the doctor for this search if its target needs a GPU; empty for other targets."""
     from search.secrets import redact_settings
 
     if config.target.get("device") != "cuda":
@@ -146,7 +146,7 @@ def run() -> None:
     from search.secrets import redact_logs
 
     redact_logs()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole, instead of Hydra's digest of them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # we get the original errors, not Hydra's summary of them
     ConfigStore.instance().store(name="schema", node=schema())
     from search.arguments import complaint, quote_homes, refuse_secret_arguments
     from search.errors import UserError

@@ -1,7 +1,7 @@
-"""When a candidate becomes the champion, and what has to be measured before anyone believes it.
+"""When a candidate becomes the champion, and what has to be measured first.
 
-A rule is a pure function of a trial and the population. Training seeds are the harness's, never the candidate's; both
-sides are compared on the same seeds, because pairing removes most of the noise between similar programs.
+A rule is a pure function of a trial and the population. The harness chooses the training seeds, never the candidate.
+Both programs are compared on the same seeds, because pairing removes most of the noise between similar programs.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from operators.trial import Status, Trial
 from target.evaluation import Evaluation
 
 _CONTRAST: Final = "d5_contrast_bpb"
-_DOUBTFUL_DEVIATIONS: Final = 3.0  # of a difference of two, that is about two
-_REACH_STANDARD_ERRORS: Final = 2.0  # a scored program this near to the champion may be as good
+_DOUBTFUL_DEVIATIONS: Final = 3.0  # of one program; for a difference of two programs, that is about 2
+_REACH_STANDARD_ERRORS: Final = 2.0  # a scored program this close to the champion may be as good
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Trainings that are needed before a verdict.
+    """Trainings needed before a verdict.
 
     Attributes:
         trainings: (trial number, training seed) pairs, none of them measured yet.
@@ -38,7 +38,7 @@ class Verdict:
 
     Attributes:
         status: BASELINE, KEEP, DISCARD or the outcome that ended it.
-        detail: Why, if that is not plain from the status.
+        detail: Why, if the status does not say it.
     """
 
     status: Status
@@ -46,17 +46,17 @@ class Verdict:
 
 
 class Acceptance(Protocol):
-    """Decides about pending trials, and what a program that is proposed again is worth."""
+    """Decides about pending trials, and whether a program that is proposed again is trained once more."""
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
-        """Return what a built, undecided trial needs next: trainings, or its verdict. None of its trainings failed."""
+        """Return what a built, pending trial needs next: trainings or a verdict. None of its trainings has failed."""
 
     def repeat(self, trial: Trial, population: Population) -> Measure | None:
-        """Return the training that a scored trial gets because its program was proposed again; None for none."""
+        """Return the training that a scored trial gets because its program was proposed again; None if it gets none."""
 
 
 class Naive:
-    """Lower on one seed is better. The control: about 4 of 100 equal candidates pass for an improvement.
+    """Lower on one seed is better. The control: about 4 of 100 equally good candidates count as an improvement.
 
     Args:
         seed: Seed of the search, from which the training seeds derive.
@@ -79,27 +79,27 @@ class Naive:
 class Confirm:
     """The mean of a few seeds must beat the champion's mean on the same ones.
 
-    Seeds are trained one after the other, and each is a gate: who is not better on those that it shares with the
-    champion so far is discarded without another training. If each keep rotates the seeds, a champion does not live on
-    the luck of those that made it: it is measured again on the new ones, as soon as a candidate needs the comparison.
-    That costs trainings, and a champion with bad luck on the new seeds falls to a candidate that is no better.
+    Seeds are trained one after the other. After each training, a candidate that is not better than the champion on the
+    seeds that both have is discarded. If each keep rotates the seeds, a champion cannot benefit from lucky seeds for
+    long: it is measured again on the new seeds as soon as a candidate needs the comparison. That costs trainings, and
+    a champion with bad luck on the new seeds loses to a candidate that is no better.
 
-    A program that is proposed again gets one more training, on a seed of the current ones that it does not have, if its
-    posterior is within two standard errors of the champion's: more is known about a program that may be as good, and a
-    strategy that repeats itself cannot spend its budget so.
+    A program that is proposed again gets one more training, on a current seed that it does not have yet, if its
+    posterior mean is within two standard errors of the champion's. So more is learned about programs that may be as
+    good, and a strategy that repeats itself cannot spend its whole budget on repeats.
 
     Args:
         seed: Seed of the search, from which the training seeds derive.
-        seeds: Trainings behind a comparison.
+        seeds: Trainings of each program in a comparison.
         rotate: Whether each keep rotates the seeds.
-        max_samples: Trainings of one program beyond which its repeats add none.
+        max_samples: Once a program has this many trainings, repeats add no more.
         contrast_noise_bpb: Standard deviation of D5 between trainings of one program; see `doubt`.
 
     Raises:
         ValueError: If an argument is out of range.
 
-    Source: chosen by simulation over k-sigma thresholds, races and the naive rule at equal trainings;
-    `benchmarks/acceptance.py` compares what is in `conf/acceptance`.
+    Source: chosen by simulation over k-sigma thresholds, races and the naive rule, at equal numbers of trainings;
+    `benchmarks/acceptance.py` compares the rules in `conf/acceptance`.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Confirm:
         self._contrast_noise_bpb = contrast_noise_bpb
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
-        """Compare on one seed after the other, and finally on all of them."""
+        """Compare on one seed after the other, then on all of them together."""
         champion, current = population.champion, self._current(population)
         if champion is None:
             return _first_measurements(trial, current) or _compare(trial, None, current)
@@ -148,7 +148,7 @@ class Confirm:
         return Measure(((trial.number, fresh[0]),))
 
     def _current(self, population: Population) -> tuple[int, ...]:
-        """Return the training seeds that comparisons are made on now."""
+        """Return the training seeds that comparisons currently use."""
         first = self._seeds * population.keeps if self._rotate else 0
         return tuple(training_seed(self._seed, first + index) for index in range(self._seeds))
 
@@ -160,7 +160,7 @@ def training_seed(search_seed: int, index: int) -> int:
 
 def _first_measurements(trial: Trial, seeds: tuple[int, ...]) -> Measure | None:
     """Return what a trial needs before it can be compared at all; None if it can be compared."""
-    if trial.evaluations and trial.number:  # an earlier pair's seed will do for the gate
+    if trial.evaluations and trial.number:  # a seed of an earlier pair is enough for the first comparison
         return None
     missing = _missing((trial,), seeds)
     return Measure(missing) if missing else None
@@ -176,7 +176,7 @@ def _compare(trial: Trial, champion: Trial | None, seeds: tuple[int, ...]) -> Me
 
 
 def _within_reach(trial: Trial, population: Population) -> bool:
-    """Return whether what was measured leaves it open that a scored trial is as good as the champion."""
+    """Return whether, by its measurements, a scored trial may still be as good as the champion."""
     if population.champion is None:
         return False
     (mean, error), (best, best_error) = (population.posterior[each.number] for each in (trial, population.champion))
@@ -188,7 +188,7 @@ def _missing(trials: tuple[Trial, ...], seeds: tuple[int, ...]) -> tuple[tuple[i
 
 
 def _value(trial: Trial, seed: int) -> float:
-    """Return the score of one training; a champion that fails on a seed loses there to whoever does not."""
+    """Return the score of one training; a champion that fails on a seed loses to a candidate that does not."""
     run: Evaluation | None = trial.measurement(seed)
     return math.inf if run is None or run.val_bpb is None else run.val_bpb
 
@@ -200,7 +200,7 @@ def _mean(trial: Trial, seeds: tuple[int, ...]) -> float:
 def doubt_about_seeds(trial: Trial) -> str:
     """Return what is doubtful about trainings of one program that end with the same weights on different seeds.
 
-    Such a program does not use the seed that it is given, and keeps the luck of one draw.
+    Such a program ignores the seed it is given, so its trainings all share one random draw.
     """
     seeds: dict[str, set[int]] = {}
     for run in trial.evaluations:
@@ -216,16 +216,16 @@ def doubt_about_seeds(trial: Trial) -> str:
 
 
 def doubt(trial: Trial, champion: Trial, noise_bpb: float) -> str:
-    """Return what is doubtful about a gain over the champion, in words; empty if nothing is or nothing is known.
+    """Return what is doubtful about a gain over the champion; empty if nothing is, or if it cannot be determined.
 
-    D5 asks whether a gain on the validation text is seen on text that no training uses. An honest gain is about as
-    large there, so that the contrast, bpb(validation) - bpb(other), stays where it was. A model that has seen the
-    validation text gains there only: its contrast falls. What is found is told with the verdict and decides nothing,
-    because an honest change may suit one of the texts better too.
+    D5 checks whether a gain on the validation text also appears on text that no training uses. An honest gain is about
+    as large there, so the contrast, bpb(validation) - bpb(other), does not change. A model that has seen the
+    validation text gains only there, and its contrast falls. The result is reported with the verdict but decides
+    nothing, because an honest change may also suit one of the texts better.
 
     Args:
-        trial: Who gained.
-        champion: Over whom.
+        trial: The candidate.
+        champion: The champion that it is compared with.
         noise_bpb: Standard deviation of the contrast between trainings of one program.
     """
     pairs = [

@@ -1,4 +1,4 @@
-"""Trials that were made elsewhere, an autoresearch branch or another search: written down, counted and shown."""
+"""Records, counts and shows trials that were imported from an autoresearch branch or from another search."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def adopt(ledger: Ledger, trials: Sequence[Trial]) -> None:
     """Write trials down; after a crash in the middle, the same call writes what is missing.
 
     Args:
-        ledger: Of a search that has none of its own yet.
-        trials: By number. `decided` gives the order of the verdicts.
+        ledger: The ledger of a search that has no trials of its own yet.
+        trials: In order of number. Their field `decided` gives the order of the verdicts.
 
     Raises:
         UserError: The ledger has other trials.
@@ -31,8 +31,8 @@ def adopt(ledger: Ledger, trials: Sequence[Trial]) -> None:
         known = ledger.population.trials[trial.number]
         if known.proposal != trial.proposal or known.evaluations != trial.evaluations[: len(known.evaluations)]:
             raise UserError(
-                f"trial {trial.number} is there already and is another one: an import was interrupted, and what it "
-                "imports has changed since; choose another name for the new search"
+                f"trial {trial.number} exists already and is different: an import was interrupted, and its "
+                "source has changed since; choose another name for the new search"
             )
         if trial.mutation and not known.mutation:
             ledger.build(trial.number, trial.mutation)
@@ -52,14 +52,14 @@ def adopt(ledger: Ledger, trials: Sequence[Trial]) -> None:
 
 
 def counts(trials: Iterable[Trial]) -> str:
-    """Return how many trials there are, and how many of each status, in words."""
+    """Return the number of trials, and how many have each status, in words."""
     found = Counter(trial.status.value for trial in trials)
     total = sum(found.values())
     return f"{total} trial{'s' * (total != 1)}: {', '.join(f'{count} {status}' for status, count in found.items())}"
 
 
 def shown(population: Population) -> list[str]:
-    """Return one line a trial, and the best one."""
+    """Return one line per trial, then one for the best."""
     lines = []
     for trial in population.trials:
         parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
@@ -73,5 +73,5 @@ def shown(population: Population) -> list[str]:
 
 
 def _commit(trial: Trial) -> str:
-    """Return the commit that a trial was; empty for one of a search, which its description names."""
+    """Return the commit that a trial came from; empty if it came from a search, which its description names."""
     return f"{str(trial.proposal.labels[IMPORTED])[:_COMMIT]} " if trial.imported and not trial.origin else ""

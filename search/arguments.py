@@ -1,4 +1,4 @@
-"""Arguments as a shell hands them over, made fit for Hydra's grammar; and what to say of those that are not."""
+"""Adapts command-line arguments to Hydra's grammar, and explains what is wrong with those it refuses."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _HOME: Final = re.compile(r"(?:^|[:/ ])~(?:/|$)")
 
 
 def quote_homes(arguments: Sequence[str]) -> list[str]:
-    """Quote values with `~/`: Hydra's grammar has no place for them, and shells leave them alone behind `=`.
+    """Quote values with `~/`, which Hydra's grammar does not allow and shells do not expand after `=`.
 
     Args:
-        arguments: Of a command line; a value may be a list, or several choices, as in `target.root=~/a,~/b`.
+        arguments: Those of a command line. A value may be a list, or several choices, as in `target.root=~/a,~/b`.
     """
     return [_with_homes_quoted(each) for each in arguments]
 
@@ -40,7 +40,7 @@ def _quoted_home(element: str) -> str:
 
 
 def refuse_secret_arguments(arguments: Sequence[str]) -> None:
-    """Refuse a setting that is named like a secret before anything, such as a parser's error, repeats it.
+    """Refuse a setting that is named like a secret, before a parser's error or anything else repeats its value.
 
     Raises:
         UserError: There is one.
@@ -51,7 +51,7 @@ def refuse_secret_arguments(arguments: Sequence[str]) -> None:
 
 
 def complaint(error: Exception, arguments: Sequence[str]) -> str:
-    """Return what is wrong with a configuration: the argument that has to be quoted, else what Hydra says.
+    """Return what is wrong with a configuration: the argument that needs quotes, or Hydra's own message.
 
     Args:
         error: Hydra's.
@@ -63,7 +63,7 @@ def complaint(error: Exception, arguments: Sequence[str]) -> str:
 
 
 def _unreadable(argument: str) -> str:
-    """Return what to write in place of an argument that Hydra's grammar refuses; empty if quotes do not help."""
+    """Return what to write instead of an argument that Hydra's grammar refuses; empty if quotes do not help."""
     key, is_setting, value = argument.partition("=")
     if not is_setting:
         return f"arguments must be settings, KEY=VALUE, or choices, GROUP=CHOICE, got {argument!r}"
@@ -71,11 +71,11 @@ def _unreadable(argument: str) -> str:
         return f"{key} must be text without line breaks and control characters, got {value!r}"
     if _parsed(f"{key}={_quoted(value)}") is None:
         return ""
-    return f"{argument!r} has characters with a meaning of their own; {_how_to_quote(key, value)}"
+    return f"{argument!r} has characters with a special meaning; {_how_to_quote(key, value)}"
 
 
 def _several(arguments: Sequence[str]) -> str:
-    """Return what to write in place of an argument with several values where one search was asked for."""
+    """Return what to write instead of an argument with several values when only one search was asked for."""
     if any(each in ("-m", "--multirun") for each in arguments):
         return ""
     for argument in arguments:
@@ -89,7 +89,7 @@ def _several(arguments: Sequence[str]) -> str:
 
 
 def setting(key: str, value: object) -> str:
-    """Return `KEY=VALUE` for a command that is shown: in quotes of Hydra's and of the shell's where it needs them."""
+    """Return `KEY=VALUE` for a command that is shown, with the quotes that Hydra and the shell need."""
     plain = f"{key}={value}"
     parsed = _parsed(plain)
     is_plain = parsed is not None and not parsed.is_sweep_override() and parsed.value() == str(value)

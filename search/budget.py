@@ -1,4 +1,4 @@
-"""When a search has had enough: trainings, hours or dollars, whichever is first."""
+"""The budget of a search: trainings, hours or dollars, whichever runs out first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the commands beside the search itself (compare, final, noise, prompt, report, import_git) fail: with one line."""
+"""How the other commands (compare, final, noise, prompt, report, import_git) fail: with a one-line message."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ P = ParamSpec("P")
 
 
 def show(text: str) -> None:
-    """Write a text to standard output, with escapes for what a terminal would obey."""
+    """Write a text to standard output, with terminal control characters escaped."""
     sys.stdout.write(printable(text))
 
 
 def fails_with_a_line(main: Callable[P, int]) -> Callable[P, int]:
-    """Return a `main` that answers for input and machine: a line on standard error and exit code 2, or 130 for Ctrl-C.
+    """Return a `main` that reports errors of the input or the machine with one line on standard error and exit code 2.
 
-    Anything else that it raises is a defect of ours, and passes.
+    Ctrl-C gives exit code 130. Any other exception is a bug of ours and is not caught.
     """
 
     @functools.wraps(main)

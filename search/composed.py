@@ -1,4 +1,4 @@
-"""The configuration that a search was composed of, as plain types."""
+"""The composed configuration of a search, as plain types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_config(run: RunDirectory) -> dict[str, Any]:
     """Read the configuration of a search.
 
     Raises:
-        UserError: If it is missing or is none.
+        UserError: If it is missing or is not a configuration.
     """
     try:
         config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
@@ -32,7 +32,7 @@ def read_config(run: RunDirectory) -> dict[str, Any]:
 
 
 def make_target(config: Mapping[str, Any]) -> Target:
-    """Build a target: what its `_target_` names, else one that trains by the settings of its YAML file.
+    """Build a target: what its `_target_` names, or else one that trains with the settings of its YAML file.
 
     Raises:
         UserError: If its settings do not fit.

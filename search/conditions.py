@@ -1,4 +1,4 @@
-"""What scores depend on beside the program and the training seed, and in what two searches differ there."""
+"""What scores depend on besides the program and the training seed, and how two searches differ in that."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any, Final
 from search.composed import flatten
 
 _IRRELEVANT: Final = frozenset({"name", "sandbox", "program", "root", "slots", "guide"})
-"""Settings of a target that no score depends on. What lies in `root` counts, by its hash in the environment."""
+"""Settings of a target that no score depends on. The content of `root` counts, by its hash in the environment."""
 
 _TOLD: Final = 3  # differences that are named
 _VERSIONS: Final = ("graft-search", "torch")
 _PLACES: Final = frozenset({"checkout.root", "checkout.commit"})
 _NOT_TARGET: Final = frozenset({"commit", "python", "platform", "versions", "device", "isolation"})
-"""What an environment says of the machine; the rest of it is what the target says of itself."""
+"""Keys of an environment that describe the machine; all others describe the target."""
 
 
 def relevant(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those settings of a target that scores depend on; the seed program is not among them."""
+    """Return the settings of a target that scores depend on, without the seed program."""
     return {name: value for name, value in settings.items() if name not in _IRRELEVANT}
 
 
 def machine(device: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what tells a machine from others, of what `describe_device` says; memory differs between two boots."""
+    """Return the part of `describe_device` that identifies a machine. Memory is left out: it differs between boots."""
     return {name: value for name, value in device.items() if name != "memory_bytes"}
 
 
 def conditions(target: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what scores were measured under, by dotted name.
+    """Return the conditions under which scores were measured, by dotted name.
 
     Args:
         target: Settings of the target, as the configuration has them.
@@ -47,7 +47,7 @@ def conditions(target: Mapping[str, Any], environment: Mapping[str, Any]) -> dic
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return in what two searches differ, as in `target.train_seconds was 9, is 20`; nothing if scores mean the same.
+    """Return how two searches differ, such as `target.train_seconds was 9, is 20`; empty if scores are comparable.
 
     Args:
         there: Conditions of the earlier search.
@@ -64,7 +64,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str,
 
 
 def _kind(card: Mapping[str, Any]) -> str:
-    """Return what equal cards have in common; two of one model differ by some bytes."""
+    """Return a card's model and rounded memory; the memory of two cards of one model differs by some bytes."""
     memory = card.get("memory_bytes")
     return str(card.get("name")) if memory is None else f"{card.get('name')}, {memory / 1e9:.0f} GB"
 

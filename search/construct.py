@@ -1,4 +1,4 @@
-"""The parts of a search, built from Hydra's configuration; an objection of a constructor becomes the user's message."""
+"""Builds the parts of a search from Hydra's configuration; errors of constructors become messages for the user."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
 
 
 def make_models(llm: DictConfig, run: RunDirectory) -> Models:
-    """Return the language models that are configured; to replay, none is needed, nor its key.
+    """Return the configured language models; a replay needs neither a model nor its key.
 
     Raises:
-        UserError: A setting does not fit, or the variable of a key that is named is not set.
+        UserError: A setting does not fit, or the environment variable named for a key is not set.
     """
     from search.errors import UserError
     from search.models import Models
@@ -70,7 +70,7 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
 
 
 def resolve(composed: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return `plain_config` of what `compose_config` composed of some overrides.
+    """Return the configuration that `compose_config` makes from some overrides, as plain types.
 
     Raises:
         UserError: A value is missing, or refers to one that is not there.
@@ -99,7 +99,7 @@ def instantiate(node: DictConfig | Mapping[str, Any], group: str) -> Any:
 
 
 def make_operator(node: DictConfig | Mapping[str, Any], group: str, resources: Resources) -> Operator:
-    """Build an operator, and lend it the resources of the search if it asks for them.
+    """Build an operator, and give it the resources of the search if it asks for them.
 
     Raises:
         UserError: It does not accept its settings, or lacks a resource.
@@ -114,7 +114,7 @@ def make_operator(node: DictConfig | Mapping[str, Any], group: str, resources: R
 
 
 def budget_limits(budget: DictConfig) -> DictConfig:
-    """Return the limits that apply: those of `unset` if none is given."""
+    """Return the limits that apply; if none is given, those of `unset`."""
     given = (budget.trainings, budget.hours, budget.usd)
     limits: DictConfig = budget.unset if all(limit is None for limit in given) else budget
     return limits

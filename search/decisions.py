@@ -1,4 +1,4 @@
-"""What a search decides, as pure functions: `search.loop` and `search.simulate` share every one of them."""
+"""The decisions of a search as pure functions, shared by `search.loop` and `search.simulate`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Refusal:
     """A new program that is not trained.
 
     Attributes:
-        reason: Why not.
+        reason: Why it is not trained.
         again: Trainings, (trial number, seed), that an earlier trial gets because its program was proposed again.
     """
 
@@ -35,7 +35,7 @@ def propose(settings: Settings, population: Population) -> Proposal:
 
 
 def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -> Refusal | None:
-    """Return why a new program is not trained: it is no text, or it was tried before; None if it is."""
+    """Return why a new program is not trained (it is not text, or was tried before); None if it is trained."""
     if not mutation.program.is_text:
         return Refusal("the program is not valid UTF-8 text: it has a lone surrogate")
     twin = population.find(mutation.program.id)
@@ -48,7 +48,7 @@ def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -
 def next_step(trial: Trial, population: Population, acceptance: Acceptance) -> Measure | Verdict:
     """Return what a built, undecided trial needs next.
 
-    A trial with a failed training has failed: acceptance rules compare scores, and nothing else.
+    A trial with a failed training has failed, because acceptance rules compare only scores.
     """
     failure = next((run for run in trial.evaluations if run.outcome is not Outcome.OK), None)
     if failure:

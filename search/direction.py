@@ -12,7 +12,7 @@ _ROOT: Final = Path(__file__).parents[1] / "program.md"
 
 
 def find_direction(path: str | Path | None) -> Path:
-    """Return the direction file, by default the program.md of the project; it is read again at every proposal.
+    """Return the direction file, by default the program.md of the project. It is read again at each proposal.
 
     Raises:
         UserError: If it cannot be read.

@@ -1,4 +1,4 @@
-"""Why a search ends other than by its budget."""
+"""Errors that end a search before its budget is used up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SeedProgramError(Exception):
 
 @contextmanager
 def errors_of(path: Path) -> Iterator[None]:
-    """Have an `OSError` of the block name a file; that of a write to a full disk names none."""
+    """Add a file name to an `OSError` raised in the block; the error of a write to a full disk has none."""
     try:
         yield
     except OSError as error:

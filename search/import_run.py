@@ -2,11 +2,11 @@
 
     python -m search.import_run name=NEXT from=outputs/MAR8 [GROUP=CHOICE ...] [KEY=VALUE ...]
 
-The command takes what `python -m search` takes, says what that search would begin with, and writes nothing.
+The command takes the arguments of `python -m search`, says what that search would begin with, and writes nothing.
 
-Scores come over if they were measured under the conditions of the new search. Else the programs come alone: the
+Scores are imported if they were measured under the conditions of the new search. Otherwise only the programs are: the
 baseline is measured, then the champion as the first candidate, and all others count as tried. The earlier search is
-only read, and once: a resumed search has what it began with in its own folder.
+read only once, and never changed: the new search keeps the imported trials in its own folder.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from search.runs.rundir import RunDirectory
 from search.views.verdicts import score_text
 from target.program import Program
 
-_DEPTHS: Final = ("*", "*/*", "*/*/*")  # below `outputs`, where searches may lie: sweeps are two folders down
+_DEPTHS: Final = ("*", "*/*", "*/*/*")  # where searches may be below `outputs`: those of a sweep are two folders deeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
-    """What a search begins with.
+    """The imported trials that a search begins with.
 
     Attributes:
-        trials: By number. Pending ones are measured here; the others have their verdicts, in the order of `decided`.
-        text: What comes over, and why no more, for people.
+        trials: By number. Pending trials are measured here; the others have verdicts, in the order of `decided`.
+        text: A message for the user: what is imported, and what is not.
     """
 
     trials: tuple[Trial, ...]
@@ -49,35 +49,35 @@ class Beginning:
 
 
 def find_source(config: Mapping[str, Any], run: RunDirectory) -> SearchRun | None:
-    """Return the search that another one shall begin with; None for none, or if that one has its trials already.
+    """Return the earlier search that a search begins with; None if there is none, or its trials are already imported.
 
     Args:
         config: Configuration of the new search, as plain types.
-        run: Its folder, which need not be there.
+        run: Its folder, which need not exist.
 
     Raises:
-        UserError: There is no such search, it still runs, nothing in it fits, or the new one has trials of its own.
+        UserError: There is no such search, it is still running, nothing in it fits, or the new one has its own trials.
     """
     given = config.get("from")
     if given is None:
         return None
     root = Path(given).expanduser()
     if root.resolve() == run.root.resolve():
-        raise UserError(f"from must name another search, got {given}, which is this one; leave from away to resume it")
+        raise UserError(f"from must name another search, got {given}, which is this one; omit from to resume it")
     if run.journal.exists():
         if read_beginning(run) is not None:
             return None
         if not run.config.exists() and read_population(run).trials:
             raise UserError(
-                f"{run.root} has imported trials already, and from={given} is for a search that has none; leave from "
-                "away to go on with it, or choose another name"
+                f"{run.root} has imported trials already, and from={given} is for a search that has none; omit from "
+                "to continue it, or choose another name"
             )
     source = _load(root, Path(config["outputs"]).expanduser())
     ours, theirs = (_kind(each) for each in (config["target"], source.config["target"]))
     if ours != theirs:
         raise UserError(
             f"from={given} must be a search for {ours}, as this one is, and is one for {theirs}, whose programs do not "
-            "run here; leave from away"
+            "run here; omit from"
         )
     return source
 
@@ -85,14 +85,14 @@ def find_source(config: Mapping[str, Any], run: RunDirectory) -> SearchRun | Non
 def begin_with(
     source: SearchRun, *, target: Mapping[str, Any], environment: Mapping[str, Any], seed_program: Program, seed: int
 ) -> Beginning:
-    """Return what comes of an earlier search.
+    """Return what is imported from an earlier search.
 
     Args:
         source: The earlier search.
-        target: Settings of the target of the new one.
-        environment: What it runs on, as environment.json says.
-        seed_program: Its seed program.
-        seed: Its seed.
+        target: Settings of the new search's target.
+        environment: What the new search runs on, as in environment.json.
+        seed_program: Seed program of the new search.
+        seed: Seed of the new search.
     """
     there = conditions(source.config["target"], source.environment)
     differing = differences(there, conditions(target, environment))
@@ -105,7 +105,7 @@ def begin_with(
 
 
 def import_run(ledger: Ledger, source: SearchRun, beginning: Beginning) -> None:
-    """Write down what a search begins with; after a crash in the middle, the same call writes what is missing.
+    """Write the trials that a search begins with; after a crash, the same call writes the missing ones.
 
     Raises:
         UserError: The ledger has other trials.
@@ -116,7 +116,7 @@ def import_run(ledger: Ledger, source: SearchRun, beginning: Beginning) -> None:
 
 @fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Say what a search would begin with; return the exit code."""
+    """Show what a search would begin with, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m search.import_run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -157,31 +157,29 @@ def _load(root: Path, outputs: Path) -> SearchRun:
     if not run.journal.is_file():
         raise UserError(f"from must be the folder of an earlier search, {_instead(root, outputs)}")
     if who := holder(run.lock):
-        raise UserError(f"{root} still searches ({who}); wait for its end or stop it, then give the same command again")
+        raise UserError(f"{root} is still running ({who}); wait for its end or stop it, then repeat the command")
     if not run.config.exists():
         raise UserError(
-            f"{root} was imported and has not searched since, so nothing says what its scores mean here; go on with it "
-            f"by name={root.name}"
+            f"{root} was imported and has not searched since, so nothing says whether its scores "
+            f"are comparable; continue it by name={root.name}"
         )
     source = load_run(root)
     if source.population.champion is None:
         first = next(iter(source.population.trials), None)
         state = f"its seed program is {first.status.value}" if first else "it has no trial"
-        raise UserError(
-            f"{root} has no program with a score ({state}), so there is nothing to begin with; leave from away"
-        )
+        raise UserError(f"{root} has no program with a score ({state}), so there is nothing to begin with; omit from")
     return source
 
 
 def _instead(root: Path, outputs: Path) -> str:
-    """Return what is wrong with a place that holds no search, and what was meant, as far as that can be told."""
+    """Return what is wrong with a folder that holds no search, and a guess at what was meant."""
     below = _searches_below(root)
     if below:
         return f"got {root}, which holds {len(below)} of them; name one, such as {below[0]}"
     wrong = f"got {root}, which " + ("holds none" if root.exists() else "is not there")
     known = {place.relative_to(outputs).as_posix(): place for place in _searches_below(outputs)}
     close = difflib.get_close_matches(root.name, known, n=1) or difflib.get_close_matches(str(root), known, n=1)
-    return f"{wrong}; did you mean {known[close[0]]}?" if close else f"{wrong}; searches lie below {outputs}"
+    return f"{wrong}; did you mean {known[close[0]]}?" if close else f"{wrong}; searches are below {outputs}"
 
 
 def _searches_below(folder: Path) -> list[Path]:
@@ -189,17 +187,17 @@ def _searches_below(folder: Path) -> list[Path]:
 
 
 def _kind(target: Mapping[str, Any]) -> str:
-    """Return what programs of a target are, in words; searches whose words differ have nothing to give each other."""
+    """Describe the programs of a target. Searches with different descriptions cannot import from each other."""
     if "_target_" not in target:
         return "a train.py of Graft"
     return f"{target['file']} of a command" if "file" in target else f"target={target['name']}"
 
 
-# What comes over
+# What is imported
 
 
 def _with_scores(source: SearchRun, own: Trial) -> Beginning:
-    """Take everything over; a seed program that the earlier search has not tried becomes a candidate."""
+    """Import everything; a seed program that the earlier search has not tried becomes a candidate."""
     population = source.population
     trials = [_taken_over(trial, source) for trial in population.trials]
     champion = population.champion
@@ -223,11 +221,11 @@ def _taken_over(trial: Trial, source: SearchRun) -> Trial:
 
 
 def _programs(source: SearchRun, own: Trial, differing: Sequence[str]) -> Beginning:
-    """Take programs over, to be known: the champion is measured here, the others are not."""
+    """Import programs without scores: the champion is measured here, the others are not."""
     population, champion = source.population, source.population.champion
     first = population.trials[0].program
     assert champion and champion.program and first and own.program, f"{source.root} has no champion"
-    shift = 0 if first.id == own.program.id else 1  # the earlier seed program, if it is another, comes behind ours
+    shift = 0 if first.id == own.program.id else 1  # the earlier seed program, if it differs, comes after ours
     candidate = None if champion.program.id == own.program.id else champion.number
     trials = [own]
     for trial in population.trials[1 - shift :]:
@@ -244,7 +242,7 @@ def _programs(source: SearchRun, own: Trial, differing: Sequence[str]) -> Beginn
 
 
 def _unmeasured(trial: Trial, source: SearchRun, difference: str) -> Trial:
-    """Return a trial as history: what came of it is told, and it has no score."""
+    """Return a trial as history: its result is in the text, and it has no score."""
     if trial.program is None:
         return trial if trial.decided is not None else _given_up(trial, source)
     if trial.status is Status.UNMEASURED:
@@ -273,7 +271,7 @@ def _given_up(trial: Trial, source: SearchRun) -> Trial:
 
 
 def _moved(trial: Trial, source: SearchRun, shift: int) -> Trial:
-    """Return a trial with other numbers, and without what a strategy wanted to find again on its own trials."""
+    """Return a trial with new numbers and without the labels of its strategy."""
     parents = tuple(number + shift for number in trial.proposal.parents) or (0,)
     labels = {IMPORTED: _origin(trial, source)}
     extra = tuple(number + shift for number in trial.extra_parents)
@@ -287,12 +285,12 @@ def _moved(trial: Trial, source: SearchRun, shift: int) -> Trial:
 
 
 def _origin(trial: Trial, source: SearchRun) -> Label:
-    """Return where a trial was made: it may have been imported there too."""
+    """Return the search in which a trial was made; the earlier search may have imported it."""
     return trial.proposal.labels.get(IMPORTED, f"{source.root.resolve().name}#{trial.number}")
 
 
 def _rank(trial: Trial, source: SearchRun) -> int:
-    """Return the rank of a verdict; what had none comes behind all others."""
+    """Return the rank of a verdict; trials without one come last."""
     return len(source.population.trials) + trial.number if trial.decided is None else trial.decided
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks for an orderly end, the second ends the process at once."""
+"""SIGINT and SIGTERM: the first signal asks for an orderly end, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user, or the system, wants the process to end; the text says by which signal."""
+    """The user or the system wants the process to end; the message names the signal."""
 
 
 class Interrupts:
-    """Decides what the first signal does: it raises `Interrupted`, unless somebody has taken it over.
+    """Decides what the first signal does: it raises `Interrupted` unless `taken_by` has set another reaction.
 
     Attributes:
-        came: Whether there was one.
+        came: Whether a signal has come.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Interrupts:
 
 @contextmanager
 def handled_interrupts() -> Iterator[Interrupts]:
-    """Handle both signals in the block; afterwards they do what they did before it."""
+    """Handle both signals in the block; afterwards their previous handlers are restored."""
     interrupts = Interrupts()
     before = {each: signal.getsignal(each) for each in _SIGNALS}
     for each in _SIGNALS:

@@ -1,7 +1,7 @@
-"""The search: proposals, pre-flights and trainings side by side, every step in the ledger before anyone acts on it.
+"""The search: proposals, pre-flights and trainings in parallel, each step in the ledger before anything depends on it.
 
 One thread owns all state and waits for futures; operators run in threads, evaluations in the executor's processes. The
-stages are propose -> pre-flight -> train and score -> record. What waits between them is bounded: there are never more
+stages are propose -> pre-flight -> train and score -> record. The queues between them are bounded: there are never more
 trials under way than slots and programs made ahead.
 """
 
@@ -35,16 +35,16 @@ from target.program import Program
 
 
 class Search:
-    """Drives one search from where its ledger stands to the end of its budget.
+    """Drives one search from the state of its ledger to the end of its budget.
 
     Args:
-        settings: What to do.
-        run: Where it is kept.
-        ledger: The ledger of that folder, open.
-        executor: Evaluates; started and closed by the caller.
-        observer: Is told of everything.
+        settings: The search.
+        run: Its folder.
+        ledger: The open ledger of that folder.
+        executor: Evaluates programs; started and closed by the caller.
+        observer: Is notified of everything.
         clock: Monotonic seconds.
-        tick_seconds: How often signals and the observer are looked after.
+        tick_seconds: Interval at which signals are handled and the observer is called.
     """
 
     def __init__(
@@ -67,25 +67,25 @@ class Search:
         self._clock = clock
         self._tick_seconds = tick_seconds
         self._tasks: dict[Future[Any], Task] = {}
-        self._passed: set[int] = set()  # trials whose pre-flight is over, so that they can be judged
+        self._passed: set[int] = set()  # trials whose pre-flight is over
         self._repeats: dict[tuple[int, int], None] = {}  # trainings, (number, seed), of programs proposed again
         self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
-        self._idle = ""  # why there is nothing to do, though the budget is not used up
+        self._idle = ""  # why there is nothing to do although the budget is not used up
 
     def interrupt(self, reason: str) -> None:
         """Ask the search to abandon what is under way and stop; safe to call from a signal handler."""
         self._interrupted = reason
 
     def run(self) -> Summary:
-        """Search until a budget is used up, or something stops it.
+        """Search until a budget is used up or something stops the search.
 
         Raises:
-            UserError: If the folder holds a search from another seed program; it is left as it is.
+            UserError: If the folder holds a search with another seed program; it is not changed.
             SeedProgramError: If trial 0 does not score.
-            ProviderError: If the operator's provider is out of order.
-            TargetError: If nothing can be evaluated here.
-            OSError: If a file cannot be written, to a full disk for one.
+            ProviderError: If the operator's provider fails.
+            TargetError: If nothing can be evaluated on this machine.
+            OSError: If a file cannot be written, for example because the disk is full.
         """
         try:
             self._begin()
@@ -105,12 +105,12 @@ class Search:
             raise
         except OSError as error:
             if disk_is_full(error):
-                with contextlib.suppress(OSError):  # of the same disk; one of another kind has been told already
+                with contextlib.suppress(OSError):  # the disk may be full; any other error was reported
                     self.stop(str(error))
             raise
 
     def stop(self, reason: str) -> Summary:
-        """Record that the search stands still, and why."""
+        """Record that the search has stopped, and why."""
         self._recorder.repair()
         return self._recorder.record("stopped", reason)
 
@@ -154,7 +154,7 @@ class Search:
     # Deciding
 
     def _settle(self) -> None:
-        """Give every verdict that can be given; one may make another possible."""
+        """Give every verdict that can be given; one verdict may make another possible."""
         while True:
             verdicts = [
                 (trial.number, step) for trial, step in self._steps(self._population) if isinstance(step, Verdict)
@@ -164,7 +164,7 @@ class Search:
             self._decide(*verdicts[0])
 
     def _steps(self, population: Population) -> list[tuple[Trial, Measure | Verdict]]:
-        waiting = population.pending if population.champion else population.pending[:1]  # the baseline before all
+        waiting = population.pending if population.champion else population.pending[:1]  # the baseline comes first
         ready = (trial for trial in waiting if trial.number in self._passed)
         return [(trial, next_step(trial, population, self._settings.acceptance)) for trial in ready]
 
@@ -177,7 +177,8 @@ class Search:
         population = self._population
         decided = population.decided[self._decided_before :]
         if self._settings.is_stuck(decided):
-            return f"{self._settings.max_failures} trials in a row came to no training; the last: {decided[-1].detail}"
+            many = f"{self._settings.max_failures} trials in a row"
+            return f"{many} produced nothing to train; the last: {decided[-1].detail}"
         return self._settings.budget.exhausted(
             trainings=population.trainings,
             wall_seconds=self._recorder.elapsed().wall_seconds,
@@ -187,7 +188,7 @@ class Search:
     # Launching
 
     def _launch(self) -> None:
-        """Fill the slots: trainings that somebody waits for first, then new trials."""
+        """Fill the slots: first with trainings that verdicts need, then with new trials."""
         measuring = {(task.number, task.seed) for task in self._tasks.values() if task.seed is not None}
         wanted = self._wanted(measuring)
         left = self._settings.budget.trainings_left(self._population.trainings + len(measuring))
@@ -210,9 +211,9 @@ class Search:
             self._submit_proposal(number)
 
     def _wanted(self, measuring: set[tuple[int, int]]) -> dict[tuple[int, int], None]:
-        """Return the trainings, (number, seed), that somebody waits for and that are not under way, in their order.
+        """Return the trainings, (number, seed), that verdicts need and that are not under way, in order.
 
-        A candidate's first training decides whether there is a second, also when a keep rotates the seeds meanwhile.
+        The result of a candidate's first training decides whether there is a second, even if a keep rotates the seeds.
         """
         trials = self._population.trials
         undecided = {number for number, _ in measuring if number and not trials[number].evaluations}
@@ -230,7 +231,7 @@ class Search:
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 
     def _submit_training(self, number: int, seed: int) -> None:
-        thorough = not number or bool(self._population.trials[number].evaluations)  # a champion, or soon to be one
+        thorough = not number or bool(self._population.trials[number].evaluations)  # (candidate for) champion
         log = self._log(number, f"run-{seed}.log")
         future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough)
         self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())
@@ -257,7 +258,7 @@ class Search:
             task = self._tasks.pop(future)
             try:
                 handlers[task.stage](task, future)
-            except ProviderError as error:  # what else has finished is recorded first
+            except ProviderError as error:  # first record whatever else has finished
                 failures.append(error)
             except TargetError as error:
                 if verdict := self._given_up(task, error):
@@ -269,9 +270,9 @@ class Search:
         self._observer.tick(self._running())
 
     def _given_up(self, task: Task, error: TargetError) -> Future[Evaluation] | None:
-        """Return the evaluation of a program that ends each of its evaluations by an error; None to stop and try again.
+        """Return the evaluation of a program whose evaluations always end with an error; None to stop and try again.
 
-        The seed program is never given up: without it there is no search.
+        The seed program is never given up, since there is no search without it.
         """
         never = task.stage is Stage.PROPOSE or not task.number or isinstance(error, DiskFullError)
         enough = not never and self._ledger.attempt_failed(task.number, task.seed) >= ATTEMPTS
@@ -302,7 +303,7 @@ class Search:
         trial = self._population.trials[task.number]
         earlier = len(trial.evaluations)
         log = self._log(task.number, f"run-{task.seed}.log")
-        if log.exists():  # its name while it was written; now it has its place in the order of the trainings
+        if log.exists():  # rename it by its place in the order of the trainings
             log.replace(log.with_name(f"run-{earlier + 1}.log" if earlier else "run.log"))
         self._ledger.evaluate(task.number, evaluation)
         self._repeats.pop((task.number, evaluation.seed), None)
@@ -313,7 +314,7 @@ class Search:
     # Recording
 
     def _close_books(self, exhausted: str | None) -> None:
-        """Decide what cannot be confirmed any more, so that every finished training has its row."""
+        """Decide the trials that cannot be confirmed any more, so that every finished training has its row."""
         if self._interrupted or not exhausted:
             return
         for trial, step in self._steps(self._population):

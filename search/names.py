@@ -1,4 +1,4 @@
-"""Names of searches: what they may be, and the folders that they stand for."""
+"""Names of searches: which are valid, and their folders."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from search.runs.rundir import RunDirectory
 _PART: Final = re.compile(r"\w[\w.,=+@~-]*")
 _FOREIGN: Final = re.compile(r"[^\w.,=+@-]+")
 _PART_BYTES: Final = 120
-_NAME_BYTES: Final = 240  # MLflow's folder has the whole name in one piece, and an ending; file systems end at 255
+_NAME_BYTES: Final = 240  # MLflow's folder name is the whole name and a suffix; file systems allow 255
 _TAKEN: Final = ("mlartifacts", "mlflow.db")
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is no path of a folder below `outputs`, or not one that every shell and file system takes.
+    """Refuse a name that is not the path of a folder below `outputs`, or that some shell or file system refuses.
 
     Raises:
-        UserError: It must not be the name of a search; the message has one that may.
+        UserError: The name is not valid; the message suggests a valid one.
     """
     parts = name.split("/")
     if any(not _PART.fullmatch(part) or _bytes(part) > _PART_BYTES for part in parts) or _bytes(name) > _NAME_BYTES:
@@ -42,7 +42,7 @@ def folder_of(outputs: str | Path, name: str) -> RunDirectory:
         name: Name of the search.
 
     Raises:
-        UserError: The name is none, or would have files written into another search or behind a link.
+        UserError: The name is invalid, or leads into another search or through a link.
     """
     check_name(name)
     if not str(outputs):
@@ -76,12 +76,12 @@ def given_folder(text: str) -> Path:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # its name is too long for a file system
+    except OSError:  # its name is too long for the file system
         return False
 
 
 def _suggestion(parts: list[str]) -> str:
-    """Return a name like the one that was refused."""
+    """Return a valid name similar to the refused one."""
     better = (_FOREIGN.sub("_", part).lstrip("_.,=+@-").rstrip("_") for part in parts)
     kept = [os.fsencode(part)[:40].decode(errors="ignore") for part in better if part]
     return "/".join(kept[:2]) or "mar8"

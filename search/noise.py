@@ -1,9 +1,9 @@
-"""How far apart two trainings of one program end, on this machine: the yardstick for every claim of progress.
+"""How far apart two trainings of one program end on this machine: the yardstick for every gain.
 
     python -m search.noise [target=tiny] [target.KEY=VALUE ...] [--seeds 6] [--repeats 3] [--program FILE] [--json FILE]
 
-Trains the seed program of a target on several seeds, and on the first of them several times. What comes of it is kept
-in the cache, for this machine and these settings of the target, and reports of searches say a gain in units of it.
+Trains the seed program of a target on several seeds, and on the first of them several times. The result is kept in
+the cache, for this machine and these settings of the target. Reports of searches state gains in units of it.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ _FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """What was measured.
+    """The measured noise.
 
     Attributes:
         target: Name of the target.
-        date: When, as in `2026-11-25`.
-        program_id: The program.
-        n_seeds: Seeds with a score.
+        date: The date, such as `2026-11-25`.
+        program_id: Id of the program.
+        n_seeds: Number of seeds with a score.
         mean: Mean val_bpb over them.
-        seed_sd: Standard deviation of val_bpb between seeds; what two trainings with equal seeds differ by is in it.
-        n_repeats: Trainings with a score on one seed.
-        repeat_sd: Standard deviation between them; None if there are not two.
+        seed_sd: Standard deviation of val_bpb between seeds; it includes the variation between equal seeds.
+        n_repeats: Number of trainings with a score on one seed.
+        repeat_sd: Standard deviation between them; None if there are fewer than two.
     """
 
     target: str
@@ -67,9 +67,9 @@ class Noise:
 
 
 def stored_noise(spec: TargetSpec, device: Mapping[str, Any]) -> Noise | None:
-    """Return what was measured for a target on a device, as `describe_device` tells it.
+    """Return the noise measured for a target on a device, given by `describe_device`.
 
-    None if nothing was, or the file is damaged or of another version: no reason for a report to fail.
+    None if there is none, or its file is damaged or of another version: a report must not fail because of it.
     """
     try:
         return Noise(**json.loads(_place(spec, device).read_text(encoding="utf-8")))
@@ -78,7 +78,7 @@ def stored_noise(spec: TargetSpec, device: Mapping[str, Any]) -> Noise | None:
 
 
 def noise_of(run: RunDirectory) -> Noise | None:
-    """Return what was measured for the target and the machine of a search, as far as its folder tells them."""
+    """Return the noise measured for the target and the machine of a search; None if its folder does not name them."""
     try:
         spec = TargetSpec.from_config(read_config(run)["target"])
         device = json.loads(run.environment.read_text(encoding="utf-8"))["device"]
@@ -88,7 +88,7 @@ def noise_of(run: RunDirectory) -> Noise | None:
 
 
 def in_sds(gain: float, noise: Noise | None) -> str:
-    """Return how many standard deviations between seeds a gain is; empty if they are not known, or nothing."""
+    """Return a gain in standard deviations between seeds; empty if the deviation is unknown or 0."""
     return f"{gain / noise.seed_sd:.1f} sd" if noise and noise.seed_sd else ""
 
 
@@ -113,7 +113,7 @@ def measure_noise(
 
 
 def summarize(spec: TargetSpec, program: Program, runs: Sequence[Evaluation], again: Sequence[Evaluation]) -> Noise:
-    """Return what the trainings tell.
+    """Derive the noise from the trainings.
 
     Raises:
         UserError: Fewer than two of them have a score.

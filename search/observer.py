@@ -1,4 +1,4 @@
-"""Who wants to know how a search goes: the console, the tracker, the pictures."""
+"""The interface of what follows a search: the console, the tracker, the pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Running:
     Attributes:
         number: Trial it belongs to.
         stage: `propose`, `pre-flight` or `train`.
-        seconds: For how long.
+        seconds: How long it has been under way.
     """
 
     number: int
@@ -28,13 +28,13 @@ class Running:
 
 
 class Observer(Protocol):
-    """Is told what happens; returns at once and has no say in it."""
+    """Is notified of what happens; its methods return at once and cannot affect the search."""
 
     def recorded(self, population: Population, summary: Summary) -> None:
-        """A verdict, or the end, is in the ledger."""
+        """Called when a verdict, or the end of the search, is in the ledger."""
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
-        """A training of a trial has finished."""
+        """Called when a training of a trial has finished."""
 
     def tick(self, running: Sequence[Running]) -> None:
-        """A moment has passed."""
+        """Called regularly while work is under way."""

@@ -1,4 +1,4 @@
-"""Writes down what a search decides: first the ledger, then the files, then everybody who watches."""
+"""Records the decisions of a search: first in the ledger, then in the files; then it notifies the observer."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from search.runs.summary import RunStatus, Summary, summarize
 from search.settings import Settings
 
 Spent = MutationError | Mutation
-"""Both say what was spent on them."""
+"""Both carry what was spent."""
 
 
 class Recorder:
-    """The books of one session of a search.
+    """Keeps the records of one session of a search.
 
     Args:
         settings: The search.
         run: Its folder.
         ledger: Its ledger.
-        observer: Is told of every record.
-        slots: Evaluations side by side.
+        observer: Is notified of every record.
+        slots: Number of parallel evaluations.
         clock: Monotonic seconds.
     """
 
@@ -54,16 +54,16 @@ class Recorder:
 
     @property
     def population(self) -> Population:
-        """All trials, as the ledger has them."""
+        """All trials in the ledger."""
         return self._ledger.population
 
     @property
     def cost_usd(self) -> float:
-        """What all model calls cost, those that tried the models out included."""
+        """The cost of all model calls, including the test requests before the search."""
         return self.population.cost_usd + self._trying_out_usd
 
     def add_busy(self, seconds: float) -> None:
-        """Note that a slot was busy."""
+        """Add the time that a slot was busy."""
         self._busy_seconds += seconds
 
     def elapsed(self) -> Elapsed:
@@ -74,7 +74,7 @@ class Recorder:
         )
 
     def repair(self) -> None:
-        """Write what a crash between the ledger and the files left out."""
+        """Write what is in the ledger but not in the files because of a crash."""
         for trial in self.population.decided:
             self._run.write_trial(trial, self.population, unless_there=True)
 
@@ -83,7 +83,7 @@ class Recorder:
         self._run.write_trial(self.population.trials[number], self.population)
 
     def decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> Trial:
-        """Record the verdict on a trial, and what was spent if no program came of it; return the trial."""
+        """Record the verdict on a trial, and what was spent if it produced no program; return the trial."""
         trial = self._ledger.decide(
             number,
             verdict.status,

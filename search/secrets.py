@@ -1,4 +1,4 @@
-"""Keys and passwords in a configuration are refused; what a search says and writes down is cleared of others."""
+"""Refuses keys and passwords in a configuration, and redacts others in all output of a search."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SETTING: Final = re.compile(
     r"""((?:(?:\b|_)(?:api_?key|token|password|passwd|secret|credentials?)|(?<=\w[_.-])key)=)('[^']*'|"[^"]*"|\S+)""",
     re.IGNORECASE,
 )
-"""A setting that is named like a secret, and its value. A key alone is none: `sorted(key=len)`, `--key=2`."""
+"""A setting that is named like a secret, and its value. The word `key` alone is not: `sorted(key=len)`, `--key=2`."""
 
 
 def refuse_secrets(config: Mapping[str, Any]) -> None:
     """Refuse a configuration that holds a key or a password: it is written to the run directory.
 
     Raises:
-        UserError: It does; the message has the name of the setting, not what it holds.
+        UserError: It does; the message names the setting, but not its value.
     """
     for name, value in _leaves(config):
         if isinstance(value, str) and value and SECRET_NAME.search(name):
@@ -32,12 +32,12 @@ def refuse_secrets(config: Mapping[str, Any]) -> None:
 
 
 def redact_settings(text: str) -> str:
-    """Return a text about a command line without the values of settings that are named like secrets."""
+    """Return a command line with the values of settings named like secrets redacted."""
     return _SETTING.sub(rf"\1{BLOT}", text)
 
 
 def redact_logs() -> None:
-    """Redact whatever this process logs from now on: Hydra repeats the command line of each job of a sweep."""
+    """Redact whatever this process logs from now on: Hydra logs the command line of each job of a sweep."""
     logging.setLogRecordFactory(_RedactedRecord)
 
 

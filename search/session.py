@@ -1,4 +1,4 @@
-"""One session of a search: opens its folder, checks that it still is the same search, drives the loop."""
+"""One session of a search: opens its folder, checks that it is still the same search, and drives the loop."""
 
 from __future__ import annotations
 
@@ -57,25 +57,25 @@ MAY_CHANGE: Final = (
     "propose_ahead",
     "tracker",
 )
-"""Keys, with all below them, that do not decide what is searched, so that a resumed search may have others.
+"""Keys, with all below them, that may change when a search is resumed, because they do not decide what is searched.
 
-How a model is reached may change, what it costs, and how long its answers may be; which model is asked, and how, may
-not.
+How a model is reached may change, and so may its price and the length of its answers. Which model is asked, and how,
+may not.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Everything that the configuration decides.
+    """All that the configuration determines.
 
     Attributes:
         settings: The search.
         run: Its folder.
         target: Its target.
-        make_executor: Makes the executor for a target that really trains.
+        make_executor: Makes the executor for a target that runs trainings.
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
-        overrides: The command line's part of it.
+        overrides: The part of it from the command line.
         models: Language models, for operators that need one.
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
     """
@@ -92,7 +92,7 @@ class Session:
 
     def __post_init__(self) -> None:
         if self.final_seeds < 0 or self.final_seeds == 1:
-            raise UserError(f"final.seeds must be 0, or at least 2 to tell anything, got {self.final_seeds}")
+            raise UserError(f"final.seeds must be 0 or at least 2, got {self.final_seeds}")
 
 
 def run_session(session: Session) -> Summary:
@@ -102,8 +102,8 @@ def run_session(session: Session) -> Summary:
         UserError: If the folder is in use, not writable, damaged, or belongs to another search, or if there is no
             earlier search that this one could begin with.
         SeedProgramError: If trial 0 does not score.
-        ProviderError: If the operator's provider is out of order.
-        TargetError: If nothing can be evaluated here.
+        ProviderError: If the operator's provider fails.
+        TargetError: If nothing can be evaluated on this machine.
     """
     run = session.run
     config = redact_all(session.config)
@@ -113,7 +113,7 @@ def run_session(session: Session) -> Summary:
     with handled_interrupts() as interrupts, locked(run.lock):
         run.clear_leftovers()
         ledger = Ledger(run)
-        if ledger.population.trials:  # before the first one, nothing is decided yet, and settings may be mended
+        if ledger.population.trials:  # before the first trial, all settings may still change
             _check_config(run, config)
         write_atomically(run.config, yaml.safe_dump(config, sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
@@ -133,7 +133,7 @@ def _drive(
     watch: Watch,
     interrupts: Interrupts,
 ) -> Summary:
-    """Start what the search needs, run it, end what was started; an interrupt at any point is an end like others."""
+    """Start what the search needs, run it, and stop all of it; an interrupt at any point ends it in order."""
 
     def make_search() -> Search:
         return Search(session.settings, run=session.run, ledger=ledger, executor=executor, observer=watch)
@@ -145,7 +145,7 @@ def _drive(
             Interrupted,
             ProviderError,
             TargetError,
-        ) as error:  # a killed session may have left a summary that says "running"
+        ) as error:  # a killed session may have left the status "running"
             summary = make_search().stop(str(error))
             if isinstance(error, Interrupted):
                 return summary
@@ -165,7 +165,7 @@ def _drive(
 def _get_ready(
     session: Session, source: SearchRun | None, ledger: Ledger, executor: Executor, watch: Watch
 ) -> Mapping[str, Any]:
-    """Try the models out, prepare the target, import what the search begins with; return what is said of the target."""
+    """Try the models out, prepare the target and import earlier trials; return the description of the target."""
     _try_out(session, ledger)
     described = session.target.prepare(watch.say)
     environment = _describe(session.run, described, ledger)
@@ -186,7 +186,7 @@ def _get_ready(
 
 
 def _tell_constants(session: Session, population: Population, watch: Watch) -> None:
-    """Say once in a search, at its start, which constants can move."""
+    """Report once, at the start of a search, which constants can move."""
     if any(not trial.imported for trial in population.decided):
         return
     best = population.champion
@@ -196,7 +196,7 @@ def _tell_constants(session: Session, population: Population, watch: Watch) -> N
 
 
 def _try_out(session: Session, ledger: Ledger) -> None:
-    """Try the models out, unless the search is at its end anyway."""
+    """Try the models out, unless the search has already ended."""
     population, prompt = ledger.population, session.config.get("prompt") or {}
     exhausted = session.settings.budget.exhausted(
         trainings=population.trainings,
@@ -208,7 +208,7 @@ def _try_out(session: Session, ledger: Ledger) -> None:
 
 
 def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:
-    """Make the final report, if one is wanted and there is an improvement."""
+    """Make the final report, if it is configured and there is an improvement."""
     if not session.final_seeds or summary.status != "finished" or not summary.best_trial:
         return
     report = run_final(
@@ -223,7 +223,7 @@ def _check_improvement(session: Session, population: Population, summary: Summar
 
 
 def _describe(run: RunDirectory, target: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:
-    """Write environment.json, and return it; layers of isolation in force are known with the first evaluation."""
+    """Write environment.json, and return it; the active layers of isolation are known after the first evaluation."""
     layers = {layer for trial in ledger.population.trials for each in trial.evaluations for layer in each.isolation}
     environment = describe_environment(target, tuple(sorted(layers)))
     write_atomically(run.environment, json.dumps(environment, indent=2) + "\n")
@@ -236,7 +236,7 @@ def _watch(session: Session) -> Watch:
 
 
 def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
-    """Refuse to go on with another search than the one that the folder holds."""
+    """Refuse to continue a search with another configuration than that in the folder."""
     if not run.config.exists():
         return
     old, new = (flatten(each) for each in (read_config(run), config))
@@ -250,5 +250,5 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
 
 
 def may_change(key: str) -> bool:
-    """Return whether a resumed search may have another value of a setting, or of any below it."""
+    """Return whether a resumed search may have another value of a setting, or of one below it."""
     return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)

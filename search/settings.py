@@ -1,4 +1,4 @@
-"""What a search is made of."""
+"""The settings of a search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from target.program import Program
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a search is made of.
+    """The settings of a search.
 
     Attributes:
         name: Its name.
@@ -24,13 +24,13 @@ class Settings:
         seed: Seeds the strategy, the operator and the trainings.
         seed_program: Trial 0.
         strategy: Decides what to mutate.
-        operator: Mutates, unless the strategy asks for another.
-        extra_operators: Those that the strategy may ask for, by name.
-        acceptance: Decides what is better.
+        operator: Mutates, unless the strategy asks for another operator.
+        extra_operators: Operators that the strategy may ask for, by name.
+        acceptance: Decides which program is better.
         budget: When to stop.
         propose_ahead: Programs that may be made while all slots are busy; None for `ahead_per_slot` of each slot.
-        max_failures: Stop after so many trials in a row that came to no training.
-        ahead_per_slot: What the target says of programs made ahead.
+        max_failures: Stop after this many trials in a row that produced nothing to train.
+        ahead_per_slot: Number of programs per slot that the target allows to be made ahead.
     """
 
     name: str
@@ -51,15 +51,15 @@ class Settings:
         return slots * self.ahead_per_slot if self.propose_ahead is None else self.propose_ahead
 
     def is_stuck(self, decided: Sequence[Trial]) -> bool:
-        """Return whether the last `max_failures` of some verdicts came to no training; imported ones do not count."""
+        """Return whether the last `max_failures` verdicts had nothing to train; imported ones do not count."""
         recent = [trial for trial in decided if IMPORTED not in trial.proposal.labels][-self.max_failures :]
         return len(recent) == self.max_failures and not any(trial.trainings for trial in recent)
 
     def operator_for(self, proposal: Proposal) -> Operator:
-        """Return the operator that a proposal asks for, or the one for all others.
+        """Return the operator that a proposal asks for, or the default one.
 
         Raises:
-            UserError: It asks for one that there is not.
+            UserError: It asks for an operator that does not exist.
         """
         if proposal.operator is None or proposal.operator == self.operator.name:
             return self.operator

@@ -1,7 +1,7 @@
 """A whole search in this process, on a target that answers at once: days of training in seconds.
 
-It shares all decisions with the real loop (`search.decisions`) and leaves out what makes that one slow and safe:
-threads, ledger, files. One evaluation slot, and the clock adds up what the trainings would take.
+It shares all decisions with the real loop (`search.decisions`), but not what makes the real loop slow and safe:
+threads, ledger and files. It has one evaluation slot, and its clock adds up the time that the trainings would take.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _IDLE_SECONDS = 1.0  # charged for a trial that trains nothing, so that every se
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """A champion and when it became that.
+    """A champion, and when it became champion.
 
     Attributes:
         hours: Simulated time of the verdict.
-        number: Its trial.
+        number: Number of its trial.
     """
 
     hours: float
@@ -58,9 +58,9 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
     """Run a search until its trainings would have taken some hours.
 
     Args:
-        settings: The search; its own budget is not looked at. As in the real loop, `max_failures` trials in a row that
-            come to no training end it: an operator may have used up what it can make.
-        evaluate: One training of a program with a seed.
+        settings: The search; its budget is ignored. As in the real loop, `max_failures` trials in a row that produce
+            nothing to train end the search: an operator may have used up all programs that it can make.
+        evaluate: Runs one training of a program with a seed.
         hours: Simulated training time.
 
     Raises:

@@ -1,6 +1,6 @@
-"""What a handful of numbers can say: intervals, tests, and what they could have shown at all.
+"""Statistics of small samples: intervals, tests and their power.
 
-scipy does the mathematics and is imported when it is first needed.
+scipy does the mathematics; it is imported when first needed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 ALPHA: Final = 0.05
-"""Chance of calling equal arms different, over all comparisons together."""
+"""Family-wise error rate: probability of calling equal arms different, over all comparisons together."""
 POWER: Final = 0.8
-"""Chance of finding a difference that is called detectable."""
+"""Probability of finding a difference that is called detectable."""
 CONFIDENCE: Final = 0.95
 
 _RESAMPLES: Final = 4_000  # bootstrap
-_PERMUTATIONS: Final = 50_000  # up to so many, all of them are gone through
+_PERMUTATIONS: Final = 50_000  # up to this many, the test is exact
 _MOST_SEEDS: Final = 10_000
 
 
@@ -38,7 +38,7 @@ def median_intervals(samples: ArrayLike, *, seed: int = 0) -> tuple[NDArray[np.f
         samples: (n,) or (n, ...), n at least 2.
         seed: Seeds the resampling.
 
-    Source: Efron & Tibshirani 1993, chapter 13. With few samples they are too short: of 4, some 88 in 100 cover.
+    Source: Efron & Tibshirani 1993, chapter 13. With few samples they are too short: with 4, about 88 in 100 cover.
     """
     import numpy as np
     from scipy.stats import bootstrap
@@ -58,7 +58,7 @@ def median_intervals(samples: ArrayLike, *, seed: int = 0) -> tuple[NDArray[np.f
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return Student's t interval of a mean; the whole line for fewer than two values."""
+    """Return Student's t interval of a mean; it is infinite for fewer than two values."""
     from scipy.stats import ttest_1samp
 
     if len(values) < 2:
@@ -72,9 +72,9 @@ def mean_interval(values: Sequence[float]) -> Interval:
 def permutation_p(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> float:
     """Return the two-sided p-value of a difference of means between two independent groups.
 
-    Groups of which there are at most `_PERMUTATIONS` are all gone through, so that it is exact; of more, a sample is.
+    With at most `_PERMUTATIONS` regroupings, all are counted and the test is exact; otherwise a sample of them is used.
 
-    Source: Fisher 1935; Phipson & Smyth 2010 for sampled ones.
+    Source: Fisher 1935; Phipson & Smyth 2010 for samples.
     """
     import numpy as np
     from scipy.stats import permutation_test
@@ -94,7 +94,7 @@ def permutation_p(first: Sequence[float], second: Sequence[float], *, seed: int 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for there being several: rejecting those below a level errs at most that often at all.
+    """Return p-values adjusted for multiple comparisons; Holm's method controls the family-wise error rate.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure.
     """
@@ -112,14 +112,14 @@ def smallest_p(n_first: int, n_second: int) -> float:
 
 
 def seeds_to_rank(n_comparisons: int) -> int:
-    """Return how many seeds an arm must have for the largest difference to pass Holm's first step."""
+    """Return how many seeds per arm the largest difference needs to pass Holm's first step."""
     return next(n for n in range(2, _MOST_SEEDS) if n_comparisons * smallest_p(n, n) <= ALPHA)
 
 
 def detectable_difference(sd: float, n_seeds: int, n_comparisons: int) -> float:
-    """Return the difference of means between two arms that a t test would find with a chance of `POWER`.
+    """Return the difference of means between two arms that a t test would find with probability `POWER`.
 
-    The permutation test of means has about the power of the t test; the level is that of Holm's first step.
+    The permutation test of means has about the same power as the t test. The level is that of Holm's first step.
 
     Args:
         sd: Standard deviation between the seeds of an arm.
@@ -141,7 +141,7 @@ def detectable_difference(sd: float, n_seeds: int, n_comparisons: int) -> float:
 
 
 def seeds_to_detect(difference: float, sd: float, n_comparisons: int) -> int | None:
-    """Return how many seeds an arm needs for a difference to be found with a chance of `POWER`; None for too many."""
+    """Return how many seeds per arm it takes to find a difference with probability `POWER`; None if too many."""
     if not difference:
         return None
     if not sd:
@@ -159,7 +159,7 @@ def seeds_to_detect(difference: float, sd: float, n_comparisons: int) -> int | N
 
 
 def seeds_to_exclude_zero(mean: float, sd: float) -> int | None:
-    """Return how many values a t interval needs to leave out 0, were mean and sd true; None for too many."""
+    """Return how many values a t interval needs to exclude 0, if mean and sd are true; None if too many."""
     from scipy.stats import t
 
     tail = (1 - CONFIDENCE) / 2
@@ -174,4 +174,4 @@ def _power(effect: float, n_seeds: int, level: float) -> float:
     threshold = t.isf(level / 2, freedom)
     shift = effect * math.sqrt(n_seeds / 2)
     power = nct.sf(threshold, freedom, shift) + nct.cdf(-threshold, freedom, shift)
-    return 1.0 if math.isnan(power) else float(power)  # far out, scipy's series gives up
+    return 1.0 if math.isnan(power) else float(power)  # scipy's series fails for extreme values

@@ -1,4 +1,4 @@
-"""Names of the searches of a sweep: what differs between them, short enough for a folder, and never twice the same."""
+"""Names of the searches of a sweep: unique, made of what differs between them, and short enough for a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 
 from operators.secrets import redact
 
-_SHARED: Final = "GRAFT_SWEEP_SHARED"  # of the process that a sweep runs in, and of those that it starts
+_SHARED: Final = "GRAFT_SWEEP_SHARED"  # environment variable of a sweep's process and its children
 _WHERE: Final = ("name", "outputs")  # they are in the path already
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_.=+@-]+")
 _QUOTES: Final = re.compile("['\"]")
@@ -25,7 +25,7 @@ _HASH_CHARACTERS: Final = 10
 
 
 def remember_shared(arguments: Sequence[str]) -> None:
-    """Note which settings of a command line are equal in all searches of a sweep."""
+    """Record which settings of a command line are equal in all searches of a sweep."""
     shared = []
     for argument in arguments:
         try:
@@ -40,15 +40,15 @@ def remember_shared(arguments: Sequence[str]) -> None:
 def sweep_name(overrides: Sequence[str], number: int) -> str:
     """Return the name of one search of a sweep, one part of a path.
 
-    It is made of the settings that differ between the searches. A sweep of one search has none: its name is made of
-    all settings that decide what is searched. Long settings, and those with other characters than a folder should
-    have, are shortened and get a hash of the whole behind a `~`.
+    The name consists of the settings that differ between the searches. In a sweep of one search nothing differs, so all
+    settings that decide what is searched are used. Long settings, and settings with characters that do not belong in
+    a folder name, are shortened and end in `~` and a hash of the whole.
 
     Args:
         overrides: Settings of this search, as Hydra has them.
         number: Which search of the sweep it is; its name if there are no settings.
     """
-    from search.session import may_change  # here: `--help` shall not wait for it
+    from search.session import may_change  # here, so that `--help` does not load it
 
     shared = set(json.loads(os.environ.get(_SHARED, "[]")))
     parsed = OverridesParser.create().parse_overrides([*overrides])
@@ -60,7 +60,7 @@ def sweep_name(overrides: Sequence[str], number: int) -> str:
 
 
 def _text(override: Override) -> str:
-    """Return an override as Hydra hands it to each search of a sweep, whatever way it was written."""
+    """Return an override in the form in which Hydra passes it to each search of a sweep, however it was written."""
     return f"{override.get_key_element()}={override.get_value_element_as_str()}".lstrip("+")
 
 
@@ -70,6 +70,6 @@ def _shortened(item: str) -> str:
 
 
 def _cut(shown: str, whole: str, characters: int) -> str:
-    """Return the beginning of a text with the hash of the whole; `~` is in no text that is not cut."""
+    """Return the start of a text and the hash of the whole, joined by `~`, which no uncut text contains."""
     digest = hashlib.sha256(whole.encode()).hexdigest()[:_HASH_CHARACTERS]
     return f"{shown[: characters - 1 - len(digest)].rstrip('_')}~{digest}"

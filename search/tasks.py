@@ -1,4 +1,4 @@
-"""What a search has under way, and the threads in which operators are asked."""
+"""The work that a search has under way, and the threads in which operators run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 ATTEMPTS: Final = 3
-"""At one evaluation, in as many sessions: then the program is at fault, not the machine."""
+"""Attempts at one evaluation, each in its own session. If all fail, the program is at fault, not the machine."""
 
 
 class Stage(enum.StrEnum):
-    """What is being done about a trial."""
+    """What is being done for a trial."""
 
     PROPOSE = "propose"
     PREFLIGHT = "pre-flight"
@@ -34,9 +34,9 @@ class Task:
 
     Attributes:
         stage: What is done.
-        number: For which trial.
+        number: Number of the trial.
         seed: Training seed, if it is a training.
-        started: When, by the clock of the loop.
+        started: Start time, by the clock of the loop.
     """
 
     stage: Stage
@@ -46,7 +46,7 @@ class Task:
 
 
 def given_up(task: Task, error: TargetError) -> Future[Evaluation]:
-    """Return the evaluation of a program all of whose attempts ended by an error of the machine."""
+    """Return the evaluation of a program whose attempts all ended with an error of the machine."""
     evaluation: Future[Evaluation] = Future()
     evaluation.set_result(
         Evaluation(
@@ -64,8 +64,8 @@ def call_in_thread(
 ) -> Future[_Result]:
     """Return the future of an operator's call, made in a daemon thread of its own.
 
-    The threads of a `ThreadPoolExecutor` are joined when the interpreter ends: one that waits for a model for ever
-    would keep an interrupted search from leaving.
+    The interpreter joins the threads of a `ThreadPoolExecutor` when it exits. A thread that waits forever for a model
+    would keep an interrupted search from exiting.
     """
     future: Future[_Result] = Future()
 
@@ -74,7 +74,7 @@ def call_in_thread(
             result = call(*args, **kwargs)
         except (MutationError, ProviderError) as error:
             future.set_exception(error)
-        except BaseException as error:  # ours: whoever waits must see it
+        except BaseException as error:  # a bug of ours: whatever waits for the future must see it
             future.set_exception(error)
             raise
         else:

@@ -1,4 +1,4 @@
-"""Mirrors a search somewhere else; never rules it."""
+"""Mirrors a search elsewhere; never affects it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from search.runs.summary import Summary
 class Tracker(Protocol):
     """Gets the whole state after every verdict, and sends what it has not sent yet.
 
-    A tracker's own troubles (a server that is away, a full disk) never reach the search: it warns once, keeps what it
-    could not send and tries again at the next chance.
+    A tracker's own problems (an unreachable server, a full disk) never affect the search: it warns once, keeps what it
+    could not send, and tries again later.
     """
 
     def get_ready(self, seconds: float) -> None:
-        """Get over what takes much of the machine, at most so long: only the first trainings would be slowed by it."""
+        """Do the expensive part of the start, within the given time, so that it does not slow the first trainings."""
 
     def update(self, population: Population, summary: Summary) -> None:
-        """Take note of the present state; return at once."""
+        """Note the current state; return at once."""
 
     def close(self) -> str | None:
-        """Send what is left, within a bounded time; return what to tell the user about where to look, if anything."""
+        """Send what is left, within a bounded time; return a message that says where to look, if any."""
 
 
 class NullTracker:
@@ -33,11 +33,11 @@ class NullTracker:
     Args:
         run: Folder of the search; not needed.
         name: Name of the search; not needed.
-        warn: Would get a line about each trouble.
+        warn: Not used; other trackers call it with a line about each problem.
     """
 
     def __init__(self, *, run: RunDirectory, name: str, warn: Callable[[str], None]) -> None:
-        """Take what every tracker is given."""
+        """Accept the arguments of every tracker."""
 
     def get_ready(self, seconds: float) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""Tells everybody how a search goes: the console, the tracker, and the pictures in its folder."""
+"""Reports the progress of a search to the console, the tracker and the pictures in its folder."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from search.views.console import Display
 from search.views.lineage import render_lineage
 from target.evaluation import Evaluation
 
-_READY_SECONDS: Final = 30.0  # importing MLflow and creating its database take five, a server that is away longer
-_PICTURE_SECONDS: Final = 30.0  # between two drawings: they take longer than a verdict does
+_READY_SECONDS: Final = 30.0  # MLflow's import and a new database take five, an unreachable server longer
+_PICTURE_SECONDS: Final = 30.0  # between two drawings, which take longer than a verdict
 
 
 class MakeTracker(Protocol):
     """Makes a tracker for a search."""
 
     def __call__(self, *, run: RunDirectory, name: str, warn: Callable[[str], None]) -> Tracker:
-        """Return the tracker; `warn` gets a line about each of its troubles."""
+        """Return the tracker; `warn` gets a line about each of its problems."""
 
 
 class Watch:
-    """Observer of one session, made of all that want to know.
+    """The observer of one session: it passes everything on to the console, the tracker and the pictures.
 
     Args:
         run: Folder of the search.
@@ -56,15 +56,15 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._display.__exit__(kind, error, trace)
-        if not isinstance(error, KeyboardInterrupt):  # whoever interrupts the end does not want to wait for it
+        if not isinstance(error, KeyboardInterrupt):  # a user who interrupts the end does not want to wait for it
             self._close()
 
     def say(self, text: str) -> None:
-        """Tell the user something."""
+        """Show a message to the user."""
         self._display.message(text)
 
     def get_ready(self) -> None:
-        """Wait until the tracker needs little of the machine, so that the baseline is trained like its rivals."""
+        """Wait until the tracker uses little CPU, so that the baseline is trained under the same load as its rivals."""
         self._tracker.get_ready(_READY_SECONDS)
 
     def recorded(self, population: Population, summary: Summary) -> None:
@@ -83,7 +83,7 @@ class Watch:
         self._display.tick(running)
 
     def finish(self, population: Population, summary: Summary) -> None:
-        """Write the report, send what is left to the tracker, and show what came of the search."""
+        """Write the report, send what is left to the tracker, and show the result of the search."""
         self._draw(population, summary)
         write_atomically(self._run.root / "report.md", render_report(population, summary, self._run))
         self._display.stop()
@@ -92,12 +92,12 @@ class Watch:
 
     def _draw(self, population: Population, summary: Summary) -> None:
         from search.views.progress import (
-            draw_progress,  # matplotlib costs a second: not before there is something to draw
+            draw_progress,  # matplotlib takes a second to import: only when there is something to draw
         )
 
         try:
             draw_progress(self._run.root / "progress.png", population, summary)
-        except ModuleNotFoundError as error:  # a checkout that is not installed, on a machine that lacks it
+        except ModuleNotFoundError as error:  # matplotlib is missing, in a checkout that is not installed
             if (error.name or "").partition(".")[0] != "matplotlib":
                 raise
         write_atomically(self._run.root / "lineage.html", render_lineage(population, summary))

@@ -1,1 +1,1 @@
-"""Comparison of searches: which arm of a sweep is better, and how surely."""
+"""Comparison of searches: which arm of a sweep is better, and with what confidence."""

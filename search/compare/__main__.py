@@ -1,7 +1,7 @@
-"""Which arm of a sweep is better, and how surely: `python -m search.compare outputs/sweeps/NAME`.
+"""Which arm of a sweep is better, and with what confidence: `python -m search.compare outputs/sweeps/NAME`.
 
-Reads finished searches, takes those whose configurations differ by their seed alone for repetitions of one arm, and
-writes compare.md, compare.html, compare.png and compare.json. It ranks nothing that it cannot.
+Reads finished searches and writes compare.md, compare.html, compare.png and compare.json. Searches whose
+configurations differ only in the seed are repetitions of one arm. Arms that cannot be ranked are not ranked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STEM: Final = "compare"
 
 @fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare searches; return the exit code: 0 also for a comparison that refuses to rank."""
+    """Compare searches and return the exit code, which is 0 even if the comparison refuses to rank."""
     options = _parser().parse_args(arguments)
     runs, skipped = _load(find_runs(options.directories))
     comparison = compare(runs)
@@ -55,12 +55,12 @@ def _parser() -> argparse.ArgumentParser:
         "directories", nargs="+", type=given_folder, metavar="DIR", help="folders of searches, or of a sweep"
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR of a sweep)")
-    parser.add_argument("--tracking-uri", help="MLflow to tell, or none (default: that of the searches)")
+    parser.add_argument("--tracking-uri", help="MLflow tracking URI, or none (default: that of the searches)")
     return parser
 
 
 def _load(roots: Sequence[Path]) -> tuple[list[SearchRun], list[str]]:
-    """Return the searches that have a baseline, and what there is to say about the others.
+    """Return the searches that have a baseline, and a sentence about each of the others.
 
     Raises:
         UserError: None has one.

@@ -1,4 +1,4 @@
-"""Which searches are repetitions of each other, and which may be compared at all."""
+"""Which searches are repetitions of each other, and which may be compared."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from search.conditions import machine
 from search.runs.finished import SearchRun
 
 _NOT_ARMS: Final = ("name", "outputs", "seed", "tracker", "budget", "target", "final")
-"""Keys that make no arm: where things are kept, the repetition, and what must be equal."""
+"""Keys that do not distinguish arms: places of files, the repetition, and what must be equal in all arms."""
 
 Arms = Mapping[str, Sequence[SearchRun]]
 
 
 def group_by_arm(runs: Sequence[SearchRun]) -> dict[str, list[SearchRun]]:
-    """Return the searches by what their configurations differ in, seeds aside, such as `strategy=beam`."""
+    """Return the searches by what distinguishes their configurations, apart from seeds, such as `strategy=beam`."""
     settings = [_settings(run) for run in runs]
     keys = sorted({key for each in settings for key in each})
     differing = [key for key in keys if len({repr(each.get(key)) for each in settings}) > 1]
@@ -44,7 +44,7 @@ def obstacles(arms: Arms) -> list[str]:
     runs = [run for members in arms.values() for run in members]
     reasons = []
     if len(arms) < 2:
-        reasons.append("there is one arm only: all configurations are equal but for the seed")
+        reasons.append("there is only one arm: the configurations differ only in the seed")
     must_agree: dict[str, Callable[[SearchRun], Any]] = {
         "target": lambda run: run.config.get("target"),
         "seed program": lambda run: program.id if (program := run.population.trials[0].program) else None,
@@ -70,7 +70,7 @@ def obstacles(arms: Arms) -> list[str]:
 
 
 def _settings(run: SearchRun) -> dict[str, Any]:
-    """Return what may make an arm; a seed that follows the search's is no setting."""
+    """Return the settings that may distinguish arms; a seed that follows the search's seed is left out."""
     plain = {key: value for key, value in run.config.items() if key not in _NOT_ARMS}
     return {
         key: value

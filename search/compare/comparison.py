@@ -1,4 +1,4 @@
-"""Compares arms of searches: what each found, how surely one is better than another, and what could have been seen."""
+"""Compares arms of searches: what each found, how certain the differences are, and what could have been detected."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ class Arm:
 
     Attributes:
         label: What tells it from the others.
-        finals: val_bpb of the champion at the end, a value a seed.
-        areas: Mean of the best so far over the budget of trainings, a value a seed: lower is better, and sooner.
+        finals: val_bpb of the champion at the end, one value per seed.
+        areas: Mean of the best so far over the budget of trainings, one value per seed; lower means better or sooner.
         final: Bootstrap interval of the median final; None for one seed.
-        area: The same of the areas.
+        area: The same for the areas.
         outcomes: How its trials ended.
         trainings: In all.
         gpu_hours: In all.
         usd: In all.
         curves: Best so far, by axis.
-        ranks: The best and the worst rank that the tests leave it; None if it is not ranked.
+        ranks: The best and the worst rank that the tests allow; None if it is not ranked.
     """
 
     label: str
@@ -83,7 +83,7 @@ class Arm:
 
     @property
     def failure_rate(self) -> float:
-        """Share of the decided trials that have no score; what was not run in this search is left out."""
+        """Share of the decided trials that have no score; trials that were not run in this search are left out."""
         decided = sum(self.outcomes.values()) - self.outcomes.get("unmeasured", 0)
         return 1 - self.outcomes.get("ok", 0) / decided if decided else 0.0
 
@@ -95,10 +95,10 @@ class Pair:
     Attributes:
         first: Label.
         second: Label.
-        difference: Mean of the first less that of the second, negative if the first is better.
+        difference: Mean of the first minus that of the second; negative if the first is better.
         p: Of a two-sided permutation test.
         p_holm: The same, adjusted for all pairs.
-        seeds: Seeds an arm that a difference of this size needs; None if there is none, or it needs thousands.
+        seeds: Seeds per arm needed to find a difference of this size; None if there is none, or it takes thousands.
     """
 
     first: str
@@ -111,15 +111,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """All that `python -m search.compare` has to say.
+    """The result of `python -m search.compare`.
 
     Attributes:
         arms: Best median first.
         refusals: Why there is no ranking; empty if there is.
         pairs: All pairs of arms; empty if there is no ranking.
         seed_sd: Standard deviation of finals between the seeds of an arm, pooled; None if no arm has two.
-        detectable: Difference that this many seeds would have found with a chance of 0.8; None as before.
-        seeds_to_rank: Seeds an arm without which no difference of these arms, however large, is significant.
+        detectable: Difference that this many seeds would have found with probability 0.8; None as for `seed_sd`.
+        seeds_to_rank: Seeds per arm below which no difference between these arms, however large, is significant.
     """
 
     arms: tuple[Arm, ...]
@@ -141,9 +141,9 @@ def compare(runs: Sequence[SearchRun]) -> Comparison:
     needed = seeds_to_rank(n_pairs)
     if len(arms) > 1 and n_pairs * smallest_p(fewest, fewest) > ALPHA:
         refusals.append(
-            f"{fewest} seed{'s' * (fewest > 1)} an arm {'are' if fewest > 1 else 'is'} too few: with "
-            f"{len(arms)} arms the smallest adjusted p-value there can be is "
-            f"{min(1.0, n_pairs * smallest_p(fewest, fewest)):.2g}; at least {needed} seeds an arm are needed"
+            f"{fewest} seed{'s' * (fewest > 1)} per arm {'are' if fewest > 1 else 'is'} too few: with "
+            f"{len(arms)} arms the smallest possible adjusted p-value is "
+            f"{min(1.0, n_pairs * smallest_p(fewest, fewest)):.2g}; at least {needed} seeds per arm are needed"
         )
     sd = _pooled_sd(arms)
     pairs = () if refusals else _pairs(arms, sd)
@@ -160,8 +160,7 @@ def compare(runs: Sequence[SearchRun]) -> Comparison:
 def _values(runs: Sequence[SearchRun]) -> Callable[[Trial], float]:
     """Return what a champion is worth, on one scale for all searches.
 
-    The trainings of all searches are put together: a program is the same program, and a training seed the same luck,
-    in whichever search it was trained.
+    The trainings of all searches are pooled: the same program and the same training seed mean the same in each search.
     """
     scored = [(run, trial) for run in runs for trial in run.population.scored]
     trainings: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -221,7 +220,7 @@ def _interval(values: Sequence[float]) -> Interval | None:
 
 
 def _area(path: Sequence[Point], end: float, value: Callable[[Trial], float]) -> float:
-    """Return the mean of a step function from 0 to `end`; before the first champion it has the first's value."""
+    """Return the mean of a step function from 0 to `end`; before the first champion it has the value of the first."""
     steps = [(0.0, value(path[0].champion))]
     steps += [(float(point.trainings), value(point.champion)) for point in path if point.trainings < end]
     ends = [*(start for start, _ in steps[1:]), end]
@@ -266,7 +265,7 @@ def _pairs(arms: Sequence[Arm], sd: float | None) -> list[Pair]:
 
 
 def _ranked(arms: Sequence[Arm], pairs: Sequence[Pair]) -> list[Arm]:
-    """Give each arm the ranks between those that it is surely behind and those that it is surely ahead of."""
+    """Give each arm its range of ranks: behind the significantly better arms, ahead of the significantly worse."""
     better = {arm.label: 0 for arm in arms}
     worse = {arm.label: 0 for arm in arms}
     for pair in pairs:

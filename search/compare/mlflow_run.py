@@ -19,10 +19,10 @@ _NOTE_CHARACTERS: Final = 5000
 
 
 def send_comparison(comparison: Comparison, name: str, files: Sequence[Path], tracking_uri: str) -> str:
-    """Record a comparison, and return what to tell the user about it; nothing if there is nowhere to record it.
+    """Record a comparison, and return a message for the user; None if there is nowhere to record it.
 
     Args:
-        comparison: What came of it.
+        comparison: The comparison.
         name: Name of the run.
         files: Artifacts.
         tracking_uri: Where MLflow keeps its records, or `none`.
@@ -41,7 +41,7 @@ def send_comparison(comparison: Comparison, name: str, files: Sequence[Path], tr
 
 
 def open_experiment(client: Any, name: str, database: Path | None) -> str:
-    """Return the id of an experiment, made if it is not there; its artifacts lie beside the database, if it has one."""
+    """Return the id of an experiment, created if missing; its artifacts are beside the database, if there is one."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)

@@ -26,11 +26,11 @@ def render_markdown(
     """Return a comparison in Markdown.
 
     Args:
-        comparison: What came of it.
-        title: Headline.
+        comparison: The comparison.
+        title: Title of the page.
         runs: Folders of the searches.
         skipped: What was left out, and why.
-        picture: The PNG, which lies in the same folder.
+        picture: The PNG, in the same folder.
     """
     where = picture.name if picture else ""
     return _render("compare.md.j2", comparison, title, runs, skipped, where, html=False)
@@ -45,14 +45,14 @@ def render_page(
 
 
 def verdict_text(comparison: Comparison) -> str:
-    """Return what came of a comparison, in one sentence."""
+    """Return the result of a comparison in one sentence."""
     if comparison.refusals:
         return "Not ranked. These searches do not say which arm is better:"
     surely = [pair for pair in comparison.pairs if pair.p_holm <= ALPHA]
     if not surely:
         return (
             f"No difference between {len(comparison.arms)} arms is significant. That is not evidence that they are "
-            "equal: see below what could have been seen."
+            "equal: see below what could have been detected."
         )
     first = comparison.arms[0]
     if first.ranks == (1, 1):
@@ -61,20 +61,20 @@ def verdict_text(comparison: Comparison) -> str:
 
 
 def power_text(comparison: Comparison) -> str:
-    """Return what difference a comparison could have found, and how many seeds any needs."""
+    """Return the difference that a comparison could have found, and the number of seeds that are needed at least."""
     needed = (
-        f"With {len(comparison.arms)} arms, at least {comparison.seeds_to_rank} seeds an arm are needed "
+        f"With {len(comparison.arms)} arms, at least {comparison.seeds_to_rank} seeds per arm are needed "
         "before any difference, however large, can be significant."
     )
     if comparison.seed_sd is None or comparison.detectable is None:
-        return f"How far the seeds of an arm differ cannot be told from one seed. {needed}"
+        return f"One seed does not show how far the seeds of an arm differ. {needed}"
     if not comparison.seed_sd:
-        return f"All seeds of an arm ended equal, which does not tell how far others may differ. {needed}"
+        return f"All seeds of an arm ended equal, which does not show how far others may differ. {needed}"
     fewest = min(len(arm.finals) for arm in comparison.arms)
     return (
         f"The finals of an arm's seeds have a standard deviation of {comparison.seed_sd:.4f} (pooled over the arms). "
-        f"With {fewest} seeds an arm, a real difference of {comparison.detectable:.4f} would have been found in "
-        f"4 of 5 comparisons like this one; smaller ones mostly not. {needed}"
+        f"With {fewest} seeds per arm, a real difference of {comparison.detectable:.4f} would have been found in "
+        f"4 of 5 comparisons like this one; smaller ones would mostly be missed. {needed}"
     )
 
 

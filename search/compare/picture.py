@@ -1,4 +1,4 @@
-"""The picture of a comparison: best so far against what it cost, and where each seed ended."""
+"""The picture of a comparison: best so far against cost, and the result of each seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from search.statistics import CONFIDENCE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Told apart by people who do not see red and green alike. Source: Okabe & Ito 2008, "Color universal design".
+# Distinguishable for colour-blind readers. Source: Okabe & Ito 2008, "Color universal design".
 _COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a00")
 _DASHES: Final = ("-", "--", ":")
 _LABEL_CHARACTERS: Final = 46
@@ -87,7 +87,7 @@ def _draw_finals(panel: Axes, comparison: Comparison) -> None:
 
 
 def _fit_height(panel: Axes, comparison: Comparison) -> None:
-    """Show from the best final to the start of the curves, not what lies above them."""
+    """Limit the axis to the range from the best final to the start of the curves."""
     curves = [curve for arm in comparison.arms for curve in arm.curves.values()]
     low = min(min(arm.finals) for arm in comparison.arms)
     high = max(max(max(arm.finals) for arm in comparison.arms), *(float(curve.median[0]) for curve in curves))

@@ -2,9 +2,9 @@
 
     python -m search.doctor [GROUP=CHOICE ...] [KEY=VALUE ...] [--target NAME] [--model] [--json FILE]
 
-Takes what `python -m search` takes, and checks that very search without beginning it. One line a check, as soon as it
-is done: fine, or a warning, or broken, with what that costs and, behind an arrow, what mends it. Exit status 0 if a
-search can run, 1 if it cannot, 2 if the arguments do not fit. It trains nothing and leaves nothing behind.
+Takes the arguments of `python -m search`, and checks that search without starting it. Each check prints one line as
+soon as it is done: fine, warning or broken, with the consequence and, after an arrow, how to fix it. The exit status is
+0 if a search can run, 1 if it cannot, 2 if the arguments are wrong. It trains nothing and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COLOURS: Final = {"fine": "green", "warning": "yellow", "broken": "bold red"}
 
 @fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check, print every row as it comes, and return the exit status."""
+    """Run the checks, print each row as soon as it is known, and return the exit status."""
     options = _parser().parse_intermixed_args(arguments)
     from rich.console import Console
 
@@ -59,7 +59,7 @@ def compose_subject(overrides: Sequence[str]) -> Subject:
     """Return the search that a command line describes.
 
     Raises:
-        UserError: It describes none.
+        UserError: It describes no search.
         TargetError: Likewise.
     """
     from search.budget import Budget
@@ -88,7 +88,7 @@ def examine(subject: Subject, *, ask_model: bool) -> Iterator[Row]:
 
 
 def _checks(*, ask_model: bool) -> Iterator[Check]:
-    """Yield the checks; what several of them need is imported when its turn comes, for some of it takes a second."""
+    """Yield the checks. Slow modules are imported only when the first check needs them."""
     from search.doctor.checks import machine
 
     yield from (machine.check_python, machine.check_platform)
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(console: Console, row: Row) -> None:
-    """Print a row; a pipe gets it at once, plain and whole."""
+    """Print a row; a pipe gets it at once, without colours and uncut."""
     from rich.text import Text
 
     line = Text(f"{row.state:<8}", style=_COLOURS[row.state])

@@ -1,8 +1,8 @@
-"""Does the improvement hold? `python -m search.final outputs/NAME [--seeds 5]` trains and looks at the holdout.
+"""Does the improvement hold? `python -m search.final outputs/NAME [--seeds 5]` trains again and scores the holdout.
 
-Champion and baseline are trained on fresh seeds, side by side, and scored on the validation text and on the sealed
-holdout, which nothing else ever looks at. Writes final.json and report.md anew; what an interruption leaves is used
-again. The trainings are no part of the search: they count against no budget.
+Champion and baseline are trained on fresh seeds, in parallel, and scored on the validation text and on the sealed
+holdout, which nothing else uses. It rewrites final.json and report.md, and reuses the trainings of an interrupted
+earlier call. These trainings are not part of the search and count against no budget.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from search.runs.rundir import RunDirectory
 
 @fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the improvement of one search; return the exit code: 0 whatever the verdict is."""
+    """Check the improvement of one search; return the exit code, which is 0 for any verdict."""
     parser = argparse.ArgumentParser(
         prog="python -m search.final", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _check(RunDirectory(options.directory), options.seeds, options.workers)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command goes on\n")
+        sys.stderr.write("interrupted; the same command continues\n")
         return 130
 
 

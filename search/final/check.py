@@ -1,7 +1,7 @@
-"""Trains the champion and the baseline on fresh seeds, side by side, and scores both on the sealed holdout.
+"""Trains the champion and the baseline on fresh seeds, in parallel, and scores both on the sealed holdout.
 
-Nothing else ever looks at the holdout. What an interruption leaves is used again. The trainings are no part of the
-search: they count against no budget.
+Nothing else uses the holdout. Trainings of an interrupted earlier call are reused. These trainings are not part of the
+search and count against no budget.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def run_final(
     Args:
         run: Folder of the search; the caller holds its lock.
         population: Its trials.
-        executor: Not started yet; it is closed in the end.
-        search_seed: The search's, from which the fresh ones derive.
-        n_seeds: How many.
-        say: Is told how it goes.
+        executor: An executor that is not started yet; it is closed at the end.
+        search_seed: Seed of the search, from which the fresh seeds derive.
+        n_seeds: Number of fresh seeds.
+        say: Is called with messages about the progress.
 
     Raises:
         UserError: The champion is the baseline, or there is none.
-        TargetError: Nothing can be evaluated here.
+        TargetError: Nothing can be evaluated on this machine.
     """
     champion = population.champion
     if champion is None or champion.number == 0 or champion.program is None or population.trials[0].program is None:
@@ -91,14 +91,14 @@ def _train(
                 failed.append(future)
             else:
                 yield futures[future], future.result()
-        for future in failed:  # last, so that what could be trained is kept
+        for future in failed:  # last, so that the successful trainings are kept
             future.result()
     finally:
         executor.close()
 
 
 def _fresh_seeds(search_seed: int, count: int, used: Iterable[int]) -> list[int]:
-    """Return the first seeds that the search has not used, 31-bit integers; more of them begin with the same ones."""
+    """Return the first 31-bit seeds that the search has not used; a longer list begins with the same seeds."""
     seeds: list[int] = []
     taken = set(used)
     rng = random.Random(f"final {search_seed}")

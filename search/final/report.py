@@ -1,6 +1,6 @@
 """Whether an improvement holds: champion against baseline on fresh seeds, on validation text and on the sealed holdout.
 
-The differences are paired: both programs are trained on each seed, which takes the luck of the seeds off.
+The differences are paired: both programs are trained on each seed, which cancels the effect of the seed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ VerdictOnGain = Literal["holds", "does not hold", "cannot be told"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """Champion less baseline on one text, over the seeds on which both have a score.
+    """Champion minus baseline on one text, over the seeds on which both have a score.
 
     Attributes:
         baseline: Mean bits per byte.
         champion: Mean bits per byte.
-        difference: Champion less baseline, negative is better.
+        difference: Champion minus baseline; negative is better.
         low: Lower end of its t interval; None for a single seed.
         high: Upper end.
         sd: Standard deviation of the differences; None for a single seed.
@@ -42,20 +42,20 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalReport:
-    """What `final.json` holds beside the trainings.
+    """What `final.json` holds besides the trainings.
 
     Attributes:
         trial: Number of the champion.
-        program_id: Its program.
+        program_id: Id of its program.
         seeds: Fresh training seeds, none of which the search has used.
         n_pairs: Seeds on which both programs have a score.
         champion_failures: Seeds on which the champion has none.
-        reported_difference: Champion less baseline as the search has it.
-        val: On the validation text, which the search selected by.
-        holdout: On the text that nothing else looks at; None if the target has none.
-        looks: Champions whose score on the holdout has been looked at, this one included.
-        verdict: By the holdout, or by the validation text if there is none.
-        reason: Why.
+        reported_difference: Champion minus baseline as the search reported it.
+        val: On the validation text, by which the search selected.
+        holdout: On the text that nothing else uses; None if the target has no holdout.
+        looks: Number of champions that have been scored on the holdout, this one included.
+        verdict: The verdict by the holdout, or by the validation text if there is no holdout.
+        reason: The reason for the verdict.
     """
 
     trial: int
@@ -79,14 +79,14 @@ def judge_final(
     reported_difference: float,
     looks: int,
 ) -> FinalReport:
-    """Return what the trainings say.
+    """Derive the report from the trainings.
 
     Args:
         trial: Number of the champion.
-        program_id: Its program.
+        program_id: Id of its program.
         runs: Baseline and champion on each seed.
-        reported_difference: Champion less baseline as the search has it.
-        looks: Champions whose score on the holdout has been looked at.
+        reported_difference: Champion minus baseline as the search reported it.
+        looks: Number of champions that have been scored on the holdout.
     """
     scored = [(first, second) for first, second in runs if first.val_bpb is not None and second.val_bpb is not None]
     val = _contrast([(first.val_bpb or 0.0, second.val_bpb or 0.0) for first, second in scored])
@@ -114,7 +114,7 @@ def judge_final(
 
 
 def read_final(run: RunDirectory) -> tuple[FinalReport | None, list[Mapping[str, Any]]]:
-    """Read final.json: the report, if it is complete, and the trainings there are.
+    """Read final.json: the report, if it is complete, and its trainings.
 
     Raises:
         UserError: If it is damaged.
@@ -180,7 +180,7 @@ def _verdict(contrast: Contrast | None, reported: float, failures: int, n_seeds:
     if failures:
         return "does not hold", f"the best program failed on {failures} of {n_seeds} fresh seeds"
     if contrast is None or contrast.low is None or contrast.high is None or contrast.sd is None:
-        return "cannot be told", "two seeds on which both programs score are the least that tell anything"
+        return "cannot be told", "at least two seeds on which both programs score are needed"
     level = f"{100 * CONFIDENCE:.0f} % interval"
     if contrast.high < 0:
         share = f", the search reported {reported:+.4f}" if reported < 0 else ""
@@ -189,4 +189,4 @@ def _verdict(contrast: Contrast | None, reported: float, failures: int, n_seeds:
         return "does not hold", f"the {level} does not reach half of what the search reported, {reported:+.4f}"
     needed = seeds_to_exclude_zero(contrast.difference, contrast.sd)
     more = f"; if the difference is real, about {needed} seeds would tell" if needed and contrast.difference < 0 else ""
-    return "cannot be told", f"the {level} reaches from a gain like the reported one to none{more}"
+    return "cannot be told", f"the {level} includes both a gain like the reported one and none{more}"

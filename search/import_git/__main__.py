@@ -1,7 +1,7 @@
-"""`python -m search.import_git REPO --branch B --name NAME`: an autoresearch branch becomes a search to go on with.
+"""`python -m search.import_git REPO --branch B --name NAME` makes a search of an autoresearch branch, to continue it.
 
-Reads the branch's results.tsv, the program of each commit in it, and who descends from whom; writes outputs/NAME as if
-a search had made them. Scores are what the table says: nothing is run, and all of them are marked unverified. The
+Reads the branch's results.tsv, the program of each commit in it and the parents of each program. Writes outputs/NAME as
+if a search had made them. The scores are those of the table: nothing is run, and all scores are marked unverified. The
 repository is only read.
 """
 
@@ -35,13 +35,13 @@ RESULTS: Final = "results.tsv"
 
 
 def find_results(repository: Repository, branch: str, tip: str) -> tuple[bytes, str]:
-    """Return what the table of a branch holds, and where it was found.
+    """Return the content of the table of a branch, and where it was found.
 
-    It is untracked, as autoresearch wants it, and then lies in the working tree; or it is committed, on the branch or
-    once was.
+    The table is untracked in the working tree, as autoresearch intends. Or it is committed on the branch, now or in an
+    earlier commit.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no table.
     """
     place = repository.root / RESULTS
     committed = repository.content(tip, RESULTS)
@@ -58,16 +58,16 @@ def find_results(repository: Repository, branch: str, tip: str) -> tuple[bytes, 
 
 
 def write_run(run: RunDirectory, history: History, *, name: str, origin: str) -> None:
-    """Write a history down as a search that stopped.
+    """Write a history as the folder of a stopped search.
 
     Args:
-        run: A folder that does not exist yet; it appears when it is complete.
+        run: A folder that does not exist yet; it is created only when it is complete.
         history: The experiments.
         name: Name of the search.
         origin: Where they come from.
 
     Raises:
-        UserError: The folder is there already, or cannot be written.
+        UserError: The folder exists already, or cannot be written.
     """
     _refuse_existing(run)
     unfinished = run.root.with_name(f".{run.root.name}.import")
@@ -145,13 +145,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
     parser.add_argument("--results", type=Path, help=f"the table, if it is not the branch's {RESULTS}")
     parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and write nothing")
-    parser.add_argument("--maximize", action="store_true", help="large scores are good; they change their sign")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be imported, and write nothing")
+    parser.add_argument("--maximize", action="store_true", help="larger scores are better; their sign is changed")
     return parser
 
 
 def _import(options: argparse.Namespace) -> str:
-    """Do it, and return what there is to tell."""
+    """Import a branch, and return the messages for the user."""
     run = folder_of(options.outputs, options.name)
     with open_repository(options.repository.expanduser()) as repository:
         return _import_from(repository, run, options)
@@ -161,7 +161,7 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
     tip = repository.branch(options.branch)
     if tip is None:
         there = ", ".join(repository.branches()) or "none"
-        raise UserError(f"{repository.root} must have the branch {options.branch}; there are: {there}")
+        raise UserError(f"{repository.root} must have the branch {options.branch}; its branches are: {there}")
     if options.results:
         content, place = _content(options.results.expanduser()), str(options.results)
     else:
@@ -203,7 +203,7 @@ def _remarks(history: History) -> list[str]:
 def _go_on(options: argparse.Namespace, root: Path) -> str:
     places = [("outputs", options.outputs)] * (options.outputs != OUTPUTS)
     settings = [("name", options.name), *places, ("target", "autoresearch"), ("target.root", root)]
-    return f"go on with: python -m search {' '.join(setting(key, value) for key, value in settings)}"
+    return f"continue with: python -m search {' '.join(setting(key, value) for key, value in settings)}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The cells of a table that agents write by hand: a commit, a verdict, a number.
 
-What has one meaning is read, whatever stands around it; nothing is guessed.
+A cell with one clear meaning is read, whatever surrounds it; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from operators.trial import Status
 from target.command.reported import MOST
 
 MARKUP: Final = " \t`*\"'[]"
-"""What may stand around a cell and mean nothing."""
+"""Characters around a cell that have no meaning."""
 _GIBIBYTE: Final = 1 << 30
 _MOST_GB: Final = 1_000_000
 _CELL_CHARACTERS: Final = 200
@@ -27,7 +27,7 @@ _WORDS: Final[Mapping[str, Status]] = {
     **dict.fromkeys(("oom", "out of memory"), Status.OUT_OF_MEMORY),
     **dict.fromkeys(("timeout", "time out", "timed out", "killed"), Status.TIMED_OUT),
 }
-"""Agents keep to three of these words, mostly."""
+"""Most agents use only three of these words."""
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,40}(?![0-9A-Za-z_])")
 _NUMBER: Final = re.compile(r"[~≈*`$\"'\s]*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
@@ -39,11 +39,11 @@ _UNITS: Final[Mapping[str, float]] = {"": 1.0, "g": 1.0, "gb": 1.0, "gib": 1.0, 
 
 
 class UnreadCellError(ValueError):
-    """A cell that has no meaning, or two; says so."""
+    """A cell has no clear meaning, or two; the message says which."""
 
 
 def read_commit(cell: str) -> str | None:
-    """Return the hash in a cell; a count of the agent's own, such as 0012, is none."""
+    """Return the hash in a cell; a running number of the agent, such as 0012, is not a hash."""
     text = cell.strip(MARKUP)
     found = _HASH.match(text)
     if not found or (len(found[0]) < 7 and (found[0] != text or found[0].isdecimal())):
@@ -52,7 +52,7 @@ def read_commit(cell: str) -> str | None:
 
 
 def read_status(cell: str) -> Status | None:
-    """Return what the first word of a cell says; None if it says nothing, or is taken back by what comes next."""
+    """Return the status that the first word of a cell names; None if it names none, or what follows contradicts it."""
     words = re.findall(r"[a-z]+|->|=>|→|[/|?]", cell[:_CELL_CHARACTERS].lower())
     for length in (3, 2, 1):
         found = _WORDS.get(" ".join(words[:length]))
@@ -69,10 +69,10 @@ def read_status(cell: str) -> Status | None:
 
 
 def read_number(cell: str, what: str) -> tuple[float | None, str]:
-    """Return the number that a cell begins with and what follows it, in small letters; None for nothing.
+    """Return the number at the start of a cell and what follows it, in lower case; None for an empty cell.
 
     Raises:
-        UnreadCellError: There is something else, or a second number.
+        UnreadCellError: The cell holds something else, or a second number.
     """
     text = cell.strip(MARKUP)[:_CELL_CHARACTERS]
     if text.lower() in _NOTHING:
@@ -81,7 +81,7 @@ def read_number(cell: str, what: str) -> tuple[float | None, str]:
         text = text.replace(",", ".")
     found = _NUMBER.fullmatch(text)
     if not found or _SECOND_NUMBER.match(found[2]):
-        raise UnreadCellError(f"{what} is no number" if not found else f"{what} can be read as two numbers")
+        raise UnreadCellError(f"{what} is not a number" if not found else f"{what} can be read as two numbers")
     number = float(found[1])
     if not math.isfinite(number) or abs(number) > MOST:
         raise UnreadCellError(f"{what} is beyond {MOST:g}")
@@ -90,12 +90,12 @@ def read_number(cell: str, what: str) -> tuple[float | None, str]:
 
 
 def begins_with_number(cell: str) -> bool:
-    """Return whether there is a number in front."""
+    """Return whether a cell begins with a number."""
     return _NUMBER.match(cell) is not None
 
 
 def read_memory_bytes(cell: str) -> int | None:
-    """Return the bytes of a cell in gigabytes; None for what cannot be read: a row is not lost for that."""
+    """Return the bytes of a cell in gigabytes; None if it cannot be read, so that the row is still used."""
     try:
         number, unit = read_number(cell, "memory")
     except UnreadCellError:

@@ -1,4 +1,4 @@
-"""Questions to a git repository; nothing is ever changed in it, and nothing of it is run (`target/command/git.py`)."""
+"""Reads a git repository. Nothing in it is changed, and no program that it names is run (`target/command/git.py`)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 from search.errors import UserError
 from target.command.git import CleanRepository, GitError, open_clean
 
-_FILES: Final = 64  # that are kept: a row and its parent ask for the same ones
+_FILES: Final = 64  # that are cached: a row and its parent need the same ones
 
 
 class Repository:
     """A repository and its working tree.
 
     Args:
-        clean: It, without its configuration.
+        clean: The repository, without its own configuration.
 
     Attributes:
         root: Top of the working tree.
@@ -48,11 +48,11 @@ class Repository:
         return (self._ask("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads") or "").splitlines()
 
     def content(self, commit: str, path: str) -> bytes | None:
-        """Return the bytes of a file as a commit has it; None if it has none."""
+        """Return the bytes of a file in a commit; None if the commit does not have it."""
         return self._clean.content(f"{commit}:{path}", "blob")
 
     def _file(self, commit: str, path: str) -> str | None:
-        """Return a file as a commit has it; None if it has none, or not as text."""
+        """Return the text of a file in a commit; None if the commit does not have it, or it is not text."""
         content = self.content(commit, path)
         try:
             return None if content is None else content.decode()
@@ -60,7 +60,7 @@ class Repository:
             return None
 
     def _parent(self, commit: str) -> str | None:
-        """Return a commit's first parent; None if it has none, or if the clone does not go back so far."""
+        """Return a commit's first parent; None if it has none, or if a shallow clone does not contain it."""
         head, _, _ = (self._clean.content(commit, "commit") or b"").partition(b"\n\n")
         lines = head.decode(errors="replace").splitlines()
         parent = next((line.removeprefix("parent ") for line in lines if line.startswith("parent ")), None)
@@ -81,7 +81,7 @@ class Repository:
         return None
 
     def _ask(self, *arguments: str) -> str | None:
-        """Return what git prints; None if it says no."""
+        """Return what git prints; None if git fails."""
         said = self._clean.ask(*arguments)
         return None if said is None else said.decode(errors="surrogateescape").strip()
 
@@ -91,7 +91,7 @@ def open_repository(path: Path) -> Iterator[Repository]:
     """Open the repository that a path is in.
 
     Raises:
-        UserError: It is in none, git is not there, or it takes too long.
+        UserError: The path is in no repository, git is not installed, or it takes too long.
     """
     if not path.is_dir():
         raise UserError(f"{path} must be the directory of a git repository, and there is none")

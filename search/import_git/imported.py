@@ -1,10 +1,10 @@
-"""From the rows of an autoresearch branch to trials with lineage: what is known of each program, and what became of it.
+"""Makes trials with parents and verdicts from the rows of an autoresearch branch.
 
-A row whose program is that of an earlier one is another measurement of it. If it was kept, the branch went back: what
-had been kept in between was reverted. The parent of a trial is the nearest ancestor of its commit that is a trial.
+A row with the program of an earlier row is another measurement of that program. If it was kept, the branch went back:
+what was kept in between was reverted. The parent of a trial is the nearest ancestor of its commit that is a trial.
 
-Some agents reset before they log. Then a row about a discarded program carries the commit of the program that was kept.
-Its number is no measurement of that one: the row becomes a trial without a program, which prompts can still tell about.
+Some agents reset before they log. Then the row of a discarded program has the commit of the program that was kept. Its
+number is not a measurement of the kept program. Such a row becomes a trial without a program, which prompts still use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RERUN: Final = re.compile(
     r"|\bsame (?:code|program|commit)|\bnoise (?:check|test|floor)|\brevert|\bback to\b",
     re.IGNORECASE,
 )
-"""What says that a row is about the program of its commit, although another row is too."""
+"""Words which show that a row is about the program of its commit, although another row has the same commit."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,10 +39,10 @@ class Experiment:
         commit: Full hash.
         program: Its source; None if it is lost.
         parent: Number of the trial that it was made from; None for the baseline.
-        status: What became of it.
-        decided: Line of the row that decided so.
+        status: Its verdict.
+        decided: Line of the row with this verdict.
         description: What was tried.
-        detail: Why it failed, or was not kept after all.
+        detail: Why it failed, or was reverted later.
         evaluations: Its measurements.
     """
 
@@ -59,12 +59,12 @@ class Experiment:
 
 @dataclass(slots=True)
 class History:
-    """What was found.
+    """The experiments that were found.
 
     Attributes:
-        experiments: By number; 0 is the baseline.
+        experiments: The experiments by number; 0 is the baseline.
         left_out: Rows that could not be imported.
-        notes: What else people should know, as sentences.
+        notes: Other remarks for the user, as sentences.
     """
 
     experiments: list[Experiment] = field(default_factory=list)
@@ -82,14 +82,14 @@ def read_history(
     """Return the experiments of a branch.
 
     Args:
-        repository: Has the programs.
-        rows: What was tried, in its order.
+        repository: The repository with the programs.
+        rows: The experiments, in their order.
         tip: Commit at the end of the branch.
         file: Path of the program in the repository.
-        maximize: Whether large numbers are good, and scores are numbers with their sign changed.
+        maximize: Whether larger numbers are better; then a score is the number with its sign changed.
 
     Raises:
-        UserError: Nothing that was kept can be found, so there is no baseline.
+        UserError: No program that was kept can be found, so there is no baseline.
     """
     return _Reader(repository, file, maximize).read(rows, tip)
 
@@ -102,7 +102,7 @@ class _Reader:
         self._history = History()
         self._by_commit: dict[str, int] = {}
         self._by_program: dict[str, int] = {}
-        self._programs: dict[str, str | None] = {}  # of commits that no row is about
+        self._programs: dict[str, str | None] = {}  # of commits without a row
 
     def read(self, rows: Iterable[Row], tip: str) -> History:
         for row in self._with_baseline(list(rows)):
@@ -110,7 +110,7 @@ class _Reader:
         history = self._history
         if not history.experiments:
             raise UserError(
-                "no row that was kept has a commit in the repository, so there is no baseline to begin with: "
+                "no row that was kept has a commit in the repository, so there is no baseline to start from: "
                 + "; ".join(told(history.left_out))
             )
         self._follow(tip)
@@ -122,7 +122,7 @@ class _Reader:
         return history
 
     def _with_baseline(self, rows: list[Row]) -> Sequence[Row]:
-        """Give the kept row before the first known commit, if it has none, the commit which that one was made from."""
+        """If the kept row before the first known commit has no commit, give it the parent of that first commit."""
         for index, row in enumerate(rows):
             commit = self._repository.commit(row.commit) if row.commit else None
             if commit is None:
@@ -143,7 +143,7 @@ class _Reader:
             self._leave_out(row, f"its commit has no {self._file}" if commit else "its commit is not in the repository")
             return
         if not self._history.experiments and row.status is not Status.KEEP:
-            self._leave_out(row, "it comes before the first one that was kept, the baseline")
+            self._leave_out(row, "it comes before the baseline, the first row that was kept")
             return
         program = Program(source)
         number = self._by_program.get(program.id)
@@ -159,7 +159,7 @@ class _Reader:
         experiment.evaluations.append(self._evaluation(row, len(experiment.evaluations)))
 
     def _is_lost(self, row: Row, experiment: Experiment, commit: str) -> bool:
-        """Return whether a row has the commit of a program that it does not seem to be about."""
+        """Return whether a row has the commit of another program."""
         if _RERUN.search(row.description) or (row.description and row.description == experiment.description):
             return False
         same_commit = self._by_commit.get(commit) == experiment.number
@@ -200,13 +200,13 @@ class _Reader:
         return number
 
     def _again(self, row: Row, experiment: Experiment) -> None:
-        """Take in a row about a program that is known."""
+        """Add a row about a known program."""
         if row.status is Status.KEEP and experiment.status in KEPT:
             self._go_back(experiment, f"line {row.line} ({row.commit})")
             return
         discarded = experiment.status is Status.DISCARD
         if experiment.status not in KEPT and (row.status is Status.KEEP or (row.value is not None and not discarded)):
-            experiment.status, experiment.decided, experiment.detail = row.status, row.line, ""  # better than it seemed
+            experiment.status, experiment.decided, experiment.detail = row.status, row.line, ""  # kept after all
 
     def _go_back(self, experiment: Experiment, by: str) -> None:
         for later in self._history.experiments:
@@ -214,10 +214,10 @@ class _Reader:
                 later.status, later.detail = Status.DISCARD, f"kept at first, then reverted by {by}"
 
     def _follow(self, tip: str) -> None:
-        """Let the end of the branch decide who is the champion, if it is one that was kept."""
+        """Make the program at the end of the branch the champion, if it was kept."""
         number = self._number_of(tip)
         if number is None:
-            self._history.notes.append(f"the end of the branch, {tip[:7]}: no row is about its {self._file}")
+            self._history.notes.append(f"the end of the branch, {tip[:7]}: no row has its {self._file}")
         elif self._history.experiments[number].status in KEPT:
             self._go_back(self._history.experiments[number], f"the end of the branch, {tip[:7]}")
 
@@ -230,7 +230,7 @@ class _Reader:
         return max(kept, key=lambda each: each.decided).number
 
     def _number_of(self, commit: str) -> int | None:
-        """Return the trial of a commit: by a row about it, else by its program, for commits that were never run."""
+        """Return the trial of a commit: by its row, or else by its program, for commits that were never run."""
         if commit in self._by_commit:
             return self._by_commit[commit]
         if commit not in self._programs:
@@ -240,7 +240,7 @@ class _Reader:
         return None if program is None else self._by_program.get(program)
 
     def _evaluation(self, row: Row, index: int) -> Evaluation:
-        """Return a measurement; its seed is none of ours, so no seed of a later training can be taken for it."""
+        """Return a measurement. Its seed is negative, so it cannot equal the seed of a later training."""
         value = None if row.value is None else -row.value if self._maximize else row.value
         return Evaluation(
             outcome=Outcome(row.status.value) if value is None else Outcome.OK,

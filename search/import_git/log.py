@@ -1,7 +1,7 @@
-"""results.tsv of an autoresearch branch: which commit scored what, and whether it was kept.
+"""Reads results.tsv of an autoresearch branch: the score of each commit, and whether it was kept.
 
-Agents write these tables by hand, and each has habits of its own. What has one meaning is read; a row that has none, or
-two, is left out and says why. Nothing is guessed, so nothing that was not measured counts as measured.
+Agents write these tables by hand, each in its own way. A row with one clear meaning is read. A row with no meaning or
+two is left out, with a reason. Nothing is guessed, so nothing counts as measured that was not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from search.import_git.cells import (
 )
 
 _MOST_ROWS: Final = 5_000
-_HEADER_LINES: Final = 50  # looked at for a header
+_HEADER_LINES: Final = 50  # searched for a header
 _TOLD_LINES: Final = 5
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "commit": ("commit", "commit_hash", "git_commit", "git_hash", "hash", "sha"),
@@ -33,7 +33,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "status": ("status", "decision", "verdict", "outcome"),
     "description": ("description", "desc", "notes", "note", "change", "experiment"),
 }
-"""What columns are called, the usual name first."""
+"""Names of columns, the usual name first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +41,10 @@ class Row:
     """One experiment.
 
     Attributes:
-        line: Where it begins in the file.
-        commit: Abbreviated hash; None if something else stands there.
-        value: What it scored, as written; None for a crash.
-        memory_bytes: Peak memory; None if it is not known.
+        line: Line in the file where it begins.
+        commit: Abbreviated hash; None if the cell is not a hash.
+        value: Its score, as written; None for a crash.
+        memory_bytes: Peak memory; None if it is unknown.
         status: KEEP, DISCARD, or how it failed.
         description: What was tried.
     """
@@ -62,8 +62,8 @@ class LeftOut:
     """A row that cannot be used.
 
     Attributes:
-        line: Where it begins in the file.
-        why: The reason; rows left out for one reason have it in the same words.
+        line: Line in the file where it begins.
+        why: The reason; rows left out for the same reason have the same text.
     """
 
     line: int
@@ -72,7 +72,7 @@ class LeftOut:
 
 @dataclass(slots=True)
 class Table:
-    """What a table says.
+    """The content of a table.
 
     Attributes:
         rows: The experiments, in their order.
@@ -87,12 +87,12 @@ def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
     """Return the text of a table, and a note if it is not UTF-8.
 
     Raises:
-        UserError: It is no text.
+        UserError: It is not text.
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", errors="replace"), [f"{place} is UTF-16, and was read as that"]
+        return content.decode("utf-16", errors="replace"), [f"{place} is UTF-16, and was read as such"]
     if b"\0" in content:
-        raise UserError(f"{place} must be a text file with one row an experiment, and has bytes that no text has")
+        raise UserError(f"{place} must be a text file with one row per experiment, but has bytes that are not text")
     try:
         return content.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
@@ -101,32 +101,32 @@ def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
 
 
 def parse_results(text: str, *, place: str, metric: str) -> Table:
-    """Read the table; columns are found by their names, those that are not needed are passed over.
+    """Read the table. Columns are found by their names; other columns are ignored.
 
     Args:
-        text: What the file holds.
+        text: Content of the file.
         place: Its name, for messages.
         metric: Name of the column with the score.
 
     Raises:
         UserError: It has no header, too many rows, or no row that can be used.
     """
-    numbered = enumerate(text.split("\n"), start=1)  # not splitlines: descriptions may hold what that takes for breaks
+    numbered = enumerate(text.split("\n"), start=1)  # not splitlines: descriptions may hold other breaks
     lines = [(number, line.rstrip("\r").lstrip("\ufeff")) for number, line in numbered if line.strip()]
     if not lines:
-        raise UserError(f"{place} is empty; a header and one row an experiment are expected")
+        raise UserError(f"{place} is empty; a header and one row per experiment are expected")
     header = _find_header(lines, metric, place)
     if len(lines) - 1 > _MOST_ROWS:
         raise UserError(f"{place} must have at most {_MOST_ROWS:,} rows, got {len(lines) - 1:,}: import the last ones")
     table = header.read(lines)
     if not table.rows:
-        why = "; ".join(told(table.left_out)) or "it has a header and no experiment"
+        why = "; ".join(told(table.left_out)) or "it has a header but no experiment"
         raise UserError(f"{place} has no row that can be used: {why}")
     return table
 
 
 def told(left_out: Iterable[LeftOut]) -> list[str]:
-    """Return one line a reason: why, how many rows, and where."""
+    """Return one line per reason: the reason, the number of rows, and where they are."""
     lines: dict[str, list[int]] = {}
     for each in left_out:
         lines.setdefault(each.why, []).append(each.line)
@@ -134,7 +134,7 @@ def told(left_out: Iterable[LeftOut]) -> list[str]:
 
 
 def where(lines: Sequence[int]) -> str:
-    """Return how many rows there are and where the first of them stand."""
+    """Return the number of rows and the lines of the first of them."""
     more = ", ..." * (len(lines) > _TOLD_LINES)
     numbers = ", ".join(map(str, lines[:_TOLD_LINES]))
     return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) != 1)} {numbers}{more})"
@@ -146,7 +146,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def _tabs(line: str, columns: int) -> list[str]:
-    return line.split("\t", columns - 1)  # a tab in the last column, the description, stays there
+    return line.split("\t", columns - 1)  # a tab in the last column belongs to the description
 
 
 def _commas(line: str, columns: int) -> list[str]:
@@ -175,21 +175,21 @@ def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> _Head
                 return _Header(number, split, len(names), found, metric.lower())
     first = f"{place}:{lines[0][0]}"
     raise UserError(
-        f"{first}: there must be a header that names the columns commit, {metric} and status, between tabs or commas; "
-        f"the table begins with {lines[0][1]!r:.120}; the column with the score is given by --metric"
+        f"{first}: there must be a header with the columns commit, {metric} and status, separated by tabs or commas; "
+        f"the table begins with {lines[0][1]!r:.120}; --metric names the column with the score"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """Where a table begins and what its columns are.
+    """The header of a table.
 
     Attributes:
         line: Its line.
-        split: Makes cells of a line.
-        columns: How many there are.
-        places: Where the columns stand that are known.
-        metric: Which of them has the score.
+        split: Splits a line into cells.
+        columns: Number of columns.
+        places: Positions of the known columns.
+        metric: Name of the column with the score.
     """
 
     line: int
@@ -199,7 +199,7 @@ class _Header:
     metric: str
 
     def read(self, lines: Iterable[tuple[int, str]]) -> Table:
-        """Read all that stands below."""
+        """Read all rows below the header."""
         table, percents = Table(), set[int]()
         for number, cells in self._records(lines, table):
             try:
@@ -217,7 +217,7 @@ class _Header:
         return table
 
     def _records(self, lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield the lines that begin a row, by column; others belong to the description of the one before."""
+        """Yield the rows by column; a line that begins no row is added to the description of the row before."""
         last: tuple[int, dict[str, str]] | None = None
         for number, line in lines:
             if number <= self.line:
@@ -225,10 +225,10 @@ class _Header:
             cells = self.split(line, self.columns)
             short = len(cells) < self.columns - (self.places.get("description") == self.columns - 1)
             record = {name: cells[at].strip() if at < len(cells) else "" for name, at in self.places.items()}
-            if self._is_header(record) or not line.strip(" |-:\t+"):  # it comes again, or is a rule
+            if self._is_header(record) or not line.strip(" |-:\t+"):  # a repeated header, or a ruler
                 continue
             if short and len(cells) > 1 and read_commit(record["commit"]) is not None:
-                table.left_out.append(LeftOut(number, "fewer columns than the header has"))
+                table.left_out.append(LeftOut(number, "fewer columns than the header"))
             elif not short and self._begins(record):
                 if last:
                     yield last
@@ -236,7 +236,7 @@ class _Header:
             elif last:
                 last[1]["description"] = f"{last[1].get('description', '')} {line.strip()}"
             else:
-                table.left_out.append(LeftOut(number, "no row of the table"))
+                table.left_out.append(LeftOut(number, "not a row of the table"))
         if last:
             yield last
 
@@ -247,7 +247,7 @@ class _Header:
         )
 
     def _begins(self, record: Mapping[str, str]) -> bool:
-        """Return whether a line with enough cells is a row: one of the three that matter is what it must be."""
+        """Return whether a line with enough cells is a row: at least one of its three main cells is valid."""
         commit, score, status = record["commit"], record[self.metric], record["status"]
         if read_commit(commit) is not None or read_status(status) is not None or all((commit, score, status)):
             return True
@@ -260,7 +260,7 @@ class _Header:
             raise UnreadCellError(f"the status {record['status']!r:.60} is not known")
         value, unit = read_number(record[self.metric], self.metric)
         if value == 0.0 and status is not Status.KEEP:
-            value = None  # 0.000000 is how a crash is written
+            value = None  # 0.000000 means a crash
             status = Status.CRASHED if status is Status.DISCARD else status
         elif not value and status in (Status.KEEP, Status.DISCARD):
             raise UnreadCellError(f"{status.value} without a {self.metric}")

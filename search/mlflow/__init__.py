@@ -1,1 +1,1 @@
-"""MLflow as a mirror of a search: what is sent, how it is sent twice without harm, and the thread that sends it."""
+"""MLflow as a mirror of a search: what is sent, how it can be sent twice without harm, and the thread that sends it."""

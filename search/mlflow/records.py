@@ -1,4 +1,4 @@
-"""What of a trial goes to MLflow: names, tags, parameters and metrics, within MLflow's limits."""
+"""What MLflow gets of a trial: names, tags, parameters and metrics, within MLflow's limits."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from search.views.verdicts import delta, description_of
 KIND: Final = "graft.kind"
 TRIAL: Final = "graft.trial"
 SENT: Final = "graft.sent"
-_PARAMS: Final = 100  # of one log_batch
+_PARAMS: Final = 100  # in one log_batch
 _LABELS: Final = 60
 _CURVE_POINTS: Final = 200
-_PARAM_CHARACTERS: Final = 500  # older servers take no more
+_PARAM_CHARACTERS: Final = 500  # the limit of older servers
 _TAG_CHARACTERS: Final = 5000
 _KEY_CHARACTERS: Final = 200
 
@@ -32,7 +32,7 @@ _RELATIVE: Final = ("val_bpb", "delta_val_bpb", "posterior_mean", "standard_erro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One trial as MLflow shall have it.
+    """One trial as it is sent to MLflow.
 
     Attributes:
         number: Number of the trial.
@@ -56,9 +56,9 @@ class TrialRecord:
 
     @property
     def digest(self) -> str:
-        """Hash of what is the trial's own; MLflow has the trial when it has this.
+        """Hash of what belongs to the trial alone. If MLflow has this hash, it has the trial.
 
-        Scores are left out: they shift a little with every other trial, and are sent as they were at the time.
+        Scores are left out, since every other trial changes them a little. They are sent as they are at that time.
         """
         own = {key: value for key, value in self.metrics.items() if key not in _RELATIVE}
         return hashlib.sha256(json.dumps({**asdict(self), "metrics": own}, sort_keys=True).encode()).hexdigest()[:16]
@@ -97,7 +97,7 @@ def trial_record(trial: Trial, population: Population) -> TrialRecord:
 
 
 def summary_tags(summary: Summary) -> dict[str, str]:
-    """Return a summary as tags; as metrics, its figures would head the charts of every trial."""
+    """Return a summary as tags; as metrics, its figures would appear first in the charts of every trial."""
     tags = {f"graft.{key}": _plain(value) for key, value in summary.to_json().items() if value not in (None, "")}
     note = f"{summary.strategy}, seed {summary.seed}: {summary.status} {summary.stop_reason}".strip()
     if summary.best_trial is not None:
@@ -106,7 +106,7 @@ def summary_tags(summary: Summary) -> dict[str, str]:
 
 
 def final_tags(report: FinalReport | None) -> dict[str, str]:
-    """Return a final report as tags of the run of a search, for the reason that `summary_tags` has."""
+    """Return a final report as tags of the run of a search, for the same reason as in `summary_tags`."""
     if report is None:
         return {}
     tags = {"graft.final": report.verdict, "graft.final_reason": report.reason}
@@ -118,7 +118,7 @@ def final_tags(report: FinalReport | None) -> dict[str, str]:
 
 
 def clean(text: str, characters: int) -> str:
-    """Return a text that any database stores: bounded, without null characters and lone surrogates."""
+    """Return a text that any database can store: of limited length, without null characters and lone surrogates."""
     return text.replace("\0", "").encode(errors="replace").decode()[:characters]
 
 
@@ -162,7 +162,7 @@ def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict
 
 
 def _requests(trial: Trial) -> dict[str, float | None]:
-    """Return what its requests to models took; nothing for a trial without any."""
+    """Return the metrics of its requests to models; none for a trial without requests."""
     replies = [exchange.reply for exchange in trial.exchanges]
     if not replies:
         return {}
@@ -179,4 +179,4 @@ def _curve(trial: Trial) -> tuple[tuple[int, float], ...]:
     points = trial.evaluations[0].curve if trial.evaluations else ()
     finite = [(round(1000 * seconds), loss) for seconds, loss in points if math.isfinite(loss) and 0 <= seconds < 1e9]
     stride = max(1, math.ceil(len(finite) / _CURVE_POINTS))
-    return tuple(finite[::-1][::stride][::-1])  # the last point is the one people look at
+    return tuple(finite[::-1][::stride][::-1])  # with the last point, the most important one

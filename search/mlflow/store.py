@@ -1,4 +1,4 @@
-"""Writes trials to MLflow so that any of it may be interrupted and done again: one complete run a trial."""
+"""Writes one complete run per trial to MLflow; every step may be interrupted and repeated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from search.runs.summary import Summary
 from search.views.verdicts import reigns
 
 _SQLITE: Final = "sqlite:///"
-_LOCK_SECONDS: Final = 1.0  # a lock that is held longer is no write of another search
+_LOCK_SECONDS: Final = 1.0  # another search's writes do not hold the lock longer
 _SEARCH_ID: Final = "graft.search_id"
 _SEARCH_ARTIFACTS: Final = (
     "summary.json",
@@ -45,7 +45,7 @@ _SOURCE: Final = {"mlflow.source.name": "python -m search", "mlflow.source.type"
 _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # mlflow imports litellm if it can; offline, that hangs without this
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # mlflow imports litellm if installed; offline, that hangs without this
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -55,7 +55,7 @@ _SETTINGS: Final = {
 
 
 def sqlite_path(tracking_uri: str) -> Path | None:
-    """Return the absolute path of the database, or None if the store is none of SQLite's; `~/` is the user's home."""
+    """Return the absolute path of the database, or None if the store is not an SQLite one; `~/` is the user's home."""
     path = tracking_uri.removeprefix(_SQLITE)
     return Path(path).expanduser().absolute() if path != tracking_uri else None
 
@@ -67,8 +67,8 @@ def import_mlflow() -> tuple[type[Exception], ...]:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates its imports wherever a root logger listens
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback for each error, which is told
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs its imports to any root logger
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback for each error, which we report
     import alembic.util
     import mlflow
     import requests
@@ -76,7 +76,7 @@ def import_mlflow() -> tuple[type[Exception], ...]:
 
     return (
         mlflow.MlflowException,
-        alembic.util.CommandError,  # a database of a newer version
+        alembic.util.CommandError,  # a database of a newer MLflow
         sqlalchemy.exc.SQLAlchemyError,
         requests.RequestException,
         OSError,
@@ -88,16 +88,16 @@ class StoreLockedError(OSError):
 
 
 def is_locked(error: Exception) -> bool:
-    """Return whether an error of a store means that another process has locked its database, for a while only."""
+    """Return whether an error of a store means that another process has locked its database temporarily."""
     return isinstance(error, StoreLockedError) or "database is locked" in str(error)
 
 
 def send_search_files(run: RunDirectory, summary: Summary, tracking_uri: str) -> str:
-    """Bring the run of an ended search up to date with its folder; return why that was not possible, or nothing.
+    """Bring the run of an ended search up to date with its folder; return why that failed, or nothing.
 
     Args:
         run: Folder of the search.
-        summary: Its end state.
+        summary: Its final state.
         tracking_uri: Where MLflow keeps its records; `none` for nowhere.
     """
     database = sqlite_path(tracking_uri)
@@ -116,7 +116,7 @@ def send_search_files(run: RunDirectory, summary: Summary, tracking_uri: str) ->
 class MlflowStore:
     """One experiment: a run for each trial, and one for the search.
 
-    What has been sent is learned from MLflow itself. After an error the object is worth nothing: make a new one.
+    MLflow itself is asked what has been sent. After an error the object must not be used any more: make a new one.
 
     Args:
         run: Folder of the search.
@@ -144,10 +144,10 @@ class MlflowStore:
         self._client.update_run(self._search, status="RUNNING")
 
     def refuse_locked(self) -> None:
-        """Refuse a database that another process has locked, since MLflow would wait 20 seconds for it at every step.
+        """Refuse a database that another process has locked, because MLflow would wait 20 seconds for it at each step.
 
         Raises:
-            StoreLockedError: It is locked. Whatever else is wrong with it, MLflow says.
+            StoreLockedError: It is locked. Other problems are left for MLflow to report.
         """
         if self._database is None:
             return
@@ -160,14 +160,14 @@ class MlflowStore:
                     raise StoreLockedError(f"another process has locked {self._database}") from error
 
     def has(self, record: TrialRecord) -> bool:
-        """Return whether MLflow has a trial, complete and as it is now."""
+        """Return whether MLflow has the complete and current state of a trial."""
         known = self._runs.get(record.number)
         if known is None:
             return False
         return bool(known.info.status == record.state and known.data.tags.get(SENT) == record.digest)
 
     def send(self, record: TrialRecord) -> None:
-        """Create the run of a trial, or complete the one there is."""
+        """Create the run of a trial, or complete an existing one."""
         from mlflow.entities import Metric, Param, RunTag
 
         known = self._runs.get(record.number)
@@ -223,7 +223,7 @@ class MlflowStore:
         self._client.set_terminated(self._search, "FINISHED" if summary.status == "finished" else "KILLED")
 
     def _experiment(self, name: str, search_id: str, database: Path | None) -> str:
-        """Return the experiment of this search; an older search of the same name keeps its own."""
+        """Return the experiment of this search; an older search of the same name keeps its experiment."""
         for candidate in (name, f"{name} {search_id[:6]}"):
             found = self._client.get_experiment_by_name(candidate)
             if found is None:
@@ -240,7 +240,7 @@ class MlflowStore:
         )
 
     def _known(self) -> tuple[dict[int, Any], str]:
-        """Return the runs of the trials by number, and the id of the run of the search, which is made if need be."""
+        """Return the runs of the trials by number, and the id of the run of the search, created if missing."""
         trials: dict[int, Any] = {}
         search = ""
         for run in self._all_runs():
@@ -249,7 +249,7 @@ class MlflowStore:
                 search = run.info.run_id
             elif kind == "trial" and number.isdecimal():
                 twin = trials.setdefault(int(number), run)
-                if twin is not run:  # a reply was lost on its way, and the run created again
+                if twin is not run:  # a reply was lost, and the run was created twice
                     self._client.delete_run(run.info.run_id)
         if not search:
             made = self._client.create_run(self._experiment_id, tags={KIND: "search", **_SOURCE}, run_name="search")
@@ -269,9 +269,9 @@ class MlflowStore:
 
 
 def _create_database(path: Path) -> None:
-    """Make the database at its first use: beside its place, then renamed, under a lock.
+    """Create the database at its first use: under a lock, with a temporary name, then renamed.
 
-    MLflow migrates a new database for seconds. Two searches that start together would do it both at once, and one
+    MLflow takes seconds to migrate a new database. Two searches that start together would both do it, and a search
     that is killed in the middle leaves a database that cannot be opened again (in 2 of 6 tries).
     """
     from mlflow import MlflowClient
@@ -289,7 +289,7 @@ def _create_database(path: Path) -> None:
 
 
 def _search_id(run: RunDirectory) -> str:
-    """Return what tells this search from another of the same name; it lives and dies with the folder."""
+    """Return an id that distinguishes this search from others of the same name; it is stored in the folder."""
     path = run.root / ".search_id"
     with contextlib.suppress(FileNotFoundError):
         return path.read_text(encoding="ascii").strip()
@@ -299,7 +299,7 @@ def _search_id(run: RunDirectory) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return what a trial left for people to read; names with a dot are being written."""
+    """Return the files of a trial's folder; files whose names begin with a dot are still being written."""
     if not folder.is_dir():
         return []
     found = (path for path in folder.iterdir() if path.is_file() and not path.is_symlink())

@@ -1,4 +1,4 @@
-"""Mirrors a search in MLflow from a thread of its own; the search never waits for it."""
+"""Mirrors a search in MLflow from a separate thread; the search never waits for it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _LITELLM: Final = "LITELLM_LOCAL_MODEL_COST_MAP=True"  # offline, `mlflow ui` ha
 
 
 class MlflowTracker:
-    """One experiment a search, one flat run a trial, one run for the search itself.
+    """One experiment per search, with one flat run per trial and one run for the search itself.
 
-    MLflow's troubles are warned about once an outage; what could not be sent is sent at the next chance: at the next
-    update, at the end, or when the search is resumed. A database that another process has locked is tried again every
-    few seconds, at the end until `close_seconds` are over.
+    Each outage of MLflow causes one warning. What could not be sent is sent later: at the next update, at the end, or
+    when the search is resumed. A database that another process has locked is tried again every few seconds; at the end
+    until `close_seconds` are over.
 
     Args:
-        run: Folder of the search; the files of a trial must be there before the update that shows its verdict.
+        run: Folder of the search; the files of a trial must exist before the update that contains its verdict.
         name: Name of the search, and of the experiment.
         tracking_uri: Where MLflow keeps its records: `sqlite:///PATH`, relative to the working directory, or a server.
-        shown_uri: What the user is told instead, if it differs.
-        close_seconds: Longest time that `close` takes.
-        warn: Gets a line about each outage.
+        shown_uri: The URI to show to the user, if it differs.
+        close_seconds: The longest time that `close` takes.
+        warn: Is called with a line about each outage.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class MlflowTracker:
     ) -> None:
         database = sqlite_path(tracking_uri)
         self._shown_uri = redact(shown_uri or tracking_uri)
-        self._uri = f"sqlite:///{database}" if database else tracking_uri  # whatever the working directory becomes
+        self._uri = f"sqlite:///{database}" if database else tracking_uri  # absolute: the working directory may change
         self._run = run
         self._name = name
         self._close_seconds = close_seconds
@@ -62,7 +62,7 @@ class MlflowTracker:
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._failing = False
-        self._locked = False  # by another process, which will let go of it
+        self._locked = False  # by another process, which will release it
         self._arrived: set[int] = set()
         self._store: MlflowStore | None = None
         self._sent: dict[int, tuple[Trial, Trial | None]] = {}
@@ -70,18 +70,18 @@ class MlflowTracker:
         self._thread.start()
 
     def get_ready(self, seconds: float) -> None:
-        """Wait until MLflow is imported and its store open, or has failed, at most so long."""
+        """Wait until MLflow is imported and its store is open, or has failed, but no longer than `seconds`."""
         self._ready.wait(seconds)
 
     def update(self, population: Population, summary: Summary) -> None:
-        """Hand over the present state; only the newest is sent."""
+        """Pass on the current state; only the newest state is sent."""
         with self._wake:
             self._state = (population, summary)
             self._fresh = True
             self._wake.notify()
 
     def close(self) -> str | None:
-        """Send what is left, and return the command that shows it."""
+        """Send the rest, and return the command that shows it."""
         deadline = time.monotonic() + self._close_seconds
         with self._wake:
             self._closing = True
@@ -126,7 +126,7 @@ class MlflowTracker:
                 return
 
     def _fail(self, error: Exception) -> None:
-        self._store = None  # what has arrived is asked for anew
+        self._store = None  # a new store asks again what has arrived
         self._sent.clear()
         if not self._failing:
             self._warn(f"MLflow at {self._shown_uri} cannot be used, the search goes on: {_reason(error)}")
@@ -157,6 +157,6 @@ class MlflowTracker:
 
 def _reason(error: Exception) -> str:
     if is_locked(error):
-        return "another process has locked the database; what is missing is sent when it lets go"
+        return "another process has locked the database; what is missing is sent when the lock is released"
     lines = str(error).strip().splitlines()
     return redact(f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}")

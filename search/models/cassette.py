@@ -1,8 +1,8 @@
 """Replies of language models, recorded with a search and replayed in another without a provider.
 
-A replay goes through the same proposals as the record, in order, with the same replies, whatever the scores are now:
-so every program has parents equal to those in the record, and is equal to the one in the record itself. An operator
-that makes another one of the same replies has changed since, and the replay stops there.
+A replay makes the same proposals as the record, in order and with the same replies, whatever the scores are now. So
+each program has the same parents as in the record, and must equal the recorded program. If an operator makes a
+different program from the same replies, it has changed since, and the replay stops.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _REPLAY: Final = "replay:"
 
 
 class RecordingModel:
-    """Asks a language model and writes down what was said before anybody hears it.
+    """Asks a language model, and records each answer before it is used.
 
-    What is written down already, by a session that was interrupted, is not asked for again.
+    What an interrupted session has already recorded is not asked again.
 
     Args:
-        model: Whom to ask.
-        store: Where it is written down.
+        model: The model to ask.
+        store: Where exchanges are recorded.
     """
 
     def __init__(self, model: LanguageModel, store: ExchangeStore) -> None:
@@ -52,7 +52,7 @@ class RecordingModel:
 
 @dataclass(frozen=True)
 class Record:
-    """A search that is replayed.
+    """A search to replay.
 
     Attributes:
         root: Its folder.
@@ -63,12 +63,12 @@ class Record:
     population: Population
 
     def trial_of(self, proposal: Proposal) -> Trial:
-        """Return the trial in the record that a proposal led to."""
+        """Return the recorded trial of a proposal."""
         return next(trial for trial in self.population.trials if trial.number and trial.proposal.seed == proposal.seed)
 
 
 class ReplayedModel:
-    """Gives the replies of a record; they cost nothing this time.
+    """Gives the replies of a record, at no cost.
 
     Args:
         record: The record.
@@ -84,20 +84,20 @@ class ReplayedModel:
         *,
         seed: int,
         attempt: int,
-        model: str | None = None,  # noqa: ARG002  # the record knows who answered
+        model: str | None = None,  # noqa: ARG002  # the record says which model answered
     ) -> Reply:
         """Return the recorded answer; see `ChatModel`."""
         kept = self._store.find(seed, attempt)
         if kept is None:
             raise ProviderRefusalError(
                 f"{self._root} has no reply number {attempt + 1} to the proposal with seed {seed}: "
-                "the operator asks more often than it did when that was recorded"
+                "the operator asks more often than when that search was recorded"
             )
         return usable(replace(kept.reply, cost_usd=0.0), messages)
 
 
 class ReplayedStrategy:
-    """Proposes what the record has, one after the other.
+    """Proposes the trials of the record, one after the other.
 
     Args:
         record: The record.
@@ -107,7 +107,7 @@ class ReplayedStrategy:
         self._record = record
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:  # noqa: ARG002  # nothing is left to chance
-        """Return the next proposal of the record, as soon as its parents are where they were in the record."""
+        """Return the next proposal of the record, as soon as its parents have got as far as in the record."""
         number = len(population.trials)
         recorded = self._record.population.trials
         if number >= len(recorded) or (recorded[number].mutation is None and recorded[number].decided is None):
@@ -121,7 +121,7 @@ class ReplayedStrategy:
 
 
 class ReplayedOperator:
-    """Checks that an operator makes of the recorded replies what it made then.
+    """Checks that an operator makes the recorded program from the recorded replies.
 
     Args:
         operator: The operator.
@@ -138,9 +138,9 @@ class ReplayedOperator:
         return self._operator.name
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
-        """Return the operator's program, which is the recorded one."""
+        """Return the operator's program, which must equal the recorded one."""
         recorded = self._record.trial_of(proposal)
-        if recorded.program is None:  # perhaps because another trial had the program already, which is a matter of luck
+        if recorded.program is None:  # perhaps only because another trial had it first
             raise MutationError(recorded.detail, exchanges=_free(recorded.exchanges))
         try:
             mutation = self._operator.mutate(proposal, population)
@@ -153,13 +153,13 @@ class ReplayedOperator:
     def _differs(self, recorded: Trial) -> str:
         assert recorded.program is not None
         return (
-            f"trial {recorded.number} of {self._record.root} has program {recorded.program.id}, of which the operator "
+            f"trial {recorded.number} of {self._record.root} has program {recorded.program.id}, but the operator "
             f"{self.name} with the present code, settings and scores"
         )
 
 
 def open_record(cassette: str, run: RunDirectory) -> Record | None:
-    """Return what `llm.cassette` says is to be replayed; None for `record`.
+    """Return the search that `llm.cassette` says to replay; None for `record`.
 
     Args:
         cassette: `record` or `replay:FOLDER`.

@@ -22,13 +22,13 @@ from search.strategies.base import Strategy
 
 @dataclass
 class Models:
-    """Whom the operators of a search can ask; at most one of the two.
+    """The models that the operators of a search can ask: live ones or a record, not both.
 
     Attributes:
         live: Models that are asked.
-        record: A search whose replies are used again.
-        tried_out: Whether live models are asked for a word before the search begins.
-        lent: Whether an operator has taken them, and so is going to ask.
+        record: A search whose replies are reused.
+        tried_out: Whether live models get a short test request before the search begins.
+        lent: Whether an operator has taken them, and so is going to ask them.
     """
 
     live: LanguageModel | None = None
@@ -37,13 +37,13 @@ class Models:
     lent: bool = field(default=False, init=False)
 
     def chat(self, run: RunDirectory) -> ChatModel | None:
-        """Return what operators talk to; None if there is nobody."""
+        """Return the model that operators ask; None if there is none."""
         if self.record:
             return ReplayedModel(self.record)
         return RecordingModel(self.live, ExchangeStore(run.exchanges)) if self.live else None
 
     def lender(self, run: RunDirectory) -> Callable[[], ChatModel | None]:
-        """Return what operators get their model from, which notes that one of them did."""
+        """Return a function that gives operators their model, and notes that one of them took it."""
         model = self.chat(run)
 
         def lend() -> ChatModel | None:
@@ -53,13 +53,13 @@ class Models:
         return lend
 
     def try_out(self, pay: Callable[[float], None], *, prompt_tokens: int | None) -> None:
-        """Ask the models for a word, with the settings of the search, if its operators are going to ask them.
+        """Send the models a short test request with the settings of the search, if its operators are going to ask them.
 
         A replay asks no provider, so there is nothing to try out, and these answers are not recorded for one.
 
         Args:
-            pay: Gets the price of each answer in USD.
-            prompt_tokens: How long prompts may become; None if that is not known.
+            pay: Is called with the price of each answer in USD.
+            prompt_tokens: The longest possible prompt; None if unknown.
 
         Raises:
             ProviderError: A model refuses the request, or cannot be reached.
@@ -69,31 +69,31 @@ class Models:
                 pay(reply.cost_usd)
 
     def strategy(self, strategy: Strategy) -> Strategy:
-        """Return a strategy that also chooses the model, or repeats what the record has."""
+        """Return a strategy that also chooses the model, or one that repeats the record."""
         if self.record:
             return ReplayedStrategy(self.record)
         return WithModelChoice(strategy, self.live.choose) if self.live and self.live.choose else strategy
 
     def operator(self, operator: Operator) -> Operator:
-        """Return an operator that must make what the record has."""
+        """Return an operator that, in a replay, must make the recorded programs."""
         return ReplayedOperator(operator, self.record) if self.record else operator
 
     def check(self, budget: Budget) -> None:
-        """Refuse a budget of money that cannot be kept.
+        """Refuse a budget in USD that cannot be kept.
 
         Raises:
-            UserError: If there is one, and it is not known what a model costs.
+            UserError: If there is one, and the price of a model is unknown.
         """
         if budget.usd is None or not self.live:
             return
         if unknown := self.live.without_price():
             raise UserError(
-                f"budget.usd={budget.usd:g} cannot be kept: nobody knows what {' and '.join(unknown)} costs; set "
-                "llm.price={input: USD, output: USD} per million tokens (0 for a server of your own), or no budget.usd"
+                f"budget.usd={budget.usd:g} cannot be kept: the price of {' and '.join(unknown)} is unknown; set "
+                "llm.price={input: USD, output: USD} per million tokens (0 for your own server), or remove budget.usd"
             )
 
     def tell(self, say: Callable[[str], None]) -> None:
-        """Let the user hear of troubles with providers."""
+        """Report problems with providers to the user."""
         if self.live:
             self.live.tell = say
 
@@ -101,11 +101,11 @@ class Models:
 class WithModelChoice:
     """Adds the choice of a model to the proposals of a strategy.
 
-    The choice is made and recorded with the proposal, so a search that is resumed asks the same model again, and the
-    next choice can be made from what the models are known to be worth.
+    The choice is made and recorded with the proposal, so a resumed search asks the same model again, and the
+    next choice can use what is known about the models.
 
     Args:
-        strategy: Decides about everything else.
+        strategy: Decides everything else.
         choose: Chooses the model.
     """
 
@@ -114,6 +114,6 @@ class WithModelChoice:
         self._choose = choose
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return the strategy's proposal with the label of a model."""
+        """Return the strategy's proposal, labelled with a model."""
         proposal = self._strategy.ask(population, rng)
         return replace(proposal, labels={**proposal.labels, MODEL: self._choose(population, proposal.seed)})

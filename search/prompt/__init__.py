@@ -1,1 +1,1 @@
-"""What models were told, and what each prompt brought."""
+"""The prompts that models got, and what each prompt gained."""

@@ -1,10 +1,10 @@
-"""What a model was told, and what each prompt brought.
+"""Shows the prompts that models got, and what each prompt gained.
 
     python -m search.prompt outputs/NAME TRIAL              the prompt of a trial as it was sent
-    python -m search.prompt outputs/NAME TRIAL --as terse   as another prompt of conf/prompt would have put it
+    python -m search.prompt outputs/NAME TRIAL --as terse   as another prompt of conf/prompt would have worded it
     python -m search.prompt --table outputs/sweeps/NAME     proposals, programs, gain, tokens and cost by prompt
 
-A prompt is the recorded one, if the trial has one; otherwise it is written anew from what was known when the trial was
+If the prompt of the trial was recorded, it is shown. Otherwise it is rebuilt from what was known when the trial was
 proposed, and a line on standard error says so. The table is written to prompts.md and to MLflow as well.
 """
 
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m search.prompt", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="+", metavar="DIR TRIAL", help="a search and a trial; with --table, searches")
-    parser.add_argument("--as", dest="style", metavar="PROMPT", help="write it anew with this choice of conf/prompt")
+    parser.add_argument("--as", dest="style", metavar="PROMPT", help="rebuild it with this choice of conf/prompt")
     parser.add_argument("--request", type=int, default=1, help="which of its requests, from 1 (default: the first)")
     parser.add_argument("--table", action="store_true", help="compare prompts instead, over searches or a sweep")
-    parser.add_argument("--tracking-uri", help="with --table: MLflow to tell, or none (default: that of the searches)")
+    parser.add_argument("--tracking-uri", help="with --table: MLflow URI, or none (default: that of the searches)")
     options = parser.parse_args(arguments)
     if options.table:
         text = _table([given_folder(each) for each in options.what], options.tracking_uri)
@@ -55,17 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None = None) -> str:
-    """Return the prompt of a trial, for people to read.
+    """Return the prompt of a trial as readable text.
 
     Args:
         root: Folder of the search.
         trial: Number of the trial.
         request: Which of its requests, from 1.
-        style: Choice of conf/prompt that it is written anew with; None for what was sent.
+        style: Choice of conf/prompt to rebuild it with; None for the prompt as sent.
 
     Raises:
         UserError: There is no such search, trial, request or prompt.
-        TargetError: The target of the search cannot be understood.
+        TargetError: The target of the search is not valid.
     """
     from search.runs.ledger import read_population
     from search.runs.rundir import RunDirectory
@@ -77,12 +77,12 @@ def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None =
         raise UserError(f"{root} has no trial {trial!r}: its trials are 0 to {len(trials) - 1}")
     found = trials[int(trial)]
     if not found.proposal.parents:
-        raise UserError(f"trial {found.number} is the seed program: nobody was asked for it")
+        raise UserError(f"trial {found.number} is the seed program: no model was asked for it")
     if found.exchanges and style is None:
         if not 1 <= request <= len(found.exchanges):
             raise UserError(f"trial {found.number} has requests 1 to {len(found.exchanges)}, got --request {request}")
         return prompts_text(found.exchanges[request - 1 : request])
-    sys.stderr.write(f"written anew, from what was known when trial {found.number} was proposed\n")
+    sys.stderr.write(f"rebuilt from what was known when trial {found.number} was proposed\n")
     return _anew(root, found, style)
 
 
@@ -112,7 +112,7 @@ def _anew(root: Path, trial: Trial, style: str | None) -> str:
 
 def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
     if style is None and "prompt" not in config:
-        raise UserError("this search has no prompt in its configuration; name one by --as, such as --as default")
+        raise UserError("this search has no prompt in its configuration; name one with --as, such as --as default")
     node = config.get("prompt")
     try:
         if style is not None:
@@ -126,7 +126,7 @@ def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
 
 
 def _briefing(trial: Trial, population: Population) -> Briefing:
-    """Return what the operator of a trial was to tell, as far as its record says."""
+    """Return the briefing for the prompt of a trial, as far as its record allows."""
     from operators.prompts.briefing import ANSWERS, Briefing
 
     operator = trial.operator.split("/")[-1]

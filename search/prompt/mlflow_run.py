@@ -1,4 +1,4 @@
-"""The table of prompts in MLflow: one run a row, so that its table of runs is the table."""
+"""The table of prompts in MLflow: one run per row, so MLflow's table of runs shows the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TAG_CHARACTERS: Final = 500
 
 
 def send_prompts(rows: Sequence[PromptRow], name: str, tracking_uri: str) -> str:
-    """Record rows, and return what to tell the user about it; nothing if there is nowhere to record them.
+    """Record rows, and return a message for the user; None if there is nowhere to record them.
 
     Args:
         rows: The table.
@@ -34,7 +34,7 @@ def send_prompts(rows: Sequence[PromptRow], name: str, tracking_uri: str) -> str
         _send(rows, name, f"sqlite:///{database}" if database else tracking_uri, database)
     except errors as error:
         return f"not sent to MLflow at {tracking_uri}: {type(error).__name__}: {str(error).strip()[:300]}"
-    return f"MLflow experiment {_EXPERIMENT!r}: a run a row, tagged {name!r}"
+    return f"MLflow experiment {_EXPERIMENT!r}: one run per row, tagged {name!r}"
 
 
 def _send(rows: Sequence[PromptRow], name: str, uri: str, database: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""What each prompt and each operator brought: proposals, programs, gain, tokens, money."""
+"""What each prompt and each operator produced: proposals, programs, gain, tokens, cost."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from operators.trial import Trial
 from search.views.verdicts import reigns
 
 _HEADER: Final = (
-    "| prompt | operator | searches | proposals | built | kept | gain a search | prompt tokens (cached) | "
+    "| prompt | operator | searches | proposals | built | kept | gain per search | prompt tokens (cached) | "
     "completion tokens | cost USD |\n|---|---|---|---|---|---|---|---|---|---|\n"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptRow:
-    """What came of the proposals that one operator made with one prompt.
+    """The results of the proposals that one operator made with one prompt.
 
     Attributes:
         prompt: Name and hash of the prompt; empty for an operator without one.
         operator: Name of the operator.
-        searches: Searches that they were made in.
+        searches: Number of searches in which they were made.
         proposals: Decided proposals.
-        built: Those of them that came to a program.
-        kept: Those that became the champion.
-        gain: By how much they lowered the champion's val_bpb, summed over all searches.
+        built: Number of them that produced a program.
+        kept: Number of them that became the champion.
+        gain: How much they lowered the champion's val_bpb, summed over all searches.
         prompt_tokens: Tokens that were sent.
-        cached_tokens: Those of them that the provider had in its cache.
+        cached_tokens: Number of them that the provider had in its cache.
         completion_tokens: Tokens of the answers.
         cost_usd: Price of the model calls.
     """
@@ -49,7 +49,7 @@ class PromptRow:
 
 
 def prompt_rows(populations: Iterable[Population]) -> list[PromptRow]:
-    """Return a row for each prompt and operator, over all searches; the best gain a search first."""
+    """Return a row for each prompt and operator, over all searches; the best gain per search first."""
     found: dict[tuple[str, str], list[list[tuple[Trial, float]]]] = {}
     for population in populations:
         gains = _gains(population)
@@ -62,7 +62,7 @@ def prompt_rows(populations: Iterable[Population]) -> list[PromptRow]:
 
 
 def _gains(population: Population) -> dict[int, float]:
-    """Return by how much each trial that was kept lowered the score of the champion."""
+    """Return how much each kept trial lowered the score of the champion."""
     scores, champions = population.scores, [reign.trial.number for reign in reigns(population)]
     return {after: scores[before] - scores[after] for before, after in itertools.pairwise(champions)}
 
@@ -87,7 +87,7 @@ def _row(prompt: str, operator: str, searches: Sequence[Sequence[tuple[Trial, fl
 
 
 def prompt_table(rows: Iterable[PromptRow]) -> str:
-    """Return rows as a table in Markdown; empty without any."""
+    """Return rows as a Markdown table; empty if there are none."""
     lines = [
         f"| {row.prompt or '-'} | {row.operator} | {row.searches} | {row.proposals} | "
         f"{row.built} ({100 * row.built / row.proposals:.0f} %) | {row.kept} | {row.gain / row.searches:.4f} | "

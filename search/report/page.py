@@ -20,9 +20,9 @@ from search.views.unverified import metric_sentence, unverified_caveats
 from search.views.verdicts import Step, ancestry, delta, description_of, score_text
 
 _FILES: Final = (
-    ("results.tsv", "one row a decided trial"),
+    ("results.tsv", "one row per decided trial"),
     ("progress.png", "every score, and how the champion improved"),
-    ("lineage.html", "who descends from whom, with every diff"),
+    ("lineage.html", "the parents of every trial, with its diff"),
     ("summary.json", "the end state, for programs"),
     ("final.json", "best and baseline on fresh seeds and the holdout"),
     ("environment.json", "what it ran on"),
@@ -34,7 +34,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
     """Return a report in Markdown; text from models is escaped."""
     import jinja2
 
-    environment = jinja2.Environment(  # Markdown: no HTML escapes, the filters below do it
+    environment = jinja2.Environment(  # no HTML escapes: this is Markdown, escaped by the filters below
         loader=jinja2.PackageLoader("search"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     environment.filters |= {"text": escape_markdown, "code": _code}
@@ -73,7 +73,7 @@ def _result(population: Population) -> str:
 
 
 def _belief(population: Population, noise: Noise | None) -> str:
-    """Return how far to believe the result, as far as repeated trainings tell."""
+    """Return how far to believe the result, judged by repeated trainings."""
     best = population.champion
     if best is None or best.number == 0:
         return ""
@@ -94,7 +94,7 @@ def _belief(population: Population, noise: Noise | None) -> str:
 
 
 def _final(run: RunDirectory, best: Trial | None) -> dict[str, Any] | None:
-    """Return the final report on this champion, if there is one; a later champion needs another."""
+    """Return the final report on this champion, if there is one; a new champion needs a new report."""
     report, _ = read_final(run)
     if report is None or best is None or best.program is None or best.program.id != report.program_id:
         return None
@@ -143,27 +143,27 @@ def _constants(steps: list[Step]) -> list[dict[str, str]]:
 
 
 def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any] | None) -> list[str]:
-    sealed = "The final report has looked at the holdout split." if final else "The holdout split has not been touched."
+    sealed = "The final report has used the holdout split." if final else "The holdout split has not been used."
     if not all(trial.verified for trial in population.scored):
         sealed = "There is no holdout split here."
     caveats = [*_earlier(population)]
     caveats += [
-        "The search selected by these scores on the validation split: the best of many looks better than it is. "
+        "The search selected by these scores on the validation split, so the best of them looks better than it is. "
         f"{sealed}"
     ]
     if final and final["report"].looks > 1:
         caveats.append(
-            f"{final['report'].looks} champions of this search have been looked at on the holdout: the more there are, "
-            "the more it is selected by too."
+            f"{final['report'].looks} champions of this search have been scored on the holdout. The more there are, "
+            "the more the search selects by the holdout too."
         )
     if best and best.number:
         counts = f"{len(best.values)} and {len(population.trials[0].values)}"
         caveats.append(
-            f"Trainings behind the best and the baseline: {counts}. Few trainings cannot tell a small gain from noise."
+            f"The best and the baseline have {counts} trainings. A few trainings cannot tell a small gain from noise."
         )
         if best.values.keys().isdisjoint(population.trials[0].values):
             caveats.append(
-                "The best and the baseline share no training seed: they are compared by way of the trials between them."
+                "The best and the baseline share no training seed: they are compared through the trials between them."
             )
     if population.pending:
         caveats.append(f"{len(population.pending)} trials have no verdict yet.")
@@ -171,7 +171,7 @@ def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any
 
 
 def _earlier(population: Population) -> list[str]:
-    """Return what there is to say of the trials of an earlier search."""
+    """Return a caveat about the trials of an earlier search."""
     imported = [trial for trial in population.trials if trial.origin]
     if not imported:
         return []
@@ -181,7 +181,7 @@ def _earlier(population: Population) -> list[str]:
         if unmeasured
         else "their scores were measured there, under the conditions of this search"
     )
-    return [f"{len(imported)} trials are those of an earlier search and count against no budget here: {scores}."]
+    return [f"{len(imported)} trials come from an earlier search and count against no budget here: {scores}."]
 
 
 def _files(run: RunDirectory, best: Trial | None) -> list[tuple[str, str]]:

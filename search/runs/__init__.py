@@ -1,1 +1,1 @@
-"""The folder of a search: the journal, which is the truth, and the files that are written from it."""
+"""The folder of a search: the journal, which is authoritative, and the files that are derived from it."""

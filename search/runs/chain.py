@@ -1,4 +1,4 @@
-"""Numbers and hashes of the journal's lines: a line that was changed, dropped, doubled or moved is found.
+"""Numbers and hashes of the journal's lines, to detect lines that were changed, dropped, duplicated or moved.
 
 A line that a search writes ends in `,"line":17,"sha256":"0123456789abcdef"}`: its number, and a hash of the previous
 line's hash and of its own bytes up to there. Optuna ignores keys that it does not know, so Optuna and
@@ -7,7 +7,7 @@ line's hash and of its own bytes up to there. Optuna ignores keys that it does n
 Lines without number and hash are accepted: older journals have them, and Optuna and `optuna-dashboard` append them (its
 notes, for example). They are counted and hashed too. The next line that a search writes protects them.
 
-This finds accidents and careless edits. It does not stop a person who computes the hashes again.
+This detects accidents and careless edits. It does not stop a person who recomputes the hashes.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-_HEX_DIGITS: Final = 16  # 64 bits: no two lines have one hash by accident
+_HEX_DIGITS: Final = 16  # 64 bits: two lines do not get the same hash by accident
 _SEAL: Final = re.compile(rb',"line":([0-9]{1,18}),"sha256":"([0-9a-f]{%d})"\}\Z' % _HEX_DIGITS)
 _HASH_BYTES: Final = len(b',"sha256":"' + b"f" * _HEX_DIGITS + b'"}')
 _LONGEST_SEAL: Final = len(b',"line":' + b"9" * 18) + _HASH_BYTES
 
 
 class ChainError(Exception):
-    """A line is not what was written there."""
+    """A line differs from what was written there."""
 
 
 @dataclass(slots=True)
 class Chain:
-    """The lines of a journal as far as they were followed.
+    """The lines of a journal that have been read so far.
 
     Attributes:
-        lines: How many.
+        lines: Number of lines.
         n_bytes: Their length, line breaks included.
-        sealed: Number of the last one with a hash; 0 before the first.
-        sha256: Hash of the last line, with all in front of it.
+        sealed: Number of the last line with a hash; 0 before the first.
+        sha256: Hash of the last line and all lines before it.
     """
 
     lines: int = 0
@@ -46,7 +46,7 @@ class Chain:
     sha256: str = ""
 
     def follow(self, line: bytes) -> None:
-        """Take in the next line, without its line break.
+        """Add the next line, without its line break.
 
         Raises:
             ChainError: It is damaged, or is not the line that was written there.
@@ -60,9 +60,9 @@ class Chain:
             return
         said, expected = int(seal[1]), self._after(line[:-_HASH_BYTES])
         if seal[2].decode() != expected:
-            _parsed(line)  # plain damage is said first
+            _parsed(line)  # report plain damage first
             if said != number:
-                raise ChainError(f"it was written as line {said}: lines were removed, doubled or moved")
+                raise ChainError(f"it was written as line {said}: lines were removed, duplicated or moved")
             first = self.sealed + 1
             where = "it was" if first == number else f"it, or another of the lines from {first} on, was"
             raise ChainError(f"{where} changed since it was written: its hash does not fit")
@@ -70,7 +70,7 @@ class Chain:
         self.sealed = number
 
     def seal(self, record: Mapping[str, Any]) -> bytes:
-        """Return a record as the line behind those followed so far, without a line break."""
+        """Return a record as the next line, without its line break."""
         body = json.dumps({**record, "line": self.lines + 1}, separators=(",", ":")).encode()[:-1]
         return body + f',"sha256":"{self._after(body)}"}}'.encode()
 

@@ -1,4 +1,4 @@
-"""What a search ran on: written once a session to environment.json."""
+"""What a search ran on; written once per session to environment.json."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _PACKAGES: Final = (
 
 
 def describe_environment(target: Mapping[str, Any], isolation: tuple[str, ...]) -> dict[str, Any]:
-    """Return commit, versions, device, isolation in force and what the target says of itself, as plain JSON types.
+    """Return commit, versions, device, active isolation and what the target says about itself, as plain JSON types.
 
     Args:
         target: What its `prepare` returned: the `kind` of device, and more.
-        isolation: Layers in force.
+        isolation: Active layers.
     """
     return {
         "commit": _commit(),
@@ -47,7 +47,7 @@ def describe_environment(target: Mapping[str, Any], isolation: tuple[str, ...]) 
 
 
 def describe_device(kind: str) -> dict[str, Any]:
-    """Return what trains here, as plain JSON types."""
+    """Return the device that trains, as plain JSON types."""
     return {
         "kind": kind,
         "cpu": _cpu(),

@@ -1,7 +1,7 @@
-"""What was said to models in a search: one file a request, written as soon as it is answered, keys redacted.
+"""Requests to models and their replies: one file per request, written as soon as it is answered, keys redacted.
 
-A reply is found again by the seed of its proposal and its number among that proposal's requests. So a search that is
-resumed does not pay again for what it has, and another search can be run on the same replies.
+A reply is found by the seed of its proposal and its number among the requests of that proposal. So a resumed search
+does not pay twice for a reply, and another search can reuse the replies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ExchangeStore:
     """Requests and their replies, `exchanges/<seed>-<attempt>.json`.
 
     Attributes:
-        folder: Where they are.
+        folder: The folder of the files.
     """
 
     folder: Path
@@ -44,10 +44,10 @@ class ExchangeStore:
             messages = tuple(Message(**message) for message in record["messages"])
             return Exchange(messages=messages, reply=Reply(**record["reply"]))
         except _UNREADABLE as error:
-            raise UserError(f"{path}: no record of a request ({error}); restore it or start a new run") from error
+            raise UserError(f"{path}: not a record of a request ({error}); restore it or start a new run") from error
 
     def read(self, seed: int, count: int) -> tuple[Exchange, ...]:
-        """Return the first so many exchanges about a proposal, which must be there.
+        """Return the first exchanges about a proposal, as many as given; they must exist.
 
         Raises:
             UserError: If one is missing or damaged.
@@ -61,7 +61,7 @@ class ExchangeStore:
         return tuple(found)
 
     def keep(self, seed: int, attempt: int, exchange: Exchange) -> Exchange:
-        """Write an exchange down unless it is there, and return it as it is kept."""
+        """Store an exchange unless it exists, and return it as stored."""
         kept = self.find(seed, attempt)
         if kept is None:
             kept = _redacted(exchange)
@@ -69,7 +69,7 @@ class ExchangeStore:
         return kept
 
     def keep_all(self, seed: int, exchanges: Iterable[Exchange]) -> tuple[Exchange, ...]:
-        """Write down all exchanges about a proposal that are not there, and return them as they are kept."""
+        """Store the exchanges about a proposal that do not exist yet, and return all as stored."""
         return tuple(self.keep(seed, attempt, exchange) for attempt, exchange in enumerate(exchanges))
 
     def _path(self, seed: int, attempt: int) -> Path:

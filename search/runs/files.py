@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: a reader, or a crash, sees the old one or the new one."""
+"""Files that are replaced atomically: after a crash, and for readers, there is the old one or the new one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Final
 
 from search.errors import errors_of
 
-_UNFINISHED: Final = ".part"  # ends the name, which begins with a dot, of what is being written
+_UNFINISHED: Final = ".part"  # suffix of files that are being written; their names begin with a dot
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that a reader, or a crash, sees the old text or the new one, never a part.
+    """Replace a file atomically: it holds the old text or the new one, never a part.
 
-    Lone surrogates, which models do produce, are written as escapes.
+    Lone surrogates, which models sometimes produce, are written as escapes.
 
     Raises:
-        OSError: If it cannot be written; the old file is as it was.
+        OSError: If it cannot be written; the old file is unchanged.
     """
     content = text.encode(errors="backslashreplace")
     with replacing(path) as unfinished, unfinished.open("wb") as file:
@@ -31,10 +31,10 @@ def write_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write a file to, which takes the place of `path` if the block ends well.
+    """Give a path to write to; the file replaces `path` if the block ends without an error.
 
     Raises:
-        OSError: If it cannot be written; it names `path`, not the file in the making.
+        OSError: If it cannot be written; it names `path`, not the unfinished file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
@@ -48,5 +48,5 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unfinished_below(root: Path) -> Iterator[Path]:
-    """Yield the files that a killed process was writing in a directory or below it."""
+    """Yield the unfinished files that a killed process left in a directory or below it."""
     return root.rglob(f".*{_UNFINISHED}")

@@ -1,4 +1,4 @@
-"""Finished searches, read from their folders to be compared."""
+"""Finished searches, read from their folders for comparison."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from search.runs.ledger import read_population
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 
-"""The probe in which a simulated target tells the value without noise."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRun:
@@ -27,10 +25,10 @@ class SearchRun:
 
     Attributes:
         root: Its folder.
-        summary: Its end state.
+        summary: Its final state.
         population: Its trials.
         config: Its configuration, as plain types.
-        overrides: The command line's part of it.
+        overrides: The part of it from the command line.
         environment: What it ran on; empty if the file is missing.
     """
 
@@ -44,13 +42,13 @@ class SearchRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """The champion from one verdict on.
+    """The champion after a verdict.
 
     Attributes:
         trainings: Trainings of all trials decided by then.
         gpu_hours: Their training and scoring time, by the clock of the target.
-        usd: What their model calls cost.
-        champion: Who is the champion.
+        usd: Cost of their model calls.
+        champion: The champion.
     """
 
     trainings: int
@@ -76,10 +74,10 @@ def read_summary(run: RunDirectory) -> Summary:
 
 
 def find_runs(folders: Iterable[Path]) -> list[Path]:
-    """Return the folders of searches: those given, and those anywhere below one that is none.
+    """Return the folders of searches: those given, and those below a given folder that is not a search itself.
 
     Raises:
-        UserError: There is none.
+        UserError: There are none.
     """
     found: dict[Path, None] = {}
     for folder in folders:
@@ -113,7 +111,7 @@ def load_run(root: Path) -> SearchRun:
 
 
 def champions(population: Population) -> Iterator[Point]:
-    """Yield the champion after every verdict, from the baseline's on."""
+    """Yield the champion after each verdict, beginning with that on the baseline."""
     trainings, seconds, usd = 0, 0.0, 0.0
     champion: Trial | None = None
     for trial in population.decided:

@@ -1,4 +1,4 @@
-"""The journal as a file: appended whole lines or nothing, checked before it is believed, mended after a crash."""
+"""The journal as a file: only whole lines are appended; it is checked before use and repaired after a crash."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPLAY_ERRORS: Final = (
     *(KeyError, IndexError, TypeError, ValueError, AttributeError),
     *(AssertionError, RecursionError, RuntimeError, OverflowError, optuna.exceptions.OptunaError),
 )
-"""What reading a record of another form ends in."""
+"""Errors when a record of another form is read."""
 
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)  # Optuna's lock is a symbolic link
 
@@ -43,7 +43,7 @@ class _JournalFile(JournalFileBackend):
 
         Raises:
             OSError: If they cannot be written.
-            UserError: The lines in front of them are not those that were written, or no lock can be made there.
+            UserError: The lines before them are not those that were written, or no lock can be made there.
         """
         with self._locked(), errors_of(self._path), FileIO(self._path, "r+") as file:
             end = self._followed(file)
@@ -55,19 +55,19 @@ class _JournalFile(JournalFileBackend):
                 _write(file, b"".join(line + b"\n" for line in lines))
                 os.fsync(file.fileno())
             except OSError:
-                file.truncate(size)  # the next line would come to stand behind a part of this one
+                file.truncate(size)  # or the next line would follow a part of this one
                 raise
             self._chain = end
 
     def _followed(self, file: FileIO) -> Chain:
-        """Return the chain to the end of the file, where the file is left: Optuna may have appended to it too."""
+        """Follow the chain to the end of the file and return it: Optuna may have appended lines too."""
         chain, size = replace(self._chain), os.fstat(file.fileno()).st_size
         file.seek(chain.n_bytes)
         content = file.read(max(0, size - chain.n_bytes))
         if size < chain.n_bytes or (content and not content.endswith(b"\n")):
             raise UserError(
-                f"{self._path}: its end was cut off or is half a line, though the search was writing to it; the search "
-                "stops: restore the file if you changed it, then run the same command again"
+                f"{self._path}: its end was cut off or is half a line, although the search was writing to it; the "
+                "search stops: restore the file if you changed it, then run the same command again"
             )
         for line in content.split(b"\n")[:-1]:
             _follow(chain, line, self._path)
@@ -91,23 +91,23 @@ def open_journal(journal: Path) -> JournalStorage:
     """Open a journal.
 
     Raises:
-        UserError: Its lines are no Optuna journal.
+        UserError: Its lines are not an Optuna journal.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         return JournalStorage(_JournalFile(journal))
     except REPLAY_ERRORS as error:
         raise UserError(
-            f"{journal}: every line is JSON, but together they are no Optuna journal "
+            f"{journal}: every line is JSON, but together they are not an Optuna journal "
             f"({type(error).__name__}: {error}); restore the file or start a new run"
         ) from error
 
 
 def check_journal(journal: Path) -> bytes:
-    """Return the torn tail of a journal, usually nothing.
+    """Return the incomplete last line of a journal, usually nothing.
 
     Raises:
-        UserError: It is damaged in front of that, or lines were changed, dropped, doubled or moved.
+        UserError: It is damaged before that, or lines were changed, dropped, duplicated or moved.
     """
     if not journal.exists():
         return b""
@@ -121,7 +121,7 @@ def check_journal(journal: Path) -> bytes:
 
 
 def mend_journal(journal: Path) -> None:
-    """Finish what a crash in the middle of a write left: complete the line, or cut it off and set it aside.
+    """Repair what a crash during a write left: complete the last line, or cut it off and save it in another file.
 
     Raises:
         UserError: As `check_journal`.
@@ -144,13 +144,13 @@ def _follow(chain: Chain, line: bytes, journal: Path) -> None:
         chain.follow(line)
     except ChainError as error:
         raise UserError(
-            f"{journal}:{chain.lines + 1}: {error}; no crash does that: restore the file from a copy, "
+            f"{journal}:{chain.lines + 1}: {error}; this is not the result of a crash: restore the file from a copy, "
             "or start a new run under another name"
         ) from error
 
 
 def _is_whole(tail: bytes) -> bool:
-    """Return whether a line without its line break has everything else."""
+    """Return whether a line is complete except for its line break."""
     try:
         json.loads(tail)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The ledger: an Optuna study in an append-only journal, one Optuna trial a program, fsynced before anyone acts on it.
+"""The ledger: an Optuna study in an append-only journal, one Optuna trial per program, fsynced before it is used.
 
 Trials carry `proposal`, `mutation`, `evaluation <k>` and `verdict` as user attributes, so `optuna-dashboard` shows
 them. Optuna seals a trial with its verdict; trainings that a champion gets later are attributes of the study.
@@ -31,11 +31,11 @@ _BEGAN_WITH: Final = "began with"
 
 @dataclass(frozen=True, slots=True)
 class Elapsed:
-    """Time that a search has taken over all its sessions, as of its last verdict or the end of the last session.
+    """Time that a search has taken over all its sessions, up to its last verdict or the end of the last session.
 
     Attributes:
         wall_seconds: Wall time.
-        busy_seconds: Summed over the evaluation slots, the time they were busy.
+        busy_seconds: Time for which the evaluation slots were busy, summed over the slots.
     """
 
     wall_seconds: float = 0.0
@@ -43,15 +43,16 @@ class Elapsed:
 
 
 class Ledger:
-    """Writes a search down, step by step, and gives the population as of now.
+    """Records a search step by step, and gives the current population.
 
-    The caller holds the lock of the run directory, and has cleared it of what a killed one left: there is one writer.
+    The caller holds the lock of the run directory, so there is one writer. It has removed what a killed search left.
 
     Args:
         run: Where the journal and the programs are.
 
     Raises:
-        UserError: If the journal is damaged, or lacks what results.tsv has; a torn last line is cut off and set aside.
+        UserError: If the journal is damaged, or lacks verdicts of results.tsv. An incomplete last line is no error: it
+            is cut off and saved in another file.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -89,7 +90,7 @@ class Ledger:
         self._update(number, mutation=mutation)
 
     def evaluate(self, number: int, evaluation: Evaluation) -> None:
-        """Record a finished evaluation, of a trial that may have its verdict already."""
+        """Record a finished evaluation; the trial may already have its verdict."""
         trial = self.population.trials[number]
         index = len(trial.evaluations)
         if trial.decided is None:
@@ -101,7 +102,7 @@ class Ledger:
         self._update(number, evaluations=(*trial.evaluations, evaluation))
 
     def attempt_failed(self, number: int, seed: int | None) -> int:
-        """Record that an evaluation ended by an error of the machine; return how often that happened to it by now.
+        """Record that an evaluation ended with an error of the machine; return how often this has happened to it.
 
         Args:
             number: The trial.
@@ -123,15 +124,15 @@ class Ledger:
         failure: Failure | None = None,
         seal: bool = True,
     ) -> Trial:
-        """Record the verdict on a trial, for good, and return the trial.
+        """Record the final verdict on a trial, and return the trial.
 
         Args:
             number: The trial.
             status: The verdict.
             detail: Why it failed, or was not kept.
             elapsed: Time that the search has taken until now.
-            failure: What was made instead of a program.
-            seal: Give Optuna the score too. It takes a fit of all scores, so a caller that records many verdicts at
+            failure: The failed proposal, if there is no program.
+            seal: Whether to give Optuna the score too. This fits all scores, so a caller that records many verdicts at
                 once calls `seal_decided` after the last one instead.
         """
         decided = len(self.population.decided)
@@ -161,16 +162,16 @@ class Ledger:
 
     @property
     def trying_out_usd(self) -> float:
-        """What it has cost to try the models out, over all sessions; no trial has it in its books."""
+        """Cost of trying the models out, over all sessions; it is not part of any trial's cost."""
         return float(self._storage.get_study_user_attrs(self._study_id).get(_TRYING_OUT, 0.0))
 
     def pay_for_trying_out(self, usd: float) -> None:
-        """Record what it cost to try a model out."""
+        """Record the cost of trying a model out."""
         if usd:
             self._storage.set_study_user_attr(self._study_id, _TRYING_OUT, self.trying_out_usd + usd)
 
     def seal_decided(self) -> None:
-        """Give decided trials their Optuna state where they lack it: a crash came between, or it was left for later."""
+        """Give decided trials their Optuna state where it is missing after a crash, or was postponed."""
         for trial in self.population.trials:
             self._seal(trial)
 
@@ -180,11 +181,11 @@ class Ledger:
         self.elapsed = elapsed
 
     def began_with(self, origin: str) -> None:
-        """Record that all trials are here of the search that this one begins with."""
+        """Record that all trials of the earlier search have been imported."""
         self._storage.set_study_user_attr(self._study_id, _BEGAN_WITH, origin)
 
     def _seal(self, trial: Trial) -> None:
-        """Give a decided trial its Optuna state, if it lacks it."""
+        """Give a decided trial its Optuna state, if that is missing."""
         trial_id = self._trial_id(trial.number)
         if trial.decided is None or self._storage.get_trial(trial_id).state.is_finished():
             return
@@ -205,7 +206,7 @@ class Ledger:
 
 
 def read_population(run: RunDirectory) -> Population:
-    """Read the trials of a search without touching it; it may be running.
+    """Read the trials of a search without changing it; it may be running.
 
     Raises:
         UserError: If there is no search, or its journal is damaged.
@@ -216,7 +217,7 @@ def read_population(run: RunDirectory) -> Population:
 
 
 def read_beginning(run: RunDirectory) -> str | None:
-    """Return which search another one began with; None if with none, or if not all of it has arrived.
+    """Return the earlier search that a search began with; None if there is none, or its import is not complete.
 
     Raises:
         UserError: If there is no search, or its journal is damaged.
@@ -227,9 +228,9 @@ def read_beginning(run: RunDirectory) -> str | None:
 
 
 def population_before(run: RunDirectory, number: int) -> Population:
-    """Return the trials as they stood when one was proposed: later ones are left out, later verdicts are pending.
+    """Return the trials as they were when a given one was proposed: without later trials and later verdicts.
 
-    By Optuna's clock; trainings that a champion got after its verdict are there in any case.
+    Times are those of Optuna's clock. Trainings that a champion got after its verdict are always included.
 
     Raises:
         UserError: If there is no such search or trial, or the journal is damaged.
@@ -251,7 +252,7 @@ def _read_only(run: RunDirectory) -> JournalStorage:
 
 
 def _refuse_orphans(run: RunDirectory) -> None:
-    """Refuse a run directory with results and without the ledger that they come from."""
+    """Refuse a run directory that has results but not their ledger."""
     found = [path for path in (run.root / "trials", run.root / "programs") if path.exists()]
     if run.results.exists() and len(run.results.read_text(encoding="utf-8").splitlines()) > 1:
         found.append(run.results)
@@ -271,7 +272,7 @@ def _refuse_lost_verdicts(run: RunDirectory, population: Population) -> None:
         results, journal = run.results.name, run.journal.name
         raise UserError(
             f"{run.root / results} has a verdict on trial {lost[0]}, but {journal} has none: lines are missing at the "
-            f"end of {journal}; restore it from a copy. To go on from {journal} as it is, move {results} away: the "
+            f"end of {journal}; restore it from a copy. To continue with {journal} as it is, move {results} away: the "
             "search writes it again"
         )
 
@@ -283,7 +284,7 @@ def _as_of(trial: Trial, ended: datetime | None, now: datetime | None) -> Trial:
 
 
 def _study_id(storage: JournalStorage) -> int | None:
-    """Return the id of the one study that a journal holds, if it got as far as that."""
+    """Return the id of the only study in a journal, if there is one yet."""
     studies = storage.get_all_studies()
     return storage.get_study_id_from_name(studies[0].study_name) if studies else None
 

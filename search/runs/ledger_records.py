@@ -1,4 +1,4 @@
-"""Trials as the journal has them, and back: plain JSON, with programs and exchanges in files of their own."""
+"""Converts trials to records of the journal and back: plain JSON, with programs and exchanges in separate files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from target.evaluation import Evaluation
 from target.program import Program
 
 LATER: Final = "trial {number} evaluation {index}"
-"""Attribute of the study with a training that a trial got after its verdict."""
+"""Attribute of the study: a training that a trial got after its verdict."""
 
 
 FAILED_ATTEMPTS: Final = "trial {number} failed attempts {stage}"
-"""Attribute of the study: how often one evaluation ended by an error of the machine. `stage` names it."""
+"""Attribute of the study: how often one evaluation, named by `stage`, ended with an error of the machine."""
 
 
 def mutation_record(mutation: Mutation) -> dict[str, Any]:
-    """Return what the journal keeps of a mutation; program and exchanges are in files of their own."""
+    """Return what the journal keeps of a mutation; program and exchanges are in separate files."""
     return {
         "program_id": mutation.program.id,
         "skeleton_id": mutation.program.skeleton_id,
@@ -47,7 +47,7 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any])
     Args:
         run: Where programs and exchanges are kept.
         record: The Optuna trial.
-        later: Attributes of the study, among them trainings that came after a verdict.
+        later: Attributes of the study, including trainings after a verdict.
 
     Raises:
         UserError: If a file that it names is missing or was changed.
@@ -56,7 +56,7 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any])
     attributes = record.user_attrs
     proposal = {**attributes["proposal"]}
     if proposal.pop("number") != record.number:
-        raise ValueError("a line in front of it is missing")
+        raise ValueError("a line before it is missing")
     runs = [attributes[key] for key in attributes if key.startswith("evaluation ")]
     while (key := LATER.format(number=record.number, index=len(runs))) in later:
         runs.append(later[key])
@@ -94,7 +94,7 @@ def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Mutati
 
 
 def failure_record(failure: Failure) -> dict[str, Any]:
-    """Return what the journal keeps of a failure; what was said is in files of its own."""
+    """Return what the journal keeps of a failure; its exchanges are in separate files."""
     plain = {each.name: getattr(failure, each.name) for each in fields(failure) if each.name != "exchanges"}
     return {**plain, "n_exchanges": len(failure.exchanges)}
 

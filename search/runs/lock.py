@@ -1,4 +1,4 @@
-"""One search a run directory: a lock that the kernel releases when its holder dies."""
+"""One search per run directory: a lock that the kernel releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from search.errors import UserError, errors_of
 
 
 def holder(path: Path) -> str | None:
-    """Return who holds the lock of a run directory; None if no process does. The lock is only looked at."""
+    """Return which process holds the lock of a run directory; None if none does. The lock is not taken."""
     try:
         file = path.open(encoding="utf-8")
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def without_locks(folder: Path, error: OSError) -> UserError:
-    """Return what to say where a file system refuses a lock, as NFS without its lock service does."""
+    """Return the message for a file system that refuses a lock, such as NFS without its lock service."""
     return UserError(
         f"outputs must be on a file system with locks, {folder} has none ({error.strerror}): give outputs=DIR on a "
         "local disk"

@@ -1,4 +1,4 @@
-"""The folder of one search: where its files are, and how they are written."""
+"""The folder of one search: the places of its files, and how they are written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """`outputs/<name>/` and what lies in it.
+    """`outputs/<name>/` and its content.
 
     Attributes:
         root: The folder.
@@ -53,17 +53,17 @@ class RunDirectory:
 
     @property
     def results(self) -> Path:
-        """One row a decided trial."""
+        """One row per decided trial."""
         return self.root / "results.tsv"
 
     @property
     def summary(self) -> Path:
-        """End state, rewritten after every trial."""
+        """The current state, rewritten after every trial."""
         return self.root / "summary.json"
 
     @property
     def final(self) -> Path:
-        """Whether the improvement holds, once that is measured."""
+        """Whether the improvement holds, once this is measured."""
         return self.root / "final.json"
 
     @property
@@ -78,7 +78,7 @@ class RunDirectory:
 
     @property
     def overrides(self) -> Path:
-        """The command line's part of the configuration."""
+        """The part of the configuration from the command line."""
         return self.root / ".hydra" / "overrides.yaml"
 
     @property
@@ -119,26 +119,26 @@ class RunDirectory:
             ) from error
 
     def refuse_links(self) -> None:
-        """Refuse symbolic links among the files: through them a search would read or write what is not its own.
+        """Refuse symbolic links among the files: through them a search would read or write files of others.
 
         Raises:
             UserError: There is one.
         """
         for folder in (self.root, self.config.parent, self.root / "trials", self.exchanges, self.root / "programs"):
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path.is_symlink() and not path.name.startswith(f"{self.journal.name}.lock"):  # Optuna's is a link
-                    raise UserError(f"{path} is a symbolic link; a search has plain files: put the file itself there")
+                if path.is_symlink() and not path.name.startswith(f"{self.journal.name}.lock"):  # a link too
+                    raise UserError(f"{path} is a symbolic link; a search needs plain files: put the file itself there")
 
     def clear_leftovers(self) -> None:
         """Remove the files that a killed process was writing; the caller holds the lock."""
-        optunas = self.root.glob(f"{self.journal.name}.lock*")  # links, and links that were being renamed
+        optunas = self.root.glob(f"{self.journal.name}.lock*")  # links, and links in the middle of a rename
         for path in (*unfinished_below(self.root), *optunas):
             path.unlink()
 
     def append_results(self, population: Population) -> None:
         """Add the decided trials that results.tsv does not have yet, in the order of their verdicts.
 
-        Rows are final: what stands there is kept as it is, but for a last line that a crash tore.
+        Rows are final and are never changed, except for a last line that a crash left incomplete.
         """
         lines = self._result_lines() or ["\t".join(COLUMNS)]
         known = {line.split("\t", 1)[0] for line in lines}
@@ -146,7 +146,7 @@ class RunDirectory:
         write_atomically(self.results, "\n".join(lines) + "\n")
 
     def numbers_in_results(self) -> list[str]:
-        """Return the numbers of the trials in results.tsv; lines of another form are left out."""
+        """Return the numbers of the trials in results.tsv; other lines are ignored."""
         firsts = (line.split("\t", 1)[0] for line in self._result_lines())
         return [first for first in firsts if first.isdecimal()]
 
@@ -159,15 +159,15 @@ class RunDirectory:
         write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
 
     def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
-        """Write what a person wants to see of a decided trial: program, diff against its parent, prompts, result.
+        """Write the readable files of a decided trial: program, diff against its parent, prompts, result.
 
         Args:
             trial: The trial.
             population: All trials.
-            unless_there: Leave a folder alone that has all trainings of the trial already.
+            unless_there: Do not rewrite a folder that already has all trainings of the trial.
         """
         folder = self.trial(trial.number)
-        if unless_there and _evaluations_in(folder / "result.json") == len(trial.evaluations):  # it is written last
+        if unless_there and _evaluations_in(folder / "result.json") == len(trial.evaluations):  # written last
             return
         folder.mkdir(parents=True, exist_ok=True)
         if trial.program:
@@ -233,5 +233,5 @@ def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
 
 
 def _request(reply: Reply) -> dict[str, Any]:
-    """Return what a request took; the texts are in prompt.md and reply.md."""
+    """Return the figures of a request; its texts are in prompt.md and reply.md."""
     return {name: value for name, value in asdict(reply).items() if name != "text"}

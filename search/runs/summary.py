@@ -1,4 +1,4 @@
-"""The state of a search in one record: what `summary.json` holds."""
+"""The state of a search in one record: the content of `summary.json`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Summary:
         strategy: Name of its strategy.
         seed: Its seed.
         status: `running`; `finished` when a budget was used up; `stopped` when it ended for any other reason.
-        stop_reason: Which limit, or why it stopped; empty while running.
+        stop_reason: The limit that was reached, or why it stopped; empty while running.
         trials: Trials proposed so far, pending ones included.
         trainings: Finished trainings, trial 0 and confirmations included.
         outcomes: Number of decided trials by outcome.
         baseline_val_bpb: Mean score of the seed program; None before it is known.
         best_val_bpb: Mean score of the champion, corrected for its seeds: comparable with the baseline's.
         best_trial: Number of the champion.
-        best_program_id: Its program.
+        best_program_id: Id of its program.
         gpu_seconds: Device time of all trainings and scores, by the clock of the target.
         wall_seconds: Wall time of the search, over all its sessions.
-        cost_usd: Price of all model calls, those that tried the models out before the search included.
+        cost_usd: Price of all model calls, including the test requests before the search.
         busy_fraction: Share of the wall time that the evaluation slots were busy.
     """
 
@@ -68,18 +68,18 @@ def summarize(
     busy_fraction: float,
     cost_usd: float | None = None,
 ) -> Summary:
-    """Derive everything that the population tells.
+    """Derive a summary from the population.
 
     Args:
         population: All trials.
-        name: See `Summary`, as for the others.
-        strategy: Its name.
-        seed: Of the search.
-        status: Where the search stands.
+        name: As in `Summary`, like all that follow.
+        strategy: Name of the strategy.
+        seed: Seed of the search.
+        status: State of the search.
         stop_reason: Why it does not run.
         wall_seconds: Over all sessions.
         busy_fraction: Of the slots.
-        cost_usd: Price of all model calls; None if no more was paid than what the trials have.
+        cost_usd: Price of all model calls; None if it is the sum over the trials.
     """
     best = population.champion
     baseline = population.trials[0].val_bpb if population.trials else None

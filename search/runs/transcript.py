@@ -1,4 +1,4 @@
-"""What was said to models about one trial, for people to read."""
+"""The prompts and replies of one trial as readable text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from operators.chat import Exchange
 
 
 def prompts_text(exchanges: Iterable[Exchange]) -> str:
-    """Return the prompts of a trial, for people to read."""
+    """Return the prompts of a trial as readable text."""
     parts = []
     for number, exchange in enumerate(exchanges, start=1):
         parts.append(f"# Request {number}, to {exchange.reply.model}\n")
@@ -17,7 +17,7 @@ def prompts_text(exchanges: Iterable[Exchange]) -> str:
 
 
 def replies_text(exchanges: Iterable[Exchange]) -> str:
-    """Return the replies of a trial, for people to read."""
+    """Return the replies of a trial as readable text."""
     parts = []
     for number, exchange in enumerate(exchanges, start=1):
         reply = exchange.reply

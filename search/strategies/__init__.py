@@ -1,1 +1,1 @@
-"""Search strategies, one algorithm a file."""
+"""Search strategies, one algorithm per file."""

@@ -1,4 +1,4 @@
-"""Simulated annealing: a walk that takes steps back, ever more rarely."""
+"""Simulated annealing: a walk that accepts worse steps, less and less often."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from search.strategies.base import child_of, verdicts
 
 
 class Anneal:
-    """Mutates where a walk stands; it takes a worse child with probability exp(-loss / temperature).
+    """Mutates the current trial of a walk, which accepts a worse child with probability exp(-loss / temperature).
 
-    The temperature is in units of the median distance between a child and its parent, so that it means the same on
-    every target, and falls geometrically with the number of verdicts. The walk returns to the best after `patience`
+    The temperature is in units of the median distance between a child and its parent, so it means the same on every
+    target. It falls geometrically with the number of verdicts. The walk returns to the best trial after `patience`
     verdicts away from it.
 
     Args:
         start: Temperature at the beginning.
         end: Temperature after `verdicts` verdicts, and from then on.
-        verdicts: Over which it cools.
-        patience: Verdicts after which a walk that has found nothing better goes back to the best.
+        verdicts: Number of verdicts over which it cools.
+        patience: Verdicts after which a walk that has found nothing better returns to the best trial.
 
     Raises:
         ValueError: If a temperature or a number is not positive.
@@ -42,7 +42,7 @@ class Anneal:
         self._patience = patience
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal to mutate the trial where the walk stands."""
+        """Return a proposal to mutate the current trial of the walk."""
         return child_of(self._stand(population), rng=rng)
 
     def _stand(self, population: Population) -> int:
@@ -68,7 +68,7 @@ class Anneal:
 
 
 def _draw(trial: Trial) -> float:
-    """Return the uniform number that decides about a step: the trial's own, so that it is the same at every replay."""
+    """Return the uniform number that decides a step; it depends only on the trial, so each replay gets the same."""
     return random.Random(f"anneal {trial.proposal.seed}").random()
 
 

@@ -28,21 +28,21 @@ class Strategy(Protocol):
             rng: Randomness of this proposal alone, derived from the seed of the search and the proposal's number.
 
         Raises:
-            NothingToProposeError: There is nothing to do, for now or for good.
+            NothingToProposeError: There is nothing to propose, for now or for good.
         """
 
 
 class NothingToProposeError(Exception):
-    """A strategy waits for what is under way; if nothing is, the search ends, and this is why."""
+    """There is nothing to propose until more verdicts are in; with no work under way, the search ends."""
 
 
 def verdicts(population: Population) -> list[Trial]:
-    """Return the decided trials in the order of their verdicts, without the baseline and what was never measured."""
+    """Return the decided trials in the order of their verdicts, without the baseline and unmeasured trials."""
     return [trial for trial in population.decided if trial.number and trial.status is not Status.UNMEASURED]
 
 
 def best_first(numbers: Iterable[int], population: Population) -> list[int]:
-    """Return the numbers of scored trials, the best first; equal scores in order of number."""
+    """Sort numbers of scored trials by score, the best first; equal scores by number."""
     return sorted(numbers, key=lambda number: (population.scores[number], number))
 
 
@@ -50,11 +50,11 @@ def child_of(*parents: int, rng: random.Random, companions: Iterable[int] | None
     """Return a proposal to mutate some trials, with a seed for the operator drawn from `rng`.
 
     Args:
-        parents: What is mutated.
+        parents: The trials to mutate.
         rng: Randomness of this proposal.
         companions: Other trials that the operator may draw on (inspirations of a prompt, partners of a crossover), best
-            first; only the first few are passed on. None for whatever the search has, nothing for nobody.
-        labels: What the strategy wants to find again.
+            first; only the first few are passed on. None: any trial of the search; empty: no companions.
+        labels: Marks that the strategy reads later.
     """
     if companions is not None:
         others = (str(number) for number in companions if number not in parents)

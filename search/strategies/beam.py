@@ -13,11 +13,11 @@ from search.strategies.base import best_first, child_of, verdicts
 class Beam:
     """Expands every survivor of a generation `branching` times, then keeps the best `width`.
 
-    A generation closes with its last verdict. While verdicts are out and a slot is free, survivors are expanded once
-    more in turn rather than leave the slot idle; whoever is decided after its generation closed competes in the next
+    A generation closes with its last verdict. If a slot is free before that, survivors are expanded once more in turn,
+    so that the slot is not idle. A trial that is decided after its generation has closed competes in the next
     selection. With one slot every survivor is expanded exactly `branching` times.
 
-    The first survivors are the best of what no beam proposed: trial 0, and what another search found.
+    The first survivors are the best of the trials that no beam proposed: trial 0 and imported trials.
 
     Args:
         width: Survivors of a generation, k.
@@ -45,7 +45,7 @@ class Beam:
         expansions = Counter(
             trial.proposal.parents[0] for trial in population.trials if _generation(trial) == generation + 1
         )
-        parent = min(survivors, key=lambda number: expansions[number])  # ties: the best comes first
+        parent = min(survivors, key=lambda number: expansions[number])  # ties: the best first
         return child_of(parent, rng=rng, companions=survivors, generation=generation + 1)
 
     def _front(self, population: Population) -> tuple[int, list[int]]:
@@ -62,7 +62,7 @@ class Beam:
 
     def _select(self, population: Population, survivors: list[int], entrants: list[Trial]) -> list[int]:
         rivals = {trial.number for trial in entrants if trial.scored}
-        if self._keep_parents or not rivals:  # a generation that failed whole is tried again
+        if self._keep_parents or not rivals:  # repeat a generation in which all trials failed
             rivals.update(survivors)
         return best_first(rivals, population)[: self._width]
 

@@ -1,4 +1,4 @@
-"""What a trial is like, as numbers: from its source and from its trainings."""
+"""Properties of a trial as numbers, taken from its source and its trainings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEPTH_NAMES: Final = ("DEPTH", "N_LAYER", "LAYERS")
 
 
 def parameters(trial: Trial, population: Population) -> float:
-    """Return the binary logarithm of the number of parameters, else that of the peak memory; 0 if neither is known."""
+    """Return the binary logarithm of the number of parameters, or else of the peak memory; 0 if neither is known."""
     del population
     largest = max((run.n_parameters or run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     return math.log2(largest) if largest else 0.0
@@ -31,7 +31,7 @@ def depth(trial: Trial, population: Population) -> float:
 
 
 def throughput(trial: Trial, population: Population) -> float:
-    """Return the points of its curve a second, which are as many as its steps; 0 if it reported none."""
+    """Return the steps per second, counted by the points of its curve; 0 if it reported none."""
     del population
     rates = [len(run.curve) / run.train_seconds for run in trial.evaluations if run.curve and run.train_seconds]
     return max(rates, default=0.0)

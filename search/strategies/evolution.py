@@ -1,4 +1,4 @@
-"""Regularised evolution: tournament selection, and the oldest leave first, however good they are."""
+"""Regularised evolution: tournament selection; the oldest trials leave first, however good they are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from search.strategies.base import best_first, child_of
 class RegularisedEvolution:
     """Mutates the winner of a tournament among the youngest scored trials.
 
-    The population starts from the seed program alone instead of random individuals: a mutation operator can only
-    vary what there is.
+    The population starts from the seed program alone instead of random individuals, because a mutation operator can
+    only vary existing programs.
 
     Args:
         population_size: Scored trials that may become parents, the youngest; P in the paper.
@@ -34,7 +34,7 @@ class RegularisedEvolution:
         self._tournament_size = tournament_size
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal to mutate the winner of a tournament; whoever is alive is a companion, the dead are not."""
+        """Return a proposal to mutate the winner of a tournament; its companions are the youngest scored trials."""
         alive = [trial.number for trial in population.scored[-self._population_size :]]
         rivals = rng.choices(alive, k=self._tournament_size)
         return child_of(best_first(rivals, population)[0], rng=rng, companions=best_first(alive, population))

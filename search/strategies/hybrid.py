@@ -1,4 +1,4 @@
-"""Structure by the configured operator, constants by the tuner, and as much of each as pays."""
+"""The configured operator changes structure, the tuner constants; each gets trials in proportion to its gain."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from operators.trial import Proposal, Trial
 from search.strategies.base import child_of, verdicts
 
 TUNE: Final = "tune"
-_TRIED: Final = 2  # trials of the configured operator that show whether it changes structure
+_TRIED: Final = 2  # trials that show whether the configured operator changes structure
 
 
 class Hybrid:
     """Divides the trials between the configured operator and the tuner by what each has gained per GPU-second.
 
-    An arm's rate is its discounted gain on the best score over its discounted training seconds; both arms begin with
-    the same imaginary past. Arms are drawn in proportion to their rates, and none below `least`. An operator whose
-    programs all have the skeleton of their parent changes constants only, the tuner's business: it gets `least`.
+    An arm's rate is its discounted gain on the best score over its discounted training seconds; both arms start with
+    the same prior. Arms are drawn in proportion to their rates, each with at least the share `least`. An operator
+    whose programs all have the skeleton of their parent changes only constants, like the tuner. It gets only `least`.
 
-    Tuning goes on at the best program, or, with probability `young`, at the newest skeleton that is worth it: among the
-    better half of all scored trials and tried less than `trials` times. A change of structure is seldom better before
-    its constants fit it.
+    The tuner works on the best program or, with probability `young`, on the newest promising skeleton: one among the
+    better half of all scored trials and with fewer than `trials` trials. A change of structure is rarely better before
+    its constants are tuned to it.
 
     Args:
         least: Smallest share of an arm.
@@ -56,7 +56,7 @@ class Hybrid:
         return child_of(population.ranked()[0].number, rng=rng, arm="structure")
 
     def tune_share(self, population: Population) -> float:
-        """Return the probability that the next trial is the tuner's."""
+        """Return the probability that the tuner gets the next trial."""
         structure = [trial for trial in population.trials if trial.proposal.labels.get("arm") == "structure"]
         built = [trial for trial in structure if trial.program]
         if len(built) >= _TRIED and not any(_new_skeleton(trial, population) for trial in built):
@@ -92,7 +92,7 @@ class Hybrid:
         return ranked[0].number
 
     def _young_skeleton(self, population: Population, better_half: list[Trial]) -> Trial | None:
-        """Return the best trial of the newest skeleton that has been tried too little to be judged."""
+        """Return the best trial of the newest skeleton that has too few trials to be judged."""
         skeletons = [trial.program.skeleton_id for trial in population.trials if trial.program]
         home = skeletons[0] if skeletons else None
         young = [

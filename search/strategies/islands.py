@@ -1,4 +1,4 @@
-"""Island model: separate populations, and now and then the best of one moves to the next."""
+"""Island model: separate populations; from time to time the best trial of each moves to the next."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from search.strategies.base import best_first, child_of, verdicts
 class Islands:
     """Gives every island its own lineage; every `interval` verdicts its best emigrates along a ring.
 
-    All islands begin with trial 0; what another search found is dealt out to them in turn. An emigrant is a member of
-    both islands from then on, so its descendants spread. A proposal's companions are those of its island: neither a
-    prompt nor a crossover is a way around the migration.
+    All islands begin with trial 0; imported trials are dealt out to them in turn. An emigrant is a member of both
+    islands from then on, so its descendants spread. The companions of a proposal are the members of its island, so
+    prompts and crossovers do not mix islands.
 
     Args:
         islands: Separate populations.
@@ -40,7 +40,7 @@ class Islands:
         self._tournament_size = tournament_size
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal for the island that has been given the fewest."""
+        """Return a proposal for the island with the fewest proposals."""
         given = Counter(_island(trial) for trial in population.trials)
         island = min(range(self._islands), key=lambda index: given[index])
         members = self._members(population)[island]

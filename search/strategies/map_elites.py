@@ -1,4 +1,4 @@
-"""MAP-Elites: the best program of every kind, and any of them may be a parent."""
+"""MAP-Elites: keeps the best program of every kind; any of them may be a parent."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from search.strategies.descriptors import DESCRIPTORS
 
 
 class MapElites:
-    """Sorts scored trials into cells by what they are like, and mutates the best of a cell.
+    """Sorts scored trials into cells by their properties, and mutates the best of a cell.
 
     The bounds between cells are quantiles of the trials so far, so they need no knowledge of the target. Cells are
-    drawn by the rank of their best: with weight 1 / (1 + rank), so that a poor cell is an exception, not an equal.
+    drawn with weight 1 / (1 + rank of their best), so that poor cells are drawn rarely.
 
     Args:
-        descriptors: What cells are made of: `parameters`, `depth`, `throughput`, `edit_distance`.
-        bins: Cells along each of them.
+        descriptors: The properties that define cells: `parameters`, `depth`, `throughput`, `edit_distance`.
+        bins: Number of cells along each descriptor.
 
     Raises:
         ValueError: If a descriptor is unknown, or there is none, or fewer than one bin.

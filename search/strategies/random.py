@@ -10,7 +10,7 @@ from search.strategies.base import child_of
 
 
 class RandomSearch:
-    """Mutates the seed program, whatever came of earlier mutations.
+    """Mutates the seed program, whatever the earlier results.
 
     Source: random search as the baseline, Bergstra and Bengio 2012, https://jmlr.org/papers/v13/bergstra12a.html.
     """

@@ -18,9 +18,9 @@ class _Node:
     Attributes:
         children: Scored children.
         failed: Whether a child of it failed.
-        asked: Children asked for, pending and failed ones included.
-        visits: Trials at it or below.
-        best: The best value at it or below, in [0, 1].
+        asked: Number of children proposed, pending and failed ones included.
+        visits: Number of trials at this node or below.
+        best: The best value at this node or below, in [0, 1].
     """
 
     children: list[int] = field(default_factory=list)
@@ -31,20 +31,20 @@ class _Node:
 
 
 class Tree:
-    """Walks down from trial 0 by upper confidence bounds, and mutates the first node that may have another child.
+    """Descends from trial 0 by upper confidence bounds, and mutates the first node that may have another child.
 
-    A node with n visits may have up to widening * n^exponent children (progressive widening: there is no end of
-    possible mutations). Trial 0 first gets `drafts` of them (AIDE). The value of a node is the best rank at or below
-    it, from 0 for the worst scored trial to 1 for the best, so that value and bonus are on one scale, whatever val_bpb
-    is.
+    A node with n visits may have up to widening * n^exponent children (progressive widening, as the number of
+    possible mutations is unlimited). Trial 0 first gets `drafts` children (AIDE). The value of a node is the best rank
+    at or below it, from 0 for the worst scored trial to 1 for the best, so that value and bonus are on one scale,
+    whatever the range of val_bpb.
 
     Args:
-        drafts: Children of trial 0 before anything else.
-        exploration: Weight of the bonus of rarely visited nodes.
-        widening: Children that a node may have after its first visit.
+        drafts: Number of children that trial 0 gets first.
+        exploration: Weight of the bonus for rarely visited nodes.
+        widening: Number of children that a node may have after its first visit.
         exponent: How the number of children grows with the visits, from 0 to 1.
-        repair: Operator that mends a failed child of the node; None if there is none.
-        repair_probability: Of asking for a repair where there is something to mend.
+        repair: Operator that repairs a failed child of the node; None if there is none.
+        repair_probability: Probability of asking for a repair if there is something to repair.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -77,7 +77,7 @@ class Tree:
         self._repair_probability = repair_probability
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal to mutate the node where the walk down the tree ends."""
+        """Return a proposal to mutate the node where the descent ends."""
         nodes = _grow(population)
         number = 0
         if nodes[0].asked >= self._drafts:
@@ -107,7 +107,7 @@ def _grow(population: Population) -> dict[int, _Node]:
         above.asked += 1
         node = nodes.get(trial.number)
         if node is None:
-            above.visits += 1  # failed or pending: a visit that taught nothing good
+            above.visits += 1  # failed or pending: a visit without a new value
             above.failed |= trial.decided is not None
             continue
         above.children.append(trial.number)
@@ -117,6 +117,6 @@ def _grow(population: Population) -> dict[int, _Node]:
 
 
 def _scored_ancestor(trial: Trial, population: Population) -> int:
-    """Return the nearest ancestor with a score: the parent, unless another search made it and it was not measured."""
+    """Return the nearest ancestor with a score: the parent, unless it was imported without a score."""
     parent = population.trials[trial.proposal.parents[0]]
     return parent.number if parent.scored else _scored_ancestor(parent, population)

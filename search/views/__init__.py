@@ -1,1 +1,1 @@
-"""What people see of a search: the console, pictures and pages. Nothing here decides anything."""
+"""The display of a search: console, pictures and pages. Nothing here makes decisions."""

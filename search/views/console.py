@@ -1,4 +1,4 @@
-"""What the terminal shows of a search: a live table, or plain lines when nobody watches."""
+"""The terminal display of a search: a live table, or plain lines if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from search.views.drawing import event_line, final_view, live_view, measurement_
 from target.evaluation import Evaluation
 
 _SHOW_CURSOR, _HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
-_REDRAW_SECONDS: Final = 1.0  # a drawing takes 8 ms of a CPU that the trainings need
+_REDRAW_SECONDS: Final = 1.0  # a redraw takes 8 ms of a CPU that the trainings need
 
 
 class Display:
-    """Shows a search while it runs, and what came of it.
+    """Shows a search while it runs, and its result.
 
-    It has no clock and no thread: it draws when it is told something, and `tick` says how much time has passed.
+    It has no clock and no thread: it draws when it is called, and `tick` tells it how much time has passed.
 
     Args:
         budget: Limits, for the progress bars.
-        console: Where to; standard output by default.
+        console: Where to draw; standard output by default.
     """
 
     def __init__(self, budget: Budget, console: Console | None = None) -> None:
@@ -60,7 +60,7 @@ class Display:
         self.stop()
 
     def message(self, text: str) -> None:
-        """Say something that stays on the screen: an event, a warning."""
+        """Print a message that stays on the screen: an event or a warning."""
         self._print(event_line(text))
 
     def recorded(self, population: Population, summary: Summary) -> None:
@@ -73,14 +73,14 @@ class Display:
         decided = population.decided
         if not self._shown and len(decided) > 1:
             begun = "imported" if all(trial.imported for trial in decided) else "resumed"
-            self._print(event_line(f"{begun}: {len(decided)} trials have their verdict already"))
+            self._print(event_line(f"{begun}: {len(decided)} trials already have a verdict"))
             self._shown = len(decided)
         for trial in decided[self._shown :]:
             self._print(verdict_line(trial, population, summary, self._budget))
         self._shown = len(decided)
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Show a training that came before a verdict; the table shows it as part of its trial."""
+        """Show a training before a verdict; in the table it is part of its trial."""
         if not self._live and len(trial.evaluations) > 1:
             self._print(measurement_line(trial, evaluation))
 
@@ -97,7 +97,7 @@ class Display:
             self._refresh()
 
     def stop(self) -> None:
-        """Take the live part off the screen; the table as it was last stays."""
+        """Remove the live part from the screen; the last table stays."""
         self._running = ()
         if self._live:
             self._refresh()
@@ -108,22 +108,22 @@ class Display:
                 self._before_stop = None
 
     def finish(self, population: Population, summary: Summary, run: RunDirectory, hint: str | None) -> None:
-        """Show what came of the search.
+        """Show the result of the search.
 
         Args:
             population: The trials.
-            summary: The end state.
+            summary: The final state.
             run: The folder of the search.
-            hint: What the tracker says about where to look.
+            hint: The tracker's message about where to look.
         """
         self._population, self._summary = population, summary
         self.stop()
         self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal))
 
     def _suspend(self, number: int, _: FrameType | None) -> None:
-        """Give the shell its cursor while the process is stopped by Ctrl-Z, and hide it again afterwards."""
+        """Show the cursor while the process is stopped by Ctrl-Z, and hide it again afterwards."""
         terminal = self._console.file.fileno()
-        os.write(terminal, _SHOW_CURSOR)  # not through rich: the signal may have come in the middle of its writing
+        os.write(terminal, _SHOW_CURSOR)  # not through rich, which the signal may have interrupted
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)  # stops here, until `fg`
         signal.signal(number, self._suspend)
@@ -151,7 +151,7 @@ def _live(console: Console) -> Live:
 
 
 def _passed_seconds(before: Sequence[Running], now: Sequence[Running]) -> float:
-    """Return how much time passed between two ticks: what work that is in both of them aged by."""
+    """Return the time between two ticks: the increase in age of work that is in both."""
     ages = {(each.number, each.stage): each.seconds for each in before}
     aged = (each.seconds - ages[each.number, each.stage] for each in now if (each.number, each.stage) in ages)
     return max((seconds for seconds in aged if seconds > 0), default=0.0)

@@ -1,4 +1,4 @@
-"""What is drawn on the console, as functions of the state of a search: no clock, no screen."""
+"""Drawings for the console, as functions of the state of a search: no clock, no screen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from target.evaluation import Evaluation
 
 _ROWS: Final = 12
 _DIFF_LINES: Final = 150
-_CHROME_LINES: Final = 11  # header, bars, borders: what the table must leave room for
+_CHROME_LINES: Final = 11  # header, bars and borders: lines that the table must leave free
 _STYLES: Final = {
     Status.PENDING: "cyan",
     Status.BASELINE: "blue",
@@ -35,7 +35,7 @@ _STYLES: Final = {
 }
 _FILES: Final = (
     ("trials/{best:04d}/train.py", "the best program"),
-    ("report.md", "the whole story"),
+    ("report.md", "the full report"),
     ("progress.png", "every score"),
     ("lineage.html", "every trial with its diff"),
     ("results.tsv", "one row per trial"),
@@ -51,14 +51,14 @@ def live_view(
     wall_seconds: float,
     height: int,
 ) -> RenderableType:
-    """Return the live screen: where the search stands, the last trials, what is under way, what is left.
+    """Return the live screen: the state of the search, the last trials, the work under way, the rest of the budget.
 
     Args:
         population: The trials.
         summary: State as of the last verdict.
         running: What is under way.
         budget: The limits.
-        wall_seconds: Time the search has taken up to now.
+        wall_seconds: Time that the search has taken so far.
         height: Lines of the terminal.
     """
     rows = max(3, min(_ROWS, height - _CHROME_LINES - len(running)))
@@ -95,20 +95,20 @@ def measurement_line(trial: Trial, evaluation: Evaluation) -> Text:
 
 
 def event_line(text: str) -> Text:
-    """Return a message as one line that no terminal obeys."""
+    """Return a message as one line without terminal control characters."""
     return Text(one_line(text))
 
 
 def final_view(
     population: Population, summary: Summary, run: RunDirectory, hint: str | None, *, coloured: bool
 ) -> RenderableType:
-    """Return what came of a search: the scores, the diff from the seed program to the best, where everything is.
+    """Return the result of a search: the scores, the diff from the seed program to the best, the places of the files.
 
     Args:
         population: The trials.
-        summary: The end state.
+        summary: The final state.
         run: The folder of the search.
-        hint: What the tracker says about where to look.
+        hint: The tracker's message about where to look.
         coloured: Whether the diff may be coloured.
     """
     best = population.champion
@@ -192,7 +192,7 @@ def _budget_table(summary: Summary, budget: Budget, wall_seconds: float) -> Tabl
 
 
 def _limits(summary: Summary, budget: Budget, wall_seconds: float) -> list[tuple[str, float, str]]:
-    """Return name, used fraction and wording of each limit that is set."""
+    """Return name, used fraction and text of each limit that is set."""
     limits = []
     if budget.trainings is not None:
         limits.append(("trainings", summary.trainings / budget.trainings, f"{summary.trainings}/{budget.trainings}"))
@@ -205,7 +205,7 @@ def _limits(summary: Summary, budget: Budget, wall_seconds: float) -> list[tuple
 
 
 def _seconds_left(summary: Summary, budget: Budget, wall_seconds: float) -> float | None:
-    """Return when the first limit will be reached, at the pace up to the last verdict; None before there is one."""
+    """Return the time until the first limit is reached, at the average pace up to the last verdict; None before it."""
     forecasts = []
     if budget.hours is not None:
         forecasts.append(3600 * budget.hours - wall_seconds)

@@ -1,4 +1,4 @@
-"""lineage.html: who descends from whom, and what each change was, on one page that needs nothing but itself."""
+"""lineage.html: the parents of every trial and what each changed, on one self-contained page."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _ABOVE_Y: Final = 32
 _MIN_WIDTH: Final = 960
 _TRIAL_WIDTH: Final = 18
 _TICKS: Final = 6
-_LABELLED_TRIALS: Final = 60  # beyond that, numbers would cover the nodes
+_LABELLED_TRIALS: Final = 60  # with more, the numbers would cover the nodes
 _DIFF_LINES: Final = 400
 _RATIONALE_CHARACTERS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where things are, in pixels of the drawing."""
+    """Sizes and positions in the drawing, in pixels."""
 
     width: int
     low: float
@@ -65,7 +65,7 @@ class _Layout:
 def render_lineage(population: Population, summary: Summary) -> str:
     """Return a page with the tree of the decided trials and a table of them.
 
-    It loads nothing from elsewhere and runs no script; all that came from a model is escaped.
+    It loads nothing from elsewhere and runs no script; all text from models is escaped.
     """
     import jinja2
 

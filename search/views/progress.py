@@ -1,4 +1,4 @@
-"""progress.png: what every trial scored, and how the champion improved."""
+"""progress.png: the score of every trial, and how the champion improved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw_progress(path: Path, population: Population, summary: Summary) -> None:
 
     Args:
         path: The PNG file.
-        population: The trials; none are needed.
+        population: The trials; it may be empty.
         summary: Gives the title.
 
     Raises:

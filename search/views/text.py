@@ -1,4 +1,4 @@
-"""How times, and texts from outside, are written for people."""
+"""Formats times and untrusted texts for display."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from search.views.verdicts import one_line
 
 
 def duration(seconds: float) -> str:
-    """Write a time for people: `47 s`, `12:05 min` or `3:07 h`."""
+    """Format a time: `47 s`, `12:05 min` or `3:07 h`."""
     whole = round(max(seconds, 0.0))
     if whole < 60:
         return f"{whole} s"
@@ -18,5 +18,5 @@ def duration(seconds: float) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return a text from outside as one line that Markdown shows as it is."""
+    """Return an untrusted text as one line that Markdown shows unchanged."""
     return re.sub(r"([\\`*_{}\[\]<>()#|~!&])", r"\\\1", one_line(text))

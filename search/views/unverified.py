@@ -1,4 +1,4 @@
-"""What a report says of scores that nobody has checked, and of a metric that stands behind the name val_bpb."""
+"""Caveats of a report about unverified scores, and about another metric that is shown as val_bpb."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from search.runs.rundir import RunDirectory
 
 
 def unverified_caveats(population: Population) -> list[str]:
-    """Return the caveats, none for a search whose scores were all made here."""
+    """Return the caveats; none for a search whose scores are all verified."""
     caveats = []
     scored = population.scored
     unverified = [trial for trial in scored if not trial.verified]
     if unverified:
         caveats.append(
-            f"Unverified: {len(unverified)} of {len(scored)} scores are what the programs reported of themselves. A "
-            "program that reports more than it achieves is not found out; read the diff before you believe a gain."
+            f"Unverified: {len(unverified)} of {len(scored)} scores were reported by the programs themselves. A "
+            "program that reports more than it achieves is not detected; read the diff before you believe a gain."
         )
     if imported := [trial for trial in unverified if trial.imported and not trial.origin]:
         caveats.append(
-            f"{len(imported)} of them were imported from elsewhere: they were measured at another time, perhaps on "
-            "another machine, and once. A difference from later trials is partly that."
+            f"{len(imported)} of them were imported from elsewhere: they were measured once, at another time and "
+            "perhaps on another machine. Differences from later trials are partly due to that."
         )
     return caveats
 
 
 def metric_sentence(run: RunDirectory) -> str:
-    """Return what stands behind the name val_bpb; nothing if that is what it is."""
+    """Return which metric is shown as val_bpb; empty if it is val_bpb itself."""
     metric = _metric(run)
     name = metric.get("name", "val_bpb")
     if metric.get("direction") == "maximize":

@@ -1,4 +1,4 @@
-"""What pictures, pages and tables say about trials: their order, their lineage, and who beat whom by how much."""
+"""Facts about trials for pictures, pages and tables: order, lineage, champions and differences of scores."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ COLOURS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Reign:
-    """A champion, and when it became that.
+    """A champion, and when it became champion.
 
     Attributes:
         trial: The champion.
-        verdicts: How many verdicts there were, its own included.
-        trainings: How many trainings the trials decided until then have used.
+        verdicts: Number of verdicts by then, its own included.
+        trainings: Number of trainings that the trials decided by then have used.
     """
 
     trial: Trial
@@ -43,11 +43,11 @@ class Reign:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One ancestor on the way from the seed program to a trial.
+    """One trial on the path from the seed program to a trial.
 
     Attributes:
         trial: The ancestor, or the trial itself.
-        delta: Its score minus its parent's, negative is better; None for the first, or without a score to compare.
+        delta: Its score minus its parent's, negative is better; None for the first, or if a score is missing.
     """
 
     trial: Trial
@@ -55,7 +55,7 @@ class Step:
 
 
 def reigns(population: Population) -> Iterator[Reign]:
-    """Yield the champions in their order, the baseline first."""
+    """Yield the champions in order, the baseline first."""
     trainings = 0
     for count, trial in enumerate(population.decided, start=1):
         trainings += trial.trainings
@@ -64,7 +64,7 @@ def reigns(population: Population) -> Iterator[Reign]:
 
 
 def champion_before(trial: Trial, population: Population) -> Trial | None:
-    """Return who was the champion when the verdict on a trial was given; for a pending one, who is it now."""
+    """Return the champion at the time of the verdict on a trial; for a pending trial, the current champion."""
     champions = [reign.trial for reign in reigns(population)]
     if trial.decided is None:
         return champions[-1] if champions else None
@@ -88,9 +88,9 @@ def ancestry(trial: Trial, population: Population) -> list[Step]:
 
 
 def score_range(population: Population) -> tuple[float, float]:
-    """Return the interval of val_bpb worth drawing: from the best to somewhat above the baseline.
+    """Return the interval of val_bpb to draw: from the best to somewhat above the baseline.
 
-    One diverged candidate would press all others into a line; what lies above the interval is drawn at its edge.
+    One diverged candidate would squeeze all others into a line. Scores above the interval are drawn at its edge.
     """
     values = sorted(population.scores[trial.number] for trial in population.scored)
     if not values:
@@ -103,7 +103,7 @@ def score_range(population: Population) -> tuple[float, float]:
 
 
 def score_text(trial: Trial, population: Population) -> str:
-    """Return the score of a trial for people; empty if it has none."""
+    """Return the score of a trial as text; empty if it has none."""
     score = population.scores.get(trial.number)
     return "" if score is None else f"{score:.4f}"
 
@@ -115,5 +115,5 @@ def description_of(trial: Trial) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text from outside without line breaks and without what a terminal would obey, such as colour codes."""
+    """Return an untrusted text without line breaks and without terminal control characters, such as colour codes."""
     return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))

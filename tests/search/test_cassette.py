@@ -136,7 +136,7 @@ def test_an_operator_that_has_changed_stops_the_replay(recorded: Path, tmp_path:
         asking.__class__ = Other
         return asking
 
-    with pytest.raises(ProviderRefusalError, match=r"trial \d+ of .* has program \w+, of which the operator asking"):
+    with pytest.raises(ProviderRefusalError, match=r"trial \d+ of .* has program \w+, but the operator asking"):
         replay(recorded, tmp_path, operator=change)
 
 

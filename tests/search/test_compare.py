@@ -55,7 +55,7 @@ def test_too_few_seeds_are_not_ranked_and_it_says_how_many_are_needed(
     write_sweep(tmp_path, APART, seeds=seeds)
     found = compared(tmp_path)
 
-    assert any("at least 4 seeds an arm are needed" in each for each in found.refusals) == refused
+    assert any("at least 4 seeds per arm are needed" in each for each in found.refusals) == refused
     assert (found.pairs == ()) == refused
     assert all((arm.ranks is None) == refused for arm in found.arms)
 

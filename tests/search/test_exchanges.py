@@ -66,7 +66,7 @@ def test_a_damaged_record_is_refused_by_name(store: ExchangeStore, damage: bytes
     store.keep(3, 1, make_exchange())
     (store.folder / "3-1.json").write_bytes(damage)
 
-    with pytest.raises(UserError, match=r"3-1\.json: no record of a request"):
+    with pytest.raises(UserError, match=r"3-1\.json: not a record of a request"):
         store.find(3, 1)
 
 

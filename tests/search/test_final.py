@@ -126,7 +126,7 @@ def test_looks_at_the_holdout_are_counted(tmp_path: Path) -> None:
 
     assert report.looks == 2
     text = render_report(MIXED, make_summary(MIXED), RunDirectory(tmp_path))
-    assert "2 champions of this search have been looked at" in text
+    assert "2 champions of this search have been scored on the holdout" in text
     assert "The improvement holds" in text
     assert "The holdout split has not been touched" not in text
 

@@ -175,7 +175,7 @@ def test_a_search_goes_on_with_an_imported_branch(agent, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
     population = read_population(run)
 
-    assert "trials have their verdict already" in done.stdout
+    assert "trials already have a verdict" in done.stdout
     assert [row["number"] for row in rows_of(run.root)][: len(known)] == known
     assert population.trainings == 5
     new = population.trials[6:]

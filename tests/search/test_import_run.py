@@ -363,7 +363,7 @@ def test_a_checkout_is_what_it_holds_wherever_it_lies() -> None:
         ("outputs/mar8/journal.log", "which holds none"),
         ("outputs/mar8/programs", "which holds none"),
         ("else/where", "got else/where, which is not there; searches lie below outputs"),
-        ("outputs/new", "which is this one; leave from away to resume it"),
+        ("outputs/new", "which is this one; omit from to resume it"),
         ("outputs/../outputs/new", "which is this one"),
     ],
 )
@@ -385,7 +385,7 @@ def refusal(source: Path, run: RunDirectory, target: Any = TARGET) -> str:
 
 def test_a_search_that_still_runs_is_refused(source: SearchRun, tmp_path: Path) -> None:
     with locked(source.root / ".lock"):
-        assert "still searches (process " in refusal(source.root, RunDirectory(tmp_path / "new"))
+        assert "is still running (process " in refusal(source.root, RunDirectory(tmp_path / "new"))
     config = {"from": str(source.root), "outputs": str(tmp_path), "target": TARGET}
     assert find_source(config, RunDirectory(tmp_path / "new")) is not None
 

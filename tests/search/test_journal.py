@@ -92,7 +92,7 @@ DAMAGE: dict[str, tuple[Callable[[Lines, int], Lines], int, str]] = {
     "swapped": (
         lambda lines, at: [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]],
         0,
-        r"written as line {next}: lines were removed, doubled or moved",
+        r"written as line {next}: lines were removed, duplicated or moved",
     ),
     "inserted": (lambda lines, at: [*lines[:at], b'{"op_code":10}\n', *lines[at:]], 1, r"written as line {number}: "),
     "without its seal": (

@@ -247,7 +247,7 @@ def test_an_operator_that_never_builds_anything_ends_the_search(bench: Bench) ->
     summary = bench.search()
 
     assert summary.status == "stopped"
-    assert summary.stop_reason == "7 trials in a row came to no training; the last: no code block"
+    assert summary.stop_reason == "7 trials in a row produced nothing to train; the last: no code block"
     assert summary.outcomes == {"not_built": 7, "ok": 1}
     assert summary.cost_usd == pytest.approx(0.07)
     check(bench, summary)
@@ -289,7 +289,7 @@ def test_a_program_proposed_again_is_measured_again_and_not_for_ever(bench: Benc
     bench.score = lambda program, seed: 2.0 + (seed % 7) / 100 + (program != SEED_PROGRAM) / 1000
     summary = bench.search(trainings=50)
 
-    assert "9 trials in a row came to no training" in summary.stop_reason, "it does not spend the budget on repeats"
+    assert "9 trials in a row produced nothing to train" in summary.stop_reason, "no budget is spent on repeats"
     trained = bench.ledger.population.trials[1].trainings
     assert trained == 2  # the gate it failed, and the one seed of the pair that it did not have
     assert summary.trainings == 2 + trained

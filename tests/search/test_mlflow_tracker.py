@@ -354,7 +354,7 @@ def test_when_another_process_lets_go_of_the_database_all_arrives_by_itself(outp
 
     assert warnings == [
         f"MLflow at sqlite:///{database} cannot be used, the search goes on: another process has locked the database; "
-        "what is missing is sent when it lets go"
+        "what is missing is sent when the lock is released"
     ]
     assert numbers_of(outputs) == sorted({trial.number for trial in MIXED.decided})
     assert "Traceback" not in capfd.readouterr().err

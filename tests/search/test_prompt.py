@@ -73,7 +73,7 @@ def test_rows_go_over_searches_and_the_best_gain_a_search_comes_first() -> None:
 def test_the_report_of_a_search_has_the_table(tmp_path: Path) -> None:
     text = render_report(SEARCH, make_summary(SEARCH), RunDirectory(tmp_path))
 
-    assert "## What each operator and prompt brought" in text
+    assert "## What each operator and prompt gained" in text
     assert "| terse@1 | patch | 1 | 4 | 3 (75 %) | 2 | 0.2000 | 800 (0) | 160 | 0.0800 |" in text
 
 

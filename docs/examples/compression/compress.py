@@ -1,6 +1,6 @@
-"""Compresses a text in blocks; what is searched for is a small result that does not take long.
+"""Compresses a text in blocks; the goal is a small result in a short time.
 
-The constants decide how: which preprocessing, which method, how hard it tries. Run by `python compress.py`.
+The constants choose the preprocessing, the method and the effort. Run it with `python compress.py`.
 """
 
 import bz2
@@ -70,7 +70,7 @@ def decompress(packed: bytes) -> bytes:
 
 
 def main() -> None:
-    """Compress the text, and have the other file check and measure the result."""
+    """Compress the text; `corpus.report` checks and measures the result."""
     text = corpus.text()
     began = time.process_time()
     packed = [compress(text[start : start + BLOCK_BYTES]) for start in range(0, len(text), BLOCK_BYTES)]

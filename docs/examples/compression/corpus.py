@@ -1,4 +1,4 @@
-"""The text, and how a result is measured: fixed, so that all programs are measured alike."""
+"""The text and the measurement: fixed, so that all programs are measured in the same way."""
 
 import json
 import random
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 WORDS = 60_000
-SECOND_BYTES = 20_000  # what a CPU second costs
+SECOND_BYTES = 20_000  # penalty for a CPU second
 SUBJECTS = ("The model", "A warm-up", "Each layer", "The optimiser", "Nobody", "This search", "The last step")
 VERBS = ("halves", "improves", "needs", "explains", "repeats", "measures", "forgets")
 OBJECTS = ("the loss", "twice the memory", "its own noise", "a longer schedule", "every other token", "the baseline")
@@ -27,7 +27,7 @@ def text() -> bytes:
 def report(packed: list[bytes], decompress: Callable[[bytes], bytes], seconds: float) -> None:
     """Check that nothing was lost, and write result.json: the score is compressed bytes and a penalty for time."""
     if b"".join(decompress(block) for block in packed) != text():
-        raise SystemExit("what was compressed is not what comes out")
+        raise SystemExit("decompressing does not give the text back")
     n_bytes = sum(len(block) for block in packed)
     figures = {"score": n_bytes + SECOND_BYTES * seconds, "bytes": n_bytes, "seconds": seconds}
     Path("result.json").write_text(json.dumps(figures))

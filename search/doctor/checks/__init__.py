@@ -1,1 +1,1 @@
-"""What `python -m search.doctor` checks: one function a check, each naming the errors that it can meet."""
+"""The checks of `python -m search.doctor`: one function per check, which handles the errors that it can meet."""

@@ -1,4 +1,4 @@
-"""The text: prepared, ready to be prepared, or to be downloaded first."""
+"""Checks the text: is it prepared, can it be prepared, or must it be downloaded first?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREPARATION: Final = {"packages": "about 10 CPU seconds", "installed": "about a
 
 
 def check_corpus(subject: Subject) -> Iterator[Row]:
-    """Check that the text is there, or can be had."""
+    """Check that the text is there, or can be prepared or downloaded."""
     if not isinstance(subject.spec, TargetSpec):
         return
     corpus = subject.spec.corpus
@@ -39,12 +39,12 @@ def check_corpus(subject: Subject) -> Iterator[Row]:
     if found:
         yield fine("corpus", f"{corpus.name}, prepared in {found.root}")
     else:
-        takes = _PREPARATION.get(corpus.name, "about 20 CPU seconds a shard")
-        yield fine("corpus", f"{corpus.name}, not prepared yet: the first search takes {takes} for it, once")
+        takes = _PREPARATION.get(corpus.name, "about 20 CPU seconds per shard")
+        yield fine("corpus", f"{corpus.name}, not prepared yet: the first search prepares it, which takes {takes}")
 
 
 def _to_download(corpus: Corpus, missing: list[str]) -> Row:
-    """Say what is missing of `climbmix`, and whether it can be downloaded."""
+    """Say which shards of `climbmix` are missing, and whether they can be downloaded."""
     total = corpus.shards + 2
     found = f"climbmix: {total - len(missing)} of {total} shards are in {shards_folder(cache_root())}"
     if problem := ask_once(missing[0]):
@@ -52,7 +52,7 @@ def _to_download(corpus: Corpus, missing: list[str]) -> Row:
             "corpus",
             f"{found}, and the hub cannot be reached ({cause(problem)})",
             cost=_COST,
-            remedy="mend the network or set GRAFT_HUB_URL to a mirror; corpus=installed needs no network",
+            remedy="fix the network or set GRAFT_HUB_URL to a mirror; corpus=installed needs no network",
         )
     return warning(
         "corpus",

@@ -1,4 +1,4 @@
-"""The layers between a candidate and the machine: tried one by one, then all together, each in a process of its own."""
+"""Tries the layers between a candidate and the machine, first one by one, then together, each in its own process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REMEDIES: Final = {
 
 
 def check_kernel(subject: Subject) -> Iterator[Row]:
-    """Check what the kernel offers without privilege; what it lacks entirely is said by check_isolation."""
+    """Check what the kernel offers without privileges; what it lacks entirely is reported by check_isolation."""
     version = landlock.abi()
     offered = f"Landlock version {version}" if version else "no Landlock"
     found = f"{offered}, {'seccomp' if seccomp.available() else 'no seccomp'}"
@@ -46,7 +46,7 @@ def check_kernel(subject: Subject) -> Iterator[Row]:
 
 
 def check_isolation(subject: Subject) -> Iterator[Row]:
-    """Try the layers that candidates of this search are confined by; where there is a GPU, with CUDA inside too."""
+    """Try the layers that confine candidates of this search; if there is a GPU, with CUDA inside too."""
     if subject.spec is None:
         yield fine("isolation", "none needed: no program of the search is run")
         return
@@ -55,7 +55,7 @@ def check_isolation(subject: Subject) -> Iterator[Row]:
         yield warning("isolation", "target.sandbox=off", cost=cost, remedy="target.sandbox=auto")
         return
     if not has_torch():
-        return  # check_torch has said it; the children would import it
+        return  # check_torch has reported it; the children would import torch
     from target.launch.layers import check_layers
 
     try:
@@ -69,10 +69,10 @@ def check_isolation(subject: Subject) -> Iterator[Row]:
 
 
 def layer_row(report: LayerReport, *, strict: bool, started: str) -> Row:
-    """Return what it means for a search how a layer did.
+    """Return what the result of trying a layer means for a search.
 
     Args:
-        report: How it did.
+        report: The result.
         started: What was tried, as in `torch starts`.
         strict: Whether the search refuses to run without it.
     """
@@ -91,12 +91,12 @@ def layer_row(report: LayerReport, *, strict: bool, started: str) -> Row:
 
 
 def _beside_the_search(device: Literal["cuda"]) -> Iterator[Row]:
-    """Try a GPU that this search does not use: a search that does would fail, this one would not."""
+    """Try a GPU that this search does not use. A failure is a warning, since only another search would fail."""
     from target.launch.layers import check_layers
 
     for report in check_layers(device):
         row = layer_row(report, strict=False, started=_CUDA)
         if row.state is State.FINE:
             yield fine(f"{row.name}, GPU", row.found)
-        elif row.state is State.BROKEN:  # what the machine lacks has been said
+        elif row.state is State.BROKEN:  # what the machine lacks has been reported
             yield warning(f"{row.name}, GPU", row.found, cost="target=gpu would fail", remedy=row.remedy)

@@ -1,4 +1,4 @@
-"""Python, torch, the GPUs, and room for trainings side by side."""
+"""Checks Python, torch, the GPUs, and the places for parallel trainings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DRIVER: Final = Path("/proc/driver/nvidia/version")
 _LEAST_FREE: Final = 0.9  # of a card's memory; a driver and a display take a few hundred MB
 _COMPILERS: Final = ("cc", "gcc", "clang")  # in the order in which Triton looks for them
 _GET_TORCH: Final = "https://pytorch.org/get-started/locally/"
-# In a process of its own, as trainings are: a broken driver may end it, and the doctor need not import torch.
+# Run in its own process, as trainings are: a broken driver may crash it, and the doctor need not import torch.
 _QUESTION: Final = """
 import json, torch
 answer = {"version": torch.__version__, "cuda": torch.version.cuda, "hip": torch.version.hip, "cards": [], "why": ""}
@@ -47,7 +47,7 @@ print(json.dumps(answer))
 
 
 def check_python(_: Subject) -> Iterator[Row]:
-    """Say which Python this is; an older one than is required does not come so far."""
+    """Report the version of Python; one that is too old does not get this far."""
     yield fine("Python", f"{platform.python_version()}, {sys.executable}")
 
 
@@ -57,12 +57,12 @@ def check_platform(_: Subject) -> Iterator[Row]:
     if platform.system() == "Linux":
         yield fine("platform", found)
     else:
-        cost = "candidates are confined and timed by what only Linux has"
+        cost = "candidates are confined and timed by features that only Linux has"
         yield broken("platform", found, cost=cost, remedy="use Linux, or a container or virtual machine with it")
 
 
 def check_torch(_: Subject) -> Iterator[Row]:
-    """Check that torch can be imported, and that it is the version that scores are compared with."""
+    """Check that torch can be imported, and that it has the pinned version, with which scores are comparable."""
     try:
         answer = _ask_torch()
     except subprocess.CalledProcessError as error:
@@ -82,7 +82,7 @@ def check_torch(_: Subject) -> Iterator[Row]:
 
 
 def check_driver(subject: Subject) -> Iterator[Row]:
-    """Say which driver there is; that one is missing is said with the GPU that it would drive."""
+    """Report the driver; a missing one is reported with the GPU that needs it."""
     if version := driver_version():
         yield fine("driver", f"NVIDIA {version}")
     elif subject.device == "cpu":
@@ -90,11 +90,11 @@ def check_driver(subject: Subject) -> Iterator[Row]:
 
 
 def check_gpus(subject: Subject) -> Iterator[Row]:
-    """Check that every GPU can compute, and has its memory to itself."""
+    """Check that every GPU can compute, and that no other process uses its memory."""
     try:
         answer = _ask_torch()
     except (OSError, subprocess.SubprocessError, ValueError):
-        return  # check_torch has said it
+        return  # check_torch has reported it
     cards = answer["cards"]
     if not isinstance(subject.spec, TargetSpec):
         yield from _gpus_of_a_command(subject)
@@ -114,14 +114,14 @@ def check_gpus(subject: Subject) -> Iterator[Row]:
 
 
 def check_workers(subject: Subject) -> Iterator[Row]:
-    """Check that there is a place for each training side by side, and a core for each of its threads."""
+    """Check that there is a place for each parallel training, and a core for each of its threads."""
     if subject.spec is None or (subject.device == "cuda" and not has_gpu() and isinstance(subject.spec, TargetSpec)):
-        return  # nothing is trained, or check_gpus has said that nothing can be
+        return  # nothing is trained, or check_gpus has reported that nothing can be
     try:
         slots = subject.slots
         fitted = fit(subject.spec)[1] if isinstance(subject.spec, TargetSpec) else None
     except (TargetError, UserError) as error:
-        yield broken_by("workers", error, cost="trainings side by side would have no place")
+        yield broken_by("workers", error, cost="there is no place for the parallel trainings")
         return
     cores, threads = len(os.sched_getaffinity(0)), subject.spec.threads
     found = f"{slots} x {threads} threads on {cores} cores" + (f"; {fitted}" if fitted else "")
@@ -191,7 +191,7 @@ def _asked_driver_version() -> str:
 
 
 def _gpus_of_a_command(subject: Subject) -> Iterator[Row]:
-    """The command of a target has a Python and a torch of its own, so only devices can be looked for."""
+    """The command of a target has its own Python and torch, so only the devices can be checked."""
     if subject.device == "cpu":
         yield fine("GPU", "none needed")
     elif found := list_cards():
@@ -221,7 +221,7 @@ def _why_no_gpu(answer: dict[str, Any]) -> str:
 
 @functools.cache
 def _ask_torch() -> dict[str, Any]:
-    """Return what torch says of itself.
+    """Return what torch reports about itself and the GPUs.
 
     Raises:
         OSError: Python cannot be started.

@@ -1,4 +1,4 @@
-"""The language models: configured, their keys set, and, if that is wanted, asked."""
+"""Checks the language models: their settings, their keys and, with --model, an answer."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def check_models(subject: Subject, *, ask: bool) -> Iterator[Row]:
 
     Args:
         subject: The search.
-        ask: Send each of them one short request, as the search would send its own.
+        ask: Send each of them one short request, in the way the search sends its own.
     """
     llm = subject.config["llm"]
     try:
         if record := open_record(llm.get("cassette", "record"), subject.run):
-            yield fine("model", f"none is asked: the replies are those of {record.root}")
+            yield fine("model", f"no model is asked: the replies come from {record.root}")
             return
     except UserError as error:
         yield broken_by("model", error, cost=_COST)
@@ -79,7 +79,7 @@ def configured_endpoints(llm: Mapping[str, Any]) -> tuple[Endpoint, ...]:
 def _without_models(found: str, *, ask: bool) -> Row:
     if not ask:
         return fine("model", found)
-    return broken("model", found, cost="there is nothing that --model could ask", remedy="llm.model=PROVIDER/NAME")
+    return broken("model", found, cost="there is no model that --model could ask", remedy="llm.model=PROVIDER/NAME")
 
 
 def _check(endpoint: Endpoint, subject: Subject, *, ask: bool) -> Row:
@@ -91,7 +91,7 @@ def _check(endpoint: Endpoint, subject: Subject, *, ask: bool) -> Row:
         reply = call(
             endpoint,
             FIRST_QUESTION,
-            max_tokens=answer_tokens(endpoint),  # as in the search: a setting that the provider refuses shows
+            max_tokens=answer_tokens(endpoint),  # as in the search, to find settings that are refused
             connect_seconds=llm["connect_seconds"],
             total_seconds=min(llm["total_seconds"], FIRST_SECONDS),
         )
@@ -101,7 +101,7 @@ def _check(endpoint: Endpoint, subject: Subject, *, ask: bool) -> Row:
         remedy = "check the network, and the provider's status page"
         if endpoint.api_base:
             remedy = f"start the server, or check llm.api_base: curl {endpoint.api_base.rstrip('/')}/models"
-        cost = f"a search would ask again for {llm['outage_minutes']:g} minutes, then stop, resumable"
+        cost = f"a search would retry for {llm['outage_minutes']:g} minutes, then stop; it can be resumed"
         return broken("model", f"{endpoint.where} does not answer ({error})", cost=cost, remedy=remedy)
     return _answered(endpoint, reply, subject)
 
@@ -120,7 +120,7 @@ def _not_asked(endpoint: Endpoint) -> Row:
 
 
 def _refused(endpoint: Endpoint, said: str) -> Row:
-    """Return the row of a request that was refused, from a sentence such as `WHAT: ADVICE (status 401: WORDS)`."""
+    """Return the row for a refused request, from a message such as `WHAT: ADVICE (status 401: WORDS)`."""
     parts = _REFUSAL.fullmatch(said.removeprefix(f"model {endpoint.where}: "))
     if not parts:
         return broken("model", said, cost=_COST, remedy="check llm.model and its settings")
@@ -135,7 +135,7 @@ def _answered(endpoint: Endpoint, reply: Reply, subject: Subject) -> Row:
     remedy = "llm.price='{input: USD, output: USD}' per million tokens"
     if reply.finish_reason == REFUSED or not reply.text.strip():
         what = "it refuses to answer" if reply.finish_reason == REFUSED else "its answer is empty"
-        cost = "so may proposals be"
+        cost = "proposals may fail in the same way"
         return warning("model", f"{endpoint.where}: {what}", cost=cost, remedy="try again, or another llm.model")
     if has_price(endpoint):
         return fine("model", found)

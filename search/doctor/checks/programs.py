@@ -1,4 +1,4 @@
-"""What is searched and who proposes: the target with its seed program, the operators with what they need."""
+"""Checks the target with its seed program, and the operators with what they need."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from target.spec import TargetSpec
 
 
 def check_target(subject: Subject) -> Iterator[Row]:
-    """Check that there is a program to begin with, and what is needed to run it."""
+    """Check that there is a seed program, and what is needed to run it."""
     spec = subject.spec
     try:
         program = _seed_program(subject)
@@ -42,8 +42,8 @@ def check_target(subject: Subject) -> Iterator[Row]:
 
 
 def check_constants(subject: Subject) -> Iterator[Row]:
-    """Say which constants of the program can move, if it has any."""
-    with contextlib.suppress(TargetError, UserError):  # check_target has said it
+    """Report which constants of the program can move, if it has any."""
+    with contextlib.suppress(TargetError, UserError):  # check_target has reported it
         if text := movable_text(_seed_program(subject).source):
             yield fine("constants", text)
 
@@ -83,15 +83,15 @@ def check_operators(subject: Subject) -> Iterator[Row]:
 
 
 def _resources(subject: Subject) -> Resources:
-    """Return what the search would lend to its operators.
+    """Return the resources that the search would give to its operators.
 
     Raises:
-        UserError: There is no direction, or no record to replay.
+        UserError: There is no direction file, or no record to replay.
     """
     model = _model(subject)
     try:
         target = make_target(subject.config["target"])
-    except (TargetError, UserError):  # check_target has said it
+    except (TargetError, UserError):  # check_target has reported it
         direction = find_direction(subject.config["direction"])
         return Resources(lend=lambda: model, direction=direction, limits=(), contract=TRAINED)
     direction = find_direction(subject.config["direction"] or target.direction)
@@ -99,7 +99,7 @@ def _resources(subject: Subject) -> Resources:
 
 
 def _model(subject: Subject) -> ChatModel | None:
-    """Return a model to hold, which is not asked; without its key if that is missing: check_models says so."""
+    """Return a model, which is not asked. If its key is missing, it has none: check_models reports that."""
     llm: dict[str, Any] = dict(subject.config["llm"])
     if record := open_record(llm.get("cassette", "record"), subject.run):
         return ReplayedModel(record)

@@ -1,4 +1,4 @@
-"""What one check found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class State(enum.StrEnum):
-    """How good a finding is: only what is broken keeps a search from running."""
+    """The state of what was checked. Only `broken` keeps a search from running."""
 
     FINE = "fine"
     WARNING = "warning"
@@ -20,10 +20,10 @@ class Row:
 
     Attributes:
         name: What was checked.
-        state: How good it is.
+        state: Its state.
         found: What is there, or what is missing.
-        cost: What that costs a search; empty if it is fine.
-        remedy: The command or the setting that mends it; empty if it is fine.
+        cost: The consequence for a search; empty if it is fine.
+        remedy: The command or the setting that fixes it; empty if it is fine.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Row:
 
     @property
     def text(self) -> str:
-        """All of it but name and state, on one line."""
+        """The finding, its cost and its remedy, on one line."""
         text = self.found + (f": {self.cost}" if self.cost else "") + (f" -> {self.remedy}" if self.remedy else "")
         return " ".join(text.split())
 
 
 def fine(name: str, found: str) -> Row:
-    """Return a row without objection."""
+    """Return a row about something that is fine."""
     return Row(name=name, state=State.FINE, found=found)
 
 
@@ -55,7 +55,7 @@ def broken(name: str, found: str, *, cost: str, remedy: str) -> Row:
 
 
 def broken_by(name: str, error: Exception, *, cost: str) -> Row:
-    """Return a row about an error of ours, which says behind its last semicolon what to do."""
+    """Return a row about one of our errors, whose message says after its last semicolon what to do."""
     problem, found, remedy = str(error).rpartition("; ")
     if not found:
         problem, remedy = remedy, ""
@@ -63,11 +63,11 @@ def broken_by(name: str, error: Exception, *, cost: str) -> Row:
 
 
 def cause(said: str) -> str:
-    """Return the last clause of what a client says of a connection, without what its layers repeat in front of it."""
+    """Return the last clause of a client's connection error, without what its layers repeat before it."""
     clause = " ".join(said.split()).rpartition(": ")[2].rstrip("\"')")[:160]
     return clause + ")" * (clause.count("(") > clause.count(")"))
 
 
 def gigabytes(n_bytes: float) -> str:
-    """Return a size for people."""
+    """Return a readable size."""
     return f"{n_bytes / 1e9:.0f} GB" if n_bytes >= 10e9 else f"{n_bytes / 1e9:.1f} GB"

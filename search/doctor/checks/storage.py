@@ -1,4 +1,4 @@
-"""Directories: written to, locked, and measured, where the search will do the same."""
+"""Checks directories: can they be written and locked, and have they enough space, in the places that a search uses?"""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from search.errors import UserError
 from target.corpus.cache import cache_root
 from target.errors import TargetError
 
-_LEAST_BYTES: Final = 100_000_000  # a search with less is over in minutes
+_LEAST_BYTES: Final = 100_000_000  # with less, a search stops within minutes
 _OUTPUT_BYTES: Final = 1_000_000_000  # programs, logs and pages of some hundred trials, and MLflow's copies of them
 _MOUNTS: Final = Path("/proc/self/mounts")
-# Where locks may not reach other machines, or not be there at all. Optuna #5138 and #5971 are about journals on NFS.
+# On these, locks may not reach other machines, or may not exist. Optuna #5138 and #5971 are about journals on NFS.
 _NETWORK: Final = ("9p", "beegfs", "ceph", "cifs", "fuse", "glusterfs", "lustre", "nfs", "nfs4", "smb3")
 
 
 class LocksNothingError(Exception):
-    """A lock that was taken twice, or cannot be taken at all."""
+    """A lock could be taken twice, or cannot be taken at all."""
 
 
 def check_cache(_: Subject) -> Iterator[Row]:
@@ -38,7 +38,7 @@ def check_cache(_: Subject) -> Iterator[Row]:
     except OSError as error:
         yield broken("cache", _said(root, error), cost="no corpus can be prepared", remedy=remedy)
     except LocksNothingError as error:
-        cost = "searches that start together would prepare the corpus in each other's way"
+        cost = "searches that start together would interfere with each other's preparation of the corpus"
         yield broken("cache", f"{root}: {error}", cost=cost, remedy="export GRAFT_CACHE=DIR, on a local disk")
     else:
         yield _room("cache", root, _LEAST_BYTES, "a corpus", remedy="make room, or export GRAFT_CACHE=DIR elsewhere")
@@ -55,11 +55,11 @@ def check_temporary(subject: Subject) -> Iterator[Row]:
         yield broken("TMPDIR", found, cost="no training can begin", remedy="export TMPDIR=DIR")
         return
     except LocksNothingError as error:
-        cost = "what a killed search leaves is not told from what is in use"
+        cost = "files left by a killed search cannot be distinguished from files in use"
         yield broken("TMPDIR", str(error), cost=cost, remedy="export TMPDIR=DIR, on a local disk")
         return
     if subject.device == "cuda" and os.statvfs(root).f_flag & os.ST_NOEXEC:
-        cost = "torch.compile cannot load there what it compiles"
+        cost = "torch.compile cannot load what it compiles there"
         yield broken("TMPDIR", f"{root} is mounted noexec", cost=cost, remedy="export TMPDIR=DIR, on another disk")
         return
     slots = _slots(subject)
@@ -69,7 +69,7 @@ def check_temporary(subject: Subject) -> Iterator[Row]:
 
 
 def check_outputs(subject: Subject) -> Iterator[Row]:
-    """Check the directory of searches: the ledger, its locks, and what is beside it."""
+    """Check the directory of searches: the ledger, its locks, and the space."""
     root = subject.outputs.absolute()
     remedy = "outputs=DIR, a directory that you can write to"
     elsewhere = "outputs=DIR, on a local disk"
@@ -87,7 +87,7 @@ def check_outputs(subject: Subject) -> Iterator[Row]:
         return
     kind = file_system(root)
     if kind.partition(".")[0] in _NETWORK:
-        cost = "its locks work on this machine, but may not keep out a search that another machine starts there"
+        cost = "its locks work on this machine, but may not stop another machine from starting a search there"
         yield warning("outputs", f"{root} is on a network or FUSE file system ({kind})", cost=cost, remedy=elsewhere)
         return
     yield _room("outputs", root, _OUTPUT_BYTES, "a search", remedy="make room, or outputs=DIR elsewhere")
@@ -96,7 +96,7 @@ def check_outputs(subject: Subject) -> Iterator[Row]:
 def _slots(subject: Subject) -> int:
     try:
         return subject.slots
-    except (TargetError, UserError):  # the checks of GPUs and workers have said it
+    except (TargetError, UserError):  # the checks of GPUs and workers have reported it
         return 1
 
 
@@ -104,7 +104,7 @@ def _room(name: str, root: Path, needed: int, what: str, *, remedy: str) -> Row:
     free = shutil.disk_usage(_nearest(root)).free
     found = f"{root}, {gigabytes(free)} free"
     if free < _LEAST_BYTES:
-        return broken(name, found, cost="a search would stop at once for want of space", remedy=remedy)
+        return broken(name, found, cost="a search would stop at once because of lack of space", remedy=remedy)
     if free < needed:
         cost = f"{what} may take {gigabytes(needed)}; a search stops, and can be resumed, when the disk is full"
         return warning(name, found, cost=cost, remedy=remedy)
@@ -113,14 +113,14 @@ def _room(name: str, root: Path, needed: int, what: str, *, remedy: str) -> Row:
 
 @contextmanager
 def _folder_in(root: Path) -> Iterator[Path]:
-    """Make a directory where another one is or would be made; nothing of it stays."""
+    """Make a temporary directory in a place that exists or would be made; everything is removed again."""
     nearest = _nearest(root)
     with tempfile.TemporaryDirectory(prefix=".graft-doctor-", dir=nearest) as folder:
         yield Path(folder)
 
 
 def _nearest(path: Path) -> Path:
-    """Return a path, or the nearest of those above it that there is."""
+    """Return a path, or its nearest parent that exists."""
     return next(each for each in (path, *path.parents) if os.path.lexists(each))
 
 
@@ -142,13 +142,13 @@ def _try_symlink(path: Path) -> None:
     try:
         path.symlink_to("journal.log")
     except OSError as error:
-        raise LocksNothingError(f"its file system has no symbolic links, which lock ({error.strerror})") from error
+        raise LocksNothingError(f"its file system has no symbolic links, needed to lock ({error.strerror})") from error
     try:
         path.symlink_to("journal.log")
     except FileExistsError:
         path.unlink()
         return
-    raise LocksNothingError("a link that is there can be made again")
+    raise LocksNothingError("a link that exists can be made again")
 
 
 def _try_journal(path: Path) -> None:
@@ -163,7 +163,7 @@ def _try_journal(path: Path) -> None:
 
 
 def file_system(path: Path, table: Path = _MOUNTS) -> str:
-    """Return the kind of the file system of a path, such as `ext4`; empty if it is not known."""
+    """Return the type of the file system of a path, such as `ext4`; empty if it is unknown."""
     place = os.path.realpath(_nearest(path))
     try:
         mounts = [line.split() for line in table.read_text(encoding="utf-8").splitlines()]

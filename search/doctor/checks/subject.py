@@ -1,4 +1,4 @@
-"""The search that is checked, as far as checks need to know it."""
+"""The search that is checked, as far as the checks need it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Subject:
 
     Attributes:
         config: Its configuration, as plain types.
-        overrides: The command line's part of it.
+        overrides: The part of it from the command line.
         kind: What an executor would run; None for a target that computes scores.
     """
 
@@ -49,7 +49,7 @@ class Subject:
 
     @property
     def outputs(self) -> Path:
-        """Where the folders of searches are."""
+        """The folder that holds all searches."""
         return Path(self.config["outputs"]).expanduser()
 
     @property
@@ -65,16 +65,16 @@ class Subject:
 
     @property
     def sandbox(self) -> Sandbox:
-        """How candidates are confined; simulated ones are not run at all."""
+        """How candidates are confined; candidates of simulated targets are not run at all."""
         return self.spec.sandbox if self.spec else "off"
 
     @functools.cached_property
     def slots(self) -> int:
-        """Trainings side by side, as the executor has them.
+        """Number of parallel trainings, as the executor determines it.
 
         Raises:
             UserError: Its settings do not fit.
-            TargetError: There is no place for them here.
+            TargetError: This machine has no place for them.
         """
         executor = instantiate(self.config["executor"], "executor")
         return int(executor(self.kind).slots) if self.kind else 1

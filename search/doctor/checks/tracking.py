@@ -1,4 +1,4 @@
-"""Where MLflow keeps its records. It never stops a search, so nothing here is worse than a warning."""
+"""Checks the store of MLflow. MLflow never stops a search, so nothing here is worse than a warning."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _database(path: Path) -> Row:
     if not path.exists():
         return fine("MLflow", f"{path}, which the first search makes")
     try:
-        # by name, not made anew; a lock is taken and given back: what is read-only or locked shows
+        # opened, never created; taking a lock shows whether it is read-only or locked
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_BUSY_SECONDS, uri=True)) as database:
             database.execute("BEGIN IMMEDIATE")
             found = database.execute("SELECT version_num FROM alembic_version").fetchone()
             database.rollback()
     except sqlite3.Error as error:
-        remedy = "end what holds it, or tracker.tracking_uri=sqlite:///another.db"
+        remedy = "end the process that holds it, or tracker.tracking_uri=sqlite:///another.db"
         if "no such table" in str(error) or "not a database" in str(error):
             remedy = "move it away, or tracker.tracking_uri=sqlite:///another.db"
         return warning("MLflow", f"{path}: {error}", cost=_COST, remedy=remedy)
@@ -59,7 +59,7 @@ def _database(path: Path) -> Row:
 def _schemas() -> tuple[set[str], set[str]]:
     """Return all versions of the schema that the installed MLflow knows, and the newest.
 
-    They are read from its migrations, for to import MLflow takes five CPU seconds.
+    They are read from its migration files, because importing MLflow takes five CPU seconds.
     """
     spec = importlib.util.find_spec("mlflow")
     known: set[str] = set()
@@ -72,7 +72,7 @@ def _schemas() -> tuple[set[str], set[str]]:
 
 
 def _server(uri: str) -> Row:
-    """Ask a server as a search does; importing MLflow for it takes seconds."""
+    """Ask a server as a search does; this imports MLflow, which takes seconds."""
     shown = redact(uri)
     errors = import_mlflow()
     from mlflow import MlflowClient
