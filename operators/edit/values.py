@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from operators.edit.text import FILE, EditError
+from operators.edit.text import FILE, EditError, quoted
 from target.constants import Constant, Value, parse_constants
 from target.syntax import parse
 
@@ -20,6 +20,7 @@ _CODE: Final = re.compile(
 )
 """How lines of a program begin: values among them are a part of it, not an answer of their own."""
 _VALUES: Final = 200
+_CHANGE: Final = re.compile(r"[=:]\s*(?P<old>\S+)\s+(?=\S*[^\w\s])\S{1,16}\s+(?P<new>\S+)")
 _ARROW: Final = re.compile(r"[=:]\s*(?P<old>\S.*?)\s*(?:->|→|=>|⇒)\s*(?P<new>\S.*)")
 
 
@@ -73,7 +74,7 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
         complete: Whether the last line is known to be whole.
 
     Raises:
-        EditError: The last value may have been cut off.
+        EditError: The last value may have been cut off, or a line seems to change a value and cannot be read.
     """
     if any(_CODE.match(line) for line in lines):
         return None
@@ -86,6 +87,7 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
         seen.add(line)
         statement = _statement(match, known)
         if statement is None:
+            _refuse_unread_change(match, known)
             continue
         if number == len(lines) - 1 and not complete and not match["tick"]:
             raise EditError(
@@ -109,6 +111,19 @@ def _statement(match: re.Match[str], known: Mapping[str, Constant]) -> str | Non
     if nodes is None or (literal_value(nodes[0]) is None and name not in known):
         return None
     return f"{name} {rest}"
+
+
+def _refuse_unread_change(match: re.Match[str], known: Mapping[str, Constant]) -> None:
+    """Refuse a line such as `DEPTH: 8 >> 12`: the old value, a sign that is no known arrow, and another value."""
+    change = _CHANGE.fullmatch(match["rest"])
+    if change is None or match["name"] not in known or _evaluated(change["old"]) != known[match["name"]].value:
+        return
+    new = _evaluated(change["new"])
+    if new is not None and new != known[match["name"]].value:
+        raise EditError(
+            f"{quoted(match[0].strip())} seems to change {match['name']} and cannot be read: write "
+            f"'{match['name']} = {change['new'].strip('`* ')}'"
+        )
 
 
 def _evaluated(text: str) -> Value | None:
