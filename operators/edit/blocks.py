@@ -138,12 +138,18 @@ def _refuse_broken(lines: Sequence[str], numbers: Sequence[int], count: int) -> 
 
 
 def _without_metadata(lines: Sequence[str]) -> tuple[list[str], int | None]:
-    """Return lines without `:start_line:5`, `:end_line:7` and the dashes below them, and the line that they name."""
+    """Return lines without `:start_line:5`, `:end_line:7` and the dashes below them, and the line that they name.
+
+    Raises:
+        EditError: What stands below them begins with dashes and is more than those.
+    """
     rest, line = list(lines), None
     while rest and (match := _METADATA.fullmatch(rest[0])):
         line = int(match["line"]) if match["end"] == "start" else line
         del rest[0]
-    if len(rest) < len(lines) and rest and _DASHES.fullmatch(rest[0]):
+    if len(rest) < len(lines) and rest and _DASHES.match(rest[0]):
+        if not _DASHES.fullmatch(rest[0]):
+            raise EditError(f"{quoted(rest[0].strip())} below ':start_line:' is no known mark: leave out both")
         del rest[0]
     return rest, line
 

@@ -93,7 +93,7 @@ def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
         Piece(code=readable(code) or code, parses=readable(code) is not None, line=gathered.last, closed=True)
         for code in [*(each.rstrip("\n") + "\n" for each in gathered.files), *gathered.values]
     ]
-    unfenced = unfenced_file(prose, source) if not gathered.blocks else None
+    unfenced = unfenced_file(prose, source) if not gathered.blocks and gathered.failure is None else None
     if unfenced is not None:
         code, line = unfenced
         pieces.append(Piece(code=code, parses=True, line=line, closed=True))

@@ -45,7 +45,7 @@ def chosen(candidates: Candidates, source: str) -> str:
         return whole[-1][1]
     if candidates.remains:
         raise EditError(f"{_NO_EDIT}; {candidates.shown}")
-    code = [piece for piece in candidates.pieces if piece.parses]
+    code = [piece for piece in candidates.pieces if piece.parses and not piece.mislabelled]
     unreadable = [piece for piece in candidates.pieces if not piece.parses and piece.python]
     if unreadable and (not code or unreadable[-1].line > code[-1].line):
         raise _syntax(unreadable[-1])
@@ -62,11 +62,13 @@ def _whole_files(candidates: Candidates, source: str, file: Skeleton) -> list[tu
     If all of them are the parent, the last one is returned.
 
     Raises:
-        EditError: The last one is cut off, or leaves code out.
+        EditError: The last one is cut off, leaves code out, or is the file twice.
     """
     found = list[tuple[int, str]]()
     refused: tuple[int, EditError] | None = None
     for piece in candidates.pieces:
+        if not piece.closed and piece.mislabelled and not _resembles(piece, source):
+            continue
         if not piece.closed:
             code = unclosed_file(piece.code, source)
             if code is None and (not piece.parses or reach_of(skeleton_of(piece.code), file) is not Reach.FRAGMENT):
@@ -75,11 +77,13 @@ def _whole_files(candidates: Candidates, source: str, file: Skeleton) -> list[tu
                 found.append((piece.line, code))
         elif piece.parses and reach_of(skeleton_of(piece.code), file) is Reach.WHOLE:
             left_out = missing_code(source.split("\n"), piece.code.split("\n"), source.split("\n"))
-            if left_out is None:
+            if skeleton_of(piece.code).ends_twice(file):
+                refused = piece.line, EditError(f"a piece of code holds {FILE} twice: send it once, in one fence")
+            elif left_out is None:
                 found.append((piece.line, piece.code))
             else:
                 refused = piece.line, _left_out(left_out)
-        elif not piece.parses and piece.python and _is_long(piece, source):
+        elif not piece.parses and _is_long(piece, source) and (piece.python or _resembles(piece, source)):
             refused = piece.line, _syntax(piece)
     if refused and (not found or refused[0] > found[-1][0]):
         if candidates.blocks and refused[0] < candidates.last_edit:
@@ -95,12 +99,19 @@ def _has_parts(candidates: Candidates, file: Skeleton) -> bool:
     if candidates.blocks or candidates.failure:
         return True
     return any(
-        piece.parses and reach_of(skeleton_of(piece.code), file) is not Reach.WHOLE for piece in candidates.pieces
+        piece.parses and not piece.mislabelled and reach_of(skeleton_of(piece.code), file) is not Reach.WHOLE
+        for piece in candidates.pieces
     )
 
 
 def _is_long(piece: Piece, source: str) -> bool:
     return 2 * piece.code.count("\n") >= source.count("\n")
+
+
+def _resembles(piece: Piece, source: str) -> bool:
+    """Whether half of the lines of the file stand in a piece."""
+    lines = {line.strip() for line in source.split("\n")} - {""}
+    return 2 * len(lines & {line.strip() for line in piece.code.split("\n")}) >= len(lines)
 
 
 def _edited(candidates: Candidates, whole: Sequence[tuple[int, str]], source: str) -> str:

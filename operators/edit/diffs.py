@@ -15,6 +15,8 @@ _HUNK: Final = re.compile(
     re.DOTALL,
 )
 _PATCH_FILE: Final = re.compile(r"\*\*\* (?P<what>Update|Add|Delete) File:\s*(?P<name>.+?)\s*")
+_FILE_LINE: Final = re.compile(r"(?:---|\+\+\+) (?:[ab]/)?[\w./-]{1,200}\.[a-z]{1,9}\s*")
+_DASHES: Final = frozenset("\u2010\u2011\u2012\u2013\u2014\u2212")  # what becomes of a minus in typography
 _NO_NEWLINE: Final = "\\"
 _NOWHERE: Final = "/dev/null"
 
@@ -111,7 +113,7 @@ class _HunkReader:
             structure = self._structure(number, line)
             before = self._hunk
             if not structure:
-                self._content(line)
+                self._content(number, line)
             if (structure and not fence_of(line)) or (before is not None and self._hunk is before) or self._hunk:
                 self._found.lines[number] = ""
                 self._found.last = number
@@ -189,18 +191,28 @@ class _HunkReader:
             return False
         return self._hunk is None or (self._hunk.complete and three[2].startswith("@@"))
 
-    def _content(self, line: str) -> None:
+    def _content(self, number: int, line: str) -> None:
+        if line[:1] in _DASHES and (self._hunk or self._in_diff_fence):
+            line = f"-{line[1:]}"
         signed = line[:1] in ("+", "-", " ", _NO_NEWLINE) and line != ""
         if self._hunk is None and self._in_diff_fence and signed:
             self._hunk = _Hunk(None)  # models leave out the header
         if self._hunk is None:
             return
-        if signed or self._fence is not None or not self._hunk.complete:
+        if _FILE_LINE.fullmatch(line):
+            self._found.failure = EditError(
+                f"{quoted(line.strip())} stands within a hunk: the names of the files come in front of its '@@' line"
+            )
+        if signed or self._fence is not None or not self._hunk.complete or (not line and self._goes_on(number)):
             self._hunk.add(line)
         elif line or self._hunk.line is not None:  # prose comes after an unfenced diff
             self._close()
         else:
             self._hunk.add(line)
+
+    def _goes_on(self, number: int) -> bool:
+        """Whether the next line with something on it is one that a hunk adds: a blank line in front lost its sign."""
+        return next((line for line in self._lines[number:] if line), "").startswith("+")
 
     @property
     def _in_diff_fence(self) -> bool:

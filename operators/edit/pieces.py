@@ -49,6 +49,7 @@ class Piece:
         line: Where it begins in the reply, from 0.
         closed: Whether its end is marked.
         python: Whether the reply calls it Python.
+        mislabelled: Whether the reply calls it something else: then it counts if it is a whole file, and not as a part.
     """
 
     code: str
@@ -56,6 +57,7 @@ class Piece:
     line: int
     closed: bool
     python: bool = True
+    mislabelled: bool = False
 
     @property
     def begins(self) -> str:
@@ -79,7 +81,9 @@ def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
         language = re.split(r"[:{=\s,]", label.strip().lower().lstrip("{."))[0].rstrip("}")
         if file:
             language = language if language in _LANGUAGES else "py" if file.endswith(".py") else language
-        if language in _LANGUAGES or file_named(language):
+        if language not in _LANGUAGES and not file_named(language):
+            found += _mislabelled(lines, start, stops[0])
+        else:
             piece, passed, tried = _piece(lines, start, stops[: 1 + tries], python=bool(language))
             tries -= tried
             if piece is not None:
@@ -89,6 +93,15 @@ def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
                 raise EditError(f"an answer may hold {_PIECES} pieces of code, got more: send one")
         prose[start:end] = [""] * (end - start)
     return found, prose
+
+
+def _mislabelled(lines: Sequence[str], start: int, stop: int) -> list[Piece]:
+    """Return what a fence of another language holds if it is Python all the same, for which labels are misspelt."""
+    code = "\n".join(lines[start + 1 : stop]) + "\n"
+    closed = stop < len(lines)
+    if not any(map(_BEGIN.match, lines[start + 1 : stop])) or (closed and not parses(code)):
+        return []
+    return [Piece(code=code, parses=closed, line=start, closed=closed, mislabelled=True)]
 
 
 def _fences(lines: Sequence[str]) -> Iterator[tuple[int, list[int], str, str | None]]:
@@ -114,6 +127,8 @@ def _named_inside(lines: Sequence[str], number: int) -> str | None:
 
 def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bool) -> tuple[Piece | None, int, int]:
     """Return the piece that begins at a fence, how many of its possible ends it passes, and how many were tried."""
+    if start + 1 < stops[0] and (again := fence_of(lines[start + 1])) and again["label"].strip():
+        start += 1  # the mark came twice
     first = "\n".join(lines[start + 1 : stops[0]])
     closed = stops[0] < len(lines)
     if not first.strip():
@@ -121,8 +136,6 @@ def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bo
         return begun if python and not closed else None, 0, 0  # a piece was to come, and the answer ends
     inner = [fence["label"].strip().lower() for line in lines[start + 1 : stops[0]] if (fence := fence_of(line))]
     python = python or any(label and label in _LANGUAGES for label in inner)  # one fence mark is missing, or too many
-    if start + 1 < stops[0] and (again := fence_of(lines[start + 1])) and again["label"].strip():
-        start += 1  # the mark came twice
     for passed, stop in enumerate(stops):
         code = readable("\n".join(lines[start + 1 : stop]).rstrip("\n") + "\n")
         if code is not None:

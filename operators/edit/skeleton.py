@@ -50,6 +50,11 @@ class Skeleton:
         """Whether it does something when it is run, beside defining names."""
         return any(key.startswith(("if ", "call ", "run ")) for key in self.keys)
 
+    def ends_twice(self, file: Skeleton) -> bool:
+        """Whether the start of the program, which a file ends with, stands in it more often than in that file."""
+        last = file.keys[-1] if file.keys else ""
+        return last.startswith(("if ", "call ")) and self.keys.count(last) > file.keys.count(last)
+
     @property
     def only_values(self) -> bool:
         """Whether it does nothing but set names."""

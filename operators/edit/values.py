@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from operators.edit.text import FILE, EditError
+from operators.edit.text import FILE, EditError, quoted
 from target.program.constants import Constant, Value, parse_constants
 from target.program.expressions import number_of
 from target.program.syntax import parse
@@ -21,6 +21,7 @@ _CODE: Final = re.compile(
 )
 """How lines of a program begin: values among them are a part of it, not an answer of their own."""
 _VALUES: Final = 200
+_CHANGE: Final = re.compile(r"[=:]\s*(?P<old>\S+)\s+(?=\S*[^\w\s])\S{1,16}\s+(?P<new>\S+)")
 _ARROW: Final = re.compile(r"[=:]\s*(?P<old>\S.*?)\s*(?:->|→|=>|⇒)\s*(?P<new>\S.*)")
 
 
@@ -83,7 +84,7 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
         complete: Whether the last line is known to be whole.
 
     Raises:
-        EditError: The last value may have been cut off.
+        EditError: The last value may have been cut off, or a line seems to change a value and cannot be read.
     """
     if any(_CODE.match(line) for line in lines):
         return None
@@ -96,6 +97,7 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
         seen.add(line)
         statement = _statement(match, known)
         if statement is None:
+            _refuse_unread_change(match, known)
             continue
         if number == len(lines) - 1 and not complete and not match["tick"]:
             raise EditError(
@@ -127,6 +129,20 @@ def _current(name: str, known: Mapping[str, Constant]) -> Value | tuple[Value, .
     if name in known:
         return known[name].value
     return tuple(constant.value for each, constant in known.items() if each.startswith(f"{name}[")) or None
+
+
+def _refuse_unread_change(match: re.Match[str], known: Mapping[str, Constant]) -> None:
+    """Refuse a line such as `DEPTH: 8 >> 12`: the old value, a sign that is no known arrow, and another value."""
+    change = _CHANGE.fullmatch(match["rest"])
+    current = _current(match["name"], known)
+    if change is None or current is None or _evaluated(change["old"]) != current:
+        return
+    new = _evaluated(change["new"])
+    if new is not None and new != current:
+        raise EditError(
+            f"{quoted(match[0].strip())} seems to change {match['name']} and cannot be read: write "
+            f"'{match['name']} = {change['new'].strip('`* ')}'"
+        )
 
 
 def _evaluated(text: str) -> Value | tuple[float | None, ...] | None:
