@@ -1,4 +1,4 @@
-"""Stand-ins for somebody's autoresearch checkout: the same file names, commands and output, but a second's work."""
+"""Stand-ins for an autoresearch checkout: the same file names, commands and output, but a second's work."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FILES = {
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Run git in a directory, as somebody who has a name, and return what it prints."""
+    """Run git in a directory, with a user name set, and return what it prints."""
     identity = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     done = subprocess.run(
         ["git", "-C", str(root), *arguments],

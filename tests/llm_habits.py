@@ -1,4 +1,4 @@
-"""What the scripted model says if nobody tells it what to: a small valid change, in the format that was asked for."""
+"""The default answers of the scripted model: a small valid change, in the requested format."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def imports_of(path: Path, modules: dict[str, Path]) -> Iterator[str]:
 
 
 def chains(root: Path, start: tuple[str, ...], end: tuple[str, ...]) -> list[str]:
-    """Return how modules below `start` come to import modules below `end`, directly or by way of others."""
+    """Return how modules below `start` come to import modules below `end`, directly or through others."""
     modules = modules_of(root)
     found = []
     waiting = [[name] for name in modules if name.startswith(start)]

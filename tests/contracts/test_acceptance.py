@@ -1,4 +1,4 @@
-"""What every acceptance rule promises; `conf/acceptance/*.yaml` is the roll call."""
+"""The contract of every acceptance rule in `conf/acceptance/*.yaml`."""
 
 from __future__ import annotations
 

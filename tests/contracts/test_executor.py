@@ -1,4 +1,4 @@
-"""What every executor in conf/executor promises; a new one joins by its YAML file."""
+"""The contract of every executor in conf/executor; a new one is found by its YAML file."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every operator promises; `conf/operator/*.yaml` is the roll call."""
+"""The contract of every operator in `conf/operator/*.yaml`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_it_makes_another_program_and_says_how(operator: Operator, population: P
 
     assert population.find(mutation.program.id) is None
     compile(mutation.program.source, "train.py", "exec")
-    assert mutation.operator.split("/")[0] == operator.name, "whoever delegates comes first"
+    assert mutation.operator.split("/")[0] == operator.name, "the delegating operator comes first"
     assert mutation.description
     assert "\n" not in mutation.description
     assert mutation.cost_usd == sum(exchange.reply.cost_usd for exchange in mutation.exchanges)

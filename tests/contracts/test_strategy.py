@@ -1,4 +1,4 @@
-"""What every strategy promises; `conf/strategy/*.yaml` is the roll call."""
+"""The contract of every strategy in `conf/strategy/*.yaml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every file in conf/target promises: its settings reach a worker, and a child, as they were written."""
+"""The contract of every file in conf/target: its settings reach a worker and a child unchanged."""
 
 from __future__ import annotations
 

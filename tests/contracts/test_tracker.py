@@ -1,4 +1,4 @@
-"""What every tracker of conf/tracker/ promises; a new one joins by its YAML file."""
+"""The contract of every tracker in conf/tracker/; a new one is found by its YAML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds of a run directory, whatever was done to its search."""
+"""Invariants of a run directory, whatever was done to its search."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_books(root: Path, *, trainings: int | None = None) -> Population:
     summary = summary_of(root)
     assert summary["status"] == ("stopped" if trainings is None else "finished")
     killed = sum(run.tries - 1 for trial in population.decided for run in trial.evaluations if run.trained)
-    if trainings is not None:  # a training that was killed counts twice, and the last one may be such
+    if trainings is not None:  # a killed training counts twice, and the last one may have been killed
         assert trainings <= population.trainings <= trainings + min(1, killed), "the budget is exact"
     derived = summarize(
         population,
@@ -47,12 +47,12 @@ def check_books(root: Path, *, trainings: int | None = None) -> Population:
 
 
 def population_of(root: Path) -> Population:
-    """Return the trials of a run directory, none if the search has not got to its ledger."""
+    """Return the trials of a run directory; none if the search has no ledger yet."""
     return read_population(RunDirectory(root)) if (root / "journal.log").exists() else Population()
 
 
 def check_ledger(population: Population) -> None:
-    """Check what holds at every moment."""
+    """Check what must hold at any time."""
     measured = [(trial.number, run.seed) for trial in population.trials for run in trial.evaluations if run.trained]
     assert len(set(measured)) == len(measured), "nothing is counted twice"
     assert sorted(trial.decided for trial in population.decided if trial.decided is not None) == [
@@ -63,7 +63,7 @@ def check_ledger(population: Population) -> None:
 
 
 def check_kept(before: Population, after: Population) -> None:
-    """Check that a search went on from where it was."""
+    """Check that a search continued from where it was."""
     assert len(after.trials) >= len(before.trials)
     for old, new in zip(before.trials, after.trials, strict=False):
         assert new.proposal == old.proposal
@@ -73,12 +73,12 @@ def check_kept(before: Population, after: Population) -> None:
 
 
 def trained(trials: Iterable[Trial]) -> set[str]:
-    """Return the finished trainings as the diary of the driver has them."""
+    """Return the finished trainings in the driver's diary."""
     return {f"{trial.program.id} {run.seed}" for trial in trials if trial.program for run in trial.evaluations}
 
 
 def mirrored(outputs: Path) -> list[int]:
-    """Return the trials of the search `run` that MLflow has whole, one as often as it is there."""
+    """Return the trials of the search `run` that are complete in MLflow, with duplicates."""
     import_mlflow()
     from mlflow import MlflowClient
 

@@ -1,4 +1,4 @@
-"""A driver for all, and what its search comes to when nothing happens to it."""
+"""A driver for all tests, and the result of its search when nothing goes wrong."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Start = Callable[[Path, str], "subprocess.Popen[str]"]
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What came of the search when nothing happened to it, and in how many writes."""
+    """The result of the search when nothing goes wrong, and its number of writes."""
 
     population: Population
     writes: int
 
     def point(self, index: int, count: int) -> int:
-        """Return one of the writes, drawn from the index-th of so many stretches of the search."""
+        """Return a random write from the index-th of several equal parts of the search."""
         first, last = (1 + self.writes * each // count for each in (index, index + 1))
         return random.Random(f"{index} {count}").randrange(first, last)
 
@@ -51,7 +51,7 @@ def start() -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start(root: Path, where: str) -> subprocess.Popen[str]:
-        """Start a search, and return it when it is stuck."""
+        """Start a search, and return it once it is stuck."""
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.stuck", str(root), where],
             cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A small disk of one's own: a tmpfs in a mount namespace, which takes root or user namespaces."""
+"""A small private disk: a tmpfs in a mount namespace, which needs root or user namespaces."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SmallDisk:
 
 
 def small_disk_driver() -> Driver:
-    """Return a driver that can mount; the test is skipped where nobody may."""
+    """Return a driver that can mount; the test is skipped where this is not allowed."""
     if not can_mount():
-        pytest.skip("neither root nor user namespaces: no disk of one's own to fill")
+        pytest.skip("neither root nor user namespaces: no private disk to fill")
     return Driver(*UNSHARE)

@@ -1,7 +1,7 @@
 """A search in a process that breaks itself at a chosen moment: `python -m tests.faults.driver`.
 
-One order a line on stdin, one report a line on stdout, both JSON. Every order is carried out by a fork, so that a
-session costs milliseconds. All is the product's but the evaluations, which are instant, and the picture.
+It reads one order per line from stdin and writes one report per line to stdout, both JSON. A fork carries out each
+order, so a session takes milliseconds. Everything is real except the evaluations, which are instant, and the picture.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from target.program import Program
 
 ROOT = Path(__file__).parents[2]
 SEED_PROGRAM = Program("LR = 0.1\nDEPTH = 4  # knob: 2..24 int\n")
-TRAINED = "trained.txt"  # beside the run directory: every training that was begun, whatever became of it
+TRAINED = "trained.txt"  # beside the run directory: every training that was started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +58,11 @@ class Order:
         slots: Trainings side by side.
         fault: `kill` the process; `tear` the line of the journal that is being written, then kill; `terminate` the
             process, which it notices; `fill` a disk; `refuse` this write and all after it as a full disk does; `jump`
-            the wall clock to and fro, at every write up to a kill.
+            the wall clock back and forth, at every write up to a kill.
         at: At which of the writes, counted from 1; 0 for never.
         tracking_uri: MLflow's store; None for no tracker.
         disk: A folder on the disk that is filled.
-        source: Run directory of an earlier search, with whose trials this one begins; empty for none.
+        source: Run directory of an earlier search whose trials this one imports; empty for none.
     """
 
     root: str
@@ -92,7 +92,7 @@ class Report:
 
 
 class Driver:
-    """The test's end: a context manager that gives orders."""
+    """The test's side: a context manager that gives orders."""
 
     def __init__(self, *command: str) -> None:
         self._process = subprocess.Popen(
@@ -264,7 +264,7 @@ class Faults:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _tear(self) -> None:
-        """Leave a part of the last line, which has not been synced."""
+        """Leave a part of the last line, which is not synced yet."""
         content = self._journal.read_bytes()
         begin = content.rstrip(b"\n").rfind(b"\n") + 1
         os.truncate(self._journal, self._rng.randrange(begin, len(content)))

@@ -59,6 +59,6 @@ def trainings_in(journal: Path) -> int:
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:
-    """Check that nothing of it lives on; the kernel's last instant is granted."""
+    """Check that no process of it survives; the kernel gets a moment to end them."""
     _, alive = psutil.wait_procs(processes, timeout=20)
     assert not alive

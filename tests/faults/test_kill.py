@@ -1,4 +1,4 @@
-"""kill -9 of a real search, again and again: what was finished is kept, the rest is run again, nobody lives on.
+"""kill -9 of a real search, again and again: what was finished is kept, the rest is run again, no process survives.
 
 `test_writes` has the many moments between two writes; here are real workers and trainings.
 """
@@ -46,7 +46,7 @@ def test_a_search_killed_again_and_again_ends_with_nothing_lost_and_nothing_repe
 
 
 def killed(cwd: Path, moment: Callable[[int], object]) -> None:
-    """Start the search, kill it when the moment has come, and see that nobody lives on."""
+    """Start the search, kill it when the moment has come, and check that no process survives."""
     search = subprocess.Popen(command(*SEARCH), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: moment(search.pid), while_running=search.pid)

@@ -84,7 +84,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     ]
     said = [search.communicate()[0] for search in both]
     assert [search.returncode for search in both] == [0, 0], said
-    tracker = f"tracker.tracking_uri=http://user:{SECRET}@127.0.0.1:9/"  # nobody listens there
+    tracker = f"tracker.tracking_uri=http://user:{SECRET}@127.0.0.1:9/"  # no server listens there
     again = run(folder, *arguments("a", tracker), env=ENVIRONMENT)
     assert again.returncode == 0, again.stderr
     return Searched(folder / "outputs", "".join([*said, again.stdout, again.stderr]))

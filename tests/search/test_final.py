@@ -1,4 +1,4 @@
-"""The final report: fresh seeds, the sealed holdout, and a verdict that is earned."""
+"""The final report: fresh seeds, the sealed holdout, and a justified verdict."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 -- one record a row, as in a table
-"""A run directory that others have had their hands in."""
+"""A run directory that others have manipulated."""
 
 from __future__ import annotations
 

@@ -462,7 +462,7 @@ def test_a_long_branch_in_the_form_of_mar8_is_imported_and_gone_on_from(tmp_path
     agent.log("baseline", "0.997900", "44.0", "keep", "baseline")
     best, kept = 0.9979, 0
     for number in range(1, 126):
-        # each a file of its own, so that what is kept adds up and what is not goes with its commit
+        # each in its own file, so that kept changes add up and others go with their commit
         commit = agent.commit(f"row {number}", ("import os", f"import os\nROW_{number} = {number}"))
         if number % 6 == 1 and kept < 22:
             best, kept = best - 0.00128, kept + 1

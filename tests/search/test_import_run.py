@@ -208,7 +208,7 @@ def test_a_dry_run_says_what_would_come_of_it_and_writes_nothing(
     assert state_of(tmp_path) == before
 
 
-# What comes over
+# What is imported
 
 
 def test_scores_seeds_and_repeats_come_over_as_they_are(tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ def test_a_half_import_of_what_has_changed_since_is_refused(source: SearchRun, t
         adopt(ledger, begin(source).trials)
 
 
-# What is told
+# Messages
 
 
 def test_models_are_told_what_was_tried_and_what_is_only_known(source: SearchRun) -> None:

@@ -106,7 +106,7 @@ DAMAGE: dict[str, tuple[Callable[[Lines, int], Lines], int, str]] = {
     "joined to the next": (lambda lines, at: [*lines[:at], lines[at][:-1], *lines[at + 1 :]], 0, "not JSON"),
     "cut": (lambda lines, at: [*lines[:at], lines[at][:30] + b"\n", *lines[at + 1 :]], 0, "not JSON"),
 }  # fmt: skip
-"""What is done to the line at an index, how many lines later it shows, and what is said of it."""
+"""The damage to the line at an index, how many lines later it is detected, and the message."""
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

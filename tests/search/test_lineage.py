@@ -1,4 +1,4 @@
-"""lineage.html: complete, self-contained, and deaf to what models write."""
+"""lineage.html: complete, self-contained, and not affected by what models write."""
 
 from __future__ import annotations
 

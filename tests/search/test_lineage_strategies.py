@@ -1,4 +1,4 @@
-"""What each strategy that keeps several lineages or divides its trials promises."""
+"""The properties of strategies that keep several lineages or divide their trials."""
 
 from __future__ import annotations
 

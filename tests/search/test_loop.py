@@ -657,7 +657,7 @@ def test_time_is_counted_up_to_an_interruption(bench: Bench) -> None:
     assert bench.search(trainings=20).wall_seconds > first.wall_seconds
 
 
-def test_whoever_is_about_to_be_believed_is_probed_thoroughly(tmp_path: Path) -> None:
+def test_candidates_for_champion_are_probed_thoroughly(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     summary = bench.search(trainings=14)
 

@@ -298,7 +298,7 @@ def test_after_an_outage_all_is_made_up_for_whatever_had_arrived_before(outputs)
 
 
 class Holder:
-    """Another process that holds the database until it is told to let go."""
+    """Another process that locks the database until it is told to release it."""
 
     SOURCE = """
 import sqlite3, sys
@@ -517,7 +517,7 @@ def test_settings_of_the_user_are_respected():
 
 
 class Refusing:
-    """A server that hangs up on everybody, and counts them."""
+    """A server that closes every connection, and counts them."""
 
     def __enter__(self):
         self.connections = 0

@@ -33,7 +33,7 @@ def test_the_settings_that_may_change_exist() -> None:
     assert {key.removeprefix("llm.") for key in MAY_CHANGE if key.startswith("llm.")} <= {str(key) for key in known}
 
 
-def test_without_a_model_there_is_nobody_to_talk_to_and_no_budget_is_refused(tmp_path: Path) -> None:
+def test_without_a_model_there_is_none_to_ask_and_no_budget_is_refused(tmp_path: Path) -> None:
     models = Models()
     models.check(MONEY)
 

@@ -46,7 +46,7 @@ def runs(*values: float | None) -> list[Evaluation]:
 
 
 def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
-    settings = [*FAST, f"target.train_seconds=0.{701 + hash(tmp_path) % 97}"]  # nobody else's noise is overwritten
+    settings = [*FAST, f"target.train_seconds=0.{701 + hash(tmp_path) % 97}"]  # no other noise is overwritten
     command = [sys.executable, "-m", "search.noise", *settings, "--seeds", "2", "--repeats", "2", "--json"]
     done = subprocess.run([*command, str(tmp_path / "noise.json")], capture_output=True, text=True, check=True)
     kept = Path(done.stdout.split("kept in ")[1].split(",")[0])

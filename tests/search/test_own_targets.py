@@ -1,4 +1,4 @@
-"""`python -m search` on targets that are somebody's own: an autoresearch checkout, and a directory with a command."""
+"""`python -m search` on external targets: an autoresearch checkout, and a directory with a command."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_example_of_the_documentation_finds_a_better_compression(tmp_path: P
         tmp_path,
         *("name=zip", "target=command", f"target.root={EXAMPLE}", "target.file=compress.py", "target.metric=score"),
         *("target.command=python compress.py", "target.fixed=[corpus.py]", "operator=constants", "strategy=greedy"),
-        *("budget.trainings=8", "executor.workers=1"),  # one at a time: what is proposed does not depend on the machine
+        *("budget.trainings=8", "executor.workers=1"),  # one at a time, so that proposals do not depend on the machine
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -72,7 +72,7 @@ def test_the_diff_of_a_trial_is_against_its_parent(tmp_path: Path) -> None:
 def test_a_file_is_replaced_not_rewritten_and_anyone_may_read_it(tmp_path: Path) -> None:
     path, reader = tmp_path / "a.txt", tmp_path / "reader"
     write_atomically(path, "old")
-    reader.hardlink_to(path)  # what somebody who opened it before goes on reading
+    reader.hardlink_to(path)  # what a process that has opened it before still reads
     write_atomically(path, "new")
 
     assert (path.read_text(), reader.read_text()) == ("new", "old")

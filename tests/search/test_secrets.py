@@ -57,7 +57,7 @@ def test_what_is_written_down_has_no_passwords(monkeypatch: pytest.MonkeyPatch, 
 
 def test_the_tracker_shows_no_password(tmp_path: Path) -> None:
     warnings: list[str] = []
-    uri = "http://me:hunter2hunter2@127.0.0.1:9/"  # nobody listens there
+    uri = "http://me:hunter2hunter2@127.0.0.1:9/"  # no server listens there
     tracker = MlflowTracker(RunDirectory(tmp_path), "demo", uri, warn=warnings.append)
     tracker.update(MIXED, make_summary(MIXED))
     hint = tracker.close()

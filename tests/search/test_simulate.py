@@ -101,7 +101,7 @@ def test_it_decides_as_the_real_loop_does(tmp_path, operator, repeats) -> None:
 
     ours = [trial for trial in simulated.population.trials if trial.decided is not None]
     theirs = ledger.population.trials[: len(ours)]
-    ours = ours[: len(theirs)]  # what comes to no training goes on for longer than a budget of trainings
+    ours = ours[: len(theirs)]  # trials without a training do not end with a budget of trainings
     assert len(ours) > 10
     assert [trial.mutation and trial.mutation.program.id for trial in ours] == [
         trial.mutation and trial.mutation.program.id for trial in theirs

@@ -45,7 +45,7 @@ def test_a_landscape_is_searched_by_operators_that_change_code_and_by_the_tuner(
     assert_clean_failure(search(tmp_path, *first, "target.seed=1"), "target.seed was 0, is 1")
 
 
-def test_a_record_of_somebody_else_or_of_our_own_searches_is_a_target(tmp_path: Path) -> None:
+def test_an_external_record_or_our_own_searches_are_a_target(tmp_path: Path) -> None:
     record = tmp_path / "trials.csv"
     write_record(record)
     done = search(

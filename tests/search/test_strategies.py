@@ -1,4 +1,4 @@
-"""What each strategy alone promises."""
+"""The properties of each single strategy."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_evolution_forgets_the_oldest_however_good() -> None:
     }  # 1.7 beats 1.8 and 1.9; 0.5 is gone
 
 
-def test_evolution_shows_nobody_who_is_dead() -> None:
+def test_evolution_has_no_companions_that_have_left() -> None:
     evolution = RegularisedEvolution(population_size=3, tournament_size=2)
     population = drive(evolution, [1.1, 1.9, 1.7, 1.8])
     proposal = ask(evolution, population, 0)

@@ -1,4 +1,4 @@
-"""Searches whose models are tried out before the baseline trains, and what their answers come to, over real HTTP."""
+"""Searches whose models are tried out before the baseline trains, and the effect of their answers, over real HTTP."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_models_are_asked_first_in_each_session_and_that_is_paid(tmp_path: P
 
 
 @pytest.mark.parametrize(("more", "operator"), [(["llm.check=false"], "patch"), ([], "constants")])
-def test_models_are_not_tried_out_if_that_is_not_wanted_or_nobody_asks_them(
+def test_models_are_not_tried_out_if_that_is_off_or_no_operator_asks_them(
     tmp_path: Path, more: list[str], operator: str
 ) -> None:
     with LlmServer(deeper) as server:
@@ -92,7 +92,7 @@ def test_a_first_request_that_is_too_long_stops_before_the_baseline_and_can_be_m
     assert_clean_failure(refused, "12000 tokens together", "set llm.max_tokens=6000 or less", "nothing is lost")
     assert "check llm.model" not in refused.stderr
     assert "baseline" not in refused.stdout
-    assert mended.returncode == 0, f"nothing was decided yet, so all settings may be mended: {mended.stderr}"
+    assert mended.returncode == 0, f"nothing was decided yet, so all settings may change: {mended.stderr}"
 
 
 def test_the_one_of_several_models_that_refuses_a_setting_is_named_before_the_baseline(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_calls_of_tools_are_told_to_the_model_and_then_not_built(tmp_path: Path)
     assert "called a tool, and there are none: answer in text" in requests[2].text
 
 
-def test_tokens_that_nobody_counts_use_up_a_budget_of_money(tmp_path: Path) -> None:
+def test_uncounted_tokens_use_up_a_budget_of_money(tmp_path: Path) -> None:
     with LlmServer(lambda request: Completion(text=deeper(request), usage=NOT_COUNTED)) as server:
         done = search(tmp_path, server, "budget.trainings=200", "budget.usd=0.01", "max_failures=50")
 
@@ -184,7 +184,7 @@ def test_tokens_that_nobody_counts_use_up_a_budget_of_money(tmp_path: Path) -> N
     assert "tokens and price are estimated" in (root.trial(1) / "reply.md").read_text()
 
 
-def test_a_replay_tries_nobody_out(tmp_path: Path) -> None:
+def test_a_replay_tries_no_model_out(tmp_path: Path) -> None:
     with LlmServer(deeper) as server:
         recorded = search(tmp_path, server)
         assert recorded.returncode == 0, recorded.stderr
