@@ -159,7 +159,7 @@ def open_clean(place: Path) -> Iterator[CleanRepository]:
         place: The directory; relative names refer to it.
 
     Raises:
-            GitError: It is in no repository, or git is missing.
+        GitError: It is in no repository, or git is missing.
         OSError: A file of the repository cannot be read, or no temporary directory can be made.
     """
     environment = git_environment()

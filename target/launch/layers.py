@@ -113,7 +113,7 @@ def refuse_what_stops(device: Device, said: str) -> NoReturn:
         said: The child's message.
 
     Raises:
-            TargetError: Always; it names the layer, and what to do.
+        TargetError: Always; it names the layer, and what to do.
     """
     stopped = next((each for each in check_layers(device) if not each.ok), None)
     if stopped is None:

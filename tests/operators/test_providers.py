@@ -281,7 +281,7 @@ def test_a_model_that_is_busy_is_let_pass(fault: str) -> None:
         assert list(make_model(server, clock, tell=told.append).first_replies()) == []
         assert len(server.requests) == 1
     assert clock.slept == []
-    assert "was not tried out, it is busy" in told[-1]
+    assert "was not tested because it is busy" in told[-1]
 
 
 def test_a_model_that_is_slow_is_let_pass() -> None:
