@@ -164,7 +164,7 @@ def test_nothing_is_left_of_its_directory(tmp_path: Path, monkeypatch: pytest.Mo
         ({"command": "claude 'x"}, "agent.command is not a command line"),
         ({"seconds": 0}, "must be above 0"),
         ({"usd": 1.0}, r"agent\.usd needs agent\.cost_file or agent\.cost_pattern"),
-        ({"cost_pattern": "("}, "no regular expression"),
+        ({"cost_pattern": "("}, "not a regular expression"),
         ({"cost_pattern": "cost"}, "needs a group"),
     ],
 )

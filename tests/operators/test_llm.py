@@ -145,7 +145,9 @@ def test_an_answer_that_was_cut_off_is_asked_for_with_twice_the_tokens() -> None
 def test_an_outage_ends_after_its_minutes() -> None:
     clock = Clock()
     with LlmServer(["hello"], faults=dict.fromkeys(range(1, 1000), "503")) as server:
-        with pytest.raises(ProviderError, match=r"tries, and llm.outage_minutes=3 allow no more; the last: ") as caught:
+        with pytest.raises(
+            ProviderError, match=r"tries, and llm.outage_minutes=3 allow no more; the last error: "
+        ) as caught:
             make_model(server, clock, outage_minutes=3).complete(MESSAGES, seed=0, attempt=0)
 
         assert not isinstance(caught.value, ProviderRefusalError), "it may pass"
