@@ -1,4 +1,4 @@
-"""What an operator is, and how it may fail."""
+"""Operators: their protocol, and the ways they may fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from target.program.contract import TRAINED, Contract
 
 
 class Operator(Protocol):
-    """Builds the next program. Calls may block, and run side by side in threads."""
+    """Builds the next program. Calls may block, and may run side by side in threads."""
 
     @property
     def name(self) -> str:
@@ -24,11 +24,11 @@ class Operator(Protocol):
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return a new program made from the parents of a proposal.
 
-        All randomness derives from `proposal.seed`, so a proposal that was interrupted can be asked for again.
+        All randomness derives from `proposal.seed`, so an interrupted proposal can be repeated.
 
         Raises:
-            MutationError: No program came of it; the trial is recorded as `not_built`.
-            ProviderError: The provider is out of order; the search stops and can be resumed.
+            MutationError: No program was built; the trial is recorded as `not_built`.
+            ProviderError: The provider does not work; the search stops and can be resumed.
         """
 
 
@@ -36,12 +36,12 @@ class MutationError(Exception):
     """The operator could not build a program from this proposal.
 
     Args:
-        message: Why, as feedback for the next attempt.
-        cost_usd: What was spent on it.
-        exchanges: What was said to models, and what they answered.
-        operator: Name of the operator, if it is not that of the operator that was asked.
+        message: The reason, as feedback for the next attempt.
+        cost_usd: The money spent on it.
+        exchanges: The requests to models and their replies.
+        operator: Name of the operator, if it is not the operator that was called.
         prompt: Name and hash of the prompt.
-        extra_parents: Trials that it chose to draw on, beside the parents of the proposal.
+        extra_parents: Trials that the operator chose to use, in addition to the parents of the proposal.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class MutationError(Exception):
 
 
 class ProviderError(Exception):
-    """Whoever provides the mutations cannot: an outage, a wrong key. No trial is consumed."""
+    """The provider of mutations fails, for example with an outage or a wrong key. No trial is consumed."""
 
 
 class ProviderRefusalError(ProviderError):
@@ -71,8 +71,8 @@ class ProviderRefusalError(ProviderError):
 
     Args:
         message: What was refused, and which setting to change.
-        status: The HTTP status that it came with; None if nothing was sent.
-        said: What the provider said.
+        status: The HTTP status of the refusal; None if nothing was sent.
+        said: The provider's message.
     """
 
     def __init__(self, message: str, *, status: int | None = None, said: str = "") -> None:
@@ -82,20 +82,20 @@ class ProviderRefusalError(ProviderError):
 
 
 def no_model() -> None:
-    """Return no language model: what `llm=none` names."""
+    """Return no language model: the function for `llm=none`."""
     return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a search lends to those of its operators that ask for it.
+    """What a search provides to operators that ask for it.
 
     Attributes:
         lend: Returns the language model, or None if none is configured. An operator that calls it, through `model`, is
             going to ask that model, so the search tries the model out before it begins.
         direction: The file with the human's direction, `program.md`; read it at every proposal.
-        limits: What a trial may take, as sentences for a prompt.
-        contract: What a program must be.
+        limits: The limits of a trial, as sentences for a prompt.
+        contract: The rules for a program.
     """
 
     lend: Callable[[], ChatModel | None]
@@ -110,11 +110,11 @@ class Resources:
 
 
 MakeOperator = Callable[..., Operator]
-"""An operator that waits for `resources`: what Hydra makes of a node with `_partial_: true`."""
+"""An operator that still needs `resources`: Hydra builds it from a node with `_partial_: true`."""
 
 
 def equip(made: Operator | MakeOperator, resources: Resources) -> Operator:
-    """Return an operator ready for work: one that waits for the resources of the search gets them."""
+    """Return an operator ready for work; give it the resources of the search if it needs them."""
     return made(resources=resources) if callable(made) else made
 
 

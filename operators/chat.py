@@ -1,4 +1,4 @@
-"""What operators and language models say to each other, whoever provides the model."""
+"""The messages between operators and language models, for any provider."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 MODEL: Final = "model"
-"""Label of a proposal that says which of several models is asked."""
+"""Label of a proposal with the model to ask, if there are several."""
 
 REFUSED: Final = "content_filter"
 CUT_OFF: Final = "length"
 TOOL_CALLS: Final = "tool_calls"
-"""Why a reply stopped, where that decides what is done about it."""
+"""The finish reasons of a reply that need special treatment."""
 
 Role = Literal["system", "user", "assistant"]
 
@@ -22,8 +22,8 @@ class Message:
     """One message of a conversation.
 
     Attributes:
-        role: Who speaks.
-        text: What is said.
+        role: The speaker's role.
+        text: The content.
     """
 
     role: Role
@@ -32,20 +32,19 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a model answered, and what that took.
+    """A model's answer, and its cost.
 
     Attributes:
         text: The answer.
-        model: Which model answered, as litellm names it.
-        finish_reason: Why it stopped, as the provider says: `stop`, `length`, ...; `tool_calls` if it did nothing but
-            call tools.
-        prompt_tokens: Tokens that were sent.
-        cached_tokens: Those of them that the provider had in its prompt cache.
+        model: The model that answered, by litellm's name.
+        finish_reason: The provider's reason for its end: `stop`, `length`, ...; `tool_calls` if it only called tools.
+        prompt_tokens: Tokens of the prompt.
+        cached_tokens: Tokens of the prompt that were in the provider's prompt cache.
         completion_tokens: Tokens of the answer, reasoning included.
         cost_usd: Price of the call.
         seconds: Wall time of the call, retries and waiting included.
-        reasoning: Whether the text came in the field for reasoning, and none in the field for the answer.
-        estimated: Whether tokens and price are estimated, since the provider counts no tokens.
+        reasoning: Whether the text was in the field for reasoning, and the field for the answer was empty.
+        estimated: Whether tokens and price are estimated, because the provider reports no tokens.
     """
 
     text: str
@@ -62,11 +61,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request and its reply, as it is recorded with the trial.
+    """One request and its reply, as recorded with the trial.
 
     Attributes:
-        messages: What was sent.
-        reply: What came back.
+        messages: The request.
+        reply: The reply.
     """
 
     messages: tuple[Message, ...]
@@ -81,12 +80,12 @@ class ChatModel(Protocol):
 
         Args:
             messages: The conversation.
-            seed: Seed of the proposal that is worked on; with `attempt`, it identifies the request in a search.
-            attempt: Requests that were made for this proposal before.
-            model: Which of several is asked: that of the proposal.
+            seed: Seed of the current proposal; with `attempt`, it identifies the request in a search.
+            attempt: Number of earlier requests for this proposal.
+            model: The model to ask if there are several: that of the proposal.
 
         Raises:
-            MutationError: The model will not answer this: a content refusal, an empty or truncated answer, a call of a
-                tool.
-            ProviderError: The provider is out of order, or refuses the request whatever it says.
+            MutationError: The model does not answer this request: a content refusal, an empty or truncated answer, a
+                call of a tool.
+            ProviderError: The provider does not work, or refuses such requests regardless of their content.
         """

@@ -1,4 +1,4 @@
-"""Perturbs a few constants of the parent: no model, no key, no second of latency."""
+"""Perturbs a few constants of the parent: without a model, a key or a delay."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from operators.trial import Mutation, Proposal
 from target.program import Program
 from target.program.constants import Constant, Value, parse_constants
 
-_DRAWS: Final = 32  # to find a program that is not known yet
-_REACH: Final = (0.5, 2.0)  # of a step, in units of `step`: smaller ones cannot be told from noise
-_LARGEST: Final = 1e100  # what is larger is a sentinel, and a step from it may not be a number
-_STEPS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # doublings of a power of two, or ones of a count, with relative weights
-_LEAST_SHARE: Final = 0.1  # by which the steps of a share near 0 or 1 are measured
+_DRAWS: Final = 32  # to find a program that is not yet known
+_REACH: Final = (0.5, 2.0)  # of a step, in units of `step`: smaller steps cannot be distinguished from noise
+_LARGEST: Final = 1e100  # larger values are sentinels, and a step from one may overflow
+_STEPS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # doublings of a power of two, or steps of a count, with relative weights
+_LEAST_SHARE: Final = 0.1  # lower limit for the scale of steps of a share near 0 or 1
 
 
 class ConstantsOperator:
@@ -25,14 +25,14 @@ class ConstantsOperator:
 
     Positive floats move by a factor; powers of two by doublings; counts of layers and heads by one or two; other
     integers by a factor and at least 1; numbers on a linear scale by a part of their range; shares of a whole by a part
-    of what there is of them; decay rates of averages by a factor of what they lack to 1; booleans flip; strings move
-    among the choices of their knob comment. Up and down are equally likely. Bounds are respected; without bounds, a
-    number keeps its sign, and zero becomes positive.
+    of their value; decay rates x of averages by a factor of 1 - x; booleans flip; strings move among the choices of
+    their knob comment. Up and down are equally likely. Bounds are respected. Without bounds, a number keeps its sign,
+    and zero becomes positive.
 
     Args:
         max_changes: Largest number of constants that change at once.
-        step: Size of a step, as the logarithm of the factor; steps are drawn from half to twice of it, so 0.5 moves a
-            value by a factor between 1.3 and 2.7.
+        step: Size of a step, as the logarithm of the factor. Steps are drawn between half and twice this size, so 0.5
+            moves a value by a factor between 1.3 and 2.7.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -76,11 +76,11 @@ class ConstantsOperator:
 
 
 def perturb(constant: Constant, rng: random.Random, step: float) -> Value:
-    """Return another value for a constant, or the same one if its bounds leave no other within reach.
+    """Return another value for a constant, or the same value if its bounds leave no other one within reach.
 
     Args:
-        constant: What to move.
-        rng: Where from.
+        constant: The constant to move.
+        rng: The source of randomness.
         step: Size of a step, as the logarithm of the factor.
     """
     value, knob = constant.value, constant.knob
@@ -89,7 +89,7 @@ def perturb(constant: Constant, rng: random.Random, step: float) -> Value:
         return rng.choice(others) if others else value
     if isinstance(value, str):
         return value
-    for _ in range(2):  # a step that ends at the bound where the value already is deserves another
+    for _ in range(2):  # draw again if a step ends at the bound where the value already is
         moved = (
             _move_int(value, constant, rng, step) if isinstance(value, int) else _move_float(value, constant, rng, step)
         )
@@ -134,7 +134,7 @@ def _move_int(value: int, constant: Constant, rng: random.Random, step: float) -
 
 
 def _drawn(value: int, weights: Mapping[float, int], constant: Constant, rng: random.Random) -> int:
-    """Draw one of several numbers that are admissible integers, by weights; the value itself if none is."""
+    """Draw one of several admissible integers by weights; return the value itself if none is admissible."""
     legal = {each: weight for each, weight in weights.items() if _clip(each, constant) == each}
     return int(rng.choices(list(legal), list(legal.values()))[0]) if legal else value
 
@@ -152,7 +152,7 @@ def _move_float(value: float, constant: Constant, rng: random.Random, step: floa
         moved = value + _signed(step, rng) * _width(value, constant)
     if value == 0 and constant.knob.low is None:
         moved = abs(moved)
-    return float(f"{moved:.4g}")  # more digits than four is noise to a reader and to the search
+    return float(f"{moved:.4g}")  # digits beyond the fourth are noise for readers and for the search
 
 
 def _signed(step: float, rng: random.Random) -> float:
@@ -160,7 +160,7 @@ def _signed(step: float, rng: random.Random) -> float:
 
 
 def _width(value: float, constant: Constant) -> float:
-    """Return the length that a step of an additive constant is measured by."""
+    """Return the unit of length for the steps of an additive constant."""
     low, high = constant.knob.low, constant.knob.high
     if low is not None and high is not None:
         return (high - low) / 2
@@ -172,13 +172,13 @@ def _clip(value: float, constant: Constant) -> float | int:
     if not isinstance(constant.value, int):
         return min(max(value, -math.inf if low is None else low), math.inf if high is None else high)
     if low is not None and high is not None and math.ceil(low) > math.floor(high):
-        return constant.value  # no integer lies between the bounds
+        return constant.value  # there is no integer between the bounds
     lower = value if low is None else max(value, math.ceil(low))
     return int(lower if high is None else min(lower, math.floor(high)))
 
 
 def _lowest(constant: Constant) -> float | None:
-    """Return the lower bound of a number; one without any does not change its sign."""
+    """Return the lower bound of a number; a number without a bound does not change its sign."""
     if constant.knob.low is not None or isinstance(constant.value, str) or constant.value < 0:
         return constant.knob.low
     return 1 if isinstance(constant.value, int) and constant.value else 0

@@ -1,4 +1,4 @@
-"""A language model combines two programs, told what each of them did well."""
+"""A language model combines two programs; the prompt says what each of them did well."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from operators.trial import Mutation, Proposal, Trial
 
 
 class CrossoverOperator:
-    """Combines the first parent with the second, or with a trial of its own choice if the strategy names only one.
+    """Combines the first parent with the second, or with a trial that it chooses if the strategy names only one.
 
-    The choice falls on the n-th of the possible companions (`operators/prompts/history.py`), best first, with a weight
-    of 1/n.
-    A pair is degenerate, and no possible one, if one of the two descends from the other, if their programs are equal,
-    or if it has been combined before: nothing new can come of it (GEAR's list).
+    It chooses among the possible companions (`operators/prompts/history.py`), sorted by score with the best first. The
+    n-th has weight 1/n.
+    A pair is degenerate, and therefore excluded, if one of the two descends from the other, if their programs are
+    equal, or if they have been combined before: the result could not be new (GEAR's list).
 
     Args:
-        prompt: How to ask.
-        attempts: Requests a proposal, at most; each tells the model what was wrong with its last answer.
-        fallback: Works where there is no other trial to combine the parent with, as at the beginning of a search.
-        resources: What the search lends.
+        prompt: The prompt.
+        attempts: Largest number of requests per proposal; each one says what was wrong with the last answer.
+        fallback: Operator to use if there is no other trial to combine the parent with, as at the start of a search.
+        resources: What the search provides.
     """
 
     name = "crossover"
@@ -54,7 +54,7 @@ class CrossoverOperator:
 
 
 def degenerate(first: Trial, second: Trial, population: Population) -> str:
-    """Return why nothing new can come of two trials together; empty if something can."""
+    """Return why combining two trials cannot give a new program; empty if it can."""
     if second.program is None or first.program is None:
         return "one of them has no program"
     if first.program.id == second.program.id:

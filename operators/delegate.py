@@ -1,4 +1,4 @@
-"""Operators that leave a proposal to another one."""
+"""Passes a proposal from one operator to another."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from operators.trial import Mutation, Proposal
 
 
 def delegate(name: str, operator: Operator, proposal: Proposal, population: Population) -> Mutation:
-    """Return what another operator makes of a proposal, recorded as `NAME/OTHER`.
+    """Return the mutation that another operator makes for a proposal, recorded as `NAME/OTHER`.
 
     Args:
-        name: Operator that was asked.
+        name: Operator that was called.
         operator: Operator that does the work.
-        proposal: What to do.
-        population: What is known.
+        proposal: The proposal.
+        population: All trials.
 
     Raises:
-        MutationError: The other one failed; the error says which.
-        ProviderError: The provider is out of order.
+        MutationError: The other operator failed; the error names it.
+        ProviderError: The provider does not work.
     """
     try:
         mutation = operator.mutate(proposal, population)

@@ -1,4 +1,4 @@
-"""A language model changes the parent: by the lines that change, the whole file, or new values of its constants."""
+"""A language model changes the parent: it gives changed lines, the whole file, or new values of constants."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from operators.trial import Mutation, Proposal
 
 
 class DirectOperator:
-    """Asks for the next program in one form, and takes it in any other that can be applied for certain.
+    """Asks for the next program in one form, and accepts it in any form that can be applied with certainty.
 
     Args:
         answer: `patch` asks for SEARCH/REPLACE blocks; `rewrite` asks for the whole file, which suits large changes and
             models that cannot quote; `suggest` asks for new values of constants, which suits small models and small
-            changes. It is the operator's name, too.
-        prompt: How to ask.
-        attempts: Requests a proposal, at most; each tells the model what was wrong with its last answer.
-        resources: What the search lends.
+            changes. It is also the operator's name.
+        prompt: The prompt.
+        attempts: Largest number of requests per proposal; each says what was wrong with the last answer.
+        resources: What the search provides.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a search has learned about the constants of one skeleton: the trials that tell, as points and values."""
+"""What a search has learned about the constants of one skeleton: the relevant trials, as points and values."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FAILED = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT})
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One trial, as far as it tells something about the constants.
+    """One trial that tells something about the constants.
 
     Attributes:
         constants: Its constants.
         score: Its val_bpb, comparable between seeds; None if it failed or is pending.
         failed: Whether its training failed; None while pending.
-        foreign: Whether it belongs to the skeleton that this one was made from.
+        foreign: Whether it belongs to the skeleton from which this one was made.
     """
 
     constants: Mapping[str, Value]
@@ -36,10 +36,10 @@ class Experience:
     """The trials that tell something about a program's constants.
 
     Attributes:
-        axes: The constants that can be moved, as coordinates.
+        axes: The constants that can change, as coordinates.
         default: Constants of the program.
         seen: The trials, by number.
-        seconds: Mean training time of those that scored, and of those that failed.
+        seconds: Mean training time of the trials that scored, and of those that failed.
     """
 
     axes: tuple[Axis, ...]
@@ -49,21 +49,21 @@ class Experience:
 
     @property
     def scored(self) -> tuple[Seen, ...]:
-        """Those with a score."""
+        """The trials with a score."""
         return tuple(each for each in self.seen if each.score is not None)
 
 
 def gather(program: Program, population: Population, *, limit: int) -> Experience:
-    """Return the experience with a program's skeleton, and with the one that it was made from while there is room.
+    """Return the experience with a program's skeleton, and within the limit with the skeleton it was made from.
 
     Args:
         program: The program.
         population: All trials.
-        limit: Trials that are looked at, at most: the best half of them and the latest.
+        limit: Largest number of trials to use: half of them the best ones, the rest the latest.
 
     Raises:
         SyntaxError: If the program does not parse.
-        ValueError: If a knob comment of it does not.
+        ValueError: If one of its knob comments does not parse.
     """
     own = [trial for trial in population.trials if trial.program and trial.program.skeleton_id == program.skeleton_id]
     chosen = _limited(own, population, limit)
@@ -103,7 +103,7 @@ def _limited(trials: list[Trial], population: Population, limit: int) -> list[Tr
 
 
 def _ancestor(own: list[Trial], population: Population) -> str | None:
-    """Return the skeleton that the first of these trials was made from."""
+    """Return the skeleton from which the first of these trials was made."""
     for trial in own:
         for parent in trial.proposal.parents:
             program = population.trials[parent].program

@@ -1,4 +1,4 @@
-"""A mixture of operators, by fixed weights or by what each of them has gained for its cost."""
+"""A mixture of operators, by fixed weights or by the gain of each operator per cost."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 
 _PRIOR_TRIALS: Final = 3
-"""Trials of average success that every operator is credited with: one lucky trial does not decide."""
+"""Number of average trials credited to every operator, so that one lucky trial does not decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """What the trials of one operator brought.
+    """The results of one operator's trials.
 
     Attributes:
-        gain: Sum of what they improved on their parents, in val_bpb; trials that got worse count 0.
-        cost_usd: What they cost, training time included.
-        trials: How many were decided.
+        gain: Sum of their improvements over their parents, in val_bpb; trials that got worse count 0.
+        cost_usd: Their cost, including training time.
+        trials: Number of decided trials.
     """
 
     gain: float = 0.0
@@ -32,21 +32,22 @@ class Yield:
 
 
 class MixOperator:
-    """Draws an operator for each proposal and leaves it the work, recorded as `mix/NAME`.
+    """Draws an operator for each proposal and passes the work to it, recorded as `mix/NAME`.
 
-    The adaptive probability of an operator is its weight times its rate, gain for cost, where cost is the price of
-    its model calls and of the training time of its programs. Rates are shrunk towards that of all operators together.
+    The adaptive probability of an operator is its weight times its rate, which is gain per cost. The cost is the price
+    of its model calls and of the training time of its programs. Rates are shrunk towards the rate of all operators
+    together.
 
     Args:
         operators: The operators by name.
-        weights: Relative weight of each, at least 0; a name that is missing has weight 0.
+        weights: Relative weight of each, at least 0; a missing name has weight 0.
         adaptive: Whether weights are multiplied by rates.
         gpu_usd_per_hour: Price of training time, for the rates.
-        floor: Fraction of the proposals that goes by the weights alone even so.
-        resources: What the search lends.
+        floor: Fraction of the proposals for which only the weights count, even if adaptive.
+        resources: What the search provides.
 
     Raises:
-        ValueError: If a weight is negative, names no operator, or none is above 0; if another number is out of range.
+        ValueError: If a weight is negative or names no operator, no weight is above 0, or a number is out of range.
     """
 
     name = "mix"
@@ -64,7 +65,7 @@ class MixOperator:
         unknown = sorted(set(weights) - set(operators))
         if unknown or min(weights.values(), default=0) < 0 or not any(weights.values()):
             raise ValueError(
-                f"weights must be at least 0, one of them above, for operators among {sorted(operators)}, "
+                f"weights must be at least 0, at least one above 0, for operators among {sorted(operators)}, "
                 f"got {dict(weights)}"
             )
         if gpu_usd_per_hour <= 0 or not 0 <= floor <= 1:
@@ -78,13 +79,13 @@ class MixOperator:
         self._floor = floor
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
-        """Return what the operator that is drawn makes of a proposal."""
+        """Return the mutation made by the operator that is drawn."""
         shares = self.probabilities(population)
         (chosen,) = random.Random(f"mix {proposal.seed}").choices(list(shares), list(shares.values()))
         return delegate(self.name, self._operators[chosen], proposal, population)
 
     def probabilities(self, population: Population) -> dict[str, float]:
-        """Return how likely each operator is to be drawn, given what its trials have brought."""
+        """Return the probability of each operator to be drawn, given the results of its trials."""
         total = sum(self._weights.values())
         fixed = {name: weight / total for name, weight in self._weights.items()}
         if not self._adaptive:

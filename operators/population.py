@@ -1,4 +1,4 @@
-"""All trials of a search, finished and pending: what strategies, operators and acceptance rules read."""
+"""All trials of a search, finished and pending, for strategies, operators and acceptance rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Population:
 
     @functools.cached_property
     def pending(self) -> tuple[Trial, ...]:
-        """Trials that have been proposed and have no verdict yet, by number."""
+        """Proposed trials without a verdict yet, by number."""
         return tuple(trial for trial in self.trials if trial.status is Status.PENDING)
 
     @functools.cached_property
@@ -56,11 +56,11 @@ class Population:
 
     @functools.cached_property
     def cost_usd(self) -> float:
-        """What the model calls of this search cost; those of imported trials were another search's."""
+        """Cost of the model calls of this search; those of imported trials belong to another search."""
         return sum(trial.cost_usd for trial in self.trials if not trial.imported)
 
     def find(self, program_id: str) -> Trial | None:
-        """Return the trial of a program, if it has been built before."""
+        """Return the trial of a program, or None if it has not been built before."""
         return next((trial for trial in self.trials if trial.program and trial.program.id == program_id), None)
 
     def children(self, number: int) -> tuple[Trial, ...]:
@@ -71,17 +71,17 @@ class Population:
     def scores(self) -> dict[int, float]:
         """val_bpb by trial, as it would be on the seeds of the baseline; lower is better.
 
-        This is what trials are compared by: the plain means of trainings on different seeds differ by their luck. Has
-        the scored trials, and the pending ones by what has been measured so far.
+        Trials are compared by this score, because plain means of trainings on different seeds differ by luck. It has
+        the scored trials, and the pending ones with their measurements so far.
         """
         values = self._values
         return seed_adjusted(values, min(values)) if values else {}
 
     @functools.cached_property
     def posterior(self) -> dict[int, tuple[float, float]]:
-        """Posterior mean of val_bpb and its standard error by trial: for the trials and on the scale of `scores`.
+        """Posterior mean of val_bpb and its standard error by trial: for the same trials and scale as `scores`.
 
-        The mean is nearer to the middle of all scores than the score, by as much as noise explains; the standard error
+        The mean is the score, shrunk towards the middle of all scores by as much as noise explains. The standard error
         is infinite as long as no program was trained on two seeds.
         """
         values = self._values

@@ -1,4 +1,4 @@
-"""A language model mends a program that failed, told how it ended."""
+"""A language model repairs a program that failed; the prompt says how it ended."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ REPAIRABLE: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIME
 
 
 class RepairOperator:
-    """Mends what came of the parent and failed; leaves the parent to another operator where there is nothing to mend.
+    """Repairs a failed child of the parent; passes the parent to another operator if there is nothing to repair.
 
-    Strategies name parents with a score. The program to be mended is the latest failed child of the parent that nobody
-    has tried to mend, or what a repair of such a child left, if that failed in turn, down to `depth` repairs in a row
-    (AIDE debugs to a depth of 3). Proposals that wait at the same time take one program each.
+    Strategies name parents with a score. The operator repairs the latest failed child of the parent without a repair
+    so far. If a repair fails too, the repaired program can be repaired again, up to `depth` repairs in a row (AIDE
+    debugs to a depth of 3). Proposals that wait at the same time take one program each.
 
     Args:
-        prompt: How to ask.
-        attempts: Requests a proposal, at most; each tells the model what was wrong with its last answer.
-        depth: Repairs in a row, at most.
-        fallback: Works where nothing waits to be mended.
-        resources: What the search lends.
+        prompt: The prompt.
+        attempts: Largest number of requests per proposal; each one says what was wrong with the last answer.
+        depth: Largest number of repairs in a row.
+        fallback: Operator to use if there is nothing to repair.
+        resources: What the search provides.
 
     Raises:
         ValueError: If `depth` is below 1.
@@ -46,7 +46,7 @@ class RepairOperator:
         self._depth = depth
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
-        """Return a failed program, mended."""
+        """Return a failed program, repaired."""
         parent = parent_of(proposal, population)
         waiting = broken(parent, population, depth=self._depth)[_rivals(proposal, population) :]
         if not waiting:
@@ -56,12 +56,12 @@ class RepairOperator:
 
 
 def broken(parent: Trial, population: Population, *, depth: int) -> list[Trial]:
-    """Return the failed programs that came of a parent and may be mended, the latest first.
+    """Return the failed descendants of a parent that may be repaired, the latest first.
 
     Args:
         parent: A trial with a score.
         population: All trials.
-        depth: Repairs in a row, at most.
+        depth: Largest number of repairs in a row.
     """
     tried = {number for trial in population.trials for number in trial.extra_parents}
     return [
@@ -82,7 +82,7 @@ def _repairs(trial: Trial, population: Population) -> int:
 
 
 def _rivals(proposal: Proposal, population: Population) -> int:
-    """Return how many earlier proposals for the same parent are being worked on at this moment."""
+    """Return how many earlier proposals for the same parent are pending."""
     waiting = [trial for trial in population.pending if trial.program is None]
     own = next((trial.number for trial in waiting if trial.proposal == proposal), len(population.trials))
     return sum(trial.proposal.parents[:1] == proposal.parents[:1] for trial in waiting if trial.number < own)

@@ -1,18 +1,18 @@
-"""One comparable score a program, from trainings on different seeds, and how far to believe it.
+"""One comparable score per program from trainings on different seeds, and its uncertainty.
 
 A training seed shifts the score of similar programs by about the same amount: an unlucky order of the data is unlucky
-for all of them. Programs that were trained on different seeds are compared by their own part of
+for all of them. Programs that were trained on different seeds are compared by `score` in
 
     val_bpb[program, seed] = score[program] + effect[seed] + residual,    effect ~ N(0, residual variance / RIDGE)
 
 fitted by least squares with that prior (the additive two-way model with a random seed effect, Henderson 1975). Seeds
-that nothing connects get no effect. Effects are counted from the seeds of the baseline, whose score is its plain mean.
+that share no program get no effect. Effects are relative to the seeds of the baseline, whose score is its plain mean.
 
 The posterior of a score is that of a normal mean with a normal prior, both fitted to all programs of the search (Morris
-1983, Parametric Empirical Bayes Inference): the best of many is as good as it looks only if programs differ by more
-than trainings do, so scores are drawn together by as much as noise explains. The residual variance is the REML estimate
-at the given RIDGE; centre and spread of the prior are median and MAD, so that a diverged program does not undo it; and
-no score moves by more than its standard error (limited translation, Efron & Morris 1972), so that it does not suffer.
+1983, Parametric Empirical Bayes Inference). The best of many programs is as good as it looks only if programs differ by
+more than trainings do, so scores are shrunk by as much as noise explains. The residual variance is the REML estimate at
+the given RIDGE. Centre and spread of the prior are median and MAD, so a diverged program does not distort it. No score
+moves by more than its standard error (limited translation, Efron & Morris 1972), so an outlier keeps its score.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RIDGE: Final = 0.25
 """Residual variance over the variance between seeds: edits of one shape correlate by .93 to 1 between seeds."""
 
 _MAD_SD: Final = 1.4826  # sd of a normal distribution in units of its median absolute deviation
-_FEWEST: Final = 3  # programs that can tell how far programs differ
+_FEWEST: Final = 3  # programs needed to estimate how much programs differ
 
 Values = Mapping[int, Mapping[int, float]]
 """val_bpb by program and training seed; each program has at least one."""
@@ -41,7 +41,7 @@ def seed_adjusted(values: Values, baseline: int) -> dict[int, float]:
 
     Args:
         values: The trainings.
-        baseline: The program that effects are counted from.
+        baseline: The reference program for effects.
     """
     return dict(zip(values, _fit(values, baseline).scores.tolist(), strict=True))
 
@@ -53,7 +53,7 @@ def posterior(values: Values, baseline: int) -> dict[int, tuple[float, float]]:
 
     Args:
         values: The trainings.
-        baseline: The program that effects are counted from.
+        baseline: The reference program for effects.
     """
     import numpy as np
 
@@ -62,7 +62,7 @@ def posterior(values: Values, baseline: int) -> dict[int, tuple[float, float]]:
     if len(values) >= _FEWEST and np.isfinite(errors).all():
         centre, typical = np.median(means), fit.variances.mean()
         spread = (_MAD_SD * np.median(abs(means - centre))) ** 2 - typical
-        # Few programs cannot show that they do not differ: at least a standard error of this estimate.
+        # Few programs cannot show that programs do not differ: use at least a standard error of this estimate.
         prior = max(spread, typical * math.sqrt(2 / (len(values) - 1)))
         noise = fit.variances / (prior + fit.variances) if prior else np.zeros(len(values))
         means = means + np.clip(noise * (centre - means), -errors, errors)
@@ -95,7 +95,7 @@ def _fit(values: Values, baseline: int) -> _Fit:
         measured[row, columns] = list(runs.values())
         present[row, columns] = 1.0
     counts = present.sum(axis=1)
-    share = present / counts[:, None]  # (P, S), which part of a program's trainings each seed is
+    share = present / counts[:, None]  # (P, S), share of each seed in a program's trainings
     means = measured.sum(axis=1) / counts
     precision = RIDGE * np.eye(len(place)) + np.diag(present.sum(axis=0)) - present.T @ share
     covariance = np.linalg.inv(precision)  # of the effects, over the residual variance

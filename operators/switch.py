@@ -1,7 +1,7 @@
-"""Swaps a piece of the program for an alternative that the program itself names: structure without a language model.
+"""Replaces an expression by an alternative that the program itself lists: new structure without a language model.
 
-A line ends with what may stand in the place of its expression: `return gelu(x)  # switch: gelu(x) | silu(x)`. It is a
-control for operators that write code: it changes the skeleton, as they do, and knows nothing.
+The end of a line lists the alternatives: `return gelu(x)  # switch: gelu(x) | silu(x)`. The operator is a control for
+operators that write code: it changes the skeleton, as they do, but has no knowledge.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from target.program import Program
 
 _MARK: Final = "# switch: "
 _HEAD: Final = re.compile(r"\s*(?:return|\w+ =) ")
-_DRAWS: Final = 32  # to find a program that is not known yet
+_DRAWS: Final = 32  # to find a program that is not yet known
 
 
 class _Switch(NamedTuple):
@@ -40,7 +40,7 @@ def _switch(line: str) -> _Switch | None:
 
 
 class SwitchOperator:
-    """Draws one line with a switch and gives it another of its choices."""
+    """Draws one line with a switch and changes it to another of its choices."""
 
     name = "switch"
 

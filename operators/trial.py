@@ -1,6 +1,6 @@
 """Proposal -> Mutation -> Evaluations: the record of one trial.
 
-It lives with the operators, below the search, because operators read the history too.
+It belongs to the operators, a layer below the search, because operators read the history too.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from target.program import Program
 Label = int | float | str
 
 IMPORTED = "imported"
-"""Label of a trial that another search made: the commit or the trial that it was there, as in `mar8#7`."""
+"""Label of a trial from another search: its commit or trial there, as in `mar8#7`."""
 
 
 UNVERIFIED = "[unverified]"
-"""What people see in front of the description of a trial whose score nobody has checked."""
+"""Mark shown before the description of a trial with an unchecked score."""
 
 
 class Status(enum.StrEnum):
-    """Where a trial stands; the `status` column of results.tsv."""
+    """The state of a trial; the `status` column of results.tsv."""
 
     PENDING = "pending"
     BASELINE = "baseline"  # trial 0, the seed program
@@ -37,7 +37,7 @@ class Status(enum.StrEnum):
     TIMED_OUT = "timed_out"
     NOT_BUILT = "not_built"
     REJECTED = "rejected"
-    UNMEASURED = "unmeasured"  # tried by an earlier search, whose scores mean nothing in this one
+    UNMEASURED = "unmeasured"  # tried by an earlier search, whose scores are not comparable with this one's
 
 
 SCORED = frozenset({Status.BASELINE, Status.KEEP, Status.DISCARD})
@@ -45,13 +45,13 @@ SCORED = frozenset({Status.BASELINE, Status.KEEP, Status.DISCARD})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What to do next, as a strategy decided it.
+    """A strategy's decision about the next trial.
 
     Attributes:
-        parents: Numbers of the trials whose programs are mutated; empty for the seed program only.
-        seed: Seeds the operator's own randomness.
-        operator: Operator that the strategy insists on; None leaves it to the configuration.
-        labels: What the strategy wants to find again on its own trials, such as a generation or an island.
+        parents: Numbers of the trials whose programs are mutated; empty only for the seed program.
+        seed: Seed of the operator's randomness.
+        operator: Operator that the strategy requires; None for the configured one.
+        labels: Data that the strategy stores with its trials, such as a generation or an island.
     """
 
     parents: tuple[int, ...]
@@ -61,23 +61,23 @@ class Proposal:
 
     @property
     def model(self) -> str | None:
-        """Which of several language models is asked; None if there is but one."""
+        """The language model to ask if there are several; None if there is only one."""
         return str(self.labels[MODEL]) if MODEL in self.labels else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:
-    """A new program, and how it came about.
+    """A new program, and how it was made.
 
     Attributes:
         program: The program.
         operator: Name of the operator that made it.
-        description: One line that says what changed.
-        rationale: Why, in the operator's words.
-        cost_usd: Price of the model calls it took.
-        exchanges: What was said to models, and what they answered, in order.
-        prompt: Name and hash of the prompt that it began with, as in `default@1a2b3c4d`; empty without a model.
-        extra_parents: Trials whose programs went into it beside the parents of the proposal: the operator's choice.
+        description: The change, in one line.
+        rationale: The reason, in the operator's words.
+        cost_usd: Price of its model calls.
+        exchanges: The requests to models and their replies, in order.
+        prompt: Name and hash of the first prompt, as in `default@1a2b3c4d`; empty without a model.
+        extra_parents: Trials whose programs the operator chose to use, in addition to the parents of the proposal.
     """
 
     program: Program
@@ -92,14 +92,14 @@ class Mutation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What an operator did that came to no program; the fields are those of `Mutation`.
+    """An operator's attempt that produced no program; the fields are those of `Mutation`.
 
     Attributes:
         operator: Name of the operator that failed.
-        cost_usd: Price of the model calls it took.
-        exchanges: What was said to models, and what they answered, in order.
+        cost_usd: Price of its model calls.
+        exchanges: The requests to models and their replies, in order.
         prompt: Name and hash of the prompt.
-        extra_parents: Trials that it drew on beside the parents of the proposal.
+        extra_parents: Trials that it used in addition to the parents of the proposal.
     """
 
     operator: str
@@ -111,17 +111,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One proposal and all that came of it.
+    """One proposal and its results.
 
     Attributes:
         number: Index of the trial, from 0; 0 is the seed program.
-        proposal: What was asked for.
-        mutation: The program; None until it is built, and for ever if it was not.
-        evaluations: Its trainings, in order of completion; more than one when it had to be confirmed.
-        status: Where it stands.
+        proposal: The proposal.
+        mutation: The program; None until it is built, and for ever if that fails.
+        evaluations: Its trainings, in order of completion; more than one if it had to be confirmed.
+        status: Its state.
         decided: Rank of its verdict among all verdicts; None while pending.
         detail: Why it failed or was discarded, for people and models.
-        failure: What its operator did if no program came of it.
+        failure: Its operator's attempt, if it produced no program.
     """
 
     number: int
@@ -169,22 +169,22 @@ class Trial:
 
     @property
     def trainings(self) -> int:
-        """Finished trainings that count against the budget; one that was killed and done again counts twice."""
+        """Finished trainings that count against the budget; one that was killed and repeated counts twice."""
         return sum(run.tries for run in self.evaluations if run.trained)
 
     @property
     def device_seconds(self) -> float:
-        """Device time of its trainings and scores in this search, by the clock of the target."""
+        """Device time of its trainings and scorings in this search, by the clock of the target."""
         return sum(run.train_seconds + run.score_seconds for run in self.evaluations if run.trained)
 
     @property
     def cost_usd(self) -> float:
-        """What its model calls cost."""
+        """Cost of its model calls."""
         return self._made.cost_usd if self._made else 0.0
 
     @property
     def operator(self) -> str:
-        """Name of the operator that made it or failed to, or of the one that was asked for; empty if not known."""
+        """Name of the operator that made it or failed to, or else of the proposed one; empty if not known."""
         return self._made.operator if self._made else self.proposal.operator or ""
 
     @property
@@ -194,12 +194,12 @@ class Trial:
 
     @property
     def extra_parents(self) -> tuple[int, ...]:
-        """Trials whose programs the operator drew on, beside the parents of the proposal."""
+        """Trials whose programs the operator used, in addition to the parents of the proposal."""
         return self._made.extra_parents if self._made else ()
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """What was said to models about it, and what they answered, in order."""
+        """The requests to models about it and their replies, in order."""
         return self._made.exchanges if self._made else ()
 
     @property
@@ -213,18 +213,18 @@ class Trial:
 
     @property
     def origin(self) -> str:
-        """The trial that it was in an earlier search, as in `mar8#7`; empty for all others, imported commits too."""
+        """Its trial in an earlier search, as in `mar8#7`; empty for all other trials, including imported commits."""
         label = str(self.proposal.labels.get(IMPORTED, ""))
         return label if "#" in label else ""
 
     @property
     def verified(self) -> bool:
-        """Whether all its scores were made by a process that runs no code of the program."""
+        """Whether all its scores were computed by a process that runs no code of the program."""
         return all(run.verified for run in self.evaluations)
 
     @property
     def marks(self) -> str:
-        """What people see in front of its description: that nobody checked its score, which search it comes from."""
+        """Marks shown before its description: that its score is unchecked, and which search it is from."""
         return " ".join(filter(None, ("" if self.verified else UNVERIFIED, self.origin and f"[from {self.origin}]")))
 
     def measurement(self, seed: int) -> Evaluation | None:

@@ -1,17 +1,17 @@
-"""Tunes the constants of the parent's skeleton with a model of all that was seen of it: no language model, no key.
+"""Tunes the constants of the parent's skeleton with a model of its past trials: no language model, no key.
 
-Bayesian optimisation around the incumbent. A Gaussian process predicts scores, a second one failures; of many local
-variations, a few constants moved at a time, the one with the largest expected improvement per second is proposed, of
-those that are not likely to fail. Half of the variations begin at other good programs, and what is as well known as one
-more training would tell counts for little: else a search creeps into the nearest optimum, by improvements that are
-smaller than the noise.
+This is Bayesian optimisation around the incumbent. One Gaussian process predicts scores, a second one failures. Many
+local variations are drawn, each with a few constants moved. Of those that are not likely to fail, the one with the
+largest expected improvement per second is proposed. Half of the variations begin at other good programs. Points about
+which one more training would tell little count for little. Otherwise a search would creep into the nearest optimum, by
+improvements smaller than the noise.
 
 Sources: expected improvement, Jones et al. 1998, augmented for noise by the factor of Huang et al. 2006 (Global
 optimization of stochastic black-box systems via sequential kriging meta-models); candidates that move a random few
 coordinates of the incumbent, Regis and Shoemaker 2013 and TuRBO (Eriksson et al. 2019,
-https://arxiv.org/abs/1910.01739, appendix A); several good points to begin at, SMAC (Hutter et al. 2011); feasibility
-as a factor, Gardner et al. 2014; pending trials as believed, Ginsbourger et al. 2010; priors of lengths, Hvarfner et
-al. 2024, https://arxiv.org/abs/2402.02229.
+https://arxiv.org/abs/1910.01739, appendix A); several good starting points, SMAC (Hutter et al. 2011); feasibility as
+a factor, Gardner et al. 2014; pending trials at their predicted values, Ginsbourger et al. 2010; priors of lengths,
+Hvarfner et al. 2024, https://arxiv.org/abs/2402.02229.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 
 _PRIOR_LENGTH: Final = 0.7  # of a unit axis
 _FIT_STEPS: Final = 15
-_MOVED: Final = (1.0, 6.0)  # axes that a candidate moves on average, from and to
+_MOVED: Final = (1.0, 6.0)  # average number of axes that a candidate moves, from and to
 _STEPS: Final = (0.04, 0.5)  # sd of a move, in units of the range, from and to
-_ELSEWHERE: Final = 0.5  # share of the candidates that begin at another good program
+_ELSEWHERE: Final = 0.5  # share of candidates that begin at another good program
 _GOOD: Final = 0.25  # share of the scored programs that are good
-_LIKELY: Final = 0.8  # probability of a failure above which a candidate has to wait for all others
-_TRIES: Final = 64  # best candidates that are looked at for one that is no known program
+_LIKELY: Final = 0.8  # failure probability above which a candidate comes after all others
+_TRIES: Final = 64  # best candidates to check for a new program
 
 
 class TuneOperator:
-    """Moves constants of the first parent to where the most improvement is expected.
+    """Moves constants of the first parent to where the largest improvement is expected.
 
     Args:
-        candidates: Variations that the model chooses from.
-        memory: Trials that the model is fitted to, at most.
+        candidates: Number of variations to choose from.
+        memory: Largest number of trials to fit the model to.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -76,7 +76,7 @@ class TuneOperator:
             raise MutationError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
         rng = np.random.default_rng(proposal.seed)
         candidates = draw_candidates(experience, self._candidates, rng)
-        with threadpool_limits(limits=1, user_api="blas"):  # matrices this small only wait for other threads
+        with threadpool_limits(limits=1, user_api="blas"):  # for such small matrices, more threads only wait
             order = Model(experience).order(encode_positions(experience.axes, candidates))
         for index in order[:_TRIES]:
             changes = _changes(experience, candidates[index])
@@ -88,7 +88,7 @@ class TuneOperator:
 
 
 def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
-    """Return (count, A) positions: good programs with a few constants moved, by small steps and large ones.
+    """Return (count, A) positions: good programs with a few constants moved, by small and large steps.
 
     Half of them begin at the parent.
     """
@@ -104,7 +104,7 @@ def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
     gap = np.array([0.0 if axis.levels == math.inf else 1 / max(axis.levels - 1, 1) for axis in axes])
     length = np.copysign(np.maximum(np.abs(length), gap), length)
     reached = start + length
-    reached = np.where((reached < 0) | (reached > 1), start - length, reached)  # else they would pile up at the bound
+    reached = np.where((reached < 0) | (reached > 1), start - length, reached)  # they must not pile up at the bound
     category = np.array([axis.kind == "category" for axis in axes])
     reached = np.where(category, rng.random((count, n_axes)), reached)
     snapped = np.column_stack([axis.snap(reached[:, index]) for index, axis in enumerate(axes)])
@@ -125,7 +125,7 @@ def _starts(experience: Experience, count: int, rng: Any) -> Floats:
 
 
 def home(experience: Experience) -> Floats:
-    """Return where the parent is, (A,) positions."""
+    """Return the positions of the parent, (A,)."""
     return _positions(experience, experience.default)
 
 
@@ -146,10 +146,10 @@ def _changes(experience: Experience, positions: Floats) -> dict[str, Value]:
 
 
 class Model:
-    """What is expected of constants, by all that was seen.
+    """Predicts results of constants from past trials.
 
     Args:
-        experience: What was seen.
+        experience: The past trials.
     """
 
     def __init__(self, experience: Experience) -> None:
@@ -173,14 +173,15 @@ class Model:
     def order(self, features: Floats) -> NDArray[Any]:
         """Return the indices of encoded candidates, (M,), by expected improvement per second, the largest first.
 
-        Those that are likely to fail come last: failures take so little time that a search with nothing else to gain
-        would else spend half of its trainings on them. To risk one is right at times: the best may lie at the edge.
+        Candidates that are likely to fail come last. Failures take so little time that a search with nothing else to
+        gain would otherwise spend half of its trainings on them. But the risk is sometimes right: the best point may be
+        next to the failures.
         """
         import numpy as np
 
         points = np.column_stack([features, np.zeros(len(features))])  # none of them is foreign
         if self._score is None:
-            return np.arange(len(points))  # nothing is known: the first candidate is as good as any
+            return np.arange(len(points))  # nothing is known: all candidates are equally good
         fails = self.fail_probability(points)
         scored_seconds, failed_seconds = self._experience.seconds
         seconds = (1 - fails) * (scored_seconds or 1.0) + fails * failed_seconds
@@ -204,7 +205,7 @@ class Model:
         return augmented
 
     def predicted(self, features: Floats) -> tuple[Floats, Floats]:
-        """Return the expected score, on a scale of the model's own, and the probability of a failure at candidates."""
+        """Return the expected score, on the model's internal scale, and the failure probability of candidates."""
         import numpy as np
 
         points = np.column_stack([features, np.zeros(len(features))])
@@ -227,7 +228,7 @@ class Model:
         return np.column_stack([points, np.array(foreign, dtype=np.float64)])
 
     def _believe(self, points: Floats) -> None:
-        """Take it for granted that pending trials turn out as expected, so that they are not proposed again."""
+        """Assume that pending trials have their predicted results, so that they are not proposed again."""
         import numpy as np
 
         from target.regression.gaussian import GaussianProcess
@@ -249,7 +250,7 @@ def _fit(inputs: Floats, targets: Floats) -> GaussianProcess:
 def _flattened(scores: Floats) -> Floats:
     """Return scores on a scale that is linear near the best one and logarithmic far above it.
 
-    A diverged training would otherwise be all that the model sees.
+    Otherwise a diverged training would dominate the model.
     """
     import numpy as np
 

@@ -1,1 +1,1 @@
-"""The training script that is searched, and the evaluation of it that nobody can fake."""
+"""The training script that is searched, and its evaluation, which a candidate cannot fake."""

@@ -1,4 +1,4 @@
-"""What a search needs of its target: a program to begin with, and an executor that evaluates others."""
+"""What a search needs from its target: a program to begin with, and an executor that evaluates programs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from target.program import Program
 from target.program.contract import Contract
 
 MakeExecutor = Callable[[Kind], Executor]
-"""Makes an executor that really trains, not started yet: what `conf/executor` configures."""
+"""Makes an executor that trains programs, as `conf/executor` configures it; it is not started yet."""
 
 
 class Target(Protocol):
-    """What is searched, and how it is scored. A YAML file in `conf/target` with a `_target_` brings its own."""
+    """What is searched, and how it is scored. A YAML file in `conf/target` with a `_target_` names its own class."""
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What a training may take, as sentences for whoever writes programs."""
+        """Limits of a training, as sentences for the author of a program."""
 
     @property
     def kind(self) -> Kind | None:
-        """What an executor runs, as the settings have it; None if nothing is run."""
+        """What an executor runs, before it is fitted to the machine; None if nothing is run."""
 
     @property
     def contract(self) -> Contract:
@@ -38,8 +38,8 @@ class Target(Protocol):
     def ahead_per_slot(self) -> int:
         """Programs to propose and pre-flight for each slot while it trains, unless `propose_ahead` says otherwise.
 
-        A program made ahead is made without the result of the training beside it. That pays where proposing and
-        pre-flight would keep an expensive device waiting.
+        A program proposed ahead is proposed without the result of the training that still runs. That pays where
+        proposing and pre-flight would keep an expensive device waiting.
         """
 
     def seed_program(self) -> Program:
@@ -53,8 +53,8 @@ class Target(Protocol):
         """
 
     def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
-        """Get ready, and return what environment.json shall say of the target.
+        """Get ready, and return what environment.json records of the target.
 
         Args:
-            say: Tells people what takes long, and what they should know.
+            say: Shows a message to the user: about slow steps, and warnings.
         """

@@ -2,9 +2,9 @@
 
     python -m target.climbmix --num-shards 10    # about 0.1 GB and 60 million tokens each; the same call resumes
 
-Shards 0, 1, 2, ... are for training, the last one is the validation text and the one before it the holdout, so that
-both stay what they are however many are downloaded. Source: `prepare.py` of karpathy/autoresearch, which validates on
-the same shard (arXiv 2504.13161 for the text).
+Shards 0, 1, 2, ... are for training. The last shard is the validation text and the one before it the holdout, so both
+stay the same however many shards are downloaded. Source: `prepare.py` of karpathy/autoresearch, which validates on the
+same shard (arXiv 2504.13161 for the text).
 """
 
 from __future__ import annotations
@@ -30,13 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command continues from here", file=sys.stderr)
         return 130
     files = [path for split in text.shards.values() for path in split]
     size_gb = sum(path.stat().st_size for path in files) / 1e9
-    print(
-        f"{len(files)} shards, {size_gb:.2f} GB, in {shards_folder(cache)}, every one with the hash that the hub gave"
-    )
+    print(f"{len(files)} shards, {size_gb:.2f} GB, in {shards_folder(cache)}, every hash as the hub states it")
     print(f"use them with: python -m search target=gpu corpus=climbmix target.corpus.shards={options.num_shards}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Failures that are the user's or the machine's, never a candidate's."""
+"""Failures caused by the user or the machine, never by a candidate."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class TargetError(Exception):
 
 
 class DiskFullError(TargetError):
-    """A disk has no room for what an evaluation needs: nothing is wrong with anything, and room can be made."""
+    """A disk has no room for what an evaluation needs. Nothing is broken: the user can free space."""
 
 
 def disk_is_full(error: OSError) -> bool:
-    """Return whether an error means that a disk, or the user's share of it, is full."""
+    """Return whether an error means that a disk is full, or the user's quota used up."""
     return error.errno in _FULL
 
 
 @contextlib.contextmanager
 def machine_errors(what: str, *, remedy: str = "") -> Iterator[None]:
-    """Raise an `OSError` of the block as the failure of the machine that it is.
+    """Raise an `OSError` of the block as a `TargetError`: a failure of the machine.
 
     Args:
         what: What cannot be done.

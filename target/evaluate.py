@@ -1,4 +1,4 @@
-"""One program's verdict on the command line: `python -m target.evaluate FILE [--target tiny] [--seed N] [--json]`.
+"""Evaluates one program on the command line: `python -m target.evaluate FILE [--target tiny] [--seed N] [--json]`.
 
 Exit status: 0 if the program scores, 1 if it does not, 2 if it cannot be evaluated here.
 """
@@ -77,13 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, help="the program")
     parser.add_argument("--target", default="tiny", help="name of a target in conf/target (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: %(default)s)")
-    parser.add_argument("--thorough", action="store_true", help="probe it like a champion-to-be")
+    parser.add_argument("--thorough", action="store_true", help="run the probes for a candidate for champion")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the target"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object, and nothing of what the program prints"
-    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, and not the program's output")
     parser.add_argument("--log", type=Path, help="keep what the program prints in this file")
     return parser
 

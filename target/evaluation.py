@@ -1,4 +1,4 @@
-"""What one training of one program yielded."""
+"""The result of one training of one program."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Outcome(enum.StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
     NOT_BUILT = "not_built"  # no program: the operator failed
-    REJECTED = "rejected"  # the contract or a probe said no
-    UNMEASURED = "unmeasured"  # known from an earlier search, and not run in this one
+    REJECTED = "rejected"  # by the contract or a probe
+    UNMEASURED = "unmeasured"  # taken from an earlier search, and not run in this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,8 @@ class Evaluation:
         seed: Seed that the harness gave to the training.
         val_bpb: Validation bits per byte, lower is better; None unless `outcome` is OK.
         holdout_bpb: Bits per byte of the same weights on the holdout text; None unless a final report asked for it.
-        trained: Whether a training was started, and so counts against the budget; a program that the
-            pre-flight refuses costs none.
+        trained: Whether a training was started, and so counts against the budget. A program that the
+            pre-flight refuses costs no training.
         train_seconds: Time charged to the training by the clock of the target (CPU or wall), as the harness measured.
         score_seconds: Wall time of the scored pass and its probes.
         wall_seconds: Start of the training process to the score, wall clock.
@@ -41,12 +41,12 @@ class Evaluation:
         detail: Why it failed, as feedback that a person or a model can act on; empty when `outcome` is OK.
         probes: Measured value of each probe, by name.
         curve: (seconds, training loss in nats) pairs that the candidate reported. Not trusted.
-        epochs: How often the training read its text, by what `prepare` counted in its process. Not trusted.
+        epochs: How often the training read its text, as `prepare` counted it in the candidate's process. Not trusted.
         isolation: Layers that were in force, by name.
-        tries: Trainings begun for it: 2 if the first one was killed, and not by us. Each counts against the budget.
+        tries: Trainings begun: 2 if the first one was killed, and not by us. Each counts against the budget.
         score_tries: How often the scoring of its weights was begun: 2 if a model server was killed, and not by us.
-        verified: Whether the score was made here, by a process that runs no code of the program; else the program
-            reported it, and nobody has checked it.
+        verified: Whether the score was computed here, by a process that runs no code of the program. If not, the
+            program reported the score, and it is unchecked.
         reported: Figures that the program reported beside it, by name. Not trusted.
     """
 

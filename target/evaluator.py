@@ -1,9 +1,9 @@
-"""One program, one seed, one verdict: train it under our clock, take its weights, score and probe them.
+"""Evaluates one program with one seed: trains it under our clock, takes its weights, scores and probes them.
 
 pre-flight   static checks, then import, build, one step and probes in a child; costs no training
-train        a child runs main(); the clock is ours, and nothing of it is alive afterwards
-score        a fresh child serves the weights; the numbers are made here
-replica      a second fresh child, which never saw the scored pass, answers the probes
+train        a child runs main(); the clock is ours, and all of its processes are ended afterwards
+score        a fresh child serves the weights; the numbers are computed here
+replica      a second fresh child, which did not see the scored pass, answers the probes
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Evaluator(ZygoteKeeper):
         corpus: Its text.
         scratch: Where workspaces are made; None for the system's temporary directory.
         echo: Gets a copy of what candidates print.
-        lifelines: Descriptors that stay open in the zygote as long as it lives.
-        buffers: Where logits go at scoring; None for what fits the device of the target.
-        access: What candidates are granted for the device; None for what the device of the target needs.
+        lifelines: Descriptors that stay open as long as the zygote lives.
+        buffers: Memory for the logits at scoring; None for the kind that suits the device of the target.
+        access: Access that candidates get to the device; None for what the device of the target needs.
 
     Raises:
         TargetError: The target cannot be evaluated here.
@@ -81,7 +81,7 @@ class Evaluator(ZygoteKeeper):
             sequence_tokens=spec.sequence_tokens,
         )
         self._device_started = False
-        self._rng = np.random.default_rng()  # from the system's entropy: candidates must not foresee it
+        self._rng = np.random.default_rng()  # from the system's entropy: candidates must not be able to predict it
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -117,14 +117,14 @@ class Evaluator(ZygoteKeeper):
     def evaluate(
         self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
     ) -> Evaluation:
-        """Train a program, and score what comes of it.
+        """Train a program, and score its weights.
 
         Args:
             program: The program.
             seed: Seed of the training.
             log: File for what it prints.
-            thorough: Probe as one does who is about to believe the score.
-            holdout: Score the sealed split too: for a final report, never for a decision of a search.
+            thorough: Run the more thorough probes, for a candidate for champion.
+            holdout: Score the sealed split too: for a final report only, never for a decision of a search.
 
         Raises:
             TargetError: The evaluation cannot be done here.
@@ -150,7 +150,7 @@ class Evaluator(ZygoteKeeper):
         return self._twice(train, record, "tries")
 
     def _measure(self, bench: Bench, weights: Weights, texts: Sequence[Text], record: dict[str, Any]) -> float:
-        """Score the weights: a second try scores the same ones, and must give the answers that the first one gave."""
+        """Score the weights: a second try scores the same weights, and must give the same answers as the first."""
 
         def measure(zygote: Zygote) -> float:
             return stages.measure(dataclasses.replace(bench, zygote=zygote), weights, texts, record)
@@ -163,10 +163,10 @@ class Evaluator(ZygoteKeeper):
         return Validation.load(self._corpus, n_rows=rows, sequence_tokens=length, holdout=True)
 
     def _start_device_once(self, zygote: Zygote) -> None:
-        """Start the GPU in a confined child before the first training does: no candidate is to blame if that fails.
+        """Start the GPU in a confined child before the first training, so that a failure is not blamed on a candidate.
 
         Raises:
-            TargetError: It does not start; the message names the layer that stops it.
+            TargetError: It does not start; the message names the layer that prevents it.
         """
         if self._device_started or self._spec.device == "cpu":
             return
@@ -178,12 +178,12 @@ class Evaluator(ZygoteKeeper):
         self._device_started = True
 
     def bench(self, program: Program, log: Path) -> contextlib.AbstractContextManager[Bench]:
-        """Return what the stages of an evaluation need, for those who run them one by one."""
+        """Return what the stages of an evaluation need, for callers that run them one by one."""
         return self._bench(self._running_zygote(), program, log)
 
     @contextlib.contextmanager
     def _bench(self, zygote: Zygote, program: Program, log: Path) -> Iterator[Bench]:
-        with machine_errors("the evaluation cannot go on"), RunLog(log, echo=self._echo) as run_log:
+        with machine_errors("the evaluation cannot continue"), RunLog(log, echo=self._echo) as run_log:
             yield Bench(
                 spec=self._spec,
                 corpus=self._corpus,

@@ -1,4 +1,4 @@
-"""Where evaluations run: a protocol, and the one that runs them on this machine."""
+"""Executors, which run evaluations: the protocol, and the one for this machine."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ class Executor(Protocol):
             program: The program.
             seed: Seed of the training.
             log: File for what it prints.
-            thorough: Probe as one does who is about to believe the score.
-            holdout: Score the sealed split too: for a final report, never for a decision of a search.
+            thorough: Run the more thorough probes, for a candidate for champion.
+            holdout: Score the sealed split too: for a final report only, never for a decision of a search.
         """
 
     def close(self) -> None:
-        """End everything at once; what was not done raises `TargetError`. Closing twice is allowed."""
+        """End everything at once; unfinished work raises `TargetError`. Closing twice is allowed."""
 
 
 class LocalExecutor:
     """Runs evaluations in worker processes on this machine.
 
-    A worker that dies is replaced, once nothing of it is left, and its job is done again.
+    A worker that dies is replaced once all of its processes are gone, and its job is run again.
 
     Args:
         kind: The target.
-        workers: Evaluations side by side; None for one on each GPU, or on a CPU for as many as fit its cores.
-        preflight_workers: Pre-flights side by side, beside the evaluations.
+        workers: Number of evaluations side by side; None for one per GPU, or on a CPU for as many as fit its cores.
+        preflight_workers: Number of pre-flights that run beside the evaluations.
 
     Raises:
         TargetError: There are fewer GPUs than workers, or none for a target that trains on one.
@@ -98,7 +98,7 @@ class LocalExecutor:
         return self._sizes["evaluate"]
 
     def start(self) -> None:
-        """Get ready what the workers share, such as the corpus, and start them.
+        """Prepare what the workers share, such as the corpus, and start them.
 
         Raises:
             TargetError: The target cannot be evaluated here.
@@ -132,7 +132,7 @@ class LocalExecutor:
         return self._submit("evaluate", {"evaluate": {**arguments, **flags}}, Evaluation.from_json)
 
     def close(self) -> None:
-        """End everything at once; what was not done raises `TargetError`."""
+        """End everything at once; unfinished work raises `TargetError`."""
         if self._closed or not self._seats:
             return
         self._closed = True
@@ -170,9 +170,9 @@ class _Seat:
     """A thread that keeps one worker process alive and gives it tasks, one at a time.
 
     Args:
-        tasks: Where tasks come from.
-        configuration: What the worker is told first.
-        environment: Variables of the worker and of all below it, beside the usual ones.
+        tasks: The queue of tasks.
+        configuration: The worker's first request.
+        environment: Variables of the worker and of its descendants, beside the usual ones.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class _Seat:
                 self._worker.hang_up()
 
     def join(self) -> None:
-        """Wait until the worker and all below it are gone."""
+        """Wait until the worker and all its descendants are gone."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -216,7 +216,7 @@ class _Seat:
                 answer = task.parse(self._ask(task.request))
             except TargetError as error:
                 task.future.set_exception(error)
-            except BaseException as error:  # ours: whoever waits must see it
+            except BaseException as error:  # our own fault: the caller that waits must see it
                 task.future.set_exception(error)
                 raise
             else:
@@ -260,19 +260,19 @@ class _WorkerProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "target.worker"],
             cwd=_PACKAGE_ROOT,
-            env={**scrubbed_environment(threads=1), **environment},  # nothing of ours to find in /proc for a candidate
+            env={**scrubbed_environment(threads=1), **environment},  # a candidate finds none of our secrets in /proc
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            start_new_session=True,  # an interrupt from the terminal is for the search, which ends its workers
+            start_new_session=True,  # an interrupt from the terminal goes to the search, which ends its workers
         )
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Return the answer.
 
         Raises:
-            TargetError: The worker says that it cannot be done here.
-            _WorkerDied: It is gone, and all below it.
+            TargetError: The worker reports that this machine cannot do it.
+            _WorkerDied: The worker and its descendants are gone.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -289,7 +289,7 @@ class _WorkerProcess:
         return reply["ok"]
 
     def hang_up(self) -> None:
-        """Have the worker end everything; any thread may call it."""
+        """Make the worker end everything; any thread may call it."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()

@@ -1,4 +1,4 @@
-"""From the end of a candidate's log to one or two lines that a person or a model can act on."""
+"""Turns the end of a candidate's log into one or two lines that a person or a model can act on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _OUT_OF_MEMORY = re.compile(
 _LAST_LINES = 5
 
 
-class CandidateFailure(Exception):  # noqa: N818 -- a failure of the candidate's is data, not an error of ours
-    """A stage of an evaluation found the candidate wanting; the evaluator makes an `Evaluation` of it.
+class CandidateFailure(Exception):  # noqa: N818 -- a candidate's failure is data, not an error of ours
+    """A candidate failed a stage of an evaluation; the evaluator turns this into an `Evaluation`.
 
     Args:
         outcome: How the evaluation ended.
-        detail: What was required, what came, what to do.
-        killed: Somebody killed it, and it was not us: the kernel, a person, or the candidate itself.
+        detail: What was required, what was found, what to do.
+        killed: Whether it was killed, and not by us: by the kernel, a person, or the candidate itself.
     """
 
     def __init__(self, outcome: Outcome, detail: str, *, killed: bool = False) -> None:
@@ -57,7 +57,7 @@ def ran_out_of_memory(tail: str) -> bool:
 
 
 def failure_from_log(tail: str, status: int | None, *, stage: str) -> CandidateFailure:
-    """Return the failure of a child that ended on its own with something other than success.
+    """Return the failure of a child that ended by itself without success.
 
     Args:
         tail: End of its log.
@@ -78,7 +78,7 @@ def failure_from_log(tail: str, status: int | None, *, stage: str) -> CandidateF
 
 
 def _signal_name(number: int) -> str:
-    """Return the name of a signal; Python has none for the real-time signals, 32 to 64, and for what is no signal."""
+    """Return the name of a signal. Python has no names for real-time signals (32 to 64) and invalid numbers."""
     try:
         return signal.Signals(number).name
     except ValueError:

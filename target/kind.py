@@ -1,7 +1,7 @@
-"""A kind of target, as executors know it: its devices, and how a worker process makes its evaluator.
+"""A kind of target, as executors see it: its devices, and how a worker process makes its evaluator.
 
 A new kind is one folder: settings, an evaluator with `open_evaluator`, and a child that the zygote forks. Executors,
-workers and the zygote name none of them; they pass on what the kind says.
+workers and the zygote name no kind; they pass on its settings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Evaluator(Protocol):
 
 
 class OpenEvaluator(Protocol):
-    """What the module `Kind.evaluator` has as `open_evaluator`."""
+    """The function `open_evaluator` of the module `Kind.evaluator`."""
 
     def __call__(
         self, settings: dict[str, Any], *, scratch: Path, lifelines: Sequence[int]
@@ -37,9 +37,9 @@ class OpenEvaluator(Protocol):
         """Make the evaluator.
 
         Args:
-            settings: From `Kind.describe`, after a way through JSON.
+            settings: The result of `Kind.describe`, passed as JSON.
             scratch: Where its workspaces are made.
-            lifelines: Descriptors that stay open in all that it starts.
+            lifelines: Descriptors that stay open in all processes that it starts.
         """
 
 
@@ -58,13 +58,13 @@ class Kind(Protocol):
         """CPU threads of one training."""
 
     def cards(self) -> Sequence[Card | ListedCard]:
-        """Return the GPUs that it can use; none if it uses the CPU. Raises `TargetError` if it needs one in vain."""
+        """Return the GPUs that it can use; none if it uses the CPU. Raises `TargetError` if it needs a missing GPU."""
 
     def with_threads(self, threads: int) -> Self:
         """Return the same target with another number of CPU threads."""
 
     def describe(self, scratch: Path) -> dict[str, Any]:
-        """Get ready what all workers share, and return the settings of the evaluator as plain JSON types.
+        """Prepare what all workers share, and return the settings of the evaluator as plain JSON types.
 
         Args:
             scratch: A directory that lasts as long as the workers.

@@ -3,7 +3,7 @@
     prepare.setup()                                       # first call of main(): seeds torch, sets its threads
     for inputs, targets in prepare.batches(rows, tokens): # endless
         ...
-        if prepare.seconds_left() < one_more_step:        # until it is time for finish(); the clock is the harness's
+        if prepare.seconds_left() < one_more_step:        # then it is time for finish(); the harness has the clock
             break
     prepare.finish(model)                                 # last call of main(): saves the weights that are scored
 
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_drawn_epochs = 0.0  # tokens that batches() has given / tokens that there are
+_drawn_epochs = 0.0  # tokens that batches() has yielded / tokens of the training text
 
 
 @functools.cache
@@ -69,7 +69,7 @@ def setup() -> None:
 
 
 def batches(rows: int, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield random windows of the training tokens, for ever; windows may cross documents.
+    """Yield random windows of the training tokens, without end; windows may cross documents.
 
     Args:
         rows: Windows in a batch.
@@ -77,7 +77,7 @@ def batches(rows: int, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
 
     Yields:
         inputs: (rows, tokens), int64, on `device()`.
-        targets: (rows, tokens), the token behind each of the inputs.
+        targets: (rows, tokens), the token after each of the inputs.
     """
     global _drawn_epochs
     text = np.memmap(Path(_run()["public"]) / "tokens.bin", dtype="<u2", mode="r")
@@ -93,7 +93,7 @@ def batches(rows: int, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def seconds_left() -> float:
-    """Return the seconds until `finish` has to be called; a run that is not over at its limit does not count."""
+    """Return the seconds until `finish` must be called; a run that exceeds its limit does not count."""
     return _training_seconds() - _elapsed_seconds()
 
 
@@ -109,7 +109,7 @@ def report(train_loss_nats: float) -> None:
 
 
 def finish(model: nn.Module) -> None:
-    """Save the weights; they are loaded into a fresh `build_model(vocab_size)`, compiled or not here."""
+    """Save the weights, of a compiled model or not; they are loaded into a fresh `build_model(vocab_size)`."""
     path = Path(_run()["out"]) / "weights.pt"
     path.with_name("epochs.txt").write_text(f"{_drawn_epochs:.6g}", encoding="utf-8")
     print(f"read {_drawn_epochs:.4g} times the training text", flush=True)  # noqa: T201 -- the log is for people

@@ -1,4 +1,4 @@
-"""Text of others on a terminal: what a terminal would obey, or show in another order, is written as an escape."""
+"""Untrusted text for a terminal: control characters, and those that change the order of text, become escapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 
 def printable(text: str) -> str:
-    r"""Return a text with all but printable characters, line ends and tabs as escapes, such as `\x1b` and `\u202e`."""
+    r"""Return a text with escapes, such as `\x1b`, for all but printable characters, line ends and tabs."""
     return "".join(each if each.isprintable() or each in "\n\t" else _escape(each) for each in text)
 
 
@@ -17,7 +17,7 @@ def _escape(character: str) -> str:
 
 
 class PrintableStream(io.RawIOBase):
-    """Passes bytes on to a stream of bytes, with escapes for what a terminal would obey.
+    """Passes bytes on to a stream of bytes, with escapes for characters that control a terminal.
 
     Args:
         target: Gets the text, as UTF-8.
@@ -32,7 +32,7 @@ class PrintableStream(io.RawIOBase):
         return True
 
     def write(self, content: Any) -> int:
-        """Write bytes; a character that is cut waits for its end. Carriage returns stay, for progress bars."""
+        """Write bytes; an incomplete character is held back. Carriage returns stay, for progress bars."""
         text = self._decoder.decode(bytes(content))
         self._target.write("\r".join(map(printable, text.split("\r"))).encode(errors="backslashreplace"))
         return len(content)

@@ -12,17 +12,17 @@ from target.program import Program
 from target.program.constants import Value
 
 Sandbox = Literal["auto", "strict", "off"]
-_CARD_SLACK_BYTES = 1_000_000_000  # that a driver keeps of what is written on the box
+_CARD_SLACK_BYTES = 1_000_000_000  # kept by the driver of the nominal memory
 SEED_PROGRAM = Path(__file__).parent / "train.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """Where the text comes from and how it is tokenised.
+    """The source of the text and its tokenisation.
 
     Attributes:
-        name: `packages`: the installed sources of sympy, networkx, mpmath, control and pysmt. `installed`: those of
-            more packages. `climbmix`: web text, downloaded.
+        name: `packages`: the installed sources of sympy, networkx, mpmath, control and pysmt. `installed`: of more
+            packages. `climbmix`: web text, downloaded.
         vocab_size: Tokens of the BPE, the special token included.
         shards: Training shards of `climbmix`, 60 million tokens each.
     """
@@ -42,15 +42,15 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """How the trusted score is taken, and what the probes tolerate.
+    """How the trusted score is computed, and what the probes tolerate.
 
     Attributes:
         rows: Rows of `sequence_tokens` targets in the scored pass.
         batch_rows: Rows of one forward pass; every pass, probes included, has this shape.
-        cuts: Positions at which the causality probe replaces the rest of a row; one in each row if it is thorough.
+        cuts: Number of cuts of the causality probe, which replaces the rest of a row; one per row if thorough.
         tolerance_nats: Largest accepted change of a log-probability that must not change.
-        start_seconds: What a model server may use, by the clock of the target, to load the weights and build the model.
-        pass_seconds: What it may use beyond that for each forward pass, on the average over those it has answered.
+        start_seconds: Limit for a model server to load the weights and build the model, by the clock of the target.
+        pass_seconds: Further limit for each forward pass, on average over the passes it has answered.
     """
 
     rows: int
@@ -63,7 +63,7 @@ class Scoring:
     def __post_init__(self) -> None:
         if self.batch_rows < 2 or self.rows < self.batch_rows or self.rows % self.batch_rows:
             raise TargetError(
-                "scoring.rows must be a multiple of scoring.batch_rows, and that at least 2, "
+                "scoring.rows must be a multiple of scoring.batch_rows, and scoring.batch_rows at least 2, "
                 f"got {self.rows} and {self.batch_rows}"
             )
         for name in ("cuts", "tolerance_nats", "start_seconds", "pass_seconds"):
@@ -79,29 +79,29 @@ class TargetSpec:
         name: Its name.
         corpus: Text and tokeniser.
         scoring: The trusted score.
-        program: File with the program the search begins with; None for `target/train.py` with `constants` applied.
+        program: File with the program that the search begins with; None for `target/train.py` with `constants` applied.
         constants: Values for constants of `target/train.py`.
-        cards: What is different on a device with at least so many GB of memory, by that number: `constants` are added,
-            `batch_rows` is that of the scoring.
-        device: Where it trains.
+        cards: Settings for devices, by their least memory in GB: `constants` are added, `batch_rows` is that of the
+            scoring.
+        device: The device for training.
         clock: What the budget counts: CPU seconds of the process tree, or wall-clock seconds.
         threads: CPU threads of one training.
         train_seconds: Training budget, by `clock`.
-        startup_seconds: Fixed allowance on top, for start-up and compilation; the same for everybody.
-        finish_seconds: Reserved at the end of the clock for saving the weights.
+        startup_seconds: Fixed allowance on top, for start-up and compilation; the same for every program.
+        finish_seconds: Time reserved at the end for saving the weights.
         stall_factor: A training or a model server is killed when the wall clock passes this multiple of its CPU limit
-            (`clock=cpu` only), so that a candidate that sleeps cannot hold a slot for ever.
-        memory_bytes: Memory of the candidate (`device=cpu` only): address space of each of its processes beyond that of
-            Python with torch, and what all of them together hold.
-        disk_bytes: What the candidate's files may take together.
+            (`clock=cpu` only), so that a sleeping candidate cannot hold a slot for ever.
+        memory_bytes: Memory limit of the candidate (`device=cpu` only): for the address space of each of its processes
+            beyond that of Python with torch, and for the memory of all of them together.
+        disk_bytes: Limit for the size of all of the candidate's files together.
         weights_bytes: Largest file of weights, buffers included; the scorer holds a copy in memory.
         preflight_seconds: Limit, in CPU seconds, of the check before the training.
         sequence_tokens: Context length at scoring, T.
-        processes: Whether a program may start others, as compilers do; threads it may always start.
-        packages: Distributions that programs may import, with their dependencies, beside torch, numpy and what those
-            need; None for all that are installed. Packages with held-out text are withheld in any case.
-        sandbox: `strict` refuses to run when a layer of isolation is missing, `auto` uses those that are there, `off`
-            keeps only what an evaluation cannot do without: limits, and the end of everything a candidate starts.
+        processes: Whether a program may start other processes, as compilers do. It may always start threads.
+        packages: Distributions that programs may import, with their dependencies, beside torch, numpy and their
+            dependencies; None for all installed ones. Packages with held-out text are always withheld.
+        sandbox: `strict` refuses to run when a layer of isolation is missing. `auto` uses the available layers. `off`
+            keeps only what every evaluation needs: limits, and ending everything that a candidate starts.
     """
 
     name: str
@@ -153,12 +153,12 @@ class TargetSpec:
 
     @property
     def limit_seconds(self) -> float:
-        """From the start of the training process to its kill, by `clock`."""
+        """Seconds from the start of the training process until it is killed, by `clock`."""
         return self.train_seconds + self.startup_seconds
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What a training may take, as sentences for whoever writes programs."""
+        """Limits of a training, as sentences for the author of a program."""
         clock = "CPU seconds of the process and its children" if self.clock == "cpu" else "seconds of wall time"
         serving = "CPU seconds" if self.clock == "cpu" else "seconds"
         memory = f"Memory is limited to {self.memory_bytes / 1e9:.1f} GB beyond that of Python with torch."
@@ -172,7 +172,7 @@ class TargetSpec:
         )
 
     def fitted(self, memory_bytes: int) -> TargetSpec:
-        """Return the target for a device with so much memory: as the largest of `cards` says that is no larger."""
+        """Return the target for a device with so much memory: with the settings of the largest of `cards` that fits."""
         if not self.cards:
             return self
         no_larger = [gigabytes for gigabytes in self.cards if gigabytes * 1e9 <= memory_bytes + _CARD_SLACK_BYTES]
@@ -192,7 +192,7 @@ class TargetSpec:
         return self.read_program(self.program or SEED_PROGRAM)
 
     def read_program(self, path: Path) -> Program:
-        """Read a program; `target/train.py` itself gets the constants of the target, any other file is taken as it is.
+        """Read a program; `target/train.py` itself gets the constants of the target, any other file stays unchanged.
 
         Raises:
             TargetError: If the file cannot be read, or a constant of the target is not in it.
@@ -209,7 +209,7 @@ class TargetSpec:
             raise TargetError(f"target.constants of {self.name} do not fit {path}: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spec as plain JSON types, of which `from_config` makes an equal one."""
+        """Return the spec as plain JSON types, from which `from_config` builds an equal one."""
         plain = asdict(self)
         plain["program"] = None if self.program is None else str(self.program)
         plain["cards"] = {str(gigabytes): card for gigabytes, card in plain["cards"].items()}
@@ -236,7 +236,7 @@ class TargetSpec:
 
 
 def _cards(config: Mapping[Any, Mapping[str, Any] | None]) -> dict[int, dict[str, Any]]:
-    """Return `cards` with numbers as keys. JSON and overrides on a command line make text of them."""
+    """Return `cards` with numbers as keys. JSON and command-line overrides turn them into text."""
     cards: dict[int, dict[str, Any]] = {}
     for key, card in config.items():
         try:
@@ -250,7 +250,7 @@ def _cards(config: Mapping[Any, Mapping[str, Any] | None]) -> dict[int, dict[str
 
 
 def _names(packages: Any) -> tuple[str, ...] | None:
-    """Return names of packages as they are; a single one, written without brackets, is meant as itself."""
+    """Return names of packages; a single name may be written without brackets."""
     if packages is None:
         return None
     names = (packages,) if isinstance(packages, str) else tuple(packages)

@@ -1,4 +1,4 @@
-"""The stages of an evaluation: pre-flight, train, score. Each is one function that returns or says why not."""
+"""The stages of an evaluation: pre-flight, train, score. Each is a function that returns, or raises the reason."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from target.scoring.scorer import Validation
 from target.scoring.served import ServedModel, ServingLimits, serve
 from target.spec import TargetSpec
 
-# Between the limit and the kill: to save, to leave the interpreter, and to be looked at. The same for everybody.
+# Seconds between the limit and the kill: for saving, leaving the interpreter and our checks. The same for all programs.
 GRACE_SECONDS: Final = 0.5
-_RLIMIT_MARGIN_SECONDS: Final = 2  # our kill comes first, and says why
+_RLIMIT_MARGIN_SECONDS: Final = 2  # so that our kill comes first, with its reason
 _MARKS_BYTES: Final = 64
-_PREFLIGHT_TOKENS: Final = 512  # of a row: the model of a GPU takes minutes over whole rows on a CPU
+_PREFLIGHT_TOKENS: Final = 512  # of a row: a GPU's model takes minutes for whole rows on a CPU
 
-# Of the system's directories, those with text that a model could be trained on and that no library is loaded from.
+# System directories with text that a model could be trained on, and from which no library is loaded.
 _NOT_TO_SERVE: Final = ("/usr/games", "/usr/local/share", "/usr/local/src", "/usr/share", "/usr/src")
 
 _PREFLIGHT_STAGES: Final = {
@@ -50,7 +50,7 @@ _PREFLIGHT_STAGES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What the stages of one evaluation share.
+    """The data that the stages of one evaluation share.
 
     Attributes:
         spec: The target.
@@ -60,12 +60,12 @@ class Bench:
         scratch: Where workspaces are made.
         zygote: Forks the children.
         program: The program.
-        log: What it prints.
+        log: The program's output.
         rng: The scorer's randomness, unknown to candidates.
-        buffers: Where logits go.
+        buffers: Makes the memory for logits.
         access: What candidates need for the device of the target.
         packages: Paths of packages that candidates may use beside those of torch.
-        withheld: Paths that candidates may not read, wherever they are.
+        withheld: Paths that candidates may not read, in any directory.
     """
 
     spec: TargetSpec
@@ -83,7 +83,7 @@ class Bench:
     withheld: tuple[Path, ...]
 
     def workspace(self, role: Role, *, seed: int = 0) -> Workspace:
-        """Make a workspace; only a training is told where the training text is."""
+        """Make a workspace; only a training gets the path of the training text."""
         spec = self.spec
         run = {
             "mode": role.value,
@@ -127,7 +127,7 @@ class Bench:
         )
 
     def _withheld(self, role: Role) -> Iterator[Path]:
-        """Yield what a child may not read, wherever it is: the held-out text, and what a role has no use for."""
+        """Yield the paths that a child may not read: the held-out text, and what its role does not need."""
         yield from self.withheld
         if role is not Role.TRAIN:
             yield self.corpus.public
@@ -135,10 +135,10 @@ class Bench:
             yield from map(Path, _NOT_TO_SERVE)
 
     def texts(self, *, thorough: bool, holdout: Validation | None = None) -> tuple[Text, ...]:
-        """Draw what a model is asked: on the validation text, and on each other text of which a number is made.
+        """Draw the questions for a model, on the validation text and on each other text that gives a number.
 
         Args:
-            thorough: Ask as one does who is about to believe the score: cut each row, and measure the contrast too.
+            thorough: For a candidate for champion: cut each row, and measure the contrast too.
             holdout: The rows of a final report; they make it thorough.
         """
         rows = {"validation": self.validation}
@@ -152,7 +152,7 @@ class Bench:
         )
 
     def limits(self, *, cpu_seconds: float | None, wall_seconds: float) -> Limits:
-        """Return the limits of a child: of time as given, of memory and disk as the target has them."""
+        """Return the limits of a child: time as given, memory and disk from the target."""
         return Limits(
             cpu_seconds=cpu_seconds,
             wall_seconds=wall_seconds,
@@ -161,7 +161,7 @@ class Bench:
         )
 
     def run(self, job: Job, limits: Limits, *fds: int) -> tuple[Ending, Child]:
-        """Run a child to its end; afterwards nothing of it is alive and the log has all it said."""
+        """Run a child to its end; afterwards none of its processes is alive and the log has all of its output."""
         with self.log.pipe() as log_fd, self.zygote.fork(job, (log_fd, *fds)) as child:
             ending = child.wait(limits)
         return ending, child
@@ -246,8 +246,8 @@ def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: flo
 def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
     """Run main() under the clock, and return the weights it saved.
 
-    They count only if the process ended by itself before limit and grace were over: a program that saves and trains on
-    gains nothing.
+    They count only if the process ended by itself before the end of limit and grace: a program that saves and then
+    keeps training gains nothing.
 
     Args:
         bench: The evaluation.
@@ -255,7 +255,7 @@ def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
         record: Gets fields of the `Evaluation`.
 
     Raises:
-        CandidateFailure: There are no weights that count.
+        CandidateFailure: There are no valid weights.
     """
     spec = bench.spec
     limit = spec.limit_seconds + GRACE_SECONDS
@@ -298,7 +298,7 @@ def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
 
 
 def measure(bench: Bench, weights: Weights, texts: Sequence[Text], record: dict[str, Any]) -> float:
-    """Return the validation bits per byte of the weights, once the probes are satisfied on each text.
+    """Return the validation bits per byte of the weights, after they pass the probes on each text.
 
     Args:
         bench: The evaluation.

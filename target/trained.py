@@ -43,7 +43,7 @@ class TrainedKind:
         return self.spec.threads
 
     def cards(self) -> tuple[Card, ...]:
-        """Return the GPUs that torch sees; none on a CPU.
+        """Return the GPUs that torch sees; none for a target on a CPU.
 
         Raises:
             TargetError: It trains on a GPU, and there is none.
@@ -55,17 +55,17 @@ class TrainedKind:
         return type(self)(dataclasses.replace(self.spec, threads=threads), corpus=self._corpus)
 
     def describe(self, scratch: Path) -> dict[str, Any]:
-        """Prepare the corpus, and return it with the settings as plain JSON types; nothing goes to `scratch`."""
+        """Prepare the corpus, and return it with the settings as plain JSON types; `scratch` is not used."""
         del scratch
         corpus = self._corpus or prepare_corpus(self.spec.corpus)
         return {"spec": self.spec.to_json(), "corpus": corpus.to_json()}
 
 
 class TrainedTarget:
-    """A target whose programs are really trained.
+    """A target whose programs are trained.
 
     Args:
-        spec: Its settings; a small GPU gets smaller ones when it is used.
+        spec: Its settings; on a small GPU, smaller ones replace them when the target is used.
     """
 
     def __init__(self, spec: TargetSpec) -> None:
@@ -74,7 +74,7 @@ class TrainedTarget:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What a training may take, as sentences for whoever writes programs."""
+        """Limits of a training, as sentences for the author of a program."""
         return self._spec.limits
 
     @property
@@ -94,7 +94,7 @@ class TrainedTarget:
 
     @property
     def ahead_per_slot(self) -> int:
-        """One where a GPU trains: proposing and pre-flight use the CPU, and the next training can begin at once."""
+        """One on a GPU: proposing and pre-flight use the CPU, so the next training can begin at once."""
         return int(self._spec.device == "cuda")
 
     def seed_program(self) -> Program:
@@ -121,7 +121,7 @@ class TrainedTarget:
 
     @functools.cached_property
     def _cards(self) -> tuple[Card, ...]:
-        # not before it is needed: a search of a GPU is read on machines without one
+        # only when needed: the results of a GPU search are also read on machines without a GPU
         return self.kind.cards()
 
     @property

@@ -1,4 +1,4 @@
-"""A command line of a setting, split as a shell would do it."""
+"""Splits a setting that is a command line, as a shell would."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def split_command(command: str) -> list[str]:
-    """Return the words of a command; quotes hold words together, and `~/` in front of one is the user's home.
+    """Return the words of a command; quotes group words, and a leading `~/` is the user's home.
 
     Raises:
         ValueError: A quote is never closed.

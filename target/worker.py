@@ -1,17 +1,17 @@
-"""One evaluator behind a pipe: `python -m target.worker`, one JSON request a line on stdin, one JSON reply a line.
+"""One evaluator behind a pipe: `python -m target.worker`. Requests and replies are JSON, one per line.
 
     {"configure": {"evaluator": module, "settings": ..., "scratch": ...}}  -> {"ok": null}
     {"preflight": {"source": ..., "log": ...}}                             -> {"ok": evaluation or null}
     {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}    -> {"ok": evaluation}
 
-`module` is the evaluator's of the kind of target (`target/kind.py`).
+`module` is the evaluator's module, from the kind of the target (`target/kind.py`).
 
-A failure of the machine is {"error": message, "disk_full": whether that is it}; a fault of ours ends the process with a
-traceback. Replies go to what was stdout; what libraries print there goes to stderr. The end of stdin, at any moment,
-ends the worker and all below. The zygote holds the reply pipe open too, so its end means that nothing of the worker's
-is left.
+A failure of the machine is {"error": message, "disk_full": whether a full disk is the cause}. A bug of ours ends the
+process with a traceback. Replies go to the original stdout; what libraries print to stdout goes to stderr. The end of
+stdin, at any moment, ends the worker and all of its descendants. The zygote holds the reply pipe open too, so the end
+of that pipe means that none of the worker's processes is left.
 
-The environment says which GPU it sees, and all that it starts sees the same.
+The environment says which GPU the worker sees; all processes that it starts see the same.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def main() -> None:
             except TargetError as error:
                 reply = {"error": str(error), "disk_full": isinstance(error, DiskFullError)}
             if hung_up.is_set():
-                reader.join()  # the error is the end's own doing, and no answer: the reader ends the process
+                reader.join()  # the end of stdin caused the error, so there is no reply: the reader ends the process
             replies.write(json.dumps(reply).encode() + b"\n")
 
 
 def _read(requests: queue.SimpleQueue[bytes], hung_up: threading.Event) -> None:
-    """Pass requests on; at their end, end everything, whatever the main thread is doing."""
+    """Pass requests on; when they end, end everything, even if the main thread is busy."""
     for line in sys.stdin.buffer:
         requests.put(line)
     hung_up.set()

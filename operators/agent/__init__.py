@@ -1,4 +1,4 @@
-"""The operator `agent`: a coding agent of the user edits the file, in a scratch directory and within limits.
+"""The operator `agent`: the user's coding agent edits the file, in a scratch directory and within limits.
 
-The room exports nothing: `lifeline` is the first thing in a process of its own, which must start at once.
+The package exports nothing: `lifeline` is the main module of a separate process, which must start fast.
 """

@@ -1,4 +1,4 @@
-"""A command of the user's in a directory: limited in time and money, and ended with all that it has started."""
+"""Runs the user's command in a directory, with limits of time and money, and ends it with all that it has started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from operators.agent.lifeline import KILL_SECONDS
 from target.process.runlog import RunLog
 
 _PACKAGE_ROOT: Final = Path(__file__).parents[2]
-_LOOK_SECONDS: Final = 0.5  # between two looks at what it has cost
+_LOOK_SECONDS: Final = 0.5  # between two checks of its cost
 _CONTROL_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # ECMA-48
 _LOG_BYTES: Final = 1_000_000
 
@@ -29,10 +29,10 @@ class Ended:
 
     Attributes:
         status: Exit status, as a shell counts.
-        stopped: Which limit it was stopped for; empty if it ended by itself.
-        output: The end of what it printed.
+        stopped: The limit for which it was stopped; empty if it ended by itself.
+        output: The end of its output.
         seconds: Wall time.
-        cost_usd: What it says it has cost.
+        cost_usd: Its reported cost.
     """
 
     status: int
@@ -44,21 +44,21 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Where a command says what it has cost.
+    """Where a command reports its cost.
 
     Attributes:
         file: A JSON file in its directory, with `cost_usd` or `total_cost_usd`; None for none.
-        pattern: A regular expression for what it prints; the last match of its first group counts. None for none.
+        pattern: A regular expression for its output; the last match of its first group counts. None for none.
     """
 
     file: str | None
     pattern: re.Pattern[str] | None
 
     def usd(self, directory: Path, log: Path) -> float:
-        """Return what has been said so far; 0 if nothing has."""
+        """Return the cost reported so far; 0 if none is."""
         said = 0.0
         if self.file is not None:
-            with contextlib.suppress(OSError, ValueError):  # not there yet, or half written
+            with contextlib.suppress(OSError, ValueError):  # missing, or half written
                 record = json.loads((directory / self.file).read_text(encoding="utf-8"))
                 said = _amount(record.get("cost_usd", record.get("total_cost_usd")) if isinstance(record, dict) else 0)
         if self.pattern is not None and log.exists():
@@ -79,22 +79,22 @@ def run_command(
     cost: Cost,
     clock: Callable[[], float] = time.monotonic,
 ) -> Ended:
-    """Run a command to its end, or to that of its limits; nothing that it started is alive afterwards.
+    """Run a command until it ends or reaches a limit; none of the processes that it started is alive afterwards.
 
     Args:
         command: Program and arguments.
-        directory: Where it runs.
-        log: File for what it prints, of bounded size.
-        stdin: What it reads.
+        directory: Its working directory.
+        log: File for its output, of bounded size.
+        stdin: Its standard input.
         environment: All of its environment.
-        seconds: Wall time that it has.
-        usd: Money that it has; None for no limit.
-        cost: Where it says what it has cost.
+        seconds: Limit of wall time.
+        usd: Limit of its cost; None for no limit.
+        cost: Where it reports its cost.
         clock: Monotonic seconds.
     """
     began, stopped = clock(), ""
     task = log.with_name("stdin")
-    task.write_text(stdin, encoding="utf-8")  # a file, not a pipe: nobody has to wait for who does not read
+    task.write_text(stdin, encoding="utf-8")  # a file: a pipe would block if the command does not read
     with RunLog(log, limit_bytes=_LOG_BYTES) as output:
         with output.pipe() as pipe, _kept(command, directory, task, pipe, environment) as (keeper, cut):
             while not stopped:
@@ -122,7 +122,7 @@ def run_command(
 def _kept(
     command: Sequence[str], directory: Path, task: Path, pipe: int, environment: Mapping[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
-    """Start a command below a keeper; give that, and what cuts its lifeline."""
+    """Start a command as the child of a keeper; give the keeper, and what cuts its lifeline."""
     theirs, ours = os.pipe()
     lifeline = os.fdopen(ours, "wb")
     job: dict[str, Any] = {"command": list(command), "directory": str(directory), "lifeline": theirs}
@@ -152,7 +152,7 @@ def _kept(
 
 
 def _plain(text: str) -> str:
-    """Return what a terminal shows of a text, without colours and whatever else it would obey."""
+    """Return the text as a terminal shows it, without colours and other control sequences."""
     bare = _CONTROL_SEQUENCE.sub("", text)
     return "".join(each if each.isprintable() or each in "\n\t" else " " for each in bare)
 

@@ -1,7 +1,7 @@
 """Runs one command, and ends it with all that it has started as soon as its lifeline is cut.
 
-It stands between the search and a command that nobody vouches for. It adopts what the command leaves behind, and it
-outlives the search by the moment that it takes to kill that. It is started as `python -m operators.agent.lifeline JOB`.
+This process is between the search and an untrusted command. It adopts the processes that the command leaves behind, and
+lives on after the search just long enough to kill them. It is started as `python -m operators.agent.lifeline JOB`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CUT_OFF: Final = 137
 
 
 def main() -> int:
-    """Run what the arguments say, a JSON object; return the exit status of the command.
+    """Run the job in the arguments, a JSON object; return the exit status of the command.
 
-    Its keys are `command`, a list; `directory`, where it runs; and `lifeline`, a descriptor whose other end the search
-    holds. The command gets this process's environment, standard input and outputs.
+    Its keys are `command`, a list; `directory`, its working directory; and `lifeline`, a descriptor whose other end the
+    search holds. The command gets this process's environment, standard input and outputs.
     """
     job = json.loads(sys.argv[1])
     become_subreaper()

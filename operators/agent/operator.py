@@ -1,4 +1,4 @@
-"""A coding agent of the user's edits the parent in a scratch directory; the file that it leaves is the mutation."""
+"""The user's coding agent edits the parent in a scratch directory; the resulting file is the mutation."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _LAST_CHARACTERS: Final = 400
 class AgentOperator:
     """Lets an external command edit `train.py`, beside `program.md` and `HISTORY.md`.
 
-    The command reads its task on standard input and in `TASK.md`. It gets the variables that are named, `TMPDIR` and
-    `GRAFT_SEED`, the seed of the proposal. It runs with the rights of the user: what it is allowed to do is its own
-    configuration's matter. When it ends, or is stopped, everything that it has started is killed.
+    The command reads its task on standard input and in `TASK.md`. It gets the named variables, `TMPDIR` and
+    `GRAFT_SEED`, the seed of the proposal. It runs with the rights of the user: its own configuration decides what it
+    may do. When it ends or is stopped, everything that it has started is killed.
 
     Args:
-        prompt: How the task and the history are told.
-        command: The command line; no shell reads it.
-        seconds: Wall time that it has; one that takes longer is stopped, and its edit is not used.
-        usd: Money that it has, likewise; None for no limit.
-        cost_file: JSON file in its directory that says what it has cost so far; None for none.
-        cost_pattern: Regular expression whose first group says so in what it prints; None for none.
+        prompt: The prompt for the task and the history.
+        command: The command line; it is not run by a shell.
+        seconds: Limit of wall time; a command that takes longer is stopped, and its edit is not used.
+        usd: Limit of its cost, with the same effect; None for no limit.
+        cost_file: JSON file in its directory with its cost so far; None for none.
+        cost_pattern: Regular expression whose first group is the cost in its output; None for none.
         environment: Names of the variables that it gets.
-        resources: What the search lends.
+        resources: What the search provides.
 
     Raises:
         ValueError: If there is no such command, or a setting is out of range.
@@ -77,7 +77,7 @@ class AgentOperator:
         self._resources = resources
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
-        """Return the first parent as the agent leaves it."""
+        """Return the first parent as edited by the agent."""
         base = parent_of(proposal, population)
         assert base.program is not None
         direction = read_direction(self._resources)
@@ -112,7 +112,7 @@ class AgentOperator:
                     str(error), cost_usd=ended.cost_usd, exchanges=[exchange], prompt=self._prompt.label
                 ) from error
         change, reason = stated(ended.output, prose=False)
-        ignored = f"[changes of {_listed(others)} were thrown away]" if others else ""
+        ignored = f"[changes of {_listed(others)} were discarded]" if others else ""
         return Mutation(
             program=program,
             operator=self.name,
@@ -134,7 +134,7 @@ class AgentOperator:
                 text=ended.output,
                 model=f"agent {Path(self._command[0]).name}",
                 finish_reason=f"stopped by {ended.stopped}" if ended.stopped else f"exit {ended.status}",
-                prompt_tokens=0,  # what the agent sends to whom is its own business
+                prompt_tokens=0,  # we do not see the agent's own requests
                 completion_tokens=0,
                 cost_usd=ended.cost_usd,
                 seconds=ended.seconds,
@@ -146,7 +146,7 @@ def _split(command: str | None) -> list[str]:
     try:
         words = split_command(command or "")
     except ValueError as error:
-        raise ValueError(f"agent.command is no command line: {error}, got {command!r}") from error
+        raise ValueError(f"agent.command is not a command line: {error}, got {command!r}") from error
     if not words:
         raise ValueError("operator agent needs a command: agent.command='claude -p --permission-mode acceptEdits'")
     found = shutil.which(words[0])
@@ -161,7 +161,7 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"agent.cost_pattern is no regular expression: {error}, got {pattern!r}") from error
+        raise ValueError(f"agent.cost_pattern is not a regular expression: {error}, got {pattern!r}") from error
     if compiled.groups < 1:
         raise ValueError(f"agent.cost_pattern needs a group for the amount, as in 'cost: ([0-9.]+)', got {pattern!r}")
     return compiled
@@ -174,27 +174,27 @@ def _write(directory: Path, files: Mapping[str, str]) -> None:
 
 
 def _result(directory: Path, given: Mapping[str, str], ended: Ended, cost: Cost) -> tuple[str, list[str]]:
-    """Return the program that the agent left, and the other files that it changed.
+    """Return the agent's program, and the names of the other files that it changed.
 
     Raises:
-        EditError: It was stopped, failed, or left no program.
+        EditError: The agent was stopped, failed, or left no program.
     """
     if ended.stopped:
-        raise EditError(f"the agent was stopped by {ended.stopped}; raise it, or ask for less")
+        raise EditError(f"the agent was stopped by {ended.stopped}; raise this limit, or ask for less")
     if ended.status:
         last = " ".join(ended.output.split())[-_LAST_CHARACTERS:]
         raise EditError(f"the agent ended with exit status {ended.status}: {last or 'it printed nothing'}")
     others = _changed(directory, given, ignore={FILE, cost.file})
     source = _read(directory / FILE)
     if source == given[FILE]:
-        what = f"it changed {_listed(others)}, and {FILE} is the one file that counts" if others else "nothing changed"
+        what = f"it changed {_listed(others)}, but only {FILE} counts" if others else "nothing changed"
         raise EditError(f"the agent did not edit {FILE}: {what}")
     return source, others
 
 
 def _read(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # whatever lies there now
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # the agent may have replaced it
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise EditError(f"the agent left no regular file {FILE}")
@@ -204,7 +204,7 @@ def _read(path: Path) -> str:
 
 
 def _changed(directory: Path, given: Mapping[str, str], *, ignore: set[str | None]) -> list[str]:
-    """Return the names of files that were changed, added or removed; hidden ones and caches do not count."""
+    """Return the names of files that were changed, added or removed; hidden files and caches do not count."""
     found = {path for path, entry in files_below(directory) if entry.is_file()}
     new = {name for name in found - set(given) if not re.search(r"(^|/)(\.|__pycache__)", name)}
     touched = {name for name, text in given.items() if name not in found or not _same(directory / name, text)}

@@ -1,9 +1,9 @@
-"""From a model's reply to the next `train.py`, whatever habit of formatting the model has.
+"""Turns a model's reply into the next `train.py`, for all formatting habits of models.
 
-The steps, each a function of its own: the text as it came (`cleaning.cleaned`), thinking taken out
-(`thinking.without_thinking`), what it holds (`candidates.candidates_in`), what of it applies and is chosen
-(`choice.chosen`), checked (`checks.checked`). What can be read in two ways is refused with a reason that the model can
-act on; nothing is applied by half. docs/operators.md has the rule.
+The steps are separate functions: clean the text (`cleaning.cleaned`), remove thinking (`thinking.without_thinking`),
+find the candidates for edits (`candidates.candidates_in`), choose among those that apply (`choice.chosen`), check the
+program (`checks.checked`). An ambiguous reply is refused with a reason that the model can act on; no reply is applied
+in part. docs/operators.md has the rule.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def apply_reply(reply: str, source: str, *, complete: bool = False) -> str:
     """Return the file that a reply asks for.
 
     Args:
-        reply: What the model answered.
-        source: The file as it is.
-        complete: Whether the provider says that the model ended its answer itself. If it does not, an edit at the very
+        reply: The model's answer.
+        source: The present file.
+        complete: Whether the provider reports that the model itself ended its answer. If not, an edit at the very
             end of the reply must show that nothing is missing.
 
     Raises:
-        EditError: The reply holds no edit, or one that cannot be applied; the message tells the model why.
+        EditError: The reply has no edit, or an edit that cannot be applied; the message tells the model why.
     """
     text = cleaned(without_thinking(cleaned(reply), split_lines(source)[0]))
     candidates = candidates_in(text, source, complete=complete)

@@ -1,6 +1,6 @@
-"""Shows what comes of a model's reply: `python -m operators.edit --reply FILE PROGRAM`.
+"""Shows the program that a model's reply gives: `python -m operators.edit --reply FILE PROGRAM`.
 
-Prints the program and ends with 0, or says on the standard error why the reply is refused, and ends with 1. Nothing is
+Prints the program and exits with 0, or prints the reason for a refusal to standard error and exits with 1. Nothing is
 trained, and no model is asked.
 """
 
@@ -17,13 +17,13 @@ from target.program.contract import ContractError, check_syntax
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the program that comes of a reply, and return the exit status: 0, or 1 for a refusal."""
+    """Print the program that a reply gives, and return the exit status: 0, or 1 for a refusal."""
     parser = argparse.ArgumentParser(
         prog="python -m operators.edit",
-        description="Print the program that comes of a model's reply, or why the reply is refused (exit status 1).",
+        description="Print the program that a model's reply gives, or why the reply is refused (exit status 1).",
     )
-    parser.add_argument("--reply", metavar="FILE", required=True, help="what the model answered; - for standard input")
-    parser.add_argument("program", metavar="PROGRAM", type=Path, help="the program that was to be changed")
+    parser.add_argument("--reply", metavar="FILE", required=True, help="the model's answer; - for standard input")
+    parser.add_argument("program", metavar="PROGRAM", type=Path, help="the program to change")
     settings = parser.parse_args(arguments)
     try:
         reply = sys.stdin.buffer.read() if settings.reply == "-" else Path(settings.reply).read_bytes()
@@ -41,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def program_of(reply: str, source: str) -> str:
-    """Return the program that comes of a reply.
+    """Return the program that a reply gives.
 
     Raises:
-        EditError: None comes of it, or the same program again.
-        ContractError: It is no Python.
+        EditError: It gives no program, or the same program again.
+        ContractError: It is not valid Python.
     """
     program = apply_reply(reply, source)
     check_syntax(program)
@@ -58,7 +58,7 @@ def decoded(data: bytes) -> str:
     """Return a reply as text, as UTF-8 or in the encoding that its byte order mark names.
 
     Raises:
-        EditError: It is no text.
+        EditError: It is not text.
     """
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:

@@ -1,4 +1,4 @@
-"""Replaces blocks in a file, all of them or none, and leaves everything else as it is."""
+"""Replaces blocks in a file, all of them or none, and leaves everything else unchanged."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from operators.edit.text import FILE, Block, EditError, split_lines
 
 _SHOWN_PLACES: Final = 8
 _BLOCKS: Final = 400
-"""Edits that one answer may hold."""
+"""Largest number of edits in one answer."""
 _COMPARISONS: Final = 4_000_000
-"""Pairs of lines that a comparison line by line may take."""
+"""Largest number of pairs of lines for a comparison line by line."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Lines `start` to `stop`, from 0 and exclusive, that become `new`."""
+    """Lines `start` to `stop` (counted from 0, exclusive) that become `new`."""
 
     start: int
     stop: int
@@ -30,12 +30,12 @@ class _Change:
 
 
 def apply_blocks(blocks: Sequence[Block], source: str) -> str:
-    """Return a file with all blocks replaced, its other lines and its line endings left as they are.
+    """Return a file with all blocks replaced; its other lines and its line endings stay unchanged.
 
-    Every block is looked for in the file as it was; one that is not there, in what the others made of it.
+    Every block is searched in the original file, and if it is not there, in the result of the other blocks.
 
     Raises:
-        EditError: A block is not in the file, is there more than once, leaves code out or contradicts another one.
+        EditError: A block is not in the file, is there more than once, leaves code out or contradicts another block.
     """
     blocks = list(dict.fromkeys(blocks))
     if len(blocks) > _BLOCKS:
@@ -61,10 +61,10 @@ def apply_blocks(blocks: Sequence[Block], source: str) -> str:
 
 
 def _parts(name: str, block: Block, lines: Sequence[str]) -> list[Block]:
-    """Return the parts of a block between lines such as `...` that stand for unchanged code on both of its sides.
+    """Return the parts of a block between lines such as `...`, which replace unchanged code in old and new text.
 
     Raises:
-        EditError: It leaves code out in any other way.
+        EditError: It leaves code out in another way.
     """
     if elision((*block.old, *block.new), lines) is None:
         return [block]
@@ -101,17 +101,17 @@ def _final_newline(blocks: Iterable[Block]) -> bool | None:
 
 
 def _located(name: str, block: Block, lines: Lines) -> list[_Change] | None:
-    """Return what a block changes, or None if it is not in the file.
+    """Return the changes of a block, or None if it is not in the file.
 
     Raises:
-        EditError: It is there more than once, or has no old lines.
+        EditError: It is in the file more than once, or has no old lines.
     """
     if not block.old or (block.partial and not any(line.strip() for line in block.old)):
         if lines.texts:
             raise EditError(f"{name} quotes no line of {FILE}; quote the lines next to the place that you mean")
         return [_Change(0, 0, block.new)]
     if block.old == block.new and block.final_newline is None:
-        return []  # models quote lines that they leave as they are
+        return []  # models quote lines that they do not change
     plain, escaped = block, block.unescaped()
     for variant in dict.fromkeys((plain, plain.without_blank_ends(), escaped, escaped.without_blank_ends())):
         for form in FORMS if variant.old else ():
@@ -134,7 +134,7 @@ def _ambiguous(name: str, places: Sequence[int]) -> EditError:
 
 
 def _inside_lines(name: str, block: Block, lines: Lines) -> list[_Change] | None:
-    """Return what a block changes whose old text is a part of the file, but no whole lines of it."""
+    """Return the changes of a block whose old text is in the file, but not as whole lines."""
     text, wanted, wished = "\n".join(lines.texts), "\n".join(block.old), "\n".join(block.new)
     count = text.count(wanted) if wanted.strip() else 0
     if not count:
@@ -154,7 +154,7 @@ def _inside_lines(name: str, block: Block, lines: Lines) -> list[_Change] | None
 
 def _changes(block: Block, lines: Lines, place: int, meaning: dict[str, str], *, typographic: bool) -> list[_Change]:
     present = lines.texts[place : place + len(block.old)]
-    return [  # line by line: what old and new share stays as the file has it
+    return [  # line by line: lines common to old and new stay as in the file
         _Change(
             place + i,
             place + j,
@@ -166,7 +166,7 @@ def _changes(block: Block, lines: Lines, place: int, meaning: dict[str, str], *,
 
 
 def _differences(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
-    """Return how one list of lines becomes another, as difflib says it; large ones as one replacement."""
+    """Return difflib's operations from one list of lines to another; one replacement for large lists."""
     if len(old) * len(new) > _COMPARISONS:
         return [("replace", 0, len(old), 0, len(new))]
     return [*difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()]
@@ -177,7 +177,7 @@ def _splice(source: str, changes: Iterable[_Change], final_newline: bool | None)
     ending = "\r\n" if endings.count("\r\n") > len(endings) / 2 else "\n"
     final = final_newline if final_newline is not None else not endings or endings[-1] != ""
     ordered = sorted(enumerate(changes), key=lambda pair: (pair[1].start, pair[1].stop, pair[0]), reverse=True)
-    for _, change in ordered:  # from the end, so that the places of the others stay
+    for _, change in ordered:  # from the end, so that the other places stay valid
         texts[change.start : change.stop] = change.new
         endings[change.start : change.stop] = [ending] * len(change.new)
     endings = [each or ending for each in endings]

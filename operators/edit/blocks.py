@@ -1,4 +1,4 @@
-"""SEARCH/REPLACE blocks in aider's, Cline's, Roo's and the merge-marker style: from lines of a reply to edits."""
+"""Reads SEARCH/REPLACE blocks of a reply, in the styles of aider, Cline, Roo and merge markers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Found:
     Attributes:
         blocks: The edits.
         failure: Why the edits are not complete; None if they are.
-        lines: The lines of the reply, those of the edits left empty.
+        lines: The lines of the reply, with empty lines in place of the edits.
         last: Number of the last line of an edit; -1 if there is none.
-        files: Whole files that the notation gives.
+        files: Whole files in this notation.
     """
 
     lines: list[str]
@@ -36,7 +36,7 @@ class Found:
 
     @property
     def any(self) -> bool:
-        """Whether the reply has something in this notation, complete or not."""
+        """Whether the reply has edits in this notation, complete or not."""
         return bool(self.blocks or self.failure)
 
 
@@ -77,7 +77,7 @@ def search_blocks(lines: Sequence[str]) -> Found:
 def _refuse_headless(lines: Sequence[str], number: int, loose: Sequence[int]) -> None:
     if loose:
         raise EditError(
-            f"{quoted(lines[number].strip())} ends a block that no line '<<<<<<< SEARCH' begins; "
+            f"{quoted(lines[number].strip())} ends a block that does not begin with '<<<<<<< SEARCH'; "
             "write each block with its three marks"
         )
 
@@ -90,7 +90,7 @@ def _refuse_unclosed(lines: Sequence[str], start: int, count: int) -> NoReturn:
 
 
 def _end_of_fence(lines: Sequence[str], start: int, dividers: Sequence[int]) -> int | None:
-    """Return where the fence that holds an unclosed block ends, if that says for certain where the block does."""
+    """Return the end of the fence around an unclosed block, if it is certainly also the end of the block."""
     inside: re.Match[str] | None = None
     for line in lines[:start]:
         if fence := fence_of(line):
@@ -132,7 +132,7 @@ def _divider(lines: Sequence[str], found: Sequence[int], count: int) -> int:
 def _refuse_broken(lines: Sequence[str], numbers: Sequence[int], count: int) -> None:
     if numbers:
         raise EditError(
-            f"SEARCH block {count} holds {quoted(lines[numbers[0]].strip())}, which is no known mark; "
+            f"SEARCH block {count} holds {quoted(lines[numbers[0]].strip())}, which is not a known mark; "
             "the marks are '<<<<<<< SEARCH', '=======' and '>>>>>>> REPLACE'"
         )
 
@@ -161,7 +161,7 @@ def _without_fence(lines: Sequence[str]) -> list[str]:
 
 
 def _file_of_block(lines: Sequence[str], start: int) -> str | None:
-    """Return the name of the file that stands beside the opening marker, or above it."""
+    """Return the file name beside the opening marker, or above it."""
     beside = [name for word in visible(lines[start])[:300].split() if (name := file_named(word))]
     if beside:
         return beside[0]

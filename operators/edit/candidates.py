@@ -1,4 +1,4 @@
-"""What a reply holds: edits in any notation, whole files, parts of the file, values of constants."""
+"""Finds the contents of a reply: edits in any notation, whole files, parts of the file, values of constants."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from operators.edit.text import Block, EditError, first_line, quoted
 from operators.edit.values import values_in_prose
 
 _CHARACTERS: Final = 600_000
-"""Length of an answer that is read, thinking left out: two programs of the greatest size, and some prose."""
+"""Largest length of an answer, without thinking: two programs of maximal size, and some prose."""
 _LINES: Final = 40_000
 _HALF_JSON: Final = re.compile(r"[\"'](?:old|new|search|find)_?(?:str|string|text|code)?[\"']\s{0,9}:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """What a reply holds.
+    """The contents of a reply.
 
     Attributes:
-        blocks: Edits that say what they replace, in all notations together.
+        blocks: Edits that name the text they replace, in all notations together.
         failure: Why those edits are not complete; None if they are.
-        last_edit: Line of the reply at which the last of them ends; -1 if there is none.
+        last_edit: Line of the reply at which the last of these edits ends; -1 if there is none.
         pieces: Pieces of code, in the order of the reply.
-        values: Values of constants among prose, as code; None if there are none.
-        remains: A line that belongs to no complete edit and looks as if it should; empty if there is none.
+        values: Values of constants in prose, as code; None if there are none.
+        remains: A line that looks like part of an edit, but belongs to no complete one; empty if there is none.
         shown: What was found, for a refusal.
     """
 
@@ -63,18 +63,18 @@ class _Gathered:
 
 
 def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
-    """Return what a reply holds.
+    """Return the contents of a reply.
 
     Args:
         text: The reply, cleaned and without thinking.
-        source: The file as it is.
-        complete: Whether the end of the reply is known to be its end.
+        source: The present file.
+        complete: Whether the reply is known to be complete.
 
     Raises:
-        EditError: It is empty, too long, or a piece of it belongs to another file.
+        EditError: It is empty or too long, or a piece of it belongs to another file.
     """
     if not text.strip():
-        raise EditError("the answer is empty, or nothing comes after its thinking")
+        raise EditError("the answer is empty, or has nothing after its thinking")
     if len(text) > _CHARACTERS or text.count("\n") > _LINES:
         raise EditError(
             f"an answer may have {_CHARACTERS} characters and {_LINES} lines, thinking left out, "
@@ -113,13 +113,13 @@ def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
 
 
 def _explicit(lines: Sequence[str], gathered: _Gathered, *, complete: bool) -> list[str]:
-    """Take SEARCH/REPLACE blocks and diffs out of lines."""
+    """Extract SEARCH/REPLACE blocks and diffs from lines."""
     rest = gathered.add(search_blocks(lines))
     return gathered.add(diff_hunks(rest, complete=complete))
 
 
 def _foreign(text: str, gathered: _Gathered) -> str:
-    """Take JSON and tags out of a text."""
+    """Extract JSON and tags from a text."""
     found, text = json_edits(text)
     _take(found, gathered, last=text.count("\n"))
     found, text = tag_edits(text)
@@ -140,7 +140,7 @@ def _take(found: Foreign, gathered: _Gathered, *, last: int) -> None:
 
 
 def _remains(lines: Sequence[str], prose: Sequence[str]) -> str:
-    """Return a line that is the remnant of an edit which could not be read."""
+    """Return a line that remains of an unreadable edit."""
     for number, mark, _ in marks_of(lines):
         if mark in (Mark.OPEN, Mark.CLOSE, Mark.BROKEN):
             return lines[number].strip()

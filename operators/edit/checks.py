@@ -1,4 +1,4 @@
-"""What every program that comes of a reply must be, whatever form the reply had."""
+"""Checks of every program from a reply, independent of the form of the reply."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def checked(result: str, source: str) -> str:
-    """Return a program, if nothing about it shows that the reply was damaged on its way.
+    """Return a program unless it shows that the reply was damaged in transit.
 
     Raises:
-        EditError: Something does.
+        EditError: The reply was damaged, or the program is too large.
     """
     if result.count(_REPLACEMENT) > source.count(_REPLACEMENT):
         line = next(line for line in result.split("\n") if _REPLACEMENT in line)
-        raise EditError(f"the answer holds characters that were lost on the way: {quoted(line.strip())}")
+        raise EditError(f"the answer has characters that were lost in transit: {quoted(line.strip())}")
     if len(result) > SOURCE_BYTES:
         raise EditError(f"size: the program may have {SOURCE_BYTES} bytes, got {len(result)} characters")
     return result

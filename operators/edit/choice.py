@@ -1,11 +1,11 @@
-"""Chooses one program among all that a reply may mean, by a rule; what can mean two is refused.
+"""Chooses one program among all possible meanings of a reply, by a rule; an ambiguous reply is refused.
 
-1. Edits that say what they replace are applied together. A whole file beside them must be the same program, unless the
-   edits do not apply and the file comes after them.
-2. Else of several whole files those equal to the parent fall out, and the last one counts.
-3. Else parts of the file take the places of what has their names. If they are a whole file when they are put one
-   behind the other, that must be the same program.
-4. Else values of constants that stand in lines of their own count.
+1. Edits that name the text they replace are applied together. A whole file beside them must be the same program, unless
+   the edits do not apply and the file comes after them.
+2. Otherwise whole files count: those equal to the parent are ignored, and the last one is used.
+3. Otherwise parts of the file replace the definitions of the same names. If the parts, joined in order, are also a
+   whole file, that must be the same program.
+4. Otherwise values of constants on separate lines count.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from operators.edit.text import FILE, Block, EditError, folded, quoted, require_
 from target.program import Program
 
 _NO_EDIT: Final = (
-    "there is no edit in the answer: neither a SEARCH/REPLACE block nor a unified diff nor the whole file "
-    "nor new values of constants"
+    "there is no edit in the answer: no SEARCH/REPLACE block, no unified diff, no whole file "
+    "and no new values of constants"
 )
 
 
@@ -33,7 +33,7 @@ def chosen(candidates: Candidates, source: str) -> str:
     """Return the program that a reply means.
 
     Raises:
-        EditError: It means none, or may mean several.
+        EditError: It means no program, or is ambiguous.
     """
     for block in candidates.blocks:
         require_own_file(block.file)
@@ -57,9 +57,9 @@ def chosen(candidates: Candidates, source: str) -> str:
 
 
 def _whole_files(candidates: Candidates, source: str, file: Skeleton) -> list[tuple[int, str]]:
-    """Return the whole files of a reply that are other programs than the parent, with their lines.
+    """Return the whole files of a reply that differ from the parent, with their lines.
 
-    If all of them are the parent, the last one is returned.
+    If all of them equal the parent, the last one is returned.
 
     Raises:
         EditError: The last one is cut off, leaves code out, or is the file twice.
@@ -95,7 +95,7 @@ def _whole_files(candidates: Candidates, source: str, file: Skeleton) -> list[tu
 
 
 def _has_parts(candidates: Candidates, file: Skeleton) -> bool:
-    """Whether there is anything beside whole files."""
+    """Whether there are pieces that are not whole files."""
     if candidates.blocks or candidates.failure:
         return True
     return any(
@@ -125,7 +125,7 @@ def _edited(candidates: Candidates, whole: Sequence[tuple[int, str]], source: st
         raise
     if whole and not _same(whole[-1][1], result):
         raise EditError(
-            "the answer holds edits and a whole file that is another program than they make: send one of them only"
+            "the answer has edits and a whole file that is a different program from their result: send only one of them"
         )
     if candidates.remains:
         raise EditError(f"a part of the answer cannot be read: {candidates.shown}")
@@ -133,7 +133,7 @@ def _edited(candidates: Candidates, whole: Sequence[tuple[int, str]], source: st
 
 
 def _applied(blocks: Sequence[Block], source: str) -> str:
-    """Return the file with the blocks replaced; with plain signs in what is new, if only that makes it a program."""
+    """Return the file with the blocks replaced; use plain characters in the new text if it parses only then."""
     result = apply_blocks(blocks, source)
     if all(line.isascii() for block in blocks for line in block.new) or parses(result) or not parses(source):
         return result
@@ -163,13 +163,13 @@ def _from_parts(code: Sequence[Piece], source: str, file: Skeleton) -> str:
         if together is None:
             raise
         raise EditError(
-            f"the answer holds {len(texts)} pieces of code, which may be one file or parts of it: "
+            f"the answer has {len(texts)} pieces of code, which may be one file or parts of it: "
             "send the whole file in one fence"
         ) from error
     if together is not None and not _same(together, result):
         raise EditError(
-            f"the answer holds {len(texts)} pieces of code; put one behind the other they are another program "
-            "than put in the places of what has their names: send the whole file in one fence"
+            f"the answer has {len(texts)} pieces of code; joined in order they are a different program than as "
+            "replacements of the definitions of the same names: send the whole file in one fence"
         )
     return result
 
@@ -181,8 +181,8 @@ def _same(one: str, other: str) -> bool:
 def _cut_off(piece: Piece) -> EditError:
     last = next((line for line in reversed(piece.code.split("\n")) if line.strip()), "")
     return EditError(
-        f"the piece of code that the answer ends with has no end: its last line is {quoted(last.strip())}; it may have "
-        "been cut off. Write it to its end, and close the fence"
+        f"the piece of code at the end of the answer is not closed: its last line is {quoted(last.strip())}; it may "
+        "have been cut off. Write it to its end, and close the fence"
     )
 
 
@@ -201,4 +201,4 @@ def _syntax(piece: Piece) -> EditError:
         where = str(error)
     else:
         where = "it holds no statement"
-    return EditError(f"the code in the answer is no Python: syntax: {where}; {ADVICE}")
+    return EditError(f"the code in the answer is not valid Python: syntax: {where}; {ADVICE}")

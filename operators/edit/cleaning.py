@@ -1,4 +1,4 @@
-"""A reply as text: without what transport and templates leave around it."""
+"""Cleans the text of a reply: removes remains of transport and templates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNESCAPES: Final = 3
 
 
 def cleaned(reply: str) -> str:
-    """Return a reply with plain line breaks, without byte order mark, end tokens, CDATA and escapes of its marks."""
+    """Return a reply with plain line breaks, and without byte order mark, end tokens, CDATA and escaped marks."""
     text = reply.removeprefix("\ufeff").replace("\r\r\n", "\n").replace("\r\n", "\n")
     if "\n" not in text:
         text = text.replace("\r", "\n")
@@ -30,7 +30,7 @@ def cleaned(reply: str) -> str:
 
 
 def _without_end(text: str) -> str:
-    """Return a text without the tokens with which chat templates end it."""
+    """Return a text without the end tokens of chat templates."""
     bare = text.rstrip()
     found = True
     while found:

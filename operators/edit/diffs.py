@@ -1,4 +1,4 @@
-"""Unified diffs and `*** Begin Patch`: from lines of a reply to edits; numbers may be wrong or missing."""
+"""Reads unified diffs and `*** Begin Patch` of a reply; line numbers may be wrong or missing."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ def diff_hunks(lines: Sequence[str], *, complete: bool = True) -> Found:
 
     Args:
         lines: The reply.
-        complete: Whether the reply is known to be all that the model wrote; if not, a diff that it ends with must
-            show that nothing is missing.
+        complete: Whether the reply is known to be complete; if not, a diff at its end must show its completeness.
     """
     return _HunkReader(lines, complete=complete).read()
 
 
 class _Hunk:
-    """A hunk as it grows.
+    """A hunk that is being read.
 
     Args:
         match: Its header; None if it has none.
@@ -53,23 +52,23 @@ class _Hunk:
 
     @property
     def complete(self) -> bool:
-        """Whether it has as many lines as its header says; also true if that says nothing."""
+        """Whether it has as many lines as its header says; also true if the header has no numbers."""
         return (self.old_left or 0) <= 0 and (self.new_left or 0) <= 0
 
     @property
     def lacks_lines(self) -> bool:
-        """Whether its header says that more lines come; one that says too few is wrong anyway."""
+        """Whether its header says that more lines follow; a header with too few is wrong anyway."""
         if self.old_left is None or self.new_left is None:
             return False
         return max(self.old_left, self.new_left) > 0 and min(self.old_left, self.new_left) >= 0
 
     @property
     def changes(self) -> bool:
-        """Whether it does anything."""
+        """Whether it has a change."""
         return self.old != self.new or self.old_is_last or self.new_is_last
 
     def add(self, line: str) -> None:
-        """Take a line of the body; one without a sign is context whose leading space got lost."""
+        """Add a line of the body; a line without a sign is context whose leading space was lost."""
         if line.startswith(_NO_NEWLINE):
             self.old_is_last |= self.sign in "- "
             self.new_is_last |= self.sign in "+ "
@@ -96,7 +95,7 @@ class _Hunk:
 
 
 class _HunkReader:
-    """Walks through a reply, in and out of fences and hunks."""
+    """Goes through the lines of a reply, and follows its fences and hunks."""
 
     def __init__(self, lines: Sequence[str], *, complete: bool) -> None:
         self._lines = lines
@@ -105,7 +104,7 @@ class _HunkReader:
         self._hunk: _Hunk | None = None
         self._file: str | None = None
         self._fence: re.Match[str] | None = None  # while inside
-        self._created = False  # the present file does not exist before
+        self._created = False  # the diff creates the present file
         self._in_patch = False  # between `*** Begin Patch` and `*** End Patch`
 
     def read(self) -> Found:
@@ -123,7 +122,7 @@ class _HunkReader:
         return self._found
 
     def _cut_off(self, hunk: _Hunk) -> EditError | None:
-        """Return the refusal of a diff that goes on to the end of the reply and may lack some of its lines."""
+        """Return the refusal of a diff that ends with the reply and may lack some of its lines."""
         ended = self._complete or not self._lines[-1]
         if self._fence is None and not self._in_patch:
             if self._complete or ((ended or hunk.sign != "+") and not hunk.lacks_lines):
@@ -137,7 +136,7 @@ class _HunkReader:
         )
 
     def _structure(self, number: int, line: str) -> bool:
-        """Follow a line that is not the content of a hunk; return whether it was one."""
+        """Process a line that is not the content of a hunk; return whether it was one."""
         fence = fence_of(line)
         if fence and (self._hunk is None or visible(line)[0] in "`~"):
             self._close()
@@ -180,7 +179,7 @@ class _HunkReader:
         except EditError as error:
             self._found.failure = error
         else:
-            self._found.failure = EditError("the diff deletes the file: write what shall take its place")
+            self._found.failure = EditError("the diff deletes the file: write what replaces it")
 
     def _is_file_header(self, number: int) -> bool:
         """Whether `--- NAME` and `+++ NAME` begin here; within a hunk they may be content."""

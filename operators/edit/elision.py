@@ -1,4 +1,4 @@
-"""Code that a model leaves out, such as `# ... rest unchanged`: found, and told from an honest comment."""
+"""Finds marks of code that a model leaves out, such as `# ... rest unchanged`, but not ordinary comments."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _VAGUE: Final = re.compile(
     re.IGNORECASE,
 )
 _LIKE: Final = 0.6
-"""How much of two lines must be equal for one to be the other, changed."""
+"""Least similarity of two lines for one to be a changed version of the other."""
 _COMPARED_LINES: Final = 3_000
 _COMPARED_PLACES: Final = 100
 
 
 def elision(lines: Iterable[str], known: Iterable[str]) -> str | None:
-    """Return the first line that may stand for code left out; None if there is none.
+    """Return the first line that may replace omitted code; None if there is none.
 
     Args:
-        lines: What a model wrote.
-        known: Lines of the file itself: what stands there already is code, whatever it looks like.
+        lines: Lines that a model wrote.
+        known: Lines of the file itself: they are always code.
     """
     own: set[str] | None = None
     for line in lines:
@@ -49,14 +49,14 @@ def elision(lines: Iterable[str], known: Iterable[str]) -> str | None:
 
 
 def missing_code(old: Sequence[str], new: Sequence[str], known: Iterable[str]) -> str | None:
-    """Return the line of `new` that stands for lines of `old` which are in fact not there; None if there is none.
+    """Return the line of `new` that replaces omitted lines of `old`; None if there is none.
 
-    A line of dots alone counts always: written into a program, it is code. A comment counts where lines of `old` are
-    gone and no line at that place is one of them, changed.
+    A line of only dots always counts, because in a program it would be code. A comment counts where lines of `old` are
+    missing and no line at that place is a changed version of one of them.
 
     Args:
-        old: Lines as they were.
-        new: Lines as the model wants them.
+        old: The old lines.
+        new: The model's new lines.
         known: Lines of the file itself.
     """
     if elision(new, known) is None:
@@ -81,7 +81,7 @@ def missing_code(old: Sequence[str], new: Sequence[str], known: Iterable[str]) -
 
 
 def is_elision(line: str) -> bool:
-    """Return whether a line looks as if it stood for others."""
+    """Return whether a line looks like a replacement for omitted lines."""
     return _looks_like_one(line.strip())
 
 
@@ -96,7 +96,7 @@ def _is_clear(lines: Sequence[str]) -> bool:
 
 
 def _kept(line: str, written: Sequence[str]) -> bool:
-    """Whether a line is among others, changed."""
+    """Whether other lines include a line or a changed version of it."""
     if len(line) > _CHARACTERS or len(written) > _COMPARED_PLACES:
         return False
     return any(

@@ -60,18 +60,18 @@ PATCH: Final = frozenset(["patch", "diff", "input", "command", "arguments", "pat
 
 
 def plain_name(name: str) -> str:
-    """Return the name of a key or a tag without what differs between tools: `oldString`, `old_str`, `old-str`."""
+    """Return the name of a key or tag in a form common to all tools: `oldString`, `old_str`, `old-str`."""
     return re.sub(r"[_\-\s]", "", name[:40]).lower()
 
 
 @dataclass(slots=True)
 class Foreign:
-    """What a reply holds in a foreign notation.
+    """The contents of a reply in a foreign notation.
 
     Attributes:
         blocks: Edits.
-        files: Whole files, or pieces of code that may be one.
-        texts: Texts in a notation of their own, such as a patch in a string.
+        files: Whole files, or pieces of code that may be whole files.
+        texts: Texts in another notation, such as a patch in a string.
         values: New values of constants, as code.
     """
 
@@ -82,15 +82,15 @@ class Foreign:
 
 
 def edit_from(said: Mapping[str, str], *, file: str | None, everywhere: bool = False) -> Block | None:
-    """Return the edit that named texts say; None if they say none.
+    """Return the edit in named texts; None if there is none.
 
     Args:
         said: Texts by plain name.
         file: The file that they name.
-        everywhere: Whether every occurrence is meant.
+        everywhere: Whether to replace every occurrence.
 
     Raises:
-        EditError: They say two, or half of one.
+        EditError: They give two edits, or half of one.
     """
     old, new = ([name for name in said if name in names] for names in (OLD, NEW))
     if not old or not new:
@@ -108,6 +108,6 @@ def edit_from(said: Mapping[str, str], *, file: str | None, everywhere: bool = F
 
 
 def lines_of(text: str) -> tuple[str, ...]:
-    """Return the lines of a text of an edit; a newline at its end begins no further line."""
+    """Return the lines of an edit's text; a newline at the end begins no further line."""
     text = text.replace("\r\n", "\n").removesuffix("\n")
     return tuple(text.split("\n")) if text else ()

@@ -1,4 +1,4 @@
-"""Parts of a file, such as a function: each takes the place of what has its name in the file, or is refused."""
+"""Parts of a file, such as a function: each replaces the definition of the same name in the file, or is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Lines of the file, from 0 and exclusive, and what stands there."""
+    """A range of lines of the file (counted from 0, end exclusive), and its statement."""
 
     start: int
     stop: int
@@ -31,12 +31,12 @@ class _Place:
 
 @dataclass(slots=True)
 class _Plan:
-    """What fragments change.
+    """The changes of fragments.
 
     Attributes:
         values: New values of constants.
-        lines: Lines that take the place of others: from, to, new.
-        names: What is given anew, by the key of the statement, as its tree; those equal to the file's are left out.
+        lines: Replacements of lines: from, to, new.
+        names: Trees of the new statements by key; those equal to the file's are left out.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
@@ -45,24 +45,23 @@ class _Plan:
 
 
 def with_fragments(pieces: Sequence[str], source: str) -> str:
-    """Return the file with the parts that pieces of code give anew; equal to the file if they give nothing new.
+    """Return the file with the new parts from pieces of code; equal to the file if they have nothing new.
 
-    A function, a class, a method or a variable takes the place of the only one of its name; a constant keeps its
-    comment. What is new stands before the statement of the file that follows it in the piece, an import behind the
-    imports.
+    A function, class, method or variable replaces the only one of its name; a constant keeps its comment. A statement
+    with a new name is inserted before the statement that follows it in the piece, and an import after the imports.
 
     Args:
         pieces: Pieces of code that parse.
         source: The file.
 
     Raises:
-        EditError: A piece cannot be placed for certain.
+        EditError: A piece cannot be placed with certainty.
     """
     try:
         tree = parse(source)
     except SyntaxError as error:
         raise EditError(
-            f"the answer holds a part of {FILE}, and the file as it is does not parse: write the whole file"
+            f"the answer has a part of {FILE}, but the present file does not parse: write the whole file"
         ) from error
     if "\r" in source.replace("\r\n", "\n"):
         raise EditError(f"{FILE} has line breaks of several kinds: {ADVICE}")
@@ -96,10 +95,10 @@ class _Placer:
         self._trees = {ast.dump(node) for node in tree.body}
 
     def place(self) -> None:
-        """Enter the statements into the plan.
+        """Add the statements to the plan.
 
         Raises:
-            EditError: One cannot be placed.
+            EditError: A statement cannot be placed.
         """
         new = list[ast.stmt]()
         anchored = False
@@ -129,21 +128,21 @@ class _Placer:
             self._insert(new, self._end_of_definitions())
 
     def _element(self, node: ast.stmt) -> bool:
-        """Enter the value of one number of a tuple, `BETAS[0] = 0.9`; return whether the statement is that."""
+        """Add the value of one number of a tuple, `BETAS[0] = 0.9`; return whether the statement is of this kind."""
         name = assigned_constant(node)
         if name == assigned_name(node) or name not in self._constants:
             return False
         value = literal_value(node) if isinstance(node, ast.Assign) else None
         if value is None:
-            raise EditError(f"{first_line(self._text(node))!r} sets no number: write the whole tuple")
+            raise EditError(f"{first_line(self._text(node))!r} does not set a number: write the whole tuple")
         if self._is_new(node):
             self._plan.values[name] = value
         return True
 
     def _homeless(self) -> EditError:
         return EditError(
-            f"the answer holds a piece of code, which begins {quoted(first_line(self._piece))}, and says not where in "
-            f"{FILE} it belongs: the file has no such name at its top level; {ADVICE}"
+            f"the answer has a piece of code, which begins {quoted(first_line(self._piece))}, but not its place "
+            f"in {FILE}: the file has no such name at its top level; {ADVICE}"
         )
 
     def _place_of(self, node: ast.stmt) -> _Place | None:
@@ -160,8 +159,8 @@ class _Placer:
         if isinstance(node, _Definition) or assigned_constant(node):
             return None
         raise EditError(
-            f"the answer holds a piece of code with {quoted(first_line(self._text(node)))}, which has no name "
-            f"to find its place in {FILE} by; {ADVICE}"
+            f"the answer has a piece of code with {quoted(first_line(self._text(node)))}, which has no name "
+            f"that would show its place in {FILE}; {ADVICE}"
         )
 
     def _methods(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[_Place]:
@@ -191,7 +190,7 @@ class _Placer:
                 self._plan.values[name] = value
                 return
             if node.value is None:
-                raise EditError(f"{first_line(new)!r} sets no value")
+                raise EditError(f"{first_line(new)!r} does not set a value")
         _refuse_shared_lines(place.node, self._lines)
         if name and len(new) == 1:
             behind = old[-1].encode()[place.node.end_col_offset or 0 :].decode()
@@ -199,7 +198,7 @@ class _Placer:
         self._plan.lines.append((place.start, place.stop, _indented(new, place.node, node)))
 
     def _is_new(self, node: ast.stmt) -> bool:
-        """Whether a statement was not given before; refuse another one of its name."""
+        """Whether a statement was not given before; refuse a different one of the same name."""
         known = key_of(node) in self._plan.names
         key, tree = key_of(node), ast.dump(node)
         if self._plan.names.setdefault(key, tree) != tree:
@@ -231,7 +230,7 @@ class _Placer:
             self._plan.lines.append((place, place, text))
 
     def _end_of_definitions(self) -> int:
-        """Return the line of the last statement, before which a definition that follows nothing may stand."""
+        """Return the line of the last statement; new definitions that nothing in the piece follows go before it."""
         return _extent(self._tree.body[-1])[0]
 
     def _text(self, node: ast.stmt) -> list[str]:
@@ -242,7 +241,7 @@ class _Placer:
 
 
 def _extent(node: ast.stmt) -> tuple[int, int]:
-    """Return the lines of a statement with its decorators, from 0 and exclusive."""
+    """Return the range of lines of a statement with its decorators (from 0, end exclusive)."""
     first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
     return first - 1, node.end_lineno or node.lineno
 
@@ -259,13 +258,13 @@ def _refuse_lost_methods(new: ast.ClassDef, old: ast.ClassDef) -> None:
     lost = [each.name for each in old.body if isinstance(each, _Definition) and each.name not in kept]
     if lost:
         raise EditError(
-            f"the class {new.name} in the answer lacks {', '.join(lost)}, which the file has: are they to go, or left "
-            "out? Write the whole file, or a SEARCH/REPLACE block"
+            f"the class {new.name} in the answer lacks {', '.join(lost)}, which the file has: are they deleted, or "
+            "only left out? Write the whole file, or a SEARCH/REPLACE block"
         )
 
 
 def _indented(text: list[str], place: ast.stmt, node: ast.stmt) -> list[str]:
-    """Return lines with the indentation of their place."""
+    """Return lines with the indentation of their new place."""
     depth = place.col_offset
     if not depth:
         return text
@@ -275,7 +274,7 @@ def _indented(text: list[str], place: ast.stmt, node: ast.stmt) -> list[str]:
             continue
         if each.lineno != each.end_lineno:
             raise EditError(
-                f"{quoted(first_line(text))} holds a text of several lines, whose indentation would change; {ADVICE}"
+                f"{quoted(first_line(text))} has a string of several lines, whose indentation would change; {ADVICE}"
             )
     return [" " * depth + line if line.strip() else line for line in text]
 

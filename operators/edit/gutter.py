@@ -14,7 +14,7 @@ _GUTTER: Final = re.compile(
 def without_gutters(old: Sequence[str], new: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """Return the old and the new lines of an edit without line numbers before them.
 
-    They are taken out only where every old line has one and they count up: a number is not mistaken for code then.
+    Numbers are removed only if every old line has one and they count up: then code is not mistaken for a number.
     """
     before = _numbered(old)
     if before is None:
@@ -32,7 +32,7 @@ def without_gutters(old: Sequence[str], new: Sequence[str] = ()) -> tuple[list[s
 
 
 def _numbered(lines: Sequence[str]) -> list[str] | None:
-    """Return the texts behind the numbers of lines; None if the lines are not numbered in order."""
+    """Return the texts after the line numbers; None if the lines are not numbered in order."""
     texts, first = list[str](), None
     for index, line in enumerate(lines):
         match = _GUTTER.match(line)

@@ -1,4 +1,4 @@
-"""Edits as JSON, or as a Python literal: a tool call in the text, a list of edits, new values of constants."""
+"""Reads edits as JSON or as a Python literal: a tool call in the text, a list of edits, new values of constants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 def json_edits(text: str) -> tuple[Foreign, str]:
-    """Return the edits that stand as JSON in a text, and the text without that JSON.
+    """Return the edits that are JSON in a text, and the text without that JSON.
 
     Raises:
         EditError: An edit names two old or two new texts, or an old text without a new one.
@@ -40,7 +40,7 @@ def json_edits(text: str) -> tuple[Foreign, str]:
 
 
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:
-    """Yield where each JSON value of a text begins and ends, and what it is."""
+    """Yield the start, the end and the value of each JSON value in a text."""
     decoder = json.JSONDecoder(strict=False)  # models put line breaks into strings
     position, start = 0, -1
     for _ in range(_TRIES):
@@ -68,7 +68,7 @@ def _end_of_literal(text: str, start: int) -> int:
 
 
 def _literal(text: str) -> Any:
-    """Return the value of a Python literal; None if it is none."""
+    """Return the value of a Python literal; None for any other text."""
     if len(text) > _LITERAL_CHARACTERS:
         return None
     try:
@@ -113,7 +113,7 @@ def _read_object(value: Mapping[Any, Any], found: Foreign, *, file: str | None, 
 
 
 def _text(value: Any) -> str | None:
-    """Return a text, or lines that are one; None for anything else."""
+    """Return a text, or a list of lines as a text; None for anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
@@ -127,8 +127,8 @@ def _refuse_halves(said: Mapping[str, str], file: str | None) -> None:
     name = old or new
     if file is not None and name:
         raise EditError(
-            f"the edit names {'an old' if old else 'a new'} text only ({name}: {quoted(said[name])}): "
-            "an edit needs both, the text as it is and the text in its place"
+            f"the edit has only {'an old' if old else 'a new'} text ({name}: {quoted(said[name])}): "
+            "an edit needs both, the present text and its replacement"
         )
 
 

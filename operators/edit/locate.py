@@ -1,4 +1,4 @@
-"""Finds the lines of a block in a file: exactly, else up to white space, else up to typographic signs, else not."""
+"""Finds the lines of a block in a file: exact, else up to white space, else up to typographic characters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TAB_COLUMNS: Final = 4
 
 
 class AmbiguousError(Exception):
-    """The old lines are in the file more than once, from these lines on, counted from 0."""
+    """The old lines are in the file more than once; `places` has the first line of each, counted from 0."""
 
     def __init__(self, places: Sequence[int]) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Lines:
         self._forms = dict[Callable[[str], str], tuple[list[str], dict[str, list[int]]]]()
 
     def places(self, old: Sequence[str], form: Callable[[str], str]) -> list[int]:
-        """Return where these lines are in the file, each line compared in one form."""
+        """Return the places of these lines in the file; `form` normalises each line for the comparison."""
         present, index = self._indexed(form)
         wanted = [form(line) for line in old]
         rarest = min(range(len(wanted)), key=lambda number: len(index.get(wanted[number], ())))
@@ -50,7 +50,7 @@ class Lines:
 
 
 def exactly(line: str) -> str:
-    """Return a line as it is."""
+    """Return a line unchanged."""
     return line
 
 
@@ -65,7 +65,7 @@ def to_white_space(line: str) -> str:
 
 
 def to_typography(line: str) -> str:
-    """Return a line with single spaces, and one form of each typographic sign."""
+    """Return a line with single spaces, and one form of each typographic character."""
     return " ".join(folded(line).split())
 
 
@@ -73,10 +73,10 @@ FORMS: Final = (exactly, to_trailing_space, to_white_space, to_typography)
 
 
 def find(block: Block, lines: Lines, form: Callable[[str], str]) -> list[tuple[int, dict[str, str]]]:
-    """Return the places of a block, from 0, each with what the quoted indentations stand for there.
+    """Return the places of a block, from 0, each with the file's indentation for each quoted indentation.
 
     Raises:
-        AmbiguousError: There is more than one, and nothing says which is meant.
+        AmbiguousError: There are several places, and nothing shows which is meant.
     """
     places = list[tuple[int, dict[str, str]]]()
     for start in lines.places(block.old, form):
@@ -91,7 +91,7 @@ def find(block: Block, lines: Lines, form: Callable[[str], str]) -> list[tuple[i
 
 
 def _meant(block: Block, places: list[tuple[int, dict[str, str]]], lines: Lines) -> list[tuple[int, dict[str, str]]]:
-    """Return the places that the line number or the anchor of a block leaves."""
+    """Return the places that agree with the line number or the anchor of a block."""
     if block.line is not None and (named := [each for each in places if each[0] == block.line - 1]):
         return named
     if not block.anchor:
@@ -110,7 +110,7 @@ def _depth(line: str) -> int:
 
 
 def _indents(quoted: Sequence[str], present: Sequence[str]) -> dict[str, str] | None:
-    """Return which indentation of the file each quoted one stands for; None if one stands for two."""
+    """Return the file's indentation for each quoted indentation; None if one corresponds to two."""
     meaning = dict[str, str]()
     for ours, theirs in zip(quoted, present, strict=True):
         if ours.strip() and meaning.setdefault(indentation(ours), indentation(theirs)) != indentation(theirs):
@@ -124,13 +124,13 @@ def indentation(line: str) -> str:
 
 
 def fitted(line: str, meaning: dict[str, str], present: Sequence[str], *, typographic: bool) -> str:
-    """Return a new line as it belongs into the file.
+    """Return a new line in the form in which it goes into the file.
 
     Args:
         line: The line as the model wrote it.
-        meaning: The indentation that the file has for each that the model quoted.
+        meaning: The file's indentation for each indentation that the model quoted.
         present: Lines of the file at that place.
-        typographic: Whether the model writes typographic signs another way than the file does.
+        typographic: Whether the model's typographic characters differ from the file's.
     """
     if typographic and not line.isascii() and all(unicodedata.is_normalized("NFC", each) for each in present):
         line = unicodedata.normalize("NFC", line)
@@ -138,7 +138,7 @@ def fitted(line: str, meaning: dict[str, str], present: Sequence[str], *, typogr
 
 
 def _indent_like(line: str, meaning: dict[str, str]) -> str:
-    """Return a new line with the indentation that the file uses where the model quoted another one."""
+    """Return a new line with the file's indentation in place of the model's."""
     own = indentation(line)
     if all(quoted == there for quoted, there in meaning.items()) or not line.strip():
         return line
@@ -148,5 +148,5 @@ def _indent_like(line: str, meaning: dict[str, str]) -> str:
         if "\t" in deeper and not any("\t" in there for there in meaning.values()):
             deeper = deeper.replace("\t", meaning.get("\t") or " " * _TAB_COLUMNS)
         return meaning[known] + deeper + line.lstrip()
-    shallowest = min(meaning, key=len)  # the line lies outside everything that was quoted
+    shallowest = min(meaning, key=len)  # the line is less indented than all quoted lines
     return meaning[shallowest].removesuffix(shallowest.removeprefix(own)) + line[len(own) :]

@@ -1,4 +1,4 @@
-"""The marks of SEARCH/REPLACE blocks, as they are taught and as they come: which line is one, and of what kind."""
+"""Recognises the marks of SEARCH/REPLACE blocks and their kinds, in the requested form and in models' variants."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from operators.edit.text import visible
 
 
 class Mark(enum.Enum):
-    """What a line of marks does."""
+    """The kind of a mark."""
 
     OPEN = "the line before the old text"
     BASE = "the line before the common ancestor of a merge"
     DIVIDER = "the line between the old and the new text"
-    CLOSE = "the line behind the new text"
+    CLOSE = "the line after the new text"
     BROKEN = "marks of no known kind"
 
 
 _RUN: Final = re.compile(r"(?P<run>[<>]{3,}|={3,}\+?|[|+-]{5,}|[╔╠╚][═╗╣╝╬]{2,})(?P<label>.*)", re.DOTALL)
 _FIRST: Final = frozenset("<>=|+-╔╠╚")
 _MARKDOWN: Final = "\\`*"
-"""What Markdown puts around a mark: escapes, backticks, bold."""
+"""Markdown around a mark: escapes, backticks, bold."""
 _OPENING_WORDS: Final = frozenset({"SEARCH", "ORIGINAL", "HEAD", "OLD", "FIND"})
 _CLOSING_WORDS: Final = frozenset({"REPLACE", "REPLACED", "REPLACEMENT", "UPDATED", "END"})
 _USUAL: Final = range(5, 10)
-"""How many signs make a mark without a word behind them; git and aider write seven."""
+"""Number of signs of a mark without a word after them; git and aider write seven."""
 _LABEL_CHARACTERS: Final = 200
 
 

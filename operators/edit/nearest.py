@@ -1,4 +1,4 @@
-"""The part of a file that is most like lines which are not in it, for a refusal that helps."""
+"""Finds the part of a file that is most similar to lines that are not in it, for a helpful refusal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CLOSE_LOOKS: Final = 5
 
 
 def nearest(wanted: Sequence[str], lines: Sequence[str]) -> str:
-    """Return the part of the file that is most like the wanted lines, as the end of a sentence."""
+    """Return the part of the file that is most similar to the wanted lines, as the end of a sentence."""
     wanted = [line[:_SHOWN_CHARACTERS] for line in wanted[:_SHOWN_LINES]]
     size = max(1, min(len(wanted), len(lines)))
     words = Counter(word for line in wanted for word in line.split())

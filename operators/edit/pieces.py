@@ -1,4 +1,4 @@
-"""Pieces of code in a reply: what stands in its fences, and a whole file that stands in none."""
+"""Pieces of code in a reply: the contents of its fences, and a whole file outside of fences."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ _NAMED_INSIDE: Final = re.compile(
 )
 _BEGIN: Final = re.compile(r"(?:import|from)\s+\w|\"\"\"|'''|#!|[A-Z][A-Z0-9_]*\s*=|def \w|class \w|@\w")
 _PIECES: Final = 200
-"""Fences of code that one answer may hold."""
+"""Largest number of fences of code in one answer."""
 _LONGER: Final = 12
-"""Later fence lines at which a fence may end whose code holds fences itself."""
+"""Number of later fence lines to try as the end of a fence whose code contains fences."""
 _STARTS: Final = 3
 _ENDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a reply that is code, or is said to be.
+    """A piece of a reply that is code, or is labelled as code.
 
     Attributes:
-        code: The code, if it parses; else the text as it came.
-        parses: Whether it does.
-        line: Where it begins in the reply, from 0.
+        code: The code, if it parses; otherwise the original text.
+        parses: Whether it parses.
+        line: Its first line in the reply, from 0.
         closed: Whether its end is marked.
         python: Whether the reply calls it Python.
         mislabelled: Whether the reply calls it something else: then it counts if it is a whole file, and not as a part.
@@ -66,10 +66,10 @@ class Piece:
 
 
 def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
-    """Return the pieces of code in the fences of a reply, and its lines with all fences left empty.
+    """Return the pieces of code in the fences of a reply, and its lines with all fences emptied.
 
     Raises:
-        EditError: A piece is said to be another file, or there are too many.
+        EditError: A piece is labelled as another file, or there are too many pieces.
     """
     found, prose = list[Piece](), list(lines)
     tries, end = _LONGER, 0
@@ -90,7 +90,7 @@ def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
                 found.append(piece)
                 end = min(stops[passed] + 1, len(lines))
             if len(found) > _PIECES:
-                raise EditError(f"an answer may hold {_PIECES} pieces of code, got more: send one")
+                raise EditError(f"an answer may have {_PIECES} pieces of code, got more: send one")
         prose[start:end] = [""] * (end - start)
     return found, prose
 
@@ -105,14 +105,14 @@ def _mislabelled(lines: Sequence[str], start: int, stop: int) -> list[Piece]:
 
 
 def _fences(lines: Sequence[str]) -> Iterator[tuple[int, list[int], str, str | None]]:
-    """Yield where each fence begins, where it may end, its label and the file that is named beside it."""
+    """Yield the start of each fence, its possible ends, its label and the file name beside it."""
     fences = [(number, match) for number, line in enumerate(lines) if (match := fence_of(line))]
     end = -1
     for position, (start, opening) in enumerate(fences):
         if start <= end:
             continue
         later = (fences[index] for index in range(position + 1, len(fences)))
-        closing = (number for number, each in later if closes_fence(each, opening))  # no more than are needed
+        closing = (number for number, each in later if closes_fence(each, opening))  # lazily: no more than needed
         stops = [*itertools.islice(closing, _LONGER + 1)] or [len(lines)]
         above = next((line for line in reversed(lines[max(0, start - 2) : start]) if line.strip()), "")
         file = file_in_label(opening["label"]) or file_named(above) or _named_inside(lines, start + 1)
@@ -133,7 +133,7 @@ def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bo
     closed = stops[0] < len(lines)
     if not first.strip():
         begun = Piece(code=lines[start].strip(), parses=False, line=start, closed=False)
-        return begun if python and not closed else None, 0, 0  # a piece was to come, and the answer ends
+        return begun if python and not closed else None, 0, 0  # the answer ends where a piece should follow
     inner = [fence["label"].strip().lower() for line in lines[start + 1 : stops[0]] if (fence := fence_of(line))]
     python = python or any(label and label in _LANGUAGES for label in inner)  # one fence mark is missing, or too many
     for passed, stop in enumerate(stops):
@@ -145,7 +145,7 @@ def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bo
 
 
 def readable(text: str) -> str | None:
-    """Return a text as code that parses: as it is, else without escapes, indentation, line numbers or odd signs."""
+    """Return a text as code that parses: unchanged, else without escapes, indentation, line numbers or odd signs."""
     if len(text) > SOURCE_BYTES:
         return None
     unescaped = unescape(text)
@@ -170,12 +170,12 @@ def parses(code: str) -> bool:
 
 
 def unclosed_file(text: str, source: str) -> str | None:
-    """Return the whole file that a text begins with whose end no mark shows; None if it is not all there.
+    """Return the whole file at the start of a text without an end mark; None if it is not complete.
 
-    It is all there if it ends with the statement that the file ends with. Prose may come after it.
+    It is complete if it ends with the last statement of the file. Prose may come after it.
 
     Args:
-        text: Code, and perhaps prose behind it.
+        text: Code, and perhaps prose after it.
         source: The file.
     """
     last_line = next((line.strip() for line in reversed(source.split("\n")) if line.strip()[:1] not in ("", "#")), "")
@@ -199,18 +199,18 @@ def unclosed_file(text: str, source: str) -> str | None:
 
 
 def _repeats(first: str, longer: str) -> bool:
-    """Whether a text is another one, given several times."""
+    """Whether a text is a repetition of another text."""
     rest = longer.removeprefix(first)
     return len(rest) < len(longer) and not rest.replace(first.strip(), "").strip()
 
 
 def unfenced_file(lines: Sequence[str], source: str) -> tuple[str, int] | None:
-    """Return the whole file that stands in a reply without a fence, and the line at which it begins.
+    """Return a whole file outside of fences in a reply, and the line at which it begins.
 
-    It must begin and end as the file does.
+    It must begin and end like the file.
 
     Args:
-        lines: What the reply has outside of fences.
+        lines: The lines of the reply outside of fences.
         source: The file.
     """
     file = skeleton_of(source)

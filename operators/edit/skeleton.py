@@ -1,4 +1,4 @@
-"""What a file consists of at its top level, and whether a piece of code is a whole file or a fragment of one."""
+"""Describes the top level of a file, and decides whether a piece of code is a whole file or a fragment of one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from operators.edit.values import assigned_constant, assigned_name
 from target.program.syntax import parse
 
 _MOST: Final = 0.5
-"""Share of a file's names that a whole file has at least, unless it begins and ends as the file does."""
+"""Least share of a file's names in a whole file, unless it begins and ends like the file."""
 _DEFINED: Final = re.compile(r"^(?:(?:async\s+)?(?:def|class)\s+(\w+)|(\w+)\s*(?::[^=\n]+)?=(?!=))", re.MULTILINE)
 
 
 class Reach(enum.Enum):
-    """How much of a file a piece of code is."""
+    """Whether a piece of code is a whole file or a part."""
 
     WHOLE = "a whole file"
     FRAGMENT = "a part of the file"
@@ -27,15 +27,15 @@ class Reach(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """The statements of a file by what they are called.
+    """The statements of a file by name.
 
     Attributes:
-        keys: A key of each statement at the top level, in order; docstrings have none.
-        names: What is defined at the top level: functions, classes, variables.
-        bound: All names that are bound anywhere, imports and arguments included.
+        keys: A key for each statement at the top level, in order; docstrings have none.
+        names: Definitions at the top level: functions, classes, variables.
+        bound: All names that are bound anywhere, including imports and arguments.
         used: All names that are read anywhere.
         imported: Names that imports at the top level bind.
-        last: The last statement, without positions; empty if the file is damaged.
+        last: The last statement, without positions; empty if the file does not parse.
     """
 
     keys: tuple[str, ...]
@@ -47,7 +47,7 @@ class Skeleton:
 
     @property
     def runs(self) -> bool:
-        """Whether it does something when it is run, beside defining names."""
+        """Whether it does more than define names when it is run."""
         return any(key.startswith(("if ", "call ", "run ")) for key in self.keys)
 
     def ends_twice(self, file: Skeleton) -> bool:
@@ -57,13 +57,13 @@ class Skeleton:
 
     @property
     def only_values(self) -> bool:
-        """Whether it does nothing but set names."""
+        """Whether it only sets names."""
         return all(key.startswith("set ") for key in self.keys)
 
 
-@functools.lru_cache(maxsize=32)  # the steps of the pipeline ask for it one after the other
+@functools.lru_cache(maxsize=32)  # each step of the pipeline needs it
 def skeleton_of(source: str) -> Skeleton:
-    """Return the skeleton of a file; of a damaged one, what can be seen of it."""
+    """Return the skeleton of a file; for a file that does not parse, as much as can be found."""
     try:
         body = parse(source).body
     except SyntaxError:
@@ -91,9 +91,9 @@ def skeleton_of(source: str) -> Skeleton:
 def reach_of(piece: Skeleton, file: Skeleton) -> Reach:
     """Return whether a piece of code is a whole file.
 
-    It is one if it defines every name of the file that it uses, ends as the file does, and begins as the file does or
-    has at least half of its names; or if it runs code of its own and has half of the names, or more names that are new
-    than names of the file.
+    It is a whole file if it defines every name of the file that it uses, ends like the file, and either begins like the
+    file or has at least half of its names. It is also a whole file if it runs code and has half of the names, or more
+    new names than names of the file.
     """
     if not file.keys and not file.names:
         return Reach.WHOLE
@@ -113,19 +113,19 @@ def reach_of(piece: Skeleton, file: Skeleton) -> Reach:
 
 
 def _is_another(piece: Skeleton, file: Skeleton) -> bool:
-    """Whether a piece is a program of its own that takes the place of the file: it runs, and most of it is new."""
+    """Whether a piece is a different program that replaces the file: it runs code, and most of it is new."""
     return file.keys[-1] in piece.keys and len(piece.names - file.names) > len(piece.names & file.names)
 
 
 def defined_name(node: ast.stmt) -> str:
-    """Return the name that a function, a class or a variable at the top level has; empty for other statements."""
+    """Return the name of a function, class or variable at the top level; empty for other statements."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return node.name
     return assigned_name(node)
 
 
 def key_of(node: ast.stmt) -> str:
-    """Return what a statement is called: two statements with one key are versions of each other."""
+    """Return the key of a statement: two statements with the same key are versions of each other."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return f"def {node.name}"
     if name := assigned_constant(node):
@@ -142,7 +142,7 @@ def key_of(node: ast.stmt) -> str:
 
 
 def is_docstring(node: ast.stmt) -> bool:
-    """Return whether a statement is a text and nothing else."""
+    """Return whether a statement is only a string."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

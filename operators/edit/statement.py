@@ -1,4 +1,4 @@
-"""What a model says that it changed, and why."""
+"""Reads the change that a model states, and its reason."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _SHOWN_CONSTANTS: Final = 4
 
 
 def stated(reply: str, *, prose: bool = True) -> tuple[str, str]:
-    """Return the change that a reply states, in one line, and the hypothesis behind it; empty where it states none.
+    """Return the change that a reply states, in one line, and its hypothesis; empty where it states none.
 
-    Read are lines such as `CHANGE: ...` and `HYPOTHESIS: ...`, a JSON object with such keys, or else the first
-    sentence of the prose.
+    The statement is in lines such as `CHANGE: ...` and `HYPOTHESIS: ...`, in a JSON object with such keys, or else in
+    the first sentence of the prose.
 
     Args:
-        reply: What a model answered, or an agent printed.
-        prose: Whether a first sentence says what changed.
+        reply: A model's answer, or an agent's output.
+        prose: Whether to use the first sentence of the prose.
     """
     text = without_thinking(reply.replace("\r\n", "\n"))
     said = _json_object(text)
@@ -47,7 +47,7 @@ def stated(reply: str, *, prose: bool = True) -> tuple[str, str]:
 
 
 def difference(old: Program, new: Program) -> str:
-    """Return in one line how two programs differ, for a change that nobody described."""
+    """Return in one line how two programs differ, for a change without a description."""
     moved = [
         f"{name} {old.constants[name]!r} -> {value!r}"
         for name, value in new.constants.items()

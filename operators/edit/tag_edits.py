@@ -20,10 +20,10 @@ _CALL_ENDS: Final = frozenset({"edit", "invoke", "toolcall", "replaceinfile", "a
 
 
 def tag_edits(text: str) -> tuple[Foreign, str]:
-    """Return the edits that stand in tags in a text, and the text without them.
+    """Return the edits in tags in a text, and the text without them.
 
     Raises:
-        EditError: An edit has two old or two new texts, or one without the other.
+        EditError: An edit has two old or two new texts, or only one of both.
     """
     if "</" not in text:
         return Foreign(), text
@@ -79,7 +79,7 @@ def tag_edits(text: str) -> tuple[Foreign, str]:
 
 
 def _begins(text: str, place: int) -> bool:
-    """Whether a tag stands at the beginning of a line, or behind another tag: not in the middle of prose."""
+    """Whether a tag is at the beginning of a line, or after another tag, and not in the middle of prose."""
     before = text[max(0, place - 80) : place].rstrip(" \t")
     return not before or before[-1] in ">\n"
 
@@ -91,13 +91,13 @@ def _name_is_inside(name: str) -> bool:
 def _refuse_half(said: dict[str, str]) -> None:
     name, body = next(iter(said.items()))
     raise EditError(
-        f"the edit in tags has {'an old text' if name in OLD else 'a new text'} only ({name}: {quoted(body.strip())}): "
-        "an edit needs both, the text as it is and then the text in its place"
+        f"the edit in tags has only {'an old text' if name in OLD else 'a new text'} ({name}: {quoted(body.strip())}): "
+        "an edit needs both, first the present text and then its replacement"
     )
 
 
 def _name(match: re.Match[str]) -> str:
-    """Return the plain name of a tag; of `<parameter name="old_str">` and `<parameter=old_str>`, that of the text."""
+    """Return the plain name of a tag; for `<parameter name="old_str">` and `<parameter=old_str>`, the parameter's."""
     name = plain_name(match["name"].rpartition(":")[2])
     if name not in _PARAMETERS or match["end"]:
         return name

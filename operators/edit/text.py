@@ -1,4 +1,4 @@
-"""Text as models send it: lines and their endings, marks, names of files, escapes, and one edit as data."""
+"""The text of models: lines and their endings, marks, names of files, escapes, and one edit as data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FILE_NAME = re.compile(
 _INVISIBLE: Final = dict.fromkeys(
     [0xAD, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)]
 )
-"""Characters that take no room: byte order marks, zero-width spaces, marks of direction."""
+"""Invisible characters: byte order marks, zero-width spaces, direction marks."""
 _WIDE: Final = str.maketrans("＜＞＝｜＋－", "<>=|+-")
 _TYPOGRAPHIC: Final = str.maketrans(
     {
@@ -41,23 +41,23 @@ _TYPOGRAPHIC: Final = str.maketrans(
 
 
 class EditError(ValueError):
-    """What a model sent is no edit of this file; the message is feedback that it can act on."""
+    """A model's answer is not a valid edit of this file; the message is feedback that it can act on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Lines to be found, and the lines that take their place.
+    """Lines to find, and the lines that replace them.
 
     Attributes:
-        kind: What the model calls it.
+        kind: The model's name for it.
         old: Lines that must be in the file, without their endings.
         new: Lines that replace them.
         file: Name of the file that the model gave; None if it gave none.
-        line: Where the model says that `old` begins, from 1; often wrong.
-        final_newline: Whether the file shall end with a newline; None leaves that as it is.
-        anchor: A line of the file that the place comes after, as `@@ def main():` names one; None for none.
-        partial: Whether `old` may be a part of a line, as tools that replace text have it.
-        everywhere: Whether every occurrence is meant.
+        line: The first line of `old` according to the model, from 1; often wrong.
+        final_newline: Whether the file must end with a newline; None for no change.
+        anchor: A line of the file before the place, as in `@@ def main():`; None for none.
+        partial: Whether `old` may be a part of a line, as in tools that replace text.
+        everywhere: Whether to replace every occurrence.
     """
 
     kind: str
@@ -71,7 +71,7 @@ class Block:
     everywhere: bool = False
 
     def without_blank_ends(self) -> Block:
-        """Return the block without the blank lines that `old` and `new` both begin or end with."""
+        """Return the block without the blank lines at the beginning and end of both `old` and `new`."""
         old, new, line = list(self.old), list(self.new), self.line
         first = 0
         while first < min(len(old), len(new)) and not (old[first].strip() or new[first].strip()):
@@ -101,18 +101,18 @@ def split_lines(text: str) -> tuple[list[str], list[str]]:
 
 
 def with_endings_of(source: str, text: str) -> str:
-    """Return a text with the line endings that a file uses."""
+    """Return a text with the line endings of a file."""
     windows = source.count("\r\n") > source.count("\n") / 2
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if windows else text
 
 
 def visible(line: str) -> str:
-    """Return a line as marks are looked for in it: without invisible characters, wide signs as the usual ones."""
+    """Return a line in the form for finding marks: without invisible characters, wide characters as usual ones."""
     return line if line.isascii() else line.translate(_INVISIBLE).translate(_WIDE)
 
 
 def folded(line: str) -> str:
-    """Return a line with one form for each typographic character, so that two ways to write it are equal."""
+    """Return a line with one form for each typographic character, so that its variants are equal."""
     if line.isascii():
         return line
     return unicodedata.normalize("NFC", line.translate(_INVISIBLE).translate(_TYPOGRAPHIC))
@@ -123,13 +123,13 @@ def fence_of(line: str) -> re.Match[str] | None:
     return _fence(line) if "```" in line or "~~~" in line else None
 
 
-@functools.lru_cache(maxsize=1024)  # several readers ask, and there are few different ones
+@functools.lru_cache(maxsize=1024)  # several readers call it, with few different lines
 def _fence(line: str) -> re.Match[str] | None:
     return _FENCE.fullmatch(visible(line))
 
 
 def closes_fence(fence: re.Match[str], opening: re.Match[str]) -> bool:
-    """Return whether a fence line ends the block that another one began."""
+    """Return whether a fence line ends the block that another fence line began."""
     return not fence["label"].strip() and fence["ticks"].startswith(opening["ticks"])
 
 
@@ -144,7 +144,7 @@ def quoted(text: str, characters: int = 120) -> str:
 
 
 def file_named(line: str) -> str | None:
-    """Return the file name that a line consists of, as in `**train.py**` or `File: train.py`; None if it is prose."""
+    """Return the file name if a line is only that, as in `**train.py**` or `File: train.py`; None if it is prose."""
     match = _FILE_NAME.fullmatch(line) if len(line) <= _NAME_CHARACTERS and "." in line else None
     return match["name"] if match else None
 
@@ -159,12 +159,12 @@ def require_own_file(name: str | None) -> None:
     """Refuse an edit to another file.
 
     Raises:
-        EditError: It names one.
+        EditError: The name is another file's.
     """
     if name is not None and PurePosixPath(name.replace("\\", "/")).name != FILE:
-        raise EditError(f"edits may touch {FILE} only, got one for {name!r}; leave all other files as they are")
+        raise EditError(f"edits may change only {FILE}, got one for {name!r}; do not change other files")
 
 
 def first_line(lines: Iterable[str]) -> str:
-    """Return the first line with something on it, for a message."""
+    """Return the first line that is not blank, for a message."""
     return next((line.strip() for line in lines if line.strip()), "")

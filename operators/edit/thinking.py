@@ -1,8 +1,8 @@
-"""Takes out what a model thinks aloud, whatever marks it uses, before anything of its answer is read.
+"""Removes a model's thinking, with all known marks, before its answer is read.
 
-Marks that are known: tags such as `<think>`, `<thinking>`, `<seed:think>` and `<|begin_of_thought|>`, `[THINK]`,
+Known marks: tags such as `<think>`, `<thinking>`, `<seed:think>` and `<|begin_of_thought|>`, `[THINK]`,
 `◁think▷`, the channels of harmony (`<|channel|>analysis<|message|>`), Gemma's `<|channel>thought`, folded `<details>`,
-and a fence that is labelled `thinking`.
+and a fence with the label `thinking`.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ _FINAL_END: Final = re.compile(r"\[END FINAL RESPONSE\]|<\|end_of_solution\|>|<\
 
 
 def without_thinking(reply: str, known: Iterable[str] = ()) -> str:
-    """Return a reply without the parts in which a model thinks aloud.
+    """Return a reply without the model's thinking.
 
-    A section lasts to its closing mark, sections of one kind may lie in each other, and one that is never closed goes
-    on to the end. A closing mark without a beginning, which templates that open the section for the model leave, ends
-    a section that began with the reply. A mark in quotes is talked about, and is none.
+    A section of thinking ends at its closing mark. Sections of one kind may be nested. A section that is never closed
+    ends with the reply. A closing mark without an opening mark ends a section that began with the reply: templates
+    cause this when they open the section for the model. A mark in quotes is only mentioned, and does not count.
 
     Args:
-        reply: What the model answered.
-        known: Lines of the file: what stands there already is code.
+        reply: The model's answer.
+        known: Lines of the file, which are always code.
     """
     text = _ESCAPED_TAG.sub(r"<\1>", reply) if "&lt;" in reply else reply
     text = _without_channels(text)
@@ -66,8 +66,8 @@ def without_thinking(reply: str, known: Iterable[str] = ()) -> str:
 
 
 def _without_channels(text: str) -> str:
-    """Keep the channels of harmony that are meant for the user, and text outside of channels if there are none."""
-    if match := _BARE_HARMONY.match(text):  # a detokenizer has swallowed the marks: analysisHm.assistantfinalDeeper.
+    """Keep the harmony channels that are meant for the user, or text outside of channels if there are none."""
+    if match := _BARE_HARMONY.match(text):  # a detokenizer removed the marks: analysisHm.assistantfinalDeeper.
         _, mark, final = text[match.end() :].rpartition("assistantfinal")
         return final if mark else ""
     if "<|channel|>" not in text.lower():
@@ -106,14 +106,14 @@ def _without_sections(text: str, known: Iterable[str]) -> str:
         elif not family and not ends:
             kept.append(text[position : match.start()])
             family, depth = kind, 1
-        elif not family and kind != "details":  # its beginning was swallowed: all before it was thinking
+        elif not family and kind != "details":  # its opening mark is missing: all text before it was thinking
             kept.clear()
             position = match.end()
     return "\n".join(kept if family else [*kept, text[position:]])
 
 
 def _is_quoted(text: str, match: re.Match[str], *, ends: bool) -> bool:
-    if ends:  # a fence may follow at once
+    if ends:  # a fence may follow immediately
         return text[match.end() : match.end() + 1] in _QUOTES and not text.startswith("```", match.end())
     return match.start() > 0 and text[match.start() - 1] in _QUOTES
 
@@ -125,7 +125,7 @@ def _line_around(text: str, place: int) -> str:
 
 
 def _without_fences(text: str) -> str:
-    """Leave out fences that are labelled as thinking, with the labelled fences inside of them."""
+    """Leave out fences that are labelled as thinking, with the labelled fences inside them."""
     if "```" not in text and "~~~" not in text:
         return text
     lines = text.split("\n")
@@ -155,7 +155,7 @@ def _follow(fence: re.Match[str] | None, inside: list[re.Match[str]]) -> None:
 
 
 def _final(text: str) -> str:
-    """Return what stands behind the mark of a final answer, if there is one."""
+    """Return the text after the mark of a final answer, if there is one."""
     marks: Sequence[re.Match[str]] = list(_FINAL.finditer(text))
     if not marks:
         return "" if _TOLD.match(text) else text

@@ -1,4 +1,4 @@
-"""New values of constants: from assignments in a reply, `DEPTH = 3`, and nothing beside."""
+"""Reads new values of constants from assignments in a reply, such as `DEPTH = 3`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LINE: Final = re.compile(
 _CODE: Final = re.compile(
     r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
 )
-"""How lines of a program begin: values among them are a part of it, not an answer of their own."""
+"""Beginnings of lines of a program: values among such lines are part of it, not a separate answer."""
 _VALUES: Final = 200
 _CHANGE: Final = re.compile(r"[=:]\s*(?P<old>\S+)\s+(?=\S*[^\w\s])\S{1,16}\s+(?P<new>\S+)")
 _ARROW: Final = re.compile(r"[=:]\s*(?P<old>\S.*?)\s*(?:->|→|=>|⇒)\s*(?P<new>\S.*)")
 
 
 def only_assignments(code: str) -> list[ast.Assign | ast.AnnAssign] | None:
-    """Return the statements of a piece of code if each of them sets one name or one number of a tuple, else None."""
+    """Return the statements of a piece of code if each sets one name or one number of a tuple, else None."""
     try:
         body = parse(code).body
     except SyntaxError:
@@ -36,7 +36,7 @@ def only_assignments(code: str) -> list[ast.Assign | ast.AnnAssign] | None:
 
 
 def assigned_name(node: ast.stmt) -> str:
-    """Return the one name that a statement sets; empty if it is no such statement."""
+    """Return the only name that a statement sets; empty for other statements."""
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
         target: ast.expr = node.targets[0]
     elif isinstance(node, ast.AnnAssign):
@@ -47,7 +47,7 @@ def assigned_name(node: ast.stmt) -> str:
 
 
 def assigned_constant(node: ast.stmt) -> str:
-    """Return the name that a statement sets, or `NAME[0]` if it sets one element; empty if it is no such statement."""
+    """Return the name that a statement sets, or `NAME[0]` if it sets one element; empty for other statements."""
     target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
     if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
         index = target.slice.value if isinstance(target.slice, ast.Constant) else None
@@ -56,7 +56,7 @@ def assigned_constant(node: ast.stmt) -> str:
 
 
 def constants_of(source: str) -> Mapping[str, Constant]:
-    """Return the constants of a file; none if it is damaged."""
+    """Return the constants of a file; none if it does not parse."""
     try:
         return parse_constants(source)
     except (SyntaxError, ValueError):
@@ -64,7 +64,7 @@ def constants_of(source: str) -> Mapping[str, Constant]:
 
 
 def literal_value(node: ast.Assign | ast.AnnAssign) -> Value | None:
-    """Return the value that a statement sets if it is a literal that a constant may have, else None."""
+    """Return the value that a statement sets if it is an admissible literal for a constant, else None."""
     try:
         value = ast.literal_eval(node.value) if node.value else None
     except (ValueError, TypeError, MemoryError, RecursionError):
@@ -73,15 +73,15 @@ def literal_value(node: ast.Assign | ast.AnnAssign) -> Value | None:
 
 
 def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str | None:
-    """Return the values of constants that stand in lines of their own among prose, as code; None if there are none.
+    """Return the values of constants on separate lines in prose, as code; None if there are none.
 
-    Read are lines such as `DEPTH = 12`, also as an item of a list or in backticks, and `DEPTH: 8 -> 12` if 8 is the
-    value that the file has. A value in the middle of a sentence is talked about, and is none.
+    These are lines such as `DEPTH = 12`, also as an item of a list or in backticks, and `DEPTH: 8 -> 12` if 8 is the
+    file's value. A value in the middle of a sentence is only mentioned, and does not count.
 
     Args:
         lines: The prose.
         source: The file.
-        complete: Whether the last line is known to be whole.
+        complete: Whether the last line is known to be complete.
 
     Raises:
         EditError: The last value may have been cut off, or a line seems to change a value and cannot be read.
@@ -125,7 +125,7 @@ def _statement(match: re.Match[str], known: Mapping[str, Constant]) -> str | Non
 
 
 def _current(name: str, known: Mapping[str, Constant]) -> Value | tuple[Value, ...] | None:
-    """Return the value that a name has in the file, a tuple for one of numbers; None if it is no constant."""
+    """Return the value of a name in the file, a tuple for a tuple of numbers; None if it is not a constant."""
     if name in known:
         return known[name].value
     return tuple(constant.value for each, constant in known.items() if each.startswith(f"{name}[")) or None
@@ -156,8 +156,8 @@ def _evaluated(text: str) -> Value | tuple[float | None, ...] | None:
 
 
 def refuse_unknown(text: str, known: Mapping[str, Constant]) -> EditError:
-    """Return the refusal of an assignment to a name that is no constant of the file."""
+    """Return the refusal of an assignment to a name that is not a constant of the file."""
     return EditError(
-        f"{text!r} sets no constant of {FILE}; its constants are {', '.join(known)}; "
+        f"{text!r} does not set a constant of {FILE}; its constants are {', '.join(known)}; "
         "for other changes write whole edits"
     )

@@ -1,4 +1,4 @@
-"""Language models: which there are, how each is asked, and whose fault a failure is."""
+"""Language models: the configured ones, how to ask each, and which party caused a failure."""
 
 from operators.llm.model import LanguageModel, open_model, usable
 

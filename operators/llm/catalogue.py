@@ -17,14 +17,14 @@ _LOGGERS: Final = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "httpx")
 
 
 def import_litellm() -> Any:
-    """Import litellm, which takes seconds, so that it talks to nobody but the provider of a call."""
+    """Import litellm, which takes seconds; set it up to connect only to the provider of a call."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # its default downloads a table of prices
     os.environ.setdefault("DO_NOT_TRACK", "true")
     warnings.filterwarnings("ignore", message=r".*`ReadOnly` qualifier", category=UserWarning)  # pydantic, of its types
     import litellm
 
     for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters comes to us as an exception
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # we get what matters as an exception
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     return litellm
@@ -33,7 +33,7 @@ def import_litellm() -> Any:
 def unset_variables(endpoint: Endpoint) -> list[str]:
     """Return the environment variables that litellm expects for a model and that are not set.
 
-    This is advice, not a verdict: many providers know credentials of other kinds, and some servers want none.
+    This is only advice: many providers accept other kinds of credentials, and some servers need none.
     """
     if endpoint.api_key is not None:
         return []
@@ -42,17 +42,17 @@ def unset_variables(endpoint: Endpoint) -> list[str]:
 
 
 def has_price(endpoint: Endpoint) -> bool:
-    """Return whether it is known what a call costs."""
+    """Return whether the price of a call is known."""
     return endpoint.price is not None or _known(endpoint).get("input_cost_per_token") is not None
 
 
 def longest_answer_tokens(endpoint: Endpoint) -> int | None:
-    """Return how long an answer of a model may be, reasoning included; None if that is not known."""
+    """Return the model's limit for an answer, reasoning included; None if it is not known."""
     return _tokens(endpoint, "max_output_tokens")
 
 
 def longest_prompt_tokens(endpoint: Endpoint) -> int | None:
-    """Return how long a prompt for a model may be; None if that is not known."""
+    """Return the model's limit for a prompt; None if it is not known."""
     return _tokens(endpoint, "max_input_tokens")
 
 
@@ -64,7 +64,7 @@ def _tokens(endpoint: Endpoint, name: str) -> int | None:
 def _known(endpoint: Endpoint) -> Mapping[str, Any]:
     litellm = import_litellm()
     try:
-        found: Mapping[str, Any] = litellm.get_model_info(endpoint.model)  # it keeps what it has looked up
+        found: Mapping[str, Any] = litellm.get_model_info(endpoint.model)  # litellm caches this
     except litellm.exceptions.ModelNotMappedError:
         return {}
     return found

@@ -1,4 +1,4 @@
-"""Asking a model for a program, until one comes of an answer: every refusal is told to the model, which tries again."""
+"""Asks a model for a program until an answer gives one; after a refusal the model gets the reason and tries again."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from target.program.contract import TRAINED, Contract, ContractError
 _ENDED_ITSELF: Final = "stop"
 _REFUSED: Final = "(no usable answer)"
 _UNCLEAR: Final = 2
-"""Answers that come as reasoning only and hold no clear edit: a server that files them wrongly does so every time."""
+"""Limit of answers that are reasoning only, without a clear edit: a server that misfiles answers always does so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialogue:
-    """What the operators that ask a language model have in common.
+    """The common part of operators that ask a language model.
 
     Attributes:
         operator: Name of the operator.
-        model: Whom to ask.
-        prompt: How.
-        attempts: Requests a proposal, at most.
+        model: The model to ask.
+        prompt: The prompt.
+        attempts: Largest number of requests per proposal.
         resources: Direction and limits for the prompt.
     """
 
@@ -42,15 +42,15 @@ class Dialogue:
     resources: Resources
 
     def mutate(self, briefing: Briefing, *, extra_parents: tuple[int, ...] = ()) -> Mutation:
-        """Return the program that comes of a conversation.
+        """Return the program from a conversation.
 
         Args:
-            briefing: What it is about.
-            extra_parents: Trials that the operator draws on beside the parents of the proposal.
+            briefing: The subject of the conversation.
+            extra_parents: Trials that the operator uses in addition to the parents of the proposal.
 
         Raises:
             MutationError: No answer could be used; the last reason is the message.
-            ProviderError: The provider is out of order.
+            ProviderError: The provider does not work.
         """
         contract = self.resources.contract
         opening = self.prompt.messages(
@@ -60,7 +60,7 @@ class Dialogue:
         label = proposal.labels.get(MODEL)
         chosen = None if label is None else str(label)
         said, exchanges, cost_usd, problem = list[Message](opening), list[Exchange](), 0.0, ""
-        unclear = attempt = 0  # answers that came as reasoning only and could not be told from drafts; all of them
+        unclear = attempt = 0  # answers that were reasoning only, maybe drafts; all answers
         while attempt < self.attempts and unclear < _UNCLEAR:
             try:
                 reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=chosen)
@@ -132,7 +132,7 @@ def open_dialogue(operator: str, prompt: Prompt, attempts: int, resources: Resou
 
 
 def read_direction(resources: Resources) -> str:
-    """Return the human's direction as it is now: it may be edited while a search runs.
+    """Return the human's current direction: it may be edited while a search runs.
 
     Raises:
         MutationError: It cannot be read.
@@ -147,9 +147,9 @@ def program_from(reply: Reply, base: Trial, population: Population, contract: Co
     """Return the new program that a reply asks for.
 
     Raises:
-        UnclearReasoningError: The reply is reasoning only, in which no answer can be told from drafts.
-        EditError: The reply holds no edit that can be applied, or the program is known already.
-        ContractError: What comes of it is not what the target trains.
+        UnclearReasoningError: The reply is reasoning only, in which the answer cannot be distinguished from drafts.
+        EditError: The reply has no edit that can be applied, or the program is already known.
+        ContractError: The program breaks the target's contract.
     """
     assert base.program is not None
     text = answer_in_reasoning(reply.text, base.program.source) if reply.reasoning else reply.text
@@ -159,10 +159,10 @@ def program_from(reply: Reply, base: Trial, population: Population, contract: Co
 
 
 def new_program(source: str, base: Trial, population: Population) -> Program:
-    """Return a program that the search does not have yet.
+    """Return a program that is new to the search.
 
     Raises:
-        EditError: It has it; the message tells what came of it.
+        EditError: The program is known; the message has its result.
     """
     program = Program(source)
     if base.program and program.id == base.program.id:

@@ -1,4 +1,4 @@
-"""Which models there are, and how each is asked: plain settings, checked before anything is started."""
+"""The configured models and how to ask each: plain settings, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NO_KEY: Final = "none"  # clients insist on a key where a local server does not
+_NO_KEY: Final = "none"  # clients require a key even if a local server does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a model costs, in USD per million tokens.
+    """The price of a model, in USD per million tokens.
 
     Attributes:
-        input: Of the prompt.
-        output: Of the answer, reasoning included.
-        cached: Of the part of the prompt that the provider had in its cache; None if that is no cheaper.
+        input: Price of the prompt.
+        output: Price of the answer, reasoning included.
+        cached: Price of the part of the prompt that was in the provider's cache; None if it is no cheaper.
     """
 
     input: float
@@ -35,7 +35,7 @@ class Price:
                 raise ValueError(f"price.{name} must be at least 0 USD per million tokens, got {value}")
 
     def cost_usd(self, *, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
-        """Return the price of a call; `cached_tokens` are among the `prompt_tokens`."""
+        """Return the price of a call; `prompt_tokens` include the `cached_tokens`."""
         cached = self.input if self.cached is None else self.cached
         fresh = prompt_tokens - cached_tokens
         return (fresh * self.input + cached_tokens * cached + completion_tokens * self.output) / 1e6
@@ -43,17 +43,17 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A model, where it is and how it is asked.
+    """A model: its server, and how to ask it.
 
     Attributes:
-        model: As litellm names it: `provider/model`.
-        weight: Share of the proposals it gets by the selection `weighted`.
-        api_base: URL of a server of one's own; None for the provider's.
+        model: Its name in litellm: `provider/model`.
+        weight: Its share of the proposals, with the selection `weighted`.
+        api_base: URL of the user's own server; None for the provider's.
         api_key_env: Environment variable with the key; None for the provider's usual one, or no key with `api_base`.
         temperature: None for the model's default.
         reasoning_effort: `low`, `medium`, ...; None for the model's default.
         max_tokens: Longest answer, reasoning included; None for the model's default.
-        price: None to take litellm's.
+        price: None for litellm's.
     """
 
     model: str
@@ -77,14 +77,15 @@ class Endpoint:
 
     @property
     def where(self) -> str:
-        """The model, and the server if it is one of the user's own."""
+        """The model, and the server if it is the user's own."""
         return f"{self.model} at {self.api_base}" if self.api_base else self.model
 
     @property
     def api_key(self) -> str | None:
-        """The key; None leaves it to litellm to look where keys of the provider usually are.
+        """The key; with None, litellm looks in the provider's usual places.
 
-        A server of the user's own gets a key only if `api_key_env` names it: not whatever OPENAI_API_KEY holds.
+        The user's own server gets a key only if `api_key_env` names it. It never gets the value of OPENAI_API_KEY by
+        default.
         """
         if self.api_key_env is not None:
             return os.environ[self.api_key_env]
@@ -97,12 +98,12 @@ class Endpoint:
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"api_base must be a URL such as http://127.0.0.1:8080/v1, got {self.api_base!r}")
         if url.username or url.password or url.query:
-            raise ValueError("api_base must hold no key: name the environment variable that has it in llm.api_key_env")
+            raise ValueError("api_base must hold no key: set llm.api_key_env to the environment variable that has it")
 
     def _check_api_key_env(self) -> None:
         if self.api_key_env is None:
             return
-        if not _VARIABLE.fullmatch(self.api_key_env):  # probably a key: it is not repeated
+        if not _VARIABLE.fullmatch(self.api_key_env):  # probably a key: do not repeat it in the message
             raise ValueError("api_key_env must name an environment variable, such as OPENAI_API_KEY; keys stay there")
         if not os.environ.get(self.api_key_env):
             raise ValueError(f"api_key_env names the environment variable {self.api_key_env}, which is not set")
@@ -113,10 +114,10 @@ def read_endpoints(common: Mapping[str, Any], models: Sequence[str | Mapping[str
 
     Args:
         common: Settings of `Endpoint` for all models; with `model`, if there is only one.
-        models: Several models: names, or settings of their own with `model` among them.
+        models: Several models: names, or separate settings that include `model`.
 
     Raises:
-        ValueError: If a setting is unknown or out of range, or a variable that is named is not set.
+        ValueError: If a setting is unknown or out of range, or a named variable is not set.
     """
     if common["model"] is not None and models:
         raise ValueError("set either llm.model or llm.models, not both")

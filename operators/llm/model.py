@@ -1,4 +1,4 @@
-"""A language model, or several, that keeps asking through outages and says whose fault a failure is."""
+"""One or more language models: asks again during outages, and says which party caused a failure."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from operators.llm.retry import Backoff, Pace
 from operators.llm.selection import Choose, make_choice
 
 _LOGGER: Final = logging.getLogger(__name__)
-_EMPTY_TRIES: Final = 3  # a model that says nothing thrice has nothing to say
-_LONGER: Final = 2  # times max_tokens, for an answer that was cut off
+_EMPTY_TRIES: Final = 3  # attempts for an empty answer
+_LONGER: Final = 2  # factor of max_tokens for an answer that was cut off
 _NOT_ACCEPTED: Final = frozenset({400, 413, 422})  # statuses of a request that is out of range
 FIRST_QUESTION: Final = (
     Message(role="system", text="Answer with one word."),
     Message(role="user", text="Say that you are ready."),
 )
-"""What a model is asked before a search begins: both roles, since some models refuse one of them."""
+"""The request to a model before a search begins. It has both roles, because some models refuse one of them."""
 FIRST_SECONDS: Final = 60.0
-"""Longest wait for the answer to that."""
+"""Longest wait for the answer to it."""
 _FIRST_OUTAGE_SECONDS: Final = 10.0
 
 
@@ -41,17 +41,17 @@ class LanguageModel:
     Args:
         endpoints: The models; at least one.
         selection: How one of several is chosen for a proposal: `weighted`, `round_robin` or `ucb`.
-        exploration: Weight of what is not known yet, for `ucb`.
+        exploration: Weight of uncertainty, for `ucb`.
         connect_seconds: Longest wait for a connection.
-        total_seconds: Longest wait for a whole answer.
-        outage_minutes: How long a provider that is out of order is asked again before the search stops.
+        total_seconds: Longest wait for a complete answer.
+        outage_minutes: How long to retry during an outage of a provider before the search stops.
         backoff_seconds: Upper end of the first delay between two tries.
         longest_backoff_seconds: Upper end of all delays.
-        concurrency: Requests under way at once; None for no limit.
+        concurrency: Largest number of requests at the same time; None for no limit.
         requests_per_minute: None for no limit.
         clock: Monotonic seconds.
-        sleep: Waits for so many seconds.
-        tell: Gets a line about each trouble.
+        sleep: Waits for the given number of seconds.
+        tell: Gets a line about each problem.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -91,18 +91,18 @@ class LanguageModel:
             concurrency=concurrency,
             clock=clock,
             sleep=sleep,
-            tell=lambda text: self.tell(text),  # which may be set later
+            tell=lambda text: self.tell(text),  # `tell` may be set later
         )
         self._clock = clock
         self._told: set[str] = set()
 
     @property
     def choose(self) -> Choose | None:
-        """How one of several models is chosen for a proposal; None if there is but one."""
+        """Chooses one of several models for a proposal; None if there is only one."""
         return self._choose if len(self._endpoints) > 1 else None
 
     def without_price(self) -> list[str]:
-        """Return the models of which it is not known what they cost; it is counted as 0."""
+        """Return the models without a known price; their cost is counted as 0."""
         return [each.model for each in self._endpoints.values() if not has_price(each)]
 
     def complete(self, messages: Sequence[Message], *, seed: int, attempt: int, model: str | None = None) -> Reply:
@@ -110,12 +110,12 @@ class LanguageModel:
         return usable(self.ask(messages, seed=seed, attempt=attempt, model=model), messages)
 
     def ask(self, messages: Sequence[Message], *, seed: int, attempt: int, model: str | None = None) -> Reply:
-        """Return whatever the model says in the end, a refusal or nothing included: what was paid for is kept.
+        """Return the model's final reply, even if it is a refusal or empty, because it was paid for.
 
-        An answer that was cut off at `max_tokens` is asked for once more with twice as many, if the model may say more.
+        An answer that was cut off at `max_tokens` is requested again with twice the limit, if the model allows that.
 
         Raises:
-            ProviderError: The provider is out of order for longer than `outage_minutes`, or refuses the request.
+            ProviderError: An outage lasted longer than `outage_minutes`, or the provider refuses the request.
         """
         endpoint = self._endpoints[model] if model is not None else next(iter(self._endpoints.values()))
         rng = random.Random(f"retry {seed} {attempt}")
@@ -129,15 +129,15 @@ class LanguageModel:
         return replace(reply, seconds=self._clock() - began)
 
     def first_replies(self, prompt_tokens: int | None = None) -> Iterator[Reply]:
-        """Ask each model for a word, with its settings, so that what it refuses is known before anything else begins.
+        """Ask each model for a short answer with its settings, so that refused settings are known before the search.
 
-        A model that is busy, or slow, is let pass: waiting helps there.
+        A busy or slow model passes this test, because waiting helps.
 
         Args:
-            prompt_tokens: How long prompts may become, which is compared with what is known of the models.
+            prompt_tokens: Largest size of a prompt, to be compared with the models' known limits.
 
         Yields:
-            The answers: what was paid.
+            The answers, which have costs.
 
         Raises:
             ProviderRefusalError: Some of the models refuse the request; the message has all of them.
@@ -165,7 +165,7 @@ class LanguageModel:
                     f"model {endpoint.where} does not answer: {_about_the_way(endpoint)} ({error.__cause__})"
                 ) from error
             except BusyError as error:
-                self.tell(f"model {endpoint.where} was not tried out, it is busy: {error}")
+                self.tell(f"model {endpoint.where} was not tested because it is busy: {error}")
             else:
                 self._mention(endpoint, reply)
                 yield reply
@@ -178,20 +178,20 @@ class LanguageModel:
             self.tell(text)
 
     def _mention(self, endpoint: Endpoint, reply: Reply) -> None:
-        """Say once what is not known of a model's costs."""
+        """Report once if a model's costs are not known."""
         if not has_price(endpoint):
-            self._tell_once(f"the cost of {endpoint.where} is counted as 0: litellm has no price of it; set llm.price")
+            self._tell_once(f"the cost of {endpoint.where} is counted as 0: litellm has no price for it; set llm.price")
         if reply.estimated:
             self._tell_once(
-                f"{endpoint.where} counts no tokens: they are estimated from characters, and so is the cost"
+                f"{endpoint.where} reports no tokens: they are estimated from characters, and so is the cost"
             )
 
     def _mention_limits(self, endpoint: Endpoint, prompt_tokens: int | None) -> None:
-        """Say once where the settings exceed what is known of a model."""
+        """Report once where the settings exceed a model's known limits."""
         allowed = answer_tokens(endpoint)
         if allowed != endpoint.max_tokens:
             self._tell_once(
-                f"llm.max_tokens={endpoint.max_tokens} is more than {endpoint.model} allows: {allowed} are asked for"
+                f"llm.max_tokens={endpoint.max_tokens} is more than {endpoint.model} allows: {allowed} are used"
             )
         longest = longest_prompt_tokens(endpoint)
         if longest is not None and prompt_tokens is not None and prompt_tokens > longest:
@@ -201,7 +201,7 @@ class LanguageModel:
             )
 
     def _say_something(self, ask: Callable[..., Reply], max_tokens: int | None, rng: random.Random) -> Reply:
-        """Ask again if the answer is empty for no reason."""
+        """Ask again if the answer is empty without a reason."""
         reply = ask(max_tokens=max_tokens)
         for tries in range(1, _EMPTY_TRIES):
             if reply.text.strip() or reply.finish_reason in (CUT_OFF, REFUSED, TOOL_CALLS):
@@ -213,7 +213,7 @@ class LanguageModel:
     def _say_more(
         self, endpoint: Endpoint, ask: Callable[..., Reply], max_tokens: int, cut_off: Reply, rng: random.Random
     ) -> Reply:
-        """Ask again for an answer that was cut off; return it as it is if the model cannot say more."""
+        """Ask again for an answer that was cut off; return it unchanged if the model allows no more tokens."""
         more = int(min(_LONGER * max_tokens, longest_answer_tokens(endpoint) or math.inf))
         if more <= max_tokens:
             return cut_off
@@ -227,7 +227,7 @@ class LanguageModel:
 
 
 def answer_tokens(endpoint: Endpoint) -> int | None:
-    """Return the longest answer that a model is asked for: what is set, or less if the model is known to allow less."""
+    """Return the token limit for a model's answers: the setting, or the model's known limit if that is smaller."""
     known = longest_answer_tokens(endpoint)
     if endpoint.max_tokens is None or known is None:
         return endpoint.max_tokens
@@ -237,7 +237,7 @@ def answer_tokens(endpoint: Endpoint) -> int | None:
 def _about_the_way(endpoint: Endpoint) -> str:
     if endpoint.api_base:
         return "start the server, or check llm.api_base"
-    return "check the network, or set llm.api_base for a server of your own"
+    return "check the network, or set llm.api_base for your own server"
 
 
 def usable(reply: Reply, messages: Sequence[Message]) -> Reply:
@@ -254,9 +254,9 @@ def usable(reply: Reply, messages: Sequence[Message]) -> Reply:
             "raise llm.max_tokens if the model allows more, or ask for less"
         )
     elif reply.finish_reason == TOOL_CALLS and not reply.text.strip():
-        problem = f"{reply.model} called a tool, and there are none: answer in text, in the form that was asked for"
+        problem = f"{reply.model} called a tool, but there are none: answer in text, in the required form"
     elif not reply.text.strip():
-        problem = f"{reply.model} answered with nothing"
+        problem = f"{reply.model} gave an empty answer"
     else:
         return reply
     raise MutationError(problem, cost_usd=reply.cost_usd, exchanges=[Exchange(messages=tuple(messages), reply=reply)])
@@ -276,13 +276,13 @@ def open_model(
 ) -> LanguageModel | None:
     """Return the models that a configuration describes, ready to be asked; None if it names none.
 
-    litellm takes seconds to import, so that is done in the background. Whether a model needs a key, and has one, is
-    not looked at: there are credentials of many kinds, and the provider says what it lacks.
+    litellm takes seconds to import, so this happens in the background. The keys of models are not checked here: there
+    are many kinds of credentials, and the provider says what is missing.
 
     Args:
         model: The only model.
-        models: Several in its place; names, or settings of their own that override the common ones.
-        api_base: See `Endpoint`; so for what follows.
+        models: Several models instead: names, or separate settings that override the common ones.
+        api_base: See `Endpoint`.
         api_key_env: See `Endpoint`.
         temperature: See `Endpoint`.
         reasoning_effort: See `Endpoint`.
@@ -291,7 +291,7 @@ def open_model(
         calling: See `LanguageModel`.
 
     Raises:
-        ValueError: If a setting is out of range, or the variable of a key that is named is not set.
+        ValueError: If a setting is out of range, or a named variable for a key is not set.
     """
     common = {
         "model": model,
@@ -311,7 +311,7 @@ def open_model(
 
 
 def _sum(first: Reply, second: Reply) -> Reply:
-    """Return the second of two replies with the price of both."""
+    """Return the second of two replies, with the price of both."""
     return replace(
         second,
         prompt_tokens=first.prompt_tokens + second.prompt_tokens,

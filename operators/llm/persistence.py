@@ -1,4 +1,4 @@
-"""Asking a model until it answers, through outages, within what the provider and the user allow."""
+"""Asks a model until it answers, also during outages, within the limits of the provider and the user."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from operators.llm.retry import Backoff, Pace
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long is waited.
+    """How long to wait.
 
     Attributes:
-        outage_seconds: For a provider that is out of order.
-        answer_seconds: For a whole answer.
-        for_busy: Whether a provider that is there, but busy, is asked again.
+        outage_seconds: Longest time to retry during an outage.
+        answer_seconds: Longest wait for a complete answer.
+        for_busy: Whether to ask a provider again that is busy.
     """
 
     outage_seconds: float
@@ -32,15 +32,15 @@ class Patience:
 
 
 class Persistence:
-    """Sends requests, not too many at once, and again where waiting may help.
+    """Sends requests, with a limit on concurrent ones, and repeats them where waiting may help.
 
     Args:
         connect_seconds: Longest wait for a connection.
         backoff: Delays between tries.
         pace: Spaces the requests.
-        concurrency: Requests under way at once; None for no limit.
+        concurrency: Largest number of requests at the same time; None for no limit.
         clock: Monotonic seconds.
-        sleep: Waits for so many seconds.
+        sleep: Waits for the given number of seconds.
         tell: Gets a line about each failed try.
 
     Raises:
@@ -81,12 +81,12 @@ class Persistence:
         rng: random.Random,
         patience: Patience,
     ) -> Reply:
-        """Return what a model answers.
+        """Return a model's reply.
 
         Raises:
-            ProviderRefusalError: It refuses the request.
-            ProviderError: It has been out of order for too long.
-            BusyError: It is busy, and that is not waited for.
+            ProviderRefusalError: The provider refuses the request.
+            ProviderError: An outage has lasted too long.
+            BusyError: The provider is busy, and `patience` does not wait for that.
         """
         failing_since: float | None = None
         for failures in itertools.count(1):
@@ -108,7 +108,7 @@ class Persistence:
                 if self._clock() + delay - failing_since > patience.outage_seconds:
                     raise ProviderError(
                         f"model {endpoint.where} has not answered in {failures} tries, and llm.outage_minutes="
-                        f"{patience.outage_seconds / 60:g} allow no more; the last: {error}"
+                        f"{patience.outage_seconds / 60:g} allow no more; the last error: {error}"
                     ) from error
                 self._tell(f"model {endpoint.where}: {error}; try {failures + 1} in {delay:.1f} s")
             self._sleep(delay)

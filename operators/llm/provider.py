@@ -1,4 +1,4 @@
-"""One call of a language model through litellm, and what it answered."""
+"""One call of a language model through litellm, and its reply."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def call(
     """Ask a model once.
 
     Returns:
-        Whatever it answered: the text may be empty, cut off (`length`) or refused (`content_filter`). If there is no
-        answer, what came as reasoning is taken for it, and said to be that.
+        Its reply: the text may be empty, cut off (`length`) or refused (`content_filter`). If there is no answer, the
+        reasoning is used as the text, and marked as reasoning.
 
     Raises:
         UnavailableError: It cannot answer now.
@@ -52,7 +52,7 @@ def call(
             model=endpoint.model,
             messages=[{"role": each.role, "content": each.text} for each in messages],
             timeout=httpx.Timeout(total_seconds, connect=connect_seconds),
-            max_retries=0,  # we do it ourselves, within llm.outage_minutes
+            max_retries=0,  # we retry ourselves, within llm.outage_minutes
             num_retries=0,
             **{name: value for name, value in optional.items() if value is not None},
         )
@@ -68,7 +68,7 @@ def call(
 
 
 def _within(seconds: float, function: Callable[[], _T]) -> _T:
-    """Return what a function returns, or give up on it; httpx knows no limit for a whole answer, only for silence."""
+    """Return the function's result, or stop waiting for it; httpx limits only silence, not the time of an answer."""
     future: Future[_T] = Future()
 
     def run() -> None:
@@ -119,7 +119,7 @@ def _called(message: Any) -> str:
 
 
 def _refused(endpoint: Endpoint, seconds: float) -> Reply:
-    """Return a refusal that came as an error in the form of those that come as an answer."""
+    """Return a refusal that was an error in the same form as one that is an answer."""
     return Reply(
         text="",
         model=endpoint.model,

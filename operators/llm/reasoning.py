@@ -1,7 +1,7 @@
-"""The answer of a model that came in the field for reasoning, with nothing in the field for the answer.
+"""Finds a model's answer in the field for reasoning if the field for the answer is empty.
 
-Some servers file whole answers there, and some models stop before they answer. Reasoning holds drafts, and a draft that
-the model has rejected must not be built. So an edit counts only if it stands alone, at the end.
+Some servers put whole answers there, and some models stop before they answer. Reasoning contains drafts, and a draft
+that the model has rejected must not be built. So an edit counts only if it is the only one, at the end.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _LABELLED: Final = re.compile(r"[\s>#*_-]*(?:change|hypothesis)[\s*_]*:.*", re.I
 
 
 class UnclearReasoningError(EditError):
-    """Reasoning in which no answer can be told from drafts."""
+    """Reasoning in which the answer cannot be distinguished from drafts."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"the answer came as reasoning only, and {why}: write it behind the reasoning, as your answer, in the form "
+            f"the answer was reasoning only, and {why}: write it after the reasoning, as your answer, in the form "
             "that was asked for"
         )
 
@@ -32,12 +32,12 @@ class UnclearReasoningError(EditError):
 def answer_in_reasoning(reasoning: str, source: str) -> str:
     """Return the part of a reasoning that is the answer: its only edits, which end it.
 
-    Read are SEARCH/REPLACE blocks and fences; a fence that quotes the file is none. Edits next to each other belong
+    Edits are SEARCH/REPLACE blocks and fences, except a fence that quotes the file. Edits next to each other belong
     together. The lines CHANGE and HYPOTHESIS may follow them.
 
     Args:
-        reasoning: What came as reasoning.
-        source: The file as it is.
+        reasoning: The reasoning.
+        source: The present file.
 
     Raises:
         UnclearReasoningError: There is no such part.
@@ -47,14 +47,14 @@ def answer_in_reasoning(reasoning: str, source: str) -> str:
     if not edits:
         raise UnclearReasoningError("there is no edit in it")
     if any(_is_prose(line) for (_, end), (start, _) in itertools.pairwise(edits) for line in lines[end:start]):
-        raise UnclearReasoningError("it holds several edits with words between them, which may be drafts")
+        raise UnclearReasoningError("it has several edits with words between them, which may be drafts")
     if not _only_labels(lines[edits[-1][1] :]):
         raise UnclearReasoningError("words follow its last edit, which may be a draft")
     return "\n".join(lines[edits[0][0] :])
 
 
 def _edits(lines: Sequence[str], source: str) -> Iterator[tuple[int, int]]:
-    """Yield where each edit begins and ends, the end exclusive."""
+    """Yield the first line of each edit and the line after it."""
     marks = {number: mark for number, mark, _ in marks_of(lines)}
     number = 0
     while number < len(lines):

@@ -1,4 +1,4 @@
-"""What a failed call of a model means: whose fault it is, whether waiting may help, and which setting to change."""
+"""Interprets a failed call of a model: the cause, whether waiting may help, and which setting to change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from operators.llm.endpoint import Endpoint
 from operators.llm.token_limits import about_tokens
 from operators.secrets import redact
 
-_WORTH_WAITING: Final = frozenset({408, 409, 425, 429})  # of the 4xx; of the 5xx all are
+_WORTH_WAITING: Final = frozenset({408, 409, 425, 429})  # among 4xx; all 5xx are
 _BUSY: Final = frozenset({408, 429})
 _POLICY: Final = ("content_policy", "content_filter", "content management policy", "safety system")
 _USED_UP: Final = ("insufficient_quota", "exceeded your current quota", "credit balance is too low")
@@ -28,7 +28,7 @@ _NO_CREDENTIALS: Final = re.compile(
     r"config profile .{0,200} could not be found|failed to get (?:access token|api key)",
     re.IGNORECASE,
 )
-"""What litellm and the libraries of clouds say before they send anything; litellm gives some of it the status 500."""
+"""Messages of litellm and cloud libraries before they send anything; litellm gives some of them the status 500."""
 _CREDENTIAL_CLASSES: Final = re.compile(r"Credential|TokenRetrieval|SSOToken|RefreshError")
 """Errors of the libraries of clouds; litellm has classes with such names for other troubles."""
 _CLOUDS: Final = ("bedrock", "sagemaker", "vertex_ai")
@@ -39,7 +39,7 @@ class UnavailableError(Exception):
 
     Args:
         message: What happened.
-        retry_after_seconds: How long it asks to be left alone.
+        retry_after_seconds: Waiting time that the provider asks for.
     """
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
@@ -48,11 +48,11 @@ class UnavailableError(Exception):
 
 
 class BusyError(UnavailableError):
-    """The provider is there, but it asks to wait, or does not finish in time."""
+    """The provider is reachable, but it asks to wait, or does not finish in time."""
 
 
 def is_policy(error: Any) -> bool:
-    """Return whether a failed call is a refusal to answer, for what was said."""
+    """Return whether a failed call is a refusal to answer because of the content."""
     if type(error).__name__ == "ContentPolicyViolationError":
         return True
     return getattr(error, "status_code", None) == 400 and any(
@@ -66,7 +66,7 @@ def meaning(error: Any, endpoint: Endpoint, *, max_tokens: int | None) -> Unavai
     Args:
         error: What litellm raised.
         endpoint: The model.
-        max_tokens: Longest answer that was asked for.
+        max_tokens: Requested limit for the answer.
     """
     status = int(getattr(error, "status_code", None) or 500)
     said = _said(error)
@@ -76,7 +76,7 @@ def meaning(error: Any, endpoint: Endpoint, *, max_tokens: int | None) -> Unavai
         kind = BusyError if status in _BUSY else UnavailableError
         return kind(f"{type(error).__name__}: {said}", retry_after_seconds=_retry_after(error))
     if used_up or status == 402:
-        advice = "the account has no credit left; pay, or give another key"
+        advice = "the account has no credit left; add credit, or use another key"
     elif not advice and status in (401, 403):
         advice = _about_the_key(endpoint)
     elif not advice and status == 404:
@@ -87,13 +87,13 @@ def meaning(error: Any, endpoint: Endpoint, *, max_tokens: int | None) -> Unavai
 
 def _said(error: Any) -> str:
     text, body = " ".join(str(error).split()), getattr(error, "body", None)
-    if isinstance(body, str) and body not in text:  # an error that is a word, and not the usual object
+    if isinstance(body, str) and body not in text:  # an error that is a plain text instead of the usual object
         text = f"{text}: {body}"
     return redact(_CLASSES.sub("", text).partition(_TRACEBACK)[0])[:_LONGEST_MESSAGE]
 
 
 def _local_advice(error: Any, said: str, endpoint: Endpoint) -> str:
-    """Return what to do about a failure on this machine, before anything was sent; empty if it is none."""
+    """Return what to do about a failure on this machine before anything was sent; empty for other failures."""
     chain = [*_chain(error)]
     if any(isinstance(each, ImportError) for each in chain):
         return "a package is missing: install what the message names"
@@ -101,7 +101,7 @@ def _local_advice(error: Any, said: str, endpoint: Endpoint) -> str:
     if _NO_CREDENTIALS.search(said) or any(_CREDENTIAL_CLASSES.search(name) for name in foreign):
         return _about_the_key(endpoint)
     if "LLM Provider NOT provided" in said:
-        return "litellm knows no such provider: write llm.model=PROVIDER/NAME, openai/NAME for a server of your own"
+        return "litellm knows no such provider: write llm.model=PROVIDER/NAME, openai/NAME for your own server"
     return ""
 
 
@@ -120,7 +120,7 @@ def _about_the_key(endpoint: Endpoint) -> str:
     if endpoint.api_base:
         return (
             "the provider does not accept the key: none was sent; "
-            "name the environment variable that has it in llm.api_key_env"
+            "set llm.api_key_env to the environment variable that has it"
         )
     provider = endpoint.model.split("/")[0] if "/" in endpoint.model else "openai"
     cloud = ", or sign in to the cloud: a profile, a role, default credentials" if provider in _CLOUDS else ""
@@ -136,7 +136,7 @@ def _about_the_key(endpoint: Endpoint) -> str:
 
 
 def _about_the_request(error: Any, said: str, endpoint: Endpoint, max_tokens: int | None) -> str:
-    """Return which setting to change, for a request that the provider does not accept."""
+    """Return which setting to change after the provider refused a request."""
     named = f"{getattr(error, 'param', None) or ''} {said}".lower()
     too_long = type(error).__name__ == "ContextWindowExceededError"
     if advice := about_tokens(named, max_tokens, context=too_long):

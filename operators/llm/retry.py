@@ -1,4 +1,4 @@
-"""When to ask again, and how often to ask at all."""
+"""The delays between attempts, and the rate of requests."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Backoff:
         """Return how long to wait.
 
         Args:
-            failures: In a row, the last included.
-            rng: Where the jitter comes from.
-            retry_after_seconds: What the provider asked for, if it did; never less than that.
+            failures: Number of failures in a row, including the last.
+            rng: The source of the jitter.
+            retry_after_seconds: Least delay, if the provider asked for one.
         """
         ceiling = min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - 1, 60))
         jittered = rng.uniform(0, ceiling)
@@ -43,12 +43,12 @@ class Backoff:
 
 
 class Pace:
-    """Spaces requests evenly, so that no more than so many begin in any minute.
+    """Spaces requests evenly, so that at most `per_minute` begin in any minute.
 
     Args:
-        per_minute: Requests; None for no limit.
+        per_minute: Number of requests; None for no limit.
         clock: Monotonic seconds.
-        sleep: Waits for so many seconds.
+        sleep: Waits for the given number of seconds.
     """
 
     def __init__(self, per_minute: float | None, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:

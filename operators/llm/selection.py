@@ -1,4 +1,4 @@
-"""Which of several models is asked next: a pure function of the population, written down with each proposal."""
+"""Selects which of several models to ask next: a pure function of the population, recorded with each proposal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from operators.population import Population
 from operators.trial import Trial
 
 Choose = Callable[[Population, int], str]
-"""From the trials so far and the seed of the new proposal to the name of a model."""
+"""Maps the trials so far and the seed of the new proposal to the name of a model."""
 
 SELECTIONS: Final = ("weighted", "round_robin", "ucb")
-_LEAST_COST: Final = 0.01  # of the dearest model's; a free one is not infinitely better than the others
+_LEAST_COST: Final = 0.01  # of the most expensive model's; a free model is not infinitely better than the others
 
 
 def make_choice(selection: str, weights: Mapping[str, float], *, exploration: float = 1.0) -> Choose:
@@ -24,8 +24,8 @@ def make_choice(selection: str, weights: Mapping[str, float], *, exploration: fl
 
     Args:
         selection: `weighted`, `round_robin` or `ucb`.
-        weights: Relative weight of each model, in order; only `weighted` heeds them.
-        exploration: Weight of what is not known yet, for `ucb`.
+        weights: Relative weight of each model, in order; only `weighted` uses them.
+        exploration: Weight of uncertainty, for `ucb`.
 
     Raises:
         ValueError: If there is no such selection, or `exploration` is negative.
@@ -42,7 +42,7 @@ def make_choice(selection: str, weights: Mapping[str, float], *, exploration: fl
 
     def ucb(population: Population, _: int) -> str:
         scores = upper_bounds(names, population, exploration)
-        return max(names, key=lambda name: scores[name])  # the first of equals
+        return max(names, key=lambda name: scores[name])  # the first if several are equal
 
     choices: dict[str, Choose] = {"weighted": weighted, "round_robin": round_robin, "ucb": ucb}
     if selection not in choices:
@@ -51,11 +51,11 @@ def make_choice(selection: str, weights: Mapping[str, float], *, exploration: fl
 
 
 def upper_bounds(names: list[str], population: Population, exploration: float) -> dict[str, float]:
-    """Return the upper confidence bound of what each model is worth; infinite for one that was never asked.
+    """Return the upper confidence bound of each model's value; infinite for a model that was never asked.
 
-    A model is worth its mean gain, max(0, score of the parent - score of the child), divided by its mean cost, both
-    over its decided trials, and scaled so that the best has 1. Trials that came to nothing gained 0. Pending trials
-    count as asked, so that proposals made side by side do not all go to one model.
+    A model's value is its mean gain, max(0, score of the parent - score of the child), divided by its mean cost, both
+    over its decided trials, and scaled so that the best has 1. Trials without a result have gain 0. Pending trials
+    count as asked, so that simultaneous proposals do not all go to one model.
 
     Source: UCB1, Auer et al. 2002; gain over the parent as reward, per cost, as in ShinkaEvolve, arXiv 2509.19349.
     """
@@ -64,7 +64,7 @@ def upper_bounds(names: list[str], population: Population, exploration: float) -
     for trial in population.decided:
         decided[trial.proposal.model].append(trial)
     costs = {name: statistics.fmean(each.cost_usd for each in decided[name]) for name in names if decided[name]}
-    floor = _LEAST_COST * max(costs.values(), default=0.0) or 1.0  # all free: gain alone counts
+    floor = _LEAST_COST * max(costs.values(), default=0.0) or 1.0  # if all are free, only the gain counts
     rates = {
         name: statistics.fmean(population.gain(each) for each in decided[name]) / max(cost, floor)
         for name, cost in costs.items()

@@ -1,4 +1,4 @@
-"""How many tokens a server allows, as it says itself when it refuses a request."""
+"""Reads a server's token limit from its refusal of a request."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _PROMPT: Final = re.compile(
 
 
 def about_tokens(said: str, max_tokens: int | None, *, context: bool) -> str:
-    """Return what to do about a request that was refused for its tokens; empty if it was not.
+    """Return what to do about a request that was refused for its number of tokens; empty for other refusals.
 
     Args:
-        said: What the server said, in lower case.
-        max_tokens: Longest answer that was asked for; None if the request left that open.
+        said: The server's message, in lower case.
+        max_tokens: Requested limit for the answer; None if the request had none.
         context: Whether it is known that prompt and answer together are too long.
     """
     if max_tokens is not None and _NOT_SUPPORTED.search(said):
@@ -68,13 +68,13 @@ def _about_the_context(said: str, max_tokens: int | None) -> str:
     if max_tokens is None or not answer_counts or (allowed is not None and not 0 < allowed < max_tokens):
         return (
             "the prompt is longer than the model's context: "
-            "choose a model with a longer one, or a smaller prompt.max_tokens"
+            "choose a model with a longer context, or a smaller prompt.max_tokens"
         )
     if allowed is None:
         return f"prompt and answer are longer than the model's context: set llm.max_tokens below {max_tokens}"
     return (
         f"prompt and answer may have {length} tokens together, and llm.max_tokens={max_tokens} leaves too few for the "
-        f"prompt: set llm.max_tokens={allowed} or less, and prompt.max_tokens to what is left"
+        f"prompt: set llm.max_tokens={allowed} or less, and prompt.max_tokens to the rest"
     )
 
 

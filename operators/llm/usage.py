@@ -1,4 +1,4 @@
-"""What a call of a model took: tokens as the provider counts them, or estimated where it does not, and their price."""
+"""The usage of a model call: tokens, as the provider reports them or estimated, and their price."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Usage:
     """Tokens of one call.
 
     Attributes:
-        prompt_tokens: Tokens that were sent.
-        cached_tokens: Those of them that the provider had in its prompt cache.
+        prompt_tokens: Tokens of the prompt.
+        cached_tokens: Tokens of the prompt that were in the provider's prompt cache.
         completion_tokens: Tokens of the answer, reasoning included.
-        estimated: Whether they are estimated from characters, since the provider counts none.
+        estimated: Whether they are estimated from characters, because the provider reports none.
     """
 
     prompt_tokens: int
@@ -30,12 +30,12 @@ class Usage:
 
 
 def usage_of(response: Any, messages: Sequence[Message], said: str) -> Usage:
-    """Return what a call took. An answer with nothing in it that is counted as nothing was free.
+    """Return the usage of a call. An empty answer that the provider counts as zero tokens was free.
 
     Args:
-        response: What litellm returned.
-        messages: What was sent.
-        said: All that came back: answer, reasoning and arguments of tools.
+        response: litellm's response.
+        messages: The request.
+        said: The complete reply: answer, reasoning and arguments of tools.
     """
     counted = getattr(response, "usage", None)
     prompt_tokens, completion_tokens = (_count(counted, f"{each}_tokens") for each in ("prompt", "completion"))

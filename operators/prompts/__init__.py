@@ -1,4 +1,4 @@
-"""Prompts: what a model is told about one proposal, as facts first and then as text from templates."""
+"""Prompts: the information for a model about one proposal, collected as facts and then rendered by templates."""
 
 from operators.prompts.prompt import Prompt
 

@@ -1,4 +1,4 @@
-"""What a prompt tells about one proposal: the facts for its templates, the most important of each kind first."""
+"""The facts of a prompt about one proposal, for its templates; the most important facts of each kind come first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
 """Forms of an answer, each with its template `answer_<form>.j2`."""
 
 SECTIONS: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "constants", "ancestors", "curve")
-"""What a prompt may leave out, the least important first."""
+"""The sections that a prompt may leave out, the least important first."""
 
 EARLIER: Final = "earlier"
-"""What an earlier search tried under other conditions; less important than all of `SECTIONS`."""
+"""The section with trials of an earlier search under other conditions; less important than all of `SECTIONS`."""
 
 _ENDED: Final = {
     Status.CRASHED: "crashed",
@@ -33,14 +33,14 @@ _ENDED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Briefing:
-    """What one proposal is about.
+    """The subject of one proposal.
 
     Attributes:
         answer: Form of the answer, one of `ANSWERS`.
-        proposal: What the strategy decided.
-        population: What is known.
-        base: The trial whose program is to be changed; if it failed, it is to be mended.
-        second: Another trial whose merits it shall get.
+        proposal: The strategy's proposal.
+        population: All trials.
+        base: The trial whose program is to be changed, or repaired if it failed.
+        second: Another trial whose merits it is to be combined with; None for none.
     """
 
     answer: str
@@ -51,12 +51,12 @@ class Briefing:
 
 
 def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> dict[str, Any]:
-    """Return the context of the template of a user message.
+    """Return the context for the template of a user message.
 
     Args:
-        briefing: What it is about.
-        counts: How many items each of `SECTIONS` has at most.
-        diff_lines: Lines of a diff that are shown.
+        briefing: The subject of the message.
+        counts: Largest number of items of each of `SECTIONS`.
+        diff_lines: Number of lines shown of a diff.
     """
     population, base = briefing.population, briefing.base
     failed = not base.scored
@@ -64,7 +64,7 @@ def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> d
     parent = chain[0] if chain else base
     return {
         "base": _described(base, population),
-        "failure": (base.detail or "nothing that would say why") if failed else "",
+        "failure": (base.detail or "nothing that would explain it") if failed else "",
         "working": _working(base, parent, population, diff_lines) if failed else None,
         "second": _second(briefing, counts) if briefing.second else None,
         "sections": _sections(briefing, parent, counts, diff_lines),
@@ -73,7 +73,7 @@ def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> d
 
 
 def _free_constants(trial: Trial) -> list[str]:
-    """Return `NAME = value`, as the program has it, for each constant that may change; nothing if it is damaged."""
+    """Return `NAME = value`, as in the program, for each constant that may change; empty if it does not parse."""
     assert trial.program is not None, f"trial {trial.number} has no program"
     try:
         constants = parse_constants(trial.program.source)
@@ -86,7 +86,7 @@ def _free_constants(trial: Trial) -> list[str]:
 
 def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff_lines: int) -> dict[str, list[Any]]:
     population = briefing.population
-    count = 0 if briefing.second else counts["inspirations"]  # one other program is enough to think about
+    count = 0 if briefing.second else counts["inspirations"]  # one other program is enough
     shown = history.inspirations(briefing.proposal, parent, population, count)
     told_elsewhere = {trial.number for trial in (*shown, briefing.second) if trial}
     unsuccessful = [trial for trial in history.unsuccessful(parent, population) if trial.number not in told_elsewhere]

@@ -1,4 +1,4 @@
-"""What a search has tried so far, told for a prompt: lineage, inspirations, what failed and why."""
+"""The history of a search for a prompt: lineage, inspirations, and failures with their reasons."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 
 INSPIRATIONS: Final = "inspirations"
-"""Label of a proposal with the trials that it may draw on beside its parents, as in `3,7`."""
+"""Label of a proposal with the trials that it may use in addition to its parents, as in `3,7`."""
 
-_NOISE_FRACTION: Final = 0.002  # of the score: closer to the parent than this is a near miss
+_NOISE_FRACTION: Final = 0.002  # of the score: a trial closer to its parent than this is a near miss
 _DETAIL_CHARACTERS: Final = 600
 _FAILED: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED, Status.PRUNED})
 
 
 def lineage(trial: Trial, population: Population) -> list[Trial]:
-    """Return a trial and its ancestors by first parents, the trial first."""
+    """Return a trial and its line of first parents, the trial first."""
     chain = [trial]
     while chain[-1].proposal.parents:
         chain.append(population.trials[chain[-1].proposal.parents[0]])
@@ -27,7 +27,7 @@ def lineage(trial: Trial, population: Population) -> list[Trial]:
 
 
 def ancestors(number: int, population: Population) -> set[int]:
-    """Return the numbers of all ancestors of a trial, by whatever parent."""
+    """Return the numbers of all ancestors of a trial, through any parent."""
     found, open_numbers = set[int](), [number]
     while open_numbers:
         for parent in parents_of(population.trials[open_numbers.pop()]):
@@ -38,17 +38,17 @@ def ancestors(number: int, population: Population) -> set[int]:
 
 
 def parents_of(trial: Trial) -> tuple[int, ...]:
-    """Return the trials whose programs went into a trial: those of the strategy, then those of the operator."""
+    """Return the trials whose programs were used for a trial: the strategy's choice, then the operator's."""
     return (*trial.proposal.parents, *trial.extra_parents)
 
 
 def steps(trial: Trial, population: Population) -> list[str]:
-    """Return what each ancestor changed and what came of it, the latest first; without the seed program."""
+    """Return each ancestor's change and its result, the latest first; without the seed program."""
     return [effect(each, population) for each in lineage(trial, population) if each.proposal.parents]
 
 
 def effect(trial: Trial, population: Population) -> str:
-    """Return a trial in one line: what it changed, its score and the difference to its parent."""
+    """Return a trial in one line: its change, its score and the difference to its parent."""
     change = trial.mutation.description if trial.mutation else "no program came of it"
     if trial.status is Status.UNMEASURED:
         return f"#{trial.number} {change}: {shortened(trial.detail)}"
@@ -61,16 +61,17 @@ def effect(trial: Trial, population: Population) -> str:
 
 
 def inspirations(proposal: Proposal, parent: Trial, population: Population, count: int) -> list[Trial]:
-    """Return the first of the companions that are not told as the parent's lineage."""
+    """Return the first `count` companions that are not already in the parent's lineage."""
     known = {trial.number for trial in lineage(parent, population)}
     others = (trial for trial in companions(proposal, population) if trial.number not in known)
     return list(itertools.islice(others, count))
 
 
 def companions(proposal: Proposal, population: Population) -> list[Trial]:
-    """Return what a proposal may draw on beside its parents: what its strategy names, or else all, best first.
+    """Return the scored trials, best first, that a proposal may use in addition to its parents.
 
-    A strategy that keeps populations apart names the trials of one; a label without a number names nobody.
+    These are the trials that its strategy names, or else all of them. A strategy with separate populations names the
+    trials of one population. A label without a number names no trials.
     """
     if INSPIRATIONS not in proposal.labels:
         return population.ranked()
@@ -90,15 +91,15 @@ def unsuccessful(parent: Trial, population: Population) -> Iterator[Trial]:
 
 
 def near_miss(trial: Trial, population: Population) -> bool:
-    """Return whether a trial is about as good as its parent, which noise may have decided."""
+    """Return whether a trial is about as good as its parent, so that noise may have decided against it."""
     score, parent = (population.scores.get(number) for number in (trial.number, trial.proposal.parents[0]))
     return score is not None and parent is not None and abs(score - parent) <= _NOISE_FRACTION * parent
 
 
 def failures(parent: Trial, population: Population) -> list[str]:
-    """Return what crashed or was refused, and why: the parent's own children first, then the latest.
+    """Return the trials that crashed or were refused, with the reason: the parent's children first, then the latest.
 
-    An imported commit whose program is lost is told too: its detail says what was tried and what came of it.
+    They include an imported commit whose program is lost: its detail says what was tried and what the result was.
     """
     failed = [
         trial
@@ -110,9 +111,9 @@ def failures(parent: Trial, population: Population) -> list[str]:
 
 
 def earlier(parent: Trial, population: Population) -> list[str]:
-    """Return what an earlier search tried, without a score that means anything here: the latest first.
+    """Return the trials of an earlier search, whose scores are not comparable here: the latest first.
 
-    What is told as the parent's lineage is left out.
+    The parent's lineage, which the prompt already has, is left out.
     """
     known = {trial.number for trial in lineage(parent, population)}
     found = (trial for trial in reversed(population.trials) if trial.status is Status.UNMEASURED)
@@ -120,7 +121,7 @@ def earlier(parent: Trial, population: Population) -> list[str]:
 
 
 def shortened(detail: str) -> str:
-    """Return the reason of a failure in one line of bounded length; its end says most."""
+    """Return the reason of a failure in one line of bounded length; the end is kept, which is most informative."""
     line = " ".join(detail.split())
     return line if len(line) <= _DETAIL_CHARACTERS else f"... {line[-_DETAIL_CHARACTERS:]}"
 
@@ -135,7 +136,7 @@ def curve(trial: Trial, points: int) -> list[str]:
 
 
 def changes_between(old: Trial, new: Trial, lines: int) -> str:
-    """Return the unified diff between the programs of two trials, cut after so many lines."""
+    """Return the unified diff between the programs of two trials, cut after `lines` lines."""
     if not (old.program and new.program):
         return ""
     before, after = old.program.source.splitlines(), new.program.source.splitlines()

@@ -1,7 +1,8 @@
-"""Prompts: what a model is told about one proposal, from templates, within a budget of tokens.
+"""Prompts: messages to a model about one proposal, made from templates within a budget of tokens.
 
-The system message is the same for all proposals of a search, so that providers find it in their caches: rules, limits,
-form of the answer, the human's direction. The user message has the program, its result and what the search knows.
+The system message has the rules, limits, form of the answer and the human's direction. It is the same for all proposals
+of a search, so that providers find it in their caches. The user message has the program, its result and what the search
+knows.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ _MARK_CHARACTERS: Final = 12
 
 
 class Prompt:
-    """One way to ask: a style for the system message, and how much of what is known goes into the user message.
+    """One style of prompts: templates, and how much of the search's knowledge goes into the user message.
 
     Args:
-        name: Name, as it is recorded with trials.
+        name: Name, as recorded with trials.
         system: Template of the system message: a name in `operators/prompts/templates`, or a path with a slash in it.
-        task: Template of the user message, likewise.
-        max_tokens: Longest prompt, estimated; what is least important is left out first.
-        curve: Points of the loss curve.
-        ancestors: Ancestors whose changes are told.
-        inspirations: Other programs that are shown.
-        inspiration_lines: Lines of the diff that each of these is shown by.
-        constants: Constants that the search has a view of.
-        near_misses: Discarded trials about as good as their parents.
-        unsuccessful: Other discarded trials, and as many that an earlier search tried under other conditions.
-        failures: Trials that crashed or were refused.
+        task: Template of the user message, given in the same way.
+        max_tokens: Largest prompt, estimated; the least important parts are left out first.
+        curve: Number of points of the loss curve.
+        ancestors: Number of ancestors whose changes are shown.
+        inspirations: Number of other programs that are shown.
+        inspiration_lines: Number of lines of each of their diffs.
+        constants: Number of constants about which the search shows its knowledge.
+        near_misses: Number of discarded trials about as good as their parents.
+        unsuccessful: Number of other discarded trials, and of trials of an earlier search under other conditions.
+        failures: Number of trials that crashed or were refused.
 
     Raises:
         ValueError: If a number is negative, or a template is missing or wrong.
@@ -75,13 +76,13 @@ class Prompt:
         """Return the opening of a conversation.
 
         Args:
-            briefing: What it is about.
+            briefing: The subject of the conversation.
             direction: The human's direction.
-            limits: What a trial may take, as sentences.
-            contract: What a program must be.
+            limits: The limits of a trial, as sentences.
+            contract: The rules for a program.
 
         Raises:
-            MutationError: What must be said does not fit into `max_tokens`.
+            MutationError: The necessary parts do not fit into `max_tokens`.
         """
         system = self._render(
             self._system, answer=briefing.answer, direction=direction.strip(), limits=[*limits], contract=contract
@@ -93,7 +94,7 @@ class Prompt:
             droppable = next((name for name in (EARLIER, *SECTIONS) if sections[name]), None)
             if droppable is None:
                 raise MutationError(
-                    f"the prompt needs {tokens(system) + tokens(task)} tokens at least, prompt.max_tokens is "
+                    f"the prompt needs at least {tokens(system) + tokens(task)} tokens, but prompt.max_tokens is "
                     f"{self._max_tokens}: raise it",
                     prompt=self.label,
                 )
@@ -101,7 +102,7 @@ class Prompt:
         return Message(role="system", text=system), Message(role="user", text=task)
 
     def retry(self, problem: str) -> Message:
-        """Return what a model is told whose answer could not be used."""
+        """Return the message to a model whose answer could not be used."""
         return Message(role="user", text=self._render("retry.j2", problem=problem))
 
     def _render(self, template: str, **context: Any) -> str:
@@ -114,13 +115,13 @@ class Prompt:
         try:
             sources = _closure(self._environment, names)
         except jinja2.TemplateNotFound as error:
-            raise ValueError(f"there is no template {error}; a path of your own needs a slash: ./mine.j2") from error
+            raise ValueError(f"there is no template {error}; a path needs a slash: ./mine.j2") from error
         except jinja2.TemplateSyntaxError as error:
             raise ValueError(f"{error.filename}:{error.lineno}: {error.message}") from error
         return hashlib.sha256(json.dumps([sources, settings], sort_keys=True).encode()).hexdigest()[:8]
 
     def _try_out(self) -> None:
-        """Find out now, and not at the first proposal, whether the templates ask for what there is."""
+        """Check now, and not at the first proposal, whether the templates use only existing variables."""
         import jinja2
 
         seed = Trial(
@@ -141,7 +142,7 @@ class Prompt:
 
 
 def tokens(text: str) -> int:
-    """Return about how many tokens a text has, see `CHARACTERS_A_TOKEN`."""
+    """Return the approximate number of tokens of a text, see `CHARACTERS_A_TOKEN`."""
     return -(-len(text) // CHARACTERS_A_TOKEN)
 
 
@@ -151,7 +152,7 @@ def _fenced(text: str, language: str = "") -> str:
 
 
 def _data(text: str) -> str:
-    """Return a text between marks that it cannot contain: they are a hash of it, the same in each replay."""
+    """Return a text between marks that it cannot contain: they are a hash of the text, the same in each replay."""
     mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_MARK_CHARACTERS]
     while mark in text:
         mark = hashlib.sha256(mark.encode()).hexdigest()[:_MARK_CHARACTERS]

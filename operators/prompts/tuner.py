@@ -1,6 +1,6 @@
-"""The tuner's state as sentences for a prompt: what matters, where it would look, what it expects to fail.
+"""The tuner's state as sentences for a prompt: important constants, their best values, and expected failures.
 
-Language models do not keep track of an optimisation themselves; shown its state they use it (Centaur,
+Language models do not keep track of an optimisation themselves, but use its state if it is shown to them (Centaur,
 https://arxiv.org/abs/2603.24647).
 """
 
@@ -15,7 +15,7 @@ from operators.tune import Model, home
 from target.program.constants import Value
 from target.program.space import encode
 
-_FEWEST: Final = 6  # scored trials; fewer fit anything
+_FEWEST: Final = 6  # scored trials; fewer would fit any model
 _MEMORY: Final = 120
 _POINTS: Final = 15  # along each axis
 
@@ -23,8 +23,8 @@ _POINTS: Final = 15  # along each axis
 def constants_view(population: Population, parent: Trial) -> list[str]:
     """Return a sentence for each constant of a trial, the most important first; none before enough is known.
 
-    Each constant is moved alone, from the parent's value: its importance is the share of the predicted range of scores
-    that it alone covers, its best value the one of the lowest prediction.
+    Each constant is moved alone, from the parent's value. Its importance is the share of the predicted range of scores
+    that it covers alone. Its best value is the one with the lowest prediction.
     """
     if parent.program is None:
         return []

@@ -1,7 +1,7 @@
-"""Memory on a GPU that two processes share, by the CUDA runtime itself.
+"""Memory on a GPU that two processes share, through the CUDA runtime itself.
 
-Not by torch's own sharing: that keeps its counts in /dev/shm, which a confined child cannot open, and cannot share what
-its allocator reserved with `expandable_segments`. Memory of cudaMalloc has neither trouble.
+It does not use torch's own sharing, which keeps counts in /dev/shm, where a confined child cannot open files. Nor can
+torch share memory that its allocator reserved with `expandable_segments`. Memory from cudaMalloc has neither problem.
 
 Source: CUDA Runtime API, 6.11 Device Management, cudaIpcGetMemHandle and cudaIpcOpenMemHandle.
 """
@@ -15,12 +15,12 @@ import os
 from typing import Final
 
 _HANDLE_BYTES: Final = 64
-_LAZY_PEER_ACCESS: Final = 1  # cudaIpcMemLazyEnablePeerAccess, the only flag there is
+_LAZY_PEER_ACCESS: Final = 1  # cudaIpcMemLazyEnablePeerAccess, the only flag
 _NOTE_BYTES: Final = 4096
 
 
 class DeviceMemoryError(Exception):
-    """Memory on the device cannot be had or opened."""
+    """Memory on the device cannot be allocated or opened."""
 
 
 class _Handle(ctypes.Structure):
@@ -31,7 +31,7 @@ class CudaRuntime:
     """A few functions of libcudart.
 
     Args:
-        library: Its file or its name.
+        library: Its path or its name.
 
     Raises:
         DeviceMemoryError: It cannot be loaded.
@@ -60,7 +60,7 @@ class CudaRuntime:
         self._call("cudaFree", address)
 
     def note(self, address: int) -> int:
-        """Return a descriptor of a note by which another process can open the memory."""
+        """Return a descriptor of a note with which another process can open the memory."""
         handle = _Handle()
         self._call("cudaIpcGetMemHandle", ctypes.byref(handle), address)
         content = {"library": self.library, "handle": base64.b64encode(bytes(handle)).decode()}

@@ -1,4 +1,4 @@
-"""What an evaluator asks the zygote to fork a child for."""
+"""The jobs for which an evaluator asks the zygote to fork a child."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, Final, Literal, Protocol, Self
 from target.sandbox import Confinement
 
 PACKET_BYTES: Final = 65_536  # largest message between the evaluator and the zygote
-KILL_SECONDS: Final = 10.0  # after the evaluator hangs up, for everything below the zygote to end
-REHEARSAL: Final = "rehearsal:"  # and a device file, in place of a device: what a GPU driver does at its start
+KILL_SECONDS: Final = 10.0  # for all descendants of the zygote to end after the evaluator hangs up
+REHEARSAL: Final = "rehearsal:"  # followed by a device file, in place of a device: rehearses the start of a GPU driver
 
 
 class AnyJob(Protocol):
-    """One child, as plain data that crosses a socket. The child module of the zygote knows what is in it."""
+    """One child, as plain data that crosses a socket. The zygote's child module knows its fields."""
 
     @property
     def confinement(self) -> Confinement:
@@ -26,15 +26,15 @@ class AnyJob(Protocol):
 
 
 class Role(enum.StrEnum):
-    """What a child does with a program, and which descriptors come with the job, the log's pipe first."""
+    """What a child does with a program. The comments list the descriptors of the job; the log's pipe is first."""
 
     PREFLIGHT = "preflight"  # log, stage marks
     TRAIN = "train"  # log
     SERVE = "serve"  # log, control, tokens, logits, weights
-    START_DEVICE = "start-device"  # log; no line of a candidate runs
+    START_DEVICE = "start-device"  # log; no candidate code runs
 
 
-# What a pre-flight child writes: one byte for each stage as it begins, then one for the result.
+# A pre-flight child writes one byte when each stage begins, then one for the result.
 IMPORT, BUILD, STEP, PROBE, PASSED, REFUSED = b"i", b"b", b"s", b"c", b"p", b"x"
 
 
@@ -45,7 +45,7 @@ class Job:
     Attributes:
         role: What it does.
         confinement: What it may use.
-        device: Where the model runs.
+        device: The device that the model runs on.
         threads: CPU threads.
         vocab_size: Tokens of the vocabulary, V.
         batch_rows: Rows of a forward pass, B.

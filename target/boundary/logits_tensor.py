@@ -1,4 +1,4 @@
-"""Memory for logits as a tensor, in the process that writes it and in the one that reads it."""
+"""Memory for logits as a tensor, in the process that writes it and in the process that reads it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FLOAT_BYTES = 4
 
 
 def open_logits(kind: str, fd: int, shape: tuple[int, ...]) -> Tensor:
-    """Return the memory behind a descriptor as a tensor to write to.
+    """Return the memory behind a descriptor as a writable tensor.
 
     Raises:
         DeviceMemoryError: It is on a device and cannot be opened from this process.
@@ -34,7 +34,7 @@ def tensor_at(address: int, shape: tuple[int, ...]) -> Tensor:
 
 
 class _Array:
-    """Says by the protocol of Numba and CuPy what is at an address of the GPU."""
+    """Describes memory at a GPU address by the array interface of Numba and CuPy."""
 
     def __init__(self, address: int, shape: tuple[int, ...]) -> None:
         self.__cuda_array_interface__ = {"shape": shape, "typestr": "<f4", "data": (address, False), "version": 3}

@@ -1,4 +1,4 @@
-"""What to do about the common reasons why another project's program does not run here, from what its log says."""
+"""Advice for the common reasons why another project's program does not run here, found by its log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 _ADVICE: Final = (
     (
         r"'git'|not a git repository|\bgit rev-parse\b",
-        "the command runs in a copy without .git: let the program go on without git",
+        "the command runs in a copy without .git: make the program work without git",
     ),
     (
         r"SemLock|sem_open|DataLoader worker|multiprocessing/(?:synchronize|context|popen|resource_tracker)",
@@ -35,5 +35,5 @@ _PATTERNS: Final = tuple((re.compile(pattern), advice) for pattern, advice in _A
 
 
 def advice_on(tail: str) -> str | None:
-    """Return what to do about a failure, by the end of the log; None if nothing in it is known."""
+    """Return what to do about a failure, from the end of its log; None if the cause is not known."""
     return next((advice for pattern, advice in _PATTERNS if pattern.search(tail)), None)

@@ -1,4 +1,4 @@
-"""Somebody's directory, copied once when a search starts, and again for each command; the original is only read."""
+"""Copies an external directory once when a search starts, and again for each command; the original is only read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from target.process.trees import copy_tree, files_below, remove_tree
 
 COPY_BYTES: Final = 256 << 20
 COPY_FILES: Final = 4_000
-_LEFT_OUT: Final = {"__pycache__", "node_modules"}  # of a directory that git does not look after; dotted ones too
+_LEFT_OUT: Final = {"__pycache__", "node_modules"}  # without git; dotted names are left out too
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Snapshot:
 
     Attributes:
         root: Where it is.
-        hash: Over names and contents, the file that programs replace left out.
-        commit: Of the checkout; None without git.
+        hash: Hash of names and contents, without the file that programs replace.
+        commit: Commit of the checkout; None without git.
     """
 
     root: Path
@@ -42,7 +42,7 @@ class Snapshot:
 
 
 def copy_checkout(spec: CommandSpec, destination: Path) -> Snapshot:
-    """Copy what a command needs of a checkout: the tracked files as they are now, or all where git has none.
+    """Copy the files of a checkout that a command needs: the tracked files as they are now, or all files without git.
 
     Raises:
         TargetError: It cannot be read, or is too large.
@@ -63,10 +63,10 @@ def copy_checkout(spec: CommandSpec, destination: Path) -> Snapshot:
 
 
 def describe_checkout(spec: CommandSpec) -> Snapshot:
-    """Return what `copy_checkout` would return, without a copy that lasts.
+    """Return what `copy_checkout` would return, without keeping the copy.
 
     Raises:
-        TargetError: As there.
+        TargetError: As in `copy_checkout`.
     """
     folder = Path(tempfile.mkdtemp(prefix="graft-checkout-"))
     try:
@@ -116,15 +116,15 @@ class CommandSpace:
         remove_tree(self.root)
 
     def refuse_changes(self) -> None:
-        """Compare the fixed files with what they were; call it when the command is dead.
+        """Compare the fixed files with the originals; call it after the command has ended.
 
         Raises:
-            CandidateFailure: One is not what it was.
+            CandidateFailure: One was changed.
         """
         for name, content in self._fixed.items():
             if read_inside(self._work_fd, name, limit_bytes=len(content)) != content:
                 raise CandidateFailure(
-                    Outcome.REJECTED, f"{name} is fixed, and was changed during the run; leave it alone"
+                    Outcome.REJECTED, f"{name} is fixed, but was changed during the run; do not change it"
                 )
 
     def read(self, name: str, *, limit_bytes: int) -> bytes | None:
@@ -133,7 +133,7 @@ class CommandSpace:
 
 
 def _names(spec: CommandSpec, tracked: str | None) -> list[str]:
-    """Return the files to copy, relative to the root: those that git tracks, as it lists them, or all."""
+    """Return the files to copy, relative to the root: those in git's list of tracked files, or all."""
     names = sorted({*tracked.strip("\0").split("\0")} if tracked else _walk(spec.root))
     places = (*spec.links, *filter(None, (spec.metric_file,)))
     names = [name for name in names if not any(name == place or name.startswith(f"{place}/") for place in places)]
@@ -164,7 +164,7 @@ def _link(names: Iterable[str], origin: Path, place: Path) -> None:
 
 @contextlib.contextmanager
 def _repository(root: Path) -> Iterator[Callable[..., str | None]]:
-    """Give a function that returns what git says of a directory; None without git, or outside a repository."""
+    """Give a function that returns git's answers about a directory; None without git, or outside a repository."""
     with contextlib.ExitStack() as stack:
         try:
             repository = stack.enter_context(open_clean(root))

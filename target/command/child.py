@@ -1,4 +1,4 @@
-"""What a forked child does for a command: confine itself, then become it. Imports nothing that takes time."""
+"""The code of a forked child for a command: it confines itself, then becomes the command. Its imports are fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from target.command.job import CommandJob
 from target.inside.entry import enter
 
-_NOT_FOUND = 127  # what shells say
+_NOT_FOUND = 127  # the exit status of shells
 
 
 def become(record: Mapping[str, Any], fds: list[int], report_fd: int) -> NoReturn:

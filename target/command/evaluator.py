@@ -1,7 +1,7 @@
-"""One program, one seed, one verdict of a target that is somebody's own: run its command, read what it reports.
+"""Evaluates one program with one seed on an external target: runs its command, and reads the number it reports.
 
-The command is confined and its clock is ours, as for candidates that are scored here. The number is its own: whoever
-writes the program could have it report anything.
+The command is confined and its clock is ours, as for candidates that are scored here. But the number is its own: a
+program could report anything.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CommandEvaluator(ZygoteKeeper):
         spec: The target.
         checkout: The copy of its directory that each command gets a copy of.
         scratch: Where workspaces are made; None for the system's temporary directory.
-        lifelines: Descriptors that stay open in the zygote as long as it lives.
+        lifelines: Descriptors that stay open as long as the zygote lives.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class CommandEvaluator(ZygoteKeeper):
         self._lifelines = tuple(lifelines)
 
     def preflight(self, program: Program, log: Path) -> Evaluation | None:
-        """Check the text of a program; nothing of it is run, and nothing logged."""
+        """Check the text of a program; nothing is run or logged."""
         del log
         try:
             check_program(self._spec, program.source)
@@ -84,7 +84,7 @@ class CommandEvaluator(ZygoteKeeper):
         def run(zygote: Zygote) -> float:
             forget_first_try(record, keep=("tries",))
             record.update(seed=seed, verified=False)
-            with machine_errors("the evaluation cannot go on"), timed(record, "wall_seconds"):
+            with machine_errors("the evaluation cannot continue"), timed(record, "wall_seconds"):
                 return self._run(zygote, program, seed, log, record)
 
         try:
@@ -94,10 +94,10 @@ class CommandEvaluator(ZygoteKeeper):
         return Evaluation(outcome=Outcome.OK, val_bpb=-value if self._spec.maximize else value, **record)
 
     def _run(self, zygote: Zygote, program: Program, seed: int, log: Path, record: dict[str, Any]) -> float:
-        """Return the number that decides.
+        """Return the deciding number.
 
         Raises:
-            CandidateFailure: There is none that counts.
+            CandidateFailure: There is no valid number.
         """
         spec = self._spec
         limits = Limits(
@@ -129,11 +129,11 @@ class CommandEvaluator(ZygoteKeeper):
         return number_of(figures, spec.metric, place=place, above=spec.above, log=tail)
 
     def _failed(self, failure: CandidateFailure, printed: dict[str, str], tail: str) -> CandidateFailure:
-        """Return a failure with what was there before it, and what to do about it if that is known."""
+        """Return a failure with the number printed before it, if any, and advice if the cause is known."""
         metric = self._spec.metric
         scored = number(printed.get(metric)) is not None
         lead = (
-            f"it printed {metric}: {printed[metric]}, but did not end well, so that does not count: " if scored else ""
+            f"it printed {metric}: {printed[metric]}, but failed afterwards, so that does not count: " if scored else ""
         )
         advice = advice_on(tail)
         hint = f"\nadvice: {advice}" if advice else ""
@@ -157,7 +157,7 @@ class CommandEvaluator(ZygoteKeeper):
                 layers=layers_of(spec.sandbox),
                 access=access_to(spec.device),
                 readable=tuple(_readable(spec)),
-                runnable=(*_runnable(spec), *sorted(libraries())),  # any package: it knows of no held-out text
+                runnable=(*_runnable(spec), *sorted(libraries())),  # any package: there is no held-out text to protect
                 withheld=(),
                 memory_bytes=None,
                 file_bytes=spec.disk_bytes,
@@ -214,7 +214,7 @@ def find_command(spec: CommandSpec) -> Path:
 
 
 def search_path(spec: CommandSpec) -> str:
-    """Return PATH of the command: its own virtual environment comes first, then the Python that runs this."""
+    """Return PATH of the command: its own virtual environment first, then the Python that runs this process."""
     places = [str(spec.root / ".venv" / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     return os.pathsep.join(filter(None, places))
 
@@ -225,20 +225,20 @@ def _readable(spec: CommandSpec) -> list[Path]:
 
 
 def _runnable(spec: CommandSpec) -> list[Path]:
-    """Return the program of the command, the virtual environment of the directory, and the Pythons of both."""
+    """Return the command's program, the directory's virtual environment, and the Python installations of both."""
     found = find_command(spec)
     places = [found, found.resolve()]
     for python in (spec.root / ".venv" / "bin" / "python", found):
         installation = python.resolve().parent.parent
         if python.exists() and (installation / "lib").is_dir() and installation != Path("/"):
             places.append(installation)
-            if installation.parent.name == "python":  # uv's: links to an installation lie beside it
+            if installation.parent.name == "python":  # uv keeps links to an installation beside it
                 places.append(installation.parent)
     return [path for path in (*places, (spec.root / ".venv").resolve()) if path.exists()]
 
 
 def _claims(printed: dict[str, str], peak_bytes: int) -> dict[str, Any]:
-    """Return fields of an `Evaluation` that the output tells, or that were seen where it tells nothing."""
+    """Return fields of an `Evaluation` from the output, or as measured where the output has none."""
     figures = finite_figures(dict(printed))
     memory, parameters = figures.get(_MEMORY_FIGURE, 0.0), figures.get(_PARAMETERS_FIGURE, 0.0)
     return {

@@ -1,10 +1,10 @@
-"""Questions to git about a directory that others made, whose configuration is theirs and shall start nothing.
+"""Asks git about a directory whose configuration is not trusted, and must not start any program.
 
 A repository's `.git/config` can name programs: filters, diffs, pagers, hooks, file system monitors, transports. A
-missing object is enough to have git fetch it from a "promisor" remote, by a command that the configuration names. So
-objects, branches and the index are read through a git directory of our own with an empty configuration. The repository
-itself is asked only where things are and which branches it has. Even that may not fetch: `GIT_NO_LAZY_FETCH` says so to
-git 2.45 and newer, an empty list of allowed protocols to every git.
+missing object is enough to make git fetch it from a "promisor" remote, by a command that the configuration names. So
+objects, branches and the index are read through our own git directory, which has an empty configuration. The repository
+itself is asked only for its paths and branches. Even that must not fetch: `GIT_NO_LAZY_FETCH` prevents it in git 2.45
+and newer, and an empty list of allowed protocols in every version.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _CHUNK_BYTES: Final = 1 << 16
 
 
 class GitError(Exception):
-    """Git is not there, is not done in time, or says that a directory is in no repository with a working tree."""
+    """Git is missing, takes too long, or reports that a directory is in no repository with a working tree."""
 
 
 class CleanRepository:
-    """A repository, seen through a git directory with a configuration of our own. `open_clean` makes one.
+    """A repository, read through a git directory with our own configuration. `open_clean` makes one.
 
     Attributes:
         root: Top of the working tree.
@@ -47,7 +47,7 @@ class CleanRepository:
         self._readers: dict[str, _Reader] = {}
 
     def ask(self, *arguments: str) -> bytes | None:
-        """Return what git prints; None if it says no.
+        """Return git's output; None if it fails.
 
         Raises:
             GitError: It took too long.
@@ -65,14 +65,14 @@ class CleanRepository:
         Raises:
             GitError: Git died, or took too long.
         """
-        if "\n" in name:  # a request is a line
+        if "\n" in name:  # a request is one line
             return None
         words = self._reader("--batch-check").ask(name)
         found = len(words) == 3 and words[1] == kind and int(words[2]) <= OBJECT_BYTES
         return words[0] if found else None
 
     def content(self, name: str, kind: str) -> bytes | None:
-        """Return what an object holds; None as in `find`.
+        """Return the contents of an object; None as in `find`.
 
         Raises:
             GitError: As in `find`.
@@ -97,7 +97,7 @@ class CleanRepository:
 
 
 class _Reader:
-    """A `git cat-file` that answers one question a line: a process for each question would take minutes."""
+    """A `git cat-file` that answers one question per line: one process per question would take minutes."""
 
     def __init__(self, place: Path, option: str, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -112,7 +112,7 @@ class _Reader:
         self._buffer = bytearray()
 
     def ask(self, name: str) -> list[str]:
-        """Return hash, kind and size of an object, as words; other words if there is no such object."""
+        """Return the words of git's answer: hash, kind and size of an object, or other words if it does not exist."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(os.fsencode(f"{name}\n"))
@@ -147,19 +147,19 @@ class _Reader:
             raise GitError(f"git cat-file took more than {SECONDS:.0f} seconds for one object")
         chunk = os.read(self._process.stdout.fileno(), _CHUNK_BYTES)
         if not chunk:
-            raise GitError("git cat-file died; the repository may be damaged: git fsck tells")
+            raise GitError("git cat-file died; the repository may be damaged: check it with git fsck")
         self._buffer += chunk
 
 
 @contextlib.contextmanager
 def open_clean(place: Path) -> Iterator[CleanRepository]:
-    """Open the repository that a directory is in.
+    """Open the repository that contains a directory.
 
     Args:
-        place: The directory, in which questions are asked.
+        place: The directory; relative names refer to it.
 
     Raises:
-        GitError: It is in none, or git is not there.
+        GitError: It is in no repository, or git is missing.
         OSError: A file of the repository cannot be read, or no temporary directory can be made.
     """
     environment = git_environment()
@@ -201,7 +201,7 @@ def open_clean(place: Path) -> Iterator[CleanRepository]:
 
 def _write_directory(clean: Path, *, head: tuple[str, str], references: str, sha256: bool) -> None:
     (clean / "refs").mkdir()
-    (clean / "objects").mkdir()  # git wants one, and reads others
+    (clean / "objects").mkdir()  # git requires this folder, but reads other ones
     branch, commit = head
     (clean / "HEAD").write_bytes(os.fsencode(f"ref: {branch}\n" if branch else f"{commit}\n"))
     lines = sorted(references.splitlines(), key=lambda line: line.partition(" ")[2])
@@ -212,7 +212,7 @@ def _write_directory(clean: Path, *, head: tuple[str, str], references: str, sha
 
 
 def _copy_files(index: Path, clean: Path) -> None:
-    """Copy the index, with the parts that a split one has, and where a shallow clone ends."""
+    """Copy the index, including the parts of a split index, and the list of a shallow clone's boundaries."""
     shallow = index.parent.parent.parent if index.parent.parent.name == "worktrees" else index.parent
     for source in (index, *index.parent.glob("sharedindex.*"), shallow / "shallow"):
         with contextlib.suppress(FileNotFoundError):
@@ -222,14 +222,14 @@ def _copy_files(index: Path, clean: Path) -> None:
 
 
 def git_environment() -> dict[str, str]:
-    """Return our environment without what points git elsewhere, and with what keeps it from fetching and asking."""
+    """Return our environment without variables that redirect git, and with those that stop fetching and prompts."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return {
         **ours,
         "GIT_ALLOW_PROTOCOL": "",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_OPTIONAL_LOCKS": "0",  # asking shall write nothing, not even the index
+        "GIT_OPTIONAL_LOCKS": "0",  # reading must not write anything, not even the index
         "GIT_PAGER": "cat",
         "GIT_TERMINAL_PROMPT": "0",
     }

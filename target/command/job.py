@@ -1,4 +1,4 @@
-"""What an external target asks the zygote to fork a child for: to become a command."""
+"""The job of an external target: the zygote forks a child that becomes a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from target.sandbox import Confinement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandJob:
-    """A child that becomes a command of the user's, as plain data that crosses a socket.
+    """A child that becomes the user's command, as plain data that crosses a socket.
 
     Attributes:
         confinement: What it may use; the command starts in `out/` below its workspace.

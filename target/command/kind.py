@@ -13,7 +13,7 @@ from target.device.cards import list_cards
 
 
 class CommandKind:
-    """An external target, as executors know it.
+    """An external target, as executors see it.
 
     Args:
         spec: Its settings.
@@ -35,7 +35,7 @@ class CommandKind:
         return self.spec.threads
 
     def cards(self) -> tuple[ListedCard, ...]:
-        """Return the GPUs that the driver lists; none on a CPU, or where none is found: the command may know better."""
+        """Return the GPUs that the driver lists; none on a CPU. If none is found, the command may still find one."""
         return tuple(list_cards()) if self.device == "cuda" else ()
 
     def with_threads(self, threads: int) -> Self:
@@ -43,7 +43,7 @@ class CommandKind:
         return type(self)(dataclasses.replace(self.spec, threads=threads))
 
     def describe(self, scratch: Path) -> dict[str, Any]:
-        """Copy the directory to `scratch`, and return where, with the settings, as plain JSON types.
+        """Copy the directory to `scratch`, and return its place and the settings as plain JSON types.
 
         Raises:
             TargetError: It cannot be copied.

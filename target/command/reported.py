@@ -1,4 +1,4 @@
-"""Reading a number that a program reports of itself, from its output or from a JSON file. Nobody has checked it."""
+"""Reads the number that a program reports, from its output or from a JSON file. The number is unchecked."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ MOST: Final = 1e15
 
 _FIGURES: Final = 100
 _LINE_CHARACTERS: Final = 10_000  # of a progress line
-_BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress is redrawn after a lone CR
+_BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress lines with a lone CR
 _COLOURS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-# behind the value may stand a remark, but no second number: `1.1 -> 0.9` can be read in two ways
+# a remark may follow the value, but no second number: `1.1 -> 0.9` is ambiguous
 _FIGURE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*[:=]\s*(?P<value>\S+)(?:\s+[^\s\d+\-=/>→.,].*)?\s*")
 _SEPARATORS: Final = re.compile(r"[|,;\t\]]|\s-\s")
 _LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
 
 def figures_of_log(log: str) -> dict[str, str]:
-    """Return the figures of a log by name, each as it stands there.
+    """Return the figures of a log by name, as text.
 
-    A line of its own counts, `name: value` or `name = value`, with or without a remark behind it. Where no line of its
-    own has the name, a part of a progress line does, as in `step 100 | val_bpb: 0.99 | best`. The last number counts; a
-    word in its place, such as `n/a`, only where there is no number.
+    A figure has a separate line, `name: value` or `name = value`, with or without a remark after it. If no separate
+    line has the name, a part of a progress line counts, as in `step 100 | val_bpb: 0.99 | best`. The last number
+    counts. A word instead of a number, such as `n/a`, counts only if there is no number.
     """
     parts = [_BREAKS.split(part) for part in _LEFT_OUT.split(log)]
-    for before, after in itertools.pairwise(parts):  # what was left out began and ended within lines
+    for before, after in itertools.pairwise(parts):  # the part left out may begin and end inside lines
         before[-1] = after[0] = ""
     lines, pieces = dict[str, str](), dict[str, str]()
     for line in itertools.chain.from_iterable(parts):
@@ -58,14 +58,14 @@ def figures_of_file(content: bytes | None, file: str) -> dict[str, Any]:
     """Return the members of the JSON object that a file holds.
 
     Args:
-        content: What it holds; None if there is none.
+        content: The contents of the file; None if there is no file.
         file: Its name.
 
     Raises:
-        CandidateFailure: It is no JSON object.
+        CandidateFailure: It is not a JSON object.
     """
     if content is None:
-        raise CandidateFailure(Outcome.CRASHED, f"metric: the command ended without having written {file}")
+        raise CandidateFailure(Outcome.CRASHED, f"metric: the command ended without writing {file}")
     if len(content) > FILE_BYTES:
         raise CandidateFailure(Outcome.CRASHED, f"metric: {file} must be at most {FILE_BYTES} bytes")
     try:
@@ -78,17 +78,17 @@ def figures_of_file(content: bytes | None, file: str) -> dict[str, Any]:
 
 
 def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | None, log: str) -> float:
-    """Return the figure that decides.
+    """Return the deciding figure.
 
     Args:
-        figures: What was reported.
+        figures: The reported figures.
         name: Its name.
-        place: Where it was looked for, in words.
+        place: The place searched, in words.
         above: It must be larger than this; None for no bound.
         log: The output, for its last words if there is no such figure.
 
     Raises:
-        CandidateFailure: It is missing, no number, not finite, or too small to be true.
+        CandidateFailure: It is missing, not a number, not finite, or implausibly small.
     """
     if name not in figures:
         said = last_words(log)
@@ -114,14 +114,14 @@ def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | 
 
 
 def finite_figures(figures: dict[str, Any]) -> dict[str, float]:
-    """Return those figures that are finite numbers, the first `_FIGURES` of them."""
+    """Return the figures that are finite numbers, at most `_FIGURES` of them."""
     numbers = ((name[:100], number(value)) for name, value in figures.items())
     finite = [(name, value) for name, value in numbers if value is not None and abs(value) <= MOST]
     return dict(finite[:_FIGURES])
 
 
 def number(value: Any) -> float | None:
-    """Return a reported value as a number; None if it is none."""
+    """Return a reported value as a number; None if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Settings of a target that is somebody's own: a directory, a file in it to edit, a command, a number it reports."""
+"""Settings of an external target: a directory, a file in it to edit, a command, and the number that it reports."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ class CommandSpec:
         name: Its name.
         root: The directory, which is never written to.
         file: The file that programs replace, relative to `root`.
-        program: A file to begin with instead of that one.
-        command: What is run in a copy of the directory; words as in a shell, but no shell runs it.
-        metric: Name of the number that decides.
+        program: A file to begin with instead of `file`.
+        command: The command, run in a copy of the directory; it is split as in a shell, but not run by a shell.
+        metric: Name of the deciding number.
         metric_file: JSON file in the copy that has the number; None for the last line `metric: NUMBER` of the output.
-        direction: Whether small or large numbers are good.
+        direction: Whether small or large numbers are better.
         above: Numbers must be larger than this; None for no bound.
-        limit_seconds: Wall clock, from the start of the command to its kill.
+        limit_seconds: Wall-clock time from the start of the command until it is killed.
         fixed: Files of the copy that programs must not change.
         links: Paths in `root` that are too large to copy, or not tracked: links in the copy lead to them, read-only.
-        home: Paths in the user's home, likewise: links in the private home of the command lead to them.
+        home: Paths in the user's home; links in the command's private home lead to them, read-only.
         readable: Further paths that it may read.
-        environment: Variables that it gets beside the usual ones.
+        environment: Variables that it gets in addition to the usual ones.
         guide: File in `root` with the human's direction; None for none.
         device: Which devices it may open.
-        threads: CPU threads, as OMP_NUM_THREADS has it.
+        threads: CPU threads; the value of OMP_NUM_THREADS.
         memory_bytes: Memory of all its processes together; None for no limit.
-        disk_bytes: What its files may take together, the copy included.
+        disk_bytes: Limit for the size of all its files together, including the copy.
         sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
-        user_home: What `home` is relative to.
+        user_home: The directory to which `home` is relative.
     """
 
     name: str
@@ -92,7 +92,7 @@ class CommandSpec:
 
     @property
     def maximize(self) -> bool:
-        """Whether large numbers are good; then the score is the number with its sign changed."""
+        """Whether large numbers are better; if so, the score is the number with its sign changed."""
         return self.direction == "maximize"
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Targets that are somebody's own: an autoresearch checkout, or any directory with a file to edit and a command."""
+"""External targets: an autoresearch checkout, or any directory with a file to edit and a command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CommandTarget:
     """A target whose programs report their own score.
 
     Args:
-        spec: Its settings. That they can be used is checked when the target is: a finished search is read elsewhere.
+        spec: Its settings. They are checked only when the target is used: a finished search may be read elsewhere.
     """
 
     def __init__(self, spec: CommandSpec) -> None:
@@ -33,7 +33,7 @@ class CommandTarget:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What a trial may take, as sentences for whoever writes programs."""
+        """Limits of a trial, as sentences for the author of a program."""
         spec = self._spec
         return (
             f"A trial has {spec.limit_seconds:g} seconds of wall time, start-up included; then it is killed.",
@@ -80,7 +80,7 @@ class CommandTarget:
 
     @property
     def ahead_per_slot(self) -> int:
-        """One where the command has a GPU, which would wait while the next program is proposed."""
+        """One if the command has a GPU, which would wait while the next program is proposed."""
         return int(self._spec.device == "cuda")
 
     def seed_program(self) -> Program:
@@ -108,7 +108,7 @@ class CommandTarget:
         return executor
 
     def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
-        """Say what is not checked, and describe the directory."""
+        """Say that the number is not checked, and describe the directory."""
         spec = self._spec
         if warning := isolation_warning(spec.sandbox):
             say(f"warning: {warning}")
@@ -118,7 +118,7 @@ class CommandTarget:
         elif spec.device == "cuda":
             say("warning: target.device=cuda, but no GPU was found here; look at nvidia-smi")
         snapshot = describe_checkout(spec)
-        say(f"unverified: {spec.metric} is what {spec.file} reports of itself; nobody checks it")
+        say(f"unverified: {spec.metric} is reported by {spec.file} itself and not checked")
         if spec.maximize:
             say(f"val_bpb stands for {spec.metric} with its sign changed: {spec.metric} is maximized")
         elif spec.metric != "val_bpb":

@@ -1,7 +1,7 @@
-"""The text: downloaded or found, tokenised, split, and kept from candidates.
+"""The text: downloaded or found, tokenised, split, and hidden from candidates.
 
 Lives here: the held-out text, and the search for copies of it among files that candidates may read.
-May be used by: the evaluator and `scoring`. Never by `inside`: what runs beside a candidate must not hold this text.
+May be used by: the evaluator and `scoring`. Never by `inside`: a process with candidate code must not hold this text.
 Trusts: hashes. Each file of a prepared corpus is compared with the hash that it was written with.
 """
 

@@ -22,7 +22,7 @@ def cache_root() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, for work that one process shall do while the others wait.
+    """Hold an exclusive lock on a file, for work that one process does while the others wait.
 
     Raises:
         TargetError: The file system has no locks.

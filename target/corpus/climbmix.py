@@ -2,9 +2,9 @@
 
     python -m target.climbmix --num-shards 10    # about 0.1 GB and 60 million tokens each; the same call resumes
 
-Shards 0, 1, 2, ... are for training, the last one is the validation text and the one before it the holdout, so that
-both stay what they are however many are downloaded. Source: `prepare.py` of karpathy/autoresearch, which validates on
-the same shard (arXiv 2504.13161 for the text).
+Shards 0, 1, 2, ... are for training. The last shard is the validation text and the one before it the holdout, so both
+stay the same however many shards are downloaded. Source: `prepare.py` of karpathy/autoresearch, which validates on the
+same shard (arXiv 2504.13161 for the text).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ URL: Final = "https://huggingface.co/datasets/karpathy/climbmix-400b-shuffle/res
 VAL_SHARD: Final = 6542  # the last one
 HOLDOUT_SHARD: Final = 6541
 _DOWNLOADS: Final = 4  # at a time
-_SAMPLE_CHARACTERS: Final = 250_000_000  # that the tokeniser learns from: about a shard
+_SAMPLE_CHARACTERS: Final = 250_000_000  # read by the tokeniser's training: about one shard
 _SAMPLE_DOCUMENT_CHARACTERS: Final = 10_000
 _ROWS: Final = 1_024  # of a parquet file in memory at a time
 
@@ -63,12 +63,12 @@ class ClimbmixText:
 
 
 def shards_folder(cache: Path) -> Path:
-    """Return where the downloads are: held-out text too, which candidates may not read."""
+    """Return the folder of the downloads. It includes held-out text, so candidates may not read it."""
     return cache / "climbmix"
 
 
 def fetch(num_shards: int, cache: Path, *, hurry: bool = False) -> ClimbmixText:
-    """Return the text, after downloading what is missing of it.
+    """Return the text, after downloading the missing shards.
 
     Args:
         num_shards: Shards for training.
@@ -76,7 +76,7 @@ def fetch(num_shards: int, cache: Path, *, hurry: bool = False) -> ClimbmixText:
         hurry: Do not wait between attempts.
 
     Raises:
-        TargetError: A shard cannot be had.
+        TargetError: A shard cannot be downloaded.
     """
     folder = shards_folder(cache)
     paths = _paths(num_shards, folder)
@@ -86,7 +86,7 @@ def fetch(num_shards: int, cache: Path, *, hurry: bool = False) -> ClimbmixText:
     except TargetError as error:
         there = sum(path.exists() for path in paths)
         raise TargetError(
-            f"corpus climbmix: {error}. {there} of {len(paths)} shards are in {folder}, and the same command goes on "
+            f"corpus climbmix: {error}. {there} of {len(paths)} shards are in {folder}, and the same command continues "
             "from there; corpus=packages and corpus=installed need no network"
         ) from error
     except OSError as error:
@@ -109,7 +109,7 @@ def missing_shards(num_shards: int, cache: Path) -> list[str]:
         cache: Directory of all corpora.
 
     Raises:
-        TargetError: There are not so many.
+        TargetError: The data set has fewer shards.
     """
     from target.corpus.hub import pin_of
 
@@ -129,7 +129,7 @@ def _address(path: Path) -> str:
 
 
 def _download(paths: Sequence[Path], *, hurry: bool) -> list[str]:
-    """Download some at a time, and return the hash of each; the first failure, or an interrupt, ends them all."""
+    """Download a few shards at a time, and return their hashes; a failure or an interrupt ends all downloads."""
     from target.corpus.hub import download
 
     stop = threading.Event()
@@ -160,7 +160,7 @@ def _download(paths: Sequence[Path], *, hurry: bool) -> list[str]:
 
 @contextmanager
 def _progress(n_shards: int) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how many bytes have come; any thread may report."""
+    """Show on a terminal how many bytes have arrived; any thread may report."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 

@@ -1,9 +1,9 @@
-"""Copies of the held-out text among the files that candidates may read: found by content, whatever they are called.
+"""Finds copies of the held-out text among the files that candidates may read, by content and not by name.
 
-Found are files with the same bytes, what Python compiled from them, and zip archives (wheels and eggs too) with one of
-them inside. Not found are changed files, other releases of the same package, and other archives.
+It finds files with the same bytes, their compiled bytecode, and zip archives (wheels and eggs too) that contain one.
+It does not find changed files, other releases of the same package, or other archives.
 
-A directory is looked through once: what was found there is kept in the cache until the directory changes.
+A directory is searched once: the result is kept in the cache until the directory changes.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from target.errors import TargetError, machine_errors
 from target.spec import Corpus
 
 MAX_COPIES: Final = 64  # each is a hole in a grant, and the list of them travels with every job
-_MIN_BYTES: Final = 256  # a shorter file has no text worth hiding, and equals many an honest one
+_MIN_BYTES: Final = 256  # a shorter file has no text worth hiding, and equals many innocent files
 _HEADER: Final = struct.Struct("<4sI4s4s")  # of a .pyc: magic, flags, time and size of the source, or its hash
 _ZIPS: Final = (".egg", ".whl", ".zip")
-_LEAST_LINE: Final = 20  # characters of a line that says which file it is from
+_LEAST_LINE: Final = 20  # characters of a line that identifies its file
 
 _Folder = tuple[int, list[str], list[str]]  # time of its last change, the directories and the copies in it
 _Known = dict[str, _Folder]  # by path
 
 
 def find_copies(corpus: Corpus, places: Iterable[Path], apart: Iterable[Path] = ()) -> tuple[Path, ...]:
-    """Return the files in some places that hold held-out text of the corpus.
+    """Return the files in the given places that contain held-out text of the corpus.
 
     Args:
         corpus: The corpus; one that is not made of installed packages has no copies.
         places: Real paths of files and directories; links in them are not followed.
-        apart: Directories that are not looked through: they are withheld as a whole.
+        apart: Directories that are not searched, because they are withheld as a whole.
 
     Raises:
-        TargetError: There are too many, or the cache cannot be written.
+        TargetError: There are too many copies, or the cache cannot be written.
     """
     text = _Text(held_out_files(corpus))
     if not text.sizes:
@@ -72,7 +72,7 @@ def find_copies(corpus: Corpus, places: Iterable[Path], apart: Iterable[Path] = 
 
 
 class _Text:
-    """What is looked for.
+    """The text to look for.
 
     Args:
         files: The held-out files.
@@ -94,7 +94,7 @@ class _Text:
         self.digest = hashlib.sha256(b"".join(sorted(self._hashes))).hexdigest()[:16]
 
     def is_in(self, path: str, size: int) -> bool:
-        """Return whether a file holds held-out text; one that cannot be read holds none for a candidate either."""
+        """Return whether a file has held-out text; a file that we cannot read, a candidate cannot read either."""
         with suppress(OSError):
             if size in self.sizes and hashlib.sha256(Path(path).read_bytes()).digest() in self._hashes:
                 return True
@@ -123,7 +123,7 @@ class _Text:
 
 
 def _share(source: bytes, code: bytes) -> float:
-    """Return how many of the long lines in a source's strings, docstrings too, are in compiled code."""
+    """Return the share of long lines in a source's strings and docstrings that are in compiled code."""
     lines = _lines(source)
     return sum(line in code for line in lines) / len(lines) if lines else 0.0
 

@@ -1,15 +1,16 @@
-"""The documents of the texts that need no download: Python sources of packages, found in the environment.
+"""The documents of the corpora that need no download: Python sources of installed packages.
 
-`packages`: sympy, networkx and mpmath, which torch brings along, control and pysmt; 38 MB of Python, pinned.
-`installed`: 226 MB of what else there is, for a device that would read `packages` many times over; its hash says which
-releases they were.
+`packages`: sympy, networkx and mpmath, which torch installs, control and pysmt; 38 MB of Python, pinned releases.
+`installed`: 226 MB of other installed packages, for a device that would read `packages` many times over. The hash of
+the corpus identifies the releases.
 
 Held-out text comes only from packages that nothing in a candidate's process imports: control and pysmt, or those
-of `_WITHHELD`. What torch imports is in every candidate's memory, docstrings included, so all of it is for training.
+of `_WITHHELD`. Packages that torch imports are in every candidate's memory, docstrings included, so all of their text
+is for training.
 
-The text is split by document, one document a file, by a hash of the file's path. Windows of one file share its names,
-imports and repeated phrases, so a split inside files would let a model score by remembering them. A hash of the path
-leaves every other file where it is when one is added.
+Each file is one document. The text is split by document, by a hash of the file's path. Windows of one file share its
+names, imports and repeated phrases, so a split inside files would let a model score by remembering them. With a hash of
+the path, adding a file moves no other file to another split.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ HELD_OUT_PERCENT: Final = 2  # of the documents, for each of val and holdout
 
 
 class Text(Protocol):
-    """The documents of a corpus, read as often as they are asked for."""
+    """The documents of a corpus, read again at each call."""
 
     @property
     def fingerprint(self) -> str:
@@ -48,11 +49,11 @@ class Source:
     """Packages whose `*.py` files are the text.
 
     Attributes:
-        versions: Required version of each distribution, by name; the package has the same name. None takes any.
-        manifest_sha256: Required hash of the manifest; None takes the files as they are.
+        versions: Required version of each distribution, by name; the package has the same name. None accepts any.
+        manifest_sha256: Required hash of the manifest; None accepts any files.
         roots: Directory of each package; None finds the installed ones, without importing them.
-        readable: Packages that candidates need themselves: all of their files are for training, and none is withheld.
-        held_out_percent: Documents of the other packages that go into each of val and holdout.
+        readable: Packages that candidates need: all of their files are for training, and none is withheld.
+        held_out_percent: Percentage of the documents of the other packages for each of val and holdout.
     """
 
     versions: Mapping[str, str | None]
@@ -94,7 +95,7 @@ class PackageText:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all paths and contents, and of how they are split if that is not by path alone."""
+        """Hash of all paths and contents, and of the split if it does not depend on the path alone."""
         manifest, percent = manifest_hash(self.files), self.source.held_out_percent
         if not self.source.readable and percent == HELD_OUT_PERCENT:
             return manifest
@@ -125,7 +126,7 @@ def named_source(corpus: Corpus) -> Source:
 
 
 def installed_text(corpus: Corpus) -> tuple[Path, ...]:
-    """Return the directories with held-out text, as far as they are installed."""
+    """Return the installed directories with held-out text."""
     if corpus.name not in SOURCES:
         return ()
     source = named_source(corpus)
@@ -150,7 +151,7 @@ def read_documents(corpus: Corpus, source: Source) -> dict[str, bytes]:
     """Return every document by its path, such as `sympy/core/add.py`, in the order of the corpus.
 
     Raises:
-        TargetError: If they are not those of the pinned releases.
+        TargetError: If the documents are not those of the pinned releases.
     """
     roots = _installed(corpus, source) if source.roots is None else source.roots
     found = {

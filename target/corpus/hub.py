@@ -1,7 +1,7 @@
-"""Downloads a file of a Hugging Face dataset: with retries, resumed where it broke off, compared with its hash.
+"""Downloads a file of a Hugging Face dataset, with retries. It resumes broken downloads and checks the file's hash.
 
 The hub answers a HEAD with the SHA-256 of the file (`X-Linked-Etag`) and its size (`X-Linked-Size`) before it redirects
-to a content server; what comes from there is believed only if it has that hash.
+to a content server. The content is accepted only if it has that hash.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _TIMEOUT_SECONDS: Final = 30.0  # without a byte
 _IMPATIENT_SECONDS: Final = 5.0
 _CHUNK_BYTES: Final = 1 << 20
 _REDIRECTS: Final = 3  # within the hub, for a dataset that was renamed
-_FINAL_STATUS: Final = range(400, 500)  # no use to ask again, but for these two
+_FINAL_STATUS: Final = range(400, 500)  # not retried, except these two
 _BUSY_STATUS: Final = (408, 429)
 
-Progress = Callable[[int], None]  # gets how many bytes are there in addition
+Progress = Callable[[int], None]  # gets the number of additional bytes
 
 _Answer = TypeVar("_Answer")
 
@@ -50,11 +50,11 @@ class Pin:
 
 
 class _TryAgain(Exception):  # noqa: N818 -- an event: the next attempt may do better
-    """An attempt failed in a way that may pass."""
+    """An attempt failed in a way that may be temporary."""
 
 
 def pin_of(path: Path) -> Pin | None:
-    """Return what a downloaded file was found to be; None if it is not there as a whole."""
+    """Return hash and size of a downloaded file; None if it is missing or incomplete."""
     try:
         pin = Pin(**json.loads(_note(path).read_text(encoding="utf-8")))
         return pin if path.stat().st_size == pin.size_bytes else None
@@ -63,7 +63,7 @@ def pin_of(path: Path) -> Pin | None:
 
 
 def ask_once(url: str) -> str:
-    """Ask for a file once, without waiting long; return what is wrong, and nothing if it can be downloaded."""
+    """Ask for a file once, without waiting long; return what is wrong, or an empty text if it can be downloaded."""
     try:
         with requests.Session() as session:
             _ask(session, url, timeout_seconds=_IMPATIENT_SECONDS)
@@ -77,12 +77,12 @@ def download(url: str, path: Path, *, progress: Progress, pause: Callable[[float
 
     Args:
         url: Its address.
-        path: Where it goes; beside it, `.json` says what it is, and `.<hash>.part` is what has come so far.
-        progress: Is told what arrives; negative when something has to be thrown away.
+        path: Its destination. Beside it, `.json` has hash and size, and `.<hash>.part` has the bytes received so far.
+        progress: Gets the number of bytes that arrive; negative when received bytes are discarded.
         pause: Waits so many seconds before another attempt; it and `progress` may raise to end the download.
 
     Raises:
-        TargetError: It cannot be had.
+        TargetError: The download failed.
     """
     if pin := pin_of(path):
         progress(pin.size_bytes)
@@ -90,7 +90,7 @@ def download(url: str, path: Path, *, progress: Progress, pause: Callable[[float
     path.parent.mkdir(parents=True, exist_ok=True)
     with requests.Session() as session:
         pin = _patiently(lambda: _ask(session, url), url, lambda: 0, pause)
-        part = path.with_suffix(f".{pin.sha256[:16]}.part")  # of these very bytes: others are not continued
+        part = path.with_suffix(f".{pin.sha256[:16]}.part")  # only for this hash
         progress(_size(part))
         _patiently(lambda: _fetch(session, url, part, pin, progress), url, lambda: _size(part), pause)
     note = _note(path)
@@ -111,7 +111,7 @@ def _size(path: Path) -> int:
 def _patiently(
     attempt: Callable[[], _Answer], url: str, so_far: Callable[[], int], pause: Callable[[float], object]
 ) -> _Answer:
-    """Return the answer of the first attempt that has one."""
+    """Return the answer of the first attempt that succeeds."""
     failures, before = 0, so_far()
     while True:
         try:
@@ -120,12 +120,12 @@ def _patiently(
             failures = 1 if so_far() > before else failures + 1
             before = so_far()
             if failures == _TRIES:
-                raise TargetError(f"{url} cannot be had: {_TRIES} attempts failed, the last with: {error}") from error
+                raise TargetError(f"{url}: download failed after {_TRIES} attempts, the last with: {error}") from error
             pause(min(_LONGEST_PAUSE_SECONDS, 2.0 ** (failures - 1)))
 
 
 def _ask(session: requests.Session, url: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> Pin:
-    """Ask what a file is; the answer is in the headers of the hub itself, before any redirection to another host."""
+    """Ask for hash and size of a file; they are in the hub's own headers, before it redirects to another host."""
     place = url
     for _ in range(_REDIRECTS):
         answer = session.head(
@@ -147,17 +147,17 @@ def _ask(session: requests.Session, url: str, *, timeout_seconds: float = _TIMEO
 
 
 def _fetch(session: requests.Session, url: str, part: Path, pin: Pin, progress: Progress) -> None:
-    """Append what is missing, and compare the whole with its hash."""
+    """Append the missing bytes, and compare the whole file with its hash."""
     begin = _size(part)
     if begin < pin.size_bytes:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-"} if begin else {})
         with session.get(url, stream=True, timeout=_TIMEOUT_SECONDS, headers=headers) as answer:
             _refuse_status(answer, url)
-            if begin and answer.status_code != 206:  # it sends the whole again
+            if begin and answer.status_code != 206:  # the server sends the whole file again
                 part.unlink()
                 progress(-begin)
             with part.open("ab") as file:
-                while chunk := answer.raw.read1(_CHUNK_BYTES):  # what has come: nothing of it is lost with the rest
+                while chunk := answer.raw.read1(_CHUNK_BYTES):  # writes what has arrived, even if the rest fails
                     file.write(chunk)
                     file.flush()
                     progress(len(chunk))
@@ -173,6 +173,6 @@ def _fetch(session: requests.Session, url: str, part: Path, pin: Pin, progress: 
 
 def _refuse_status(answer: requests.Response, url: str) -> None:
     if answer.status_code in _FINAL_STATUS and answer.status_code not in _BUSY_STATUS:
-        raise TargetError(f"{url} cannot be had: the server says {answer.status_code} {answer.reason}")
+        raise TargetError(f"{url}: download failed: the server says {answer.status_code} {answer.reason}")
     if answer.status_code >= 400:
         raise _TryAgain(f"the server says {answer.status_code} {answer.reason}")

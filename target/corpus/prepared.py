@@ -1,6 +1,6 @@
-"""The text, tokenised once into a cache that every later run reads.
+"""The text, tokenised once into a cache that all later runs read.
 
-The cache has two sides: `public/` is what candidates may read, `sealed/` is what only the scorer reads.
+The cache has two parts: candidates may read `public/`, and only the scorer reads `sealed/`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 BOS: Final = "<|bos|>"  # begins every document; the highest id of the vocabulary
 _FORMAT: Final = 1  # of the cache
-_BATCH_CHARACTERS: Final = 1 << 24  # of text that is encoded at a time
-_SETTLED_NS: Final = 1_000_000_000  # age at which the time of a change tells it from any later one
+_BATCH_CHARACTERS: Final = 1 << 24  # of text encoded at a time
+_SETTLED_NS: Final = 1_000_000_000  # age from which a file's time of change differs from that of any later change
 _MAX_VOCAB_SIZE: Final = 1 << 16  # tokens are stored as uint16
 
-# GPT-4's, with runs of digits cut at two: Source: `SPLIT_PATTERN` in karpathy/nanochat `nanochat/tokenizer.py`.
+# GPT-4's, with runs of digits cut at two. Source: `SPLIT_PATTERN` in karpathy/nanochat `nanochat/tokenizer.py`.
 _PATTERN: Final = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*"
     r"|\s*[\r\n]|\s+(?!\S)|\s+"
@@ -50,7 +50,7 @@ class CorpusFiles:
 
     Attributes:
         root: Its directory.
-        hash: What it was made from and how; equal hashes mean equal files.
+        hash: Hash of sources and settings; equal hashes mean equal files.
         vocab_size: Tokens of the vocabulary, the special token included.
     """
 
@@ -79,7 +79,7 @@ class CorpusFiles:
 
     @property
     def train_tokens(self) -> Path:
-        """Training tokens, uint16 little-endian, each document behind a `<|bos|>`."""
+        """Training tokens, uint16 little-endian, each document preceded by `<|bos|>`."""
         return self.public / "tokens.bin"
 
     @property
@@ -89,7 +89,7 @@ class CorpusFiles:
 
     @property
     def withheld(self) -> tuple[Path, ...]:
-        """Directories that no candidate may read: the sealed side, and downloads, which hold all of the text."""
+        """Directories that no candidate may read: the sealed part, and downloads, which hold all of the text."""
         return self.sealed, shards_folder(self.root.parent)
 
     @property
@@ -121,11 +121,11 @@ class CorpusFiles:
 def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path | None = None) -> CorpusFiles:
     """Return the corpus, after preparing it if the cache does not have it.
 
-    Any number of processes may do so at once: one works, the others wait for it.
+    Any number of processes may call it at once: one works, the others wait for it.
 
-    The files are compared with their hashes once. Later calls compare size, time of change and inode with what they
-    were then, and hash again if one differs. What they do not see is an edit of equal size whose time of change was
-    set back. Only users who can write to the cache can make one; candidates cannot.
+    The files are compared with their hashes once. Later calls compare size, time of change and inode with those of that
+    check, and hash again if one differs. They miss an edit that keeps the size and sets the time of change back. Only
+    users who can write to the cache can make such an edit; candidates cannot.
 
     Args:
         corpus: What to prepare.
@@ -155,7 +155,7 @@ def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path 
 
 
 def find_corpus(corpus: Corpus, *, cache: Path | None = None) -> CorpusFiles | None:
-    """Return the corpus if the cache has it, and None if it must be prepared first; `climbmix` must be downloaded.
+    """Return the corpus if it is in the cache, and None if it must be prepared first; `climbmix` must be downloaded.
 
     Args:
         corpus: What to look for.
@@ -199,7 +199,7 @@ def _build(files: CorpusFiles, corpus: Corpus, text: Text) -> None:
     encoding = _train_tokenizer(text.sample(), corpus.vocab_size)
 
     part = CorpusFiles(root=files.root.with_suffix(".part"), hash=files.hash, vocab_size=files.vocab_size)
-    shutil.rmtree(part.root, ignore_errors=True)  # of a process that was killed: we hold the lock
+    shutil.rmtree(part.root, ignore_errors=True)  # left by a killed process: we hold the lock
     part.public.mkdir(parents=True)
     part.val.parent.mkdir()
     counts = {
@@ -236,14 +236,14 @@ def _train_tokenizer(texts: Iterator[str], vocab_size: int) -> tiktoken.Encoding
 
 
 def _encode(encoding: tiktoken.Encoding, documents: Iterator[str], file: Path, *, bos: int) -> dict[str, int]:
-    """Write the tokens of documents to a file, a batch of text at a time, and return how much that was."""
+    """Write the tokens of documents to a file, a batch of text at a time, and return the counts."""
 
     def encode(text: str) -> tuple[NDArray[np.uint16], int]:
         tokens = encoding.encode_to_numpy(text, disallowed_special=())
         return np.concatenate(([bos], tokens)).astype("<u2"), len(text.encode())
 
     counts = {"documents": 0, "tokens": 0, "bytes": 0}
-    with ThreadPoolExecutor(os.cpu_count()) as pool, file.open("wb") as out:  # tiktoken lets go of the GIL
+    with ThreadPoolExecutor(os.cpu_count()) as pool, file.open("wb") as out:  # tiktoken releases the GIL
         while batch := _batch(documents):
             for tokens, n_bytes in pool.map(encode, batch):
                 out.write(tokens.tobytes())
@@ -286,14 +286,14 @@ def _digests(files: CorpusFiles) -> dict[str, str]:
 
 
 def _verify(files: CorpusFiles) -> None:
-    """Compare the files with their hashes, unless they are as they were when that was last done."""
+    """Compare the files with their hashes, unless they have not changed since the last comparison."""
     record = files.root.with_suffix(".verified.json")  # beside the corpus: candidates cannot write there
     before = _stamps(files)
     if _recorded(record) == before:
         return
     _verify_hashes(files)
     if any(changed_ns > time.time_ns() - _SETTLED_NS for _, changed_ns, _ in before.values()):
-        return  # another change in the same tick of the clock would have the same time
+        return  # a change in the same tick of the clock would have the same time
     part = record.with_suffix(f".{os.getpid()}.part")
     with contextlib.suppress(OSError):  # a cache that cannot be written is hashed each time
         part.write_text(json.dumps(before))
@@ -303,7 +303,7 @@ def _verify(files: CorpusFiles) -> None:
 
 
 def _stamps(files: CorpusFiles) -> dict[str, list[int]]:
-    """Return size in bytes, time of change in nanoseconds and inode of each file that is there."""
+    """Return size in bytes, time of change in nanoseconds and inode of each existing file."""
     stamps = {}
     for path in (*files.hashed, files.meta):
         with contextlib.suppress(FileNotFoundError):

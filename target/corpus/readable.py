@@ -1,4 +1,4 @@
-"""What the candidates of a target may import, and what none of them may read."""
+"""The packages that candidates of a target may import, and the paths that they may not read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...]
     """Return the paths of `spec.packages` with their dependencies, and the paths that candidates may not read.
 
     Raises:
-        TargetError: A package is not installed, or has held-out text of the corpus.
+        TargetError: A package is not installed, or contains held-out text of the corpus.
     """
     packages, text = places_of(spec.packages or ()), installed_text(spec.corpus)
     if closed := [path.name for path in packages if path in text]:

@@ -1,7 +1,7 @@
-"""The one place that knows on what trainings run: which GPU and how many CPU threads each has, and how many there are.
+"""Decides for all trainings which GPU and how many CPU threads each has, and how many run side by side.
 
-Two trainings on one GPU get about half the steps each, by the wall clock. So each has a GPU of its own. On a CPU the
-clock counts CPU seconds, and by default each thread of a training has a physical core.
+With a wall clock, two trainings on one GPU get about half the steps each. So each training has a separate GPU. On a CPU
+the clock counts CPU seconds, and by default each thread of a training has a physical core.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allotment:
-    """What trainings side by side get.
+    """The resources of trainings side by side.
 
     Attributes:
-        slots: Trainings side by side.
+        slots: Number of trainings side by side.
         threads: CPU threads of each.
-        cards: The GPU of each; none on a CPU, or where a command finds none.
+        cards: The GPU of each; empty on a CPU, or if a command's target finds none.
     """
 
     slots: int
@@ -45,12 +45,12 @@ class Allotment:
     cards: tuple[Card | ListedCard, ...] = ()
 
     def environment(self, slot: int) -> dict[str, str]:
-        """Return the variables with which the processes of a slot see their own GPU alone."""
+        """Return the variables that make a slot's processes see only their own GPU."""
         return environment_of(self.cards[slot]) if self.cards else {}
 
 
 class Trains(Protocol):
-    """What an allotment depends on."""
+    """The properties of a target that an allotment depends on."""
 
     @property
     def device(self) -> Literal["cpu", "cuda"]:
@@ -65,16 +65,16 @@ class Trains(Protocol):
 
 
 def allot(kind: Trains, workers: int | None, *, setting: str = "executor.workers") -> Allotment:
-    """Share this machine among trainings.
+    """Divide this machine among trainings.
 
     Args:
-        kind: What is run, such as a `target.kind.Kind`.
-        workers: Trainings side by side; None for one on each GPU, or on a CPU for as many as there are physical cores
-            for their threads.
-        setting: What the user calls the number, for messages.
+        kind: The kind of target, such as a `target.kind.Kind`.
+        workers: Number of trainings side by side; None for one per GPU, or on a CPU for as many as there are physical
+            cores for their threads.
+        setting: The user's name of this number, for messages.
 
     Raises:
-        TargetError: There are fewer GPUs than that, or none for a target that trains on one.
+        TargetError: There are fewer GPUs than workers, or none for a target that trains on one.
     """
     if workers is not None and workers < 1:
         raise TargetError(f"{setting} must be at least 1, got {workers}; leave it out for what fits this machine")
@@ -104,7 +104,7 @@ def find_card(target: str) -> Card:
 
 
 def fit(spec: TargetSpec, slots: int | None = None) -> tuple[TargetSpec, str | None]:
-    """Return the target as it fits this machine, and what to tell the user about it.
+    """Return the target fitted to this machine, and a message for the user.
 
     All GPUs count, also those that no training uses: a search keeps its settings when it resumes with fewer workers.
 
@@ -121,7 +121,7 @@ def fit(spec: TargetSpec, slots: int | None = None) -> tuple[TargetSpec, str | N
 
 
 def describe(spec: TargetSpec, cards: Sequence[Card], *, slots: int | None = None) -> tuple[TargetSpec, str]:
-    """Return the target as it fits the smallest of some GPUs, and a sentence about them."""
+    """Return the target fitted to the smallest of some GPUs, and a sentence about them."""
     fitted = spec.fitted(min(card.memory_bytes for card in cards))
     sentence = name_cards(cards, slots=slots)
     changes = [f"{name}={value}" for name, value in fitted.constants.items() if spec.constants.get(name) != value]
@@ -137,7 +137,7 @@ def describe(spec: TargetSpec, cards: Sequence[Card], *, slots: int | None = Non
 
 
 def name_cards(cards: Sequence[Card | ListedCard], *, slots: int | None = None) -> str:
-    """Return a phrase about some GPUs, as `2 x NVIDIA H100 80GB HBM3, 85 GB each, one training at a time on each`.
+    """Return a phrase about some GPUs: `2 x NVIDIA H100 80GB HBM3, 85 GB each, one training at a time on each`.
 
     Args:
         cards: The GPUs.
@@ -156,12 +156,12 @@ def name_cards(cards: Sequence[Card | ListedCard], *, slots: int | None = None) 
 
 
 def record_cards(cards: Sequence[Card | ListedCard]) -> dict[str, Any]:
-    """Return what environment.json shall say of the GPUs in use, as plain JSON types; nothing if there are none."""
+    """Return the entry of environment.json for the GPUs in use, as plain JSON types; empty if there are none."""
     return {"cards": [asdict(card) for card in cards]} if cards else {}
 
 
 def _kind(card: Card | ListedCard) -> tuple[str, ...]:
-    """Return what equal GPUs have in common: two of one model differ by some bytes."""
+    """Return what identifies equal GPUs: the memory of two GPUs of one model differs by some bytes."""
     return (card.name, f"{card.memory_bytes / 1e9:.0f} GB") if isinstance(card, Card) else (card.name,)
 
 

@@ -1,7 +1,7 @@
-"""The GPUs that this process may use, as its environment says: CUDA_VISIBLE_DEVICES, and MIG, and ROCm's variables.
+"""The GPUs that this process may use, according to CUDA_VISIBLE_DEVICES, MIG and ROCm's variables.
 
-`find_cards` asks torch, which trains. `list_cards` asks nvidia-smi, for commands that bring a torch of their own. Both
-say for each card what CUDA_VISIBLE_DEVICES of a process must be, so that the process sees this card alone.
+`find_cards` asks torch, for targets that we train. `list_cards` asks nvidia-smi, for commands with another torch. Both
+return for each card the value of CUDA_VISIBLE_DEVICES with which a process sees only this card.
 
 Source: CUDA C++ Programming Guide, "CUDA Environment Variables"; NVIDIA Multi-Instance GPU User Guide, "CUDA Device
 Enumeration"; ROCm documentation, "GPU isolation techniques".
@@ -38,10 +38,10 @@ class Card:
     """A GPU that torch sees, or an instance of one that is split by MIG.
 
     Attributes:
-        name: As its driver calls it.
+        name: The driver's name for it.
         memory_bytes: All of its memory.
-        id: What names it alone in CUDA_VISIBLE_DEVICES: an index, or a UUID.
-        rocm: Whether ROCm runs it, which has variables of its own.
+        id: Its value in CUDA_VISIBLE_DEVICES: an index, or a UUID.
+        rocm: Whether ROCm runs it, which uses other variables.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedCard:
-    """A GPU as nvidia-smi lists it, or an instance of one. How much memory it has is not in that list.
+    """A GPU as nvidia-smi lists it, or an instance of one. The list does not have its memory.
 
     Attributes:
-        name: As its driver calls it.
-        id: What names it alone in CUDA_VISIBLE_DEVICES: an index, or a UUID.
+        name: The driver's name for it.
+        id: Its value in CUDA_VISIBLE_DEVICES: an index, or a UUID.
         rocm: Whether ROCm runs it.
     """
 
@@ -66,7 +66,7 @@ class ListedCard:
 
 
 def environment_of(card: Card | ListedCard) -> dict[str, str]:
-    """Return the variables with which a process sees one card alone."""
+    """Return the variables with which a process sees only this card."""
     only = {"CUDA_VISIBLE_DEVICES": card.id}
     return only | {"HIP_VISIBLE_DEVICES": card.id} if card.rocm else only
 
@@ -88,7 +88,7 @@ def find_cards(target: str) -> tuple[Card, ...]:
             "look at nvidia-smi, install a CUDA build of torch, or use target=tiny"
         )
     if len(seen) == 1 and not rocm:
-        # One process sees one instance of MIG at most. So what torch counts is not what there is.
+        # A process sees at most one MIG instance. So torch does not count all of them.
         listing = _read_listing()
         listed = _visible(listing, os.environ.get("CUDA_VISIBLE_DEVICES"))
         if _has_instances(listing) and (instances := _instances(target, listed)):
@@ -98,7 +98,7 @@ def find_cards(target: str) -> tuple[Card, ...]:
 
 
 def list_cards(devices: Path = Path("/dev")) -> tuple[ListedCard, ...]:
-    """Return the GPUs that a command may use, whatever its torch is; none if there are none.
+    """Return the GPUs that a command may use, independent of its torch; empty if there are none.
 
     Args:
         devices: Directory of device files, from which GPUs are counted where there is no nvidia-smi.
@@ -107,7 +107,7 @@ def list_cards(devices: Path = Path("/dev")) -> tuple[ListedCard, ...]:
         try:
             return tuple(ListedCard(name=card.name, id=card.id, rocm=card.rocm) for card in find_cards("command"))
         except TargetError:
-            return ()  # our torch is no ROCm build: the command runs, and chooses by itself
+            return ()  # our torch is not a ROCm build: the command runs, and chooses by itself
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     listing = _read_listing()
     if not listing:
@@ -126,7 +126,7 @@ class _Gpu:
 
 
 def _ask_torch(target: str, *visible: str) -> dict[str, Any]:
-    """Return what torch sees, with CUDA_VISIBLE_DEVICES as it is, or in turn as each of the arguments.
+    """Return what torch sees, with the present CUDA_VISIBLE_DEVICES, or with each of the arguments in turn.
 
     Raises:
         TargetError: It does not answer.
@@ -143,9 +143,9 @@ def _ask_torch(target: str, *visible: str) -> dict[str, Any]:
 
 @functools.cache
 def _torch_says(visible: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -> str:
-    """Ask in a process of its own: it sees what trainings will see, and a search need not import torch.
+    """Ask in a separate process: it sees what trainings will see, and a search need not import torch.
 
-    The answer is kept, for it takes seconds, and depends on nothing but the environment.
+    The answer is kept, because it takes seconds and depends only on the environment.
     """
     return subprocess.run(
         [sys.executable, "-P", str(_QUESTION), *visible],
@@ -158,26 +158,26 @@ def _torch_says(visible: tuple[str, ...], environment: tuple[tuple[str, str], ..
 
 
 def _ids(count: int, *, rocm: bool) -> list[str]:
-    """Return what names the GPUs that torch counts, in its order.
+    """Return the ids of the GPUs that torch counts, in its order.
 
-    The entries of the variable are taken as they are, and not UUIDs in place of them: programs exist that read them as
-    numbers. Behind an entry that does not fit, all are ignored, so the GPUs are the first entries.
+    The entries of the variable are kept, and not replaced by UUIDs, because some programs read them as numbers. All
+    entries after an invalid one are ignored, so the GPUs are the first entries.
     """
     names = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES") if rocm else ("CUDA_VISIBLE_DEVICES",)
     for name in names:
         if os.environ.get(name):
             return _entries(os.environ[name])[:count]
-    return [str(index) for index in range(count)]  # with ROCR_VISIBLE_DEVICES, they count within what that leaves
+    return [str(index) for index in range(count)]  # with ROCR_VISIBLE_DEVICES, they count within its GPUs
 
 
 def _instances(target: str, listed: tuple[ListedCard, ...]) -> tuple[Card, ...]:
-    """Return those of the listed GPUs and instances that torch can use."""
+    """Return the listed GPUs and instances that torch can use."""
     answers = _ask_torch(target, *(card.id for card in listed))["answers"]
     return tuple(Card(**seen[0], id=card.id) for card, seen in zip(listed, answers, strict=True) if seen)
 
 
 def _read_listing() -> tuple[_Gpu, ...]:
-    """Return all GPUs of the machine, as `nvidia-smi -L` prints them; none if it cannot be asked."""
+    """Return all GPUs of the machine, as `nvidia-smi -L` prints them; empty if it cannot be run."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
@@ -205,7 +205,7 @@ def _has_instances(gpus: tuple[_Gpu, ...]) -> bool:
 
 
 def _visible(gpus: tuple[_Gpu, ...], visible: str | None) -> tuple[ListedCard, ...]:
-    """Return the GPUs and instances that a value of CUDA_VISIBLE_DEVICES leaves, as CUDA reads it."""
+    """Return the GPUs and instances that CUDA sees with a value of CUDA_VISIBLE_DEVICES."""
     if visible is None:
         return tuple(_all(gpus))
     entries = _entries(visible)
@@ -213,9 +213,9 @@ def _visible(gpus: tuple[_Gpu, ...], visible: str | None) -> tuple[ListedCard, .
     for entry in entries:
         card = _named(gpus, entry)
         if card is None:
-            break  # CUDA ignores what comes behind
+            break  # CUDA ignores the entries after it
         cards.setdefault(card.id, ListedCard(name=card.name, id=entry))
-    return tuple(cards.values()) if len(set(entries)) == len(entries) else ()  # CUDA takes a repeated entry for none
+    return tuple(cards.values()) if len(set(entries)) == len(entries) else ()  # with a repeated entry, CUDA sees none
 
 
 def _all(gpus: tuple[_Gpu, ...]) -> Iterator[ListedCard]:
@@ -228,7 +228,7 @@ def _all(gpus: tuple[_Gpu, ...]) -> Iterator[ListedCard]:
 
 
 def _named(gpus: tuple[_Gpu, ...], entry: str) -> ListedCard | None:
-    """Return what one entry names: of a GPU that is split, it is the first instance."""
+    """Return the device of one entry; for a GPU that is split, its first instance."""
     if number := re.match(r"\+?\d+", entry):
         found = [gpus[int(number[0])]] if int(number[0]) < len(gpus) else []
     elif entry.startswith("MIG-"):

@@ -1,4 +1,4 @@
-"""How many physical cores this process may use: its affinity and the quota of its control group count."""
+"""Counts the physical cores that this process may use, by its affinity and the quota of its control group."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _core_of(cpu: Path) -> str:
             return (cpu / "topology" / name).read_text(encoding="ascii").strip()
         except OSError:
             continue
-    return cpu.name  # the kernel does not say, so each CPU is taken for a core
+    return cpu.name  # the kernel does not say, so each CPU counts as a core
 
 
 def _quotas(system: Path) -> Iterator[float]:
@@ -51,7 +51,7 @@ def _groups(system: Path) -> Iterator[Path]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         mount = system / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        # In a container the path can be that of the host, which does not exist below this mount. Its top does.
+        # In a container the path can be the host's, which does not exist below this mount. The top of the mount exists.
         place = mount / os.path.normpath(f"/{path}").lstrip("/")
         while place != mount:
             yield place

@@ -1,4 +1,4 @@
-"""Asks torch which GPUs it sees, in a process of its own: `python -P torch_cards.py [VISIBLE ...]`, one line of JSON.
+"""Asks torch in a separate process which GPUs it sees: `python -P torch_cards.py [VISIBLE ...]`, one line of JSON.
 
 Without arguments, torch is asked once, with the environment as it is. With arguments it is asked once for each, as a
 process sees the machine whose CUDA_VISIBLE_DEVICES is that argument. Each answer comes from a child, because CUDA reads
@@ -15,7 +15,7 @@ from typing import Any
 
 def main() -> None:
     """Print the version of torch, whether it is a ROCm build, and for each question the GPUs seen."""
-    import torch  # in here, so that the program itself can be imported by anyone
+    import torch  # here, so that this module can be imported without torch
 
     answers = [_answer(visible) for visible in sys.argv[1:]] or [_answer(None)]
     rocm = getattr(torch.version, "hip", None) is not None

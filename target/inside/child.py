@@ -1,4 +1,4 @@
-"""What a forked child does: confine itself, then run the candidate's code in the role it was forked for."""
+"""The code of a forked child: it confines itself, then runs the candidate's code in its role."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def become(record: Mapping[str, Any], fds: list[int], report_fd: int) -> NoRetur
     sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
     sys.argv = ["train.py"]
     sys.path[:] = [str(workspace), *(entry for entry in sys.path if Path(entry or ".").resolve() != _PACKAGE_ROOT)]
-    named = LANDLOCK in confinement.layers and not confinement.runnable  # else all that is installed may be used
+    named = LANDLOCK in confinement.layers and not confinement.runnable  # otherwise all installed packages may be used
     finder = hide_packages(confinement.readable) if named else None
     with _EndOfProcess(finder):
         match job.role:
             case Role.TRAIN:
                 _run_as_main(workspace / "train.py")
             case Role.PREFLIGHT:
-                os.environ.update(NO_CARD)  # it runs on the CPU, while others train: a context on their GPU costs both
+                os.environ.update(NO_CARD)  # it uses the CPU while others train: a GPU context would slow both
                 check(job, *rest)
             case Role.SERVE:
                 serve(job, *rest)
@@ -66,12 +66,12 @@ def _run_as_main(path: Path) -> None:
 
 
 class _EndOfProcess:
-    """Ends the process with the block, however that ended; the last lines of the log say how.
+    """Ends the process at the end of the block, whatever the reason; the last lines of the log give it.
 
-    Neither exit handlers nor threads of the candidate's get another turn.
+    The candidate's exit handlers and threads do not run any more.
 
     Args:
-        finder: What hides packages that are not granted, so that the reason of a failed import can be told.
+        finder: Hides packages that are not granted; it knows whether a failed import was refused.
     """
 
     def __init__(self, finder: GrantedFinder | None) -> None:
@@ -85,10 +85,10 @@ class _EndOfProcess:
     ) -> NoReturn:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # the candidate may have closed or replaced them
             sys.stdout.flush()
-        sys.stderr = os.fdopen(2, "w", errors="backslashreplace", closefd=False)  # as the interpreter's own
+        sys.stderr = os.fdopen(2, "w", errors="backslashreplace", closefd=False)  # like the interpreter's own
         if isinstance(error, ModuleNotFoundError) and self._finder and error.name in self._finder.hidden:
             error.add_note(
-                f"{error.name} is installed, but candidates may use torch, numpy and what they need only; "
+                f"{error.name} is installed, but candidates may use only torch, numpy and their dependencies; "
                 f"target.packages=[{error.name}] grants it"
             )
         status = _explain(error)
@@ -103,10 +103,10 @@ def _explain(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return (error.code or 0) & 0xFF
-        print(error.code, file=sys.stderr)  # noqa: T201 -- what the interpreter does with it
+        print(error.code, file=sys.stderr)  # noqa: T201 -- as the interpreter does
         return 1
     if isinstance(error, ContractError):
-        print(f"ContractError: {error}", file=sys.stderr)  # noqa: T201 -- the log is the way to the parent
+        print(f"ContractError: {error}", file=sys.stderr)  # noqa: T201 -- the parent reads the log
         return 1
     traceback.print_exception(error)
     return 1

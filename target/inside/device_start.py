@@ -1,4 +1,4 @@
-"""Starts a device in a confined child, before any candidate does: what stops it then is the sandbox or the machine."""
+"""Starts a device in a confined child before any candidate: a failure then comes from the sandbox or the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first thing that a forked child does: it confines itself, and says by which layers."""
+"""The first step of a forked child: it confines itself, and reports the layers."""
 
 from __future__ import annotations
 

@@ -2,15 +2,15 @@
 
 Protocol, one byte each way over a socket, values in shared memory that the scorer allocated:
 
-    server  w  weights are loaded, no line of the candidate has run; the first of the tokens counts their values
-    server  h  nor has one, and the memory for the logits on the GPU cannot be opened here; memory of the host may do
+    server  w  weights are loaded, no candidate code has run; the first entry of the tokens is their number of values
+    server  h  the GPU memory for the logits cannot be opened here, no candidate code has run; try host memory
     scorer  g  go on
     server  r  the model is built and has the weights
     scorer  f  run a forward pass over tokens (B, T)
     server  k  logits (B, T, V) are written
     server  x  the contract is broken; the reason is the last line of the log
 
-Nothing the server says is believed beyond these bytes: the scorer has the targets, the softmax and the clock.
+The scorer trusts nothing from the server: it has the targets, the softmax and the clock itself.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def build(module: types.ModuleType, vocab_size: int) -> nn.Module:
     """Call the candidate's build_model.
 
     Raises:
-        ContractError: It returns something that is no module.
+        ContractError: The returned object is not a module.
     """
     model = module.build_model(vocab_size=vocab_size)
     if not isinstance(model, nn.Module):
@@ -80,7 +80,7 @@ def serve(job: Job, control_fd: int, tokens_fd: int, logits_fd: int, weights_fd:
     try:
         logits = open_logits(job.logits, logits_fd, (*shape, job.vocab_size))
     except DeviceMemoryError as error:
-        print(f"scoring goes through memory of the host: {error}")  # noqa: T201 -- the log is for people
+        print(f"scoring uses host memory: {error}")  # noqa: T201 -- the log is for people
         control.sendall(b"h")
         return
     try:
@@ -96,7 +96,7 @@ def serve(job: Job, control_fd: int, tokens_fd: int, logits_fd: int, weights_fd:
             with torch.inference_mode():
                 logits.copy_(forward(model, tokens.clone().to(job.device), job.vocab_size))
                 if job.device == "cuda":
-                    torch.cuda.synchronize()  # what is said to be written must be
+                    torch.cuda.synchronize()  # the logits must be written before the reply says so
             control.sendall(b"k")
     except ContractError:
         control.sendall(b"x")

@@ -1,7 +1,7 @@
-"""The cheap part of the contract, checked on the CPU before a training is spent. Runs in a confined child.
+"""Checks the cheap part of the contract on the CPU, before a training is spent. Runs in a confined child.
 
-What passes here is not trusted: the same process ran the candidate's code. It saves trainings and gives early feedback;
-the probes behind the scored pass decide.
+A pass is not trusted, because the same process ran the candidate's code. The check saves trainings and gives early
+feedback; the probes after the scored pass decide.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHOWN_FILES = 3
 
 
 def check(job: Job, marks_fd: int) -> None:
-    """Import the program, build its model, take a step, probe it; say by one byte each how far it came.
+    """Import the program, build its model, take a step and probe it; write one byte for each stage reached.
 
     Raises:
         ContractError: The program breaks the contract.
@@ -80,7 +80,7 @@ def _tokens(job: Job, rows: int) -> Tensor:
 
 
 def _take_step(model: nn.Module, job: Job) -> None:
-    """Forward, loss, backward on the weights as built; randomised ones may legally overflow."""
+    """Run forward, loss and backward on the weights as built; randomised weights may overflow legitimately."""
     tokens = _tokens(job, 2)
     logits = forward(model, tokens[:, :], job.vocab_size)
     loss = F.cross_entropy(logits[:, :-1].reshape(-1, job.vocab_size), tokens[:, 1:].reshape(-1))
@@ -100,7 +100,7 @@ def _take_step(model: nn.Module, job: Job) -> None:
 
 @torch.inference_mode()
 def _probe(model: nn.Module, job: Job) -> None:
-    """Compare forward passes that must agree, at random weights: a zero-initialised projection hides every leak."""
+    """Compare forward passes that must agree, at random weights, because a zero-initialised projection hides leaks."""
     for parameter in model.parameters():
         _randomise(parameter)
 
@@ -110,7 +110,7 @@ def _probe(model: nn.Module, job: Job) -> None:
     tokens = _tokens(job, _PROBE_ROWS)
     reference = log_probs(tokens)
     if not torch.isfinite(reference).all():
-        return  # no statement is possible; the probes after the training make theirs on real weights
+        return  # nothing can be concluded; the probes after the training use real weights
 
     def refuse(name: str, changed: Tensor, required: str) -> None:
         if not changed.numel():

@@ -1,8 +1,8 @@
-"""Does what a GPU driver was seen to do when it starts, on a machine without one.
+"""Repeats the steps of a GPU driver's start, on a machine without a GPU.
 
-`cuInit` of NVIDIA's driver 580 was watched on an H100, in a sandbox whose layers were put up one by one. Each step
-below was seen there, and a layer had stopped it or could have. So the grants for a GPU can be tested where there is no
-GPU: a grant that is taken away makes a step fail. The rehearsal cannot show what another driver may need beside these.
+`cuInit` of NVIDIA's driver 580 was observed on an H100, in a sandbox whose layers were applied one by one. Each step
+below was observed there, and a layer did or could refuse it. So the grants for a GPU can be tested without a GPU:
+without a grant, a step fails. The rehearsal cannot show what another driver needs in addition.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RehearsalError(Exception):
 
 
 def rehearse(device: str) -> None:
-    """Do what a driver does at its start.
+    """Repeat the steps of a driver's start.
 
     Args:
         device: A character device to open and to control, in place of /dev/nvidia*.
@@ -98,7 +98,7 @@ def _control(path: str) -> None:
     try:
         fcntl.ioctl(fd, _TERMINAL_SIZE, bytes(8))
     except OSError as error:
-        if error.errno != errno.ENOTTY:  # the device was asked, and does not know the request: what a driver needs
+        if error.errno != errno.ENOTTY:  # the device got the request and does not know it: that is all a driver needs
             raise
     finally:
         os.close(fd)

@@ -1,9 +1,9 @@
-"""Reads a file of weights, and says what is in it, before any of the candidate's code runs in the process.
+"""Reads and measures a file of weights, before any of the candidate's code runs in the process.
 
-The file is the only way by which a training hands something to the model server. It may hold what a model needs:
-parameters, and buffers such as running statistics, masks, rotary tables or tables of bytes. It may not hold text to
-train on in the server. Nothing can tell a text from numbers for certain, so the size is bounded (`weights_bytes`), all
-of it counts as parameters, and whole numbers, which no optimiser trains, may take no more than the rest and a MiB.
+The file is the only way for a training to pass data to the model server. It may hold what a model needs: parameters,
+and buffers such as running statistics, masks, rotary tables or tables of bytes. It may not hold text to train on in the
+server. Text cannot be told from numbers with certainty. So the size is bounded (`weights_bytes`), all of it counts as
+parameters, and integers, which no optimiser trains, may take at most 1 MiB more than the other values.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from torch import Tensor, nn
 from target.program.contract import ContractError
 
 _FREE_INTEGER_BYTES: Final = 1 << 20  # a byte table of 65,536 tokens with 16 bytes each
-_FILE_BYTES: Final = 64 << 10  # of a file beside the values
+_FILE_BYTES: Final = 64 << 10  # of a file, in addition to the values
 _TENSOR_BYTES: Final = 1 << 10  # the same for each tensor: its name, its shape, and alignment
 
 
 def load_weights(fd: int) -> tuple[dict[str, Tensor], int]:
-    """Load a state_dict without running code from it.
+    """Load a state_dict without running any code in it.
 
     Args:
         fd: The file, which is closed.
 
     Returns:
-        The tensors by name, and how many values their memory holds: each block of memory counts once, with all of its
-        values, whatever their type is and however many of them a tensor shows.
+        The tensors by name, and how many values their memory holds. Each block of memory counts once, with all of its
+        values, of any type, even if a tensor shows only some of them.
 
     Raises:
-        ContractError: It is no state_dict, or holds what is not part of a model.
+        ContractError: It is not a state_dict, or holds data that is not part of a model.
     """
     with os.fdopen(fd, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -59,7 +59,7 @@ def _plain(name: object, value: object) -> bool:
 
 
 def measure_values(state: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Return how many values there are, a complex number being two, and how many bytes they take.
+    """Return the number of values, where a complex number counts twice, and the number of their bytes.
 
     Raises:
         ContractError: Too many of them are whole numbers.

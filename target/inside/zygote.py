@@ -1,9 +1,9 @@
 """Forks confined children that need not import torch again: `python -m target.inside.zygote FD MODULE`.
 
-A trusted process between the evaluator and the candidates. It runs none of their code, has one thread, holds no
-validation data, adopts whatever a candidate orphans, and kills everything below it when the evaluator hangs up.
+A trusted process between the evaluator and the candidates. It runs none of their code, has one thread and holds no
+validation data. It adopts the orphans of candidates, and kills all of its descendants when the evaluator hangs up.
 
-Packets on the socket, JSON, from the evaluator: {"job": ...} with descriptors, {"kill": true}. From the zygote:
+Packets on the socket are JSON. From the evaluator: {"job": ...} with descriptors, {"kill": true}. From the zygote:
 {"ready": true} once; {"pid", "isolation"} or {"error"} for a job; {"exited": wait status, "peak_bytes"} when its child
 ends by itself; {"killed": whether nothing is left, "cpu_seconds": of all that was reaped since the job} for a kill.
 MODULE is imported before the first fork; its `become(job, descriptors, report)` is what each child does.
@@ -28,7 +28,7 @@ from target.boundary.job import KILL_SECONDS, PACKET_BYTES
 from target.process.processes import become_subreaper, kill_descendants
 from target.sandbox.grants import library_grants
 
-TREE_KILL_SECONDS = 45.0  # thousands of processes take long to die on a busy machine
+TREE_KILL_SECONDS = 45.0  # ending thousands of processes takes long on a busy machine
 _MAX_FDS = 8
 _FORKS = 3
 
@@ -73,11 +73,11 @@ class _Zygote:
 
     def _fork(self, job: dict[str, Any], fds: list[int]) -> None:
         self._cpu_before = _reaped_cpu_seconds()
-        os.sched_setaffinity(0, self._cpus)  # an earlier child may have changed what the next would inherit
+        os.sched_setaffinity(0, self._cpus)  # an earlier child may have changed it, and the next would inherit that
         for _ in range(_FORKS):
             pid, layers = _confined_child(self._become, job, fds)
             if layers or os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != -signal.SIGKILL:
-                break  # one that was killed while it was confined has run no line of a candidate: try again
+                break  # a child killed during its confinement has run no candidate code: try again
         for fd in fds:
             os.close(fd)
         if not layers:
@@ -112,7 +112,7 @@ class _Zygote:
 
 
 def _confined_child(become: Become, job: dict[str, Any], fds: list[int]) -> tuple[int, bytes]:
-    """Fork a child; return its process id and what it says of its layers, nothing if it ended before it could."""
+    """Fork a child; return its process id and its report on its layers, which is empty if it ended before."""
     report_fd, child_report_fd = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -135,12 +135,12 @@ def main() -> None:
     """Import what the children need, then serve."""
     evaluator = socket.socket(fileno=int(sys.argv[1]))
     become_subreaper()
-    become: Become = importlib.import_module(sys.argv[2]).become  # and torch with it: this is what the zygote is for
+    become: Become = importlib.import_module(sys.argv[2]).become  # imports torch once for all children
     library_grants()  # once, not in each child
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"a zygote must have one thread when it forks, importing torch left {threads}")
-    gc.freeze()  # the children share the pages of what is here now
+    gc.freeze()  # the children share the memory pages of all present objects
     _Zygote(evaluator, become).run()
 
 

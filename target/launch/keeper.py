@@ -20,16 +20,16 @@ from target.process.trees import remove_or_set_aside
 from target.sandbox import refuse_missing_layers
 from target.spec import Sandbox
 
-_ROOM_BYTES: Final = 64 << 20  # on a fuller disk a program may fail because of what others wrote
+_ROOM_BYTES: Final = 64 << 20  # with less free space a program may fail because of files of others
 
 _Result = TypeVar("_Result")
 
 
 class ZygoteKeeper(abc.ABC):
-    """Has a zygote while it is entered; the process that uses it becomes a child subreaper.
+    """Holds a zygote inside its `with` block; the process that uses it becomes a child subreaper.
 
     Args:
-        sandbox: `strict` refuses to begin where a layer is missing.
+        sandbox: `strict` refuses to start where a layer is missing.
         scratch: Where its directory for workspaces is made; None for the system's temporary directory.
     """
 
@@ -61,11 +61,11 @@ class ZygoteKeeper(abc.ABC):
         """Start a zygote."""
 
     def _twice(self, work: Callable[[Zygote], _Result], record: dict[str, Any], tries: str) -> _Result:
-        """Do the work, and once more if it may have failed for a reason that is not the program's.
+        """Do the work, and repeat it once if the program may not be to blame for its failure.
 
-        That is: its zygote died, its process was killed and not by us, or the disk under its workspace is full. A
-        program can have itself killed, so the second try is recorded, and the work must see to it that a program gains
-        nothing by it.
+        These failures are: the zygote died, the process was killed and not by us, or the disk of the workspace is full.
+        A program can arrange to be killed. So the second try is recorded, and `work` must ensure that a program gains
+        nothing from it.
 
         Args:
             work: What to do.
@@ -96,8 +96,8 @@ class ZygoteKeeper(abc.ABC):
             if self._has_room():
                 raise
             raise DiskFullError(
-                f"less than {_ROOM_BYTES >> 20} MiB are free in {self._scratch}, where programs work, so nobody can "
-                f"say whose fault it is that one failed ({failure.detail})"
+                f"less than {_ROOM_BYTES >> 20} MiB are free in {self._scratch}, where programs work, so it is "
+                f"unclear whether the program or the full disk is to blame for a failure ({failure.detail})"
             ) from failure
         except ZygoteDied as death:
             self._end_zygote()
@@ -108,9 +108,9 @@ class ZygoteKeeper(abc.ABC):
             ) from death
 
     def _filled_up(self, error: OSError | DiskFullError) -> bool:
-        """Return whether a disk was full, the one of the workspaces or of the log, and is not now that it is cleared.
+        """Return whether the disk of the workspaces or of the log was full, and is no longer full after clean-up.
 
-        Its files are gone by now, so the program filled the disk; what others wrote is still there.
+        The program's files are gone by now, and those of others are still there. So the program filled the disk.
         """
         cause = error.__cause__ if isinstance(error, DiskFullError) else error
         if not isinstance(cause, OSError) or not disk_is_full(cause):
@@ -134,14 +134,14 @@ class ZygoteKeeper(abc.ABC):
 
 
 def forget_first_try(record: dict[str, Any], *, keep: Collection[str]) -> None:
-    """Remove from a record what a first try has left there, but for the fields in `keep`."""
+    """Remove the fields of a first try from a record, except those in `keep`."""
     for name in record.keys() - set(keep):
         del record[name]
 
 
 @contextlib.contextmanager
 def timed(record: dict[str, Any], name: str) -> Iterator[None]:
-    """Note how many seconds the block took, however it ended."""
+    """Record how many seconds the block took, even if it fails."""
     began = time.monotonic()
     try:
         yield

@@ -1,4 +1,4 @@
-"""The evaluator's end of the zygote: starts it, has it fork children, waits for them by the clock, ends them."""
+"""The evaluator's side of the zygote: starts it, lets it fork children, waits for them by the clock, ends them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _POLL_SECONDS = 0.05
 
 
 class ZygoteDied(Exception):  # noqa: N818 -- an event to recover from: the evaluation is done again with a new one
-    """The zygote is gone, and with it the child it had."""
+    """The zygote is gone, and its child with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Ending:
 
     Attributes:
         status: Its wait status; None if it was killed.
-        exceeded: Which limit it was killed for; None if it ended by itself.
+        exceeded: The limit for which it was killed; None if it ended by itself.
         peak_bytes: Largest resident memory of the child itself; 0 if it was killed.
     """
 
@@ -48,17 +48,17 @@ class Ending:
 
 
 class Zygote:
-    """A running zygote. It and everything below it is gone when `close` returns.
+    """A running zygote. When `close` returns, it and all its descendants are gone.
 
     Args:
         threads: CPU threads of its children.
-        lifelines: Descriptors that it keeps open as long as it lives, so that others can see its end.
-        view: Files that it sees, in namespaces of its own; None for no namespaces.
-        child: Module of its children: its `become` gets each job. What it imports, each child has from the start.
+        lifelines: Descriptors that it keeps open as long as it lives, so that others can detect its end.
+        view: Files that it sees, in new namespaces; None for no namespaces.
+        child: Module of its children: its `become` gets each job. Each child starts with the module's imports loaded.
 
     Attributes:
         pid: Its process id here, outside its namespaces.
-        layers: Layers in force for it and all below it, by name.
+        layers: Layers in force for it and its descendants, by name.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Zygote:
         view: View | None = None,
         child: str = "target.inside.child",
     ) -> None:
-        become_subreaper()  # what outlives a zygote that is killed falls to us
+        become_subreaper()  # we inherit what outlives a killed zygote
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by close()
         self._closed = False
-        self._half_killed = False  # an earlier trial was not dead in time
+        self._half_killed = False  # an earlier trial did not end in time
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.layers = () if view is None else (LAYER,)
         with theirs:
@@ -93,7 +93,7 @@ class Zygote:
                 stderr=self._errors,
                 start_new_session=True,
             )
-        self.pid = self._process.pid  # until it is ready: bwrap, with which it dies
+        self.pid = self._process.pid  # until it is ready, this is bwrap, with which it dies
         self._siblings = self._others()
         try:
             self.receive(_START_SECONDS)
@@ -108,7 +108,7 @@ class Zygote:
 
         Raises:
             ZygoteDied: It is gone.
-            TargetError: The child could not be confined, or something of an earlier one is alive.
+            TargetError: The child could not be confined, or a process of an earlier child is alive.
         """
         if self._half_killed:
             self.kill_tree()
@@ -126,18 +126,18 @@ class Zygote:
         return Child(self, clock, pid=reply["pid"], isolation=(*reply["isolation"], *self.layers))
 
     def kill_tree(self) -> float:
-        """Kill everything below the zygote, and return the CPU seconds of all it has reaped since the job began.
+        """Kill all descendants of the zygote, and return the CPU seconds of all it has reaped since the job began.
 
         Raises:
             ZygoteDied: It is gone.
-            TargetError: Something could not be killed.
+            TargetError: A process could not be killed.
         """
         try:
             self._socket.send(json.dumps({"kill": True}).encode())
         except OSError as error:
             raise self._death() from error
         while "killed" not in (reply := self._reply(_REPLY_SECONDS)):
-            continue  # the child ended on its own just before
+            continue  # the child had just ended by itself
         self._half_killed = not reply["killed"]
         if self._half_killed:
             raise TargetError(f"a process of the trial cannot be killed; see the processes below {self.pid}")
@@ -163,10 +163,10 @@ class Zygote:
         return message
 
     def close(self) -> None:
-        """End the zygote and everything below it.
+        """End the zygote and all its descendants.
 
         Raises:
-            TargetError: Something could not be killed.
+            TargetError: A process could not be killed.
         """
         if self._closed:
             return
@@ -178,13 +178,13 @@ class Zygote:
             kill(self.pid)
             self._process.wait()
         self._errors.close()
-        # a zygote that died by itself has left its orphans to us: whatever was not our child while it lived
+        # a zygote that died by itself left its orphans to us: all children that we did not have while it lived
         if not kill_descendants(KILL_SECONDS, keep=self._siblings):
             raise TargetError(f"a process of a trial outlives its zygote; see the processes below {os.getpid()}")
 
     def _others(self) -> frozenset[int]:
         found = frozenset(children(os.getpid()))
-        if self._process.poll() is not None:  # asked second: what it left to us must not pass for a sibling
+        if self._process.poll() is not None:  # checked second: its orphans must not count as siblings
             return self._siblings
         return found - {self._process.pid}
 
@@ -205,10 +205,10 @@ class Zygote:
 
 
 class Child:
-    """A forked child; leaving the `with` block kills it and everything below it, which stops the clock.
+    """A forked child; leaving the `with` block kills it and its descendants, which stops the clock.
 
     Attributes:
-        clock: What it and its descendants have used.
+        clock: Measures what it and its descendants have used.
         pid: Its process id, in the namespaces of the zygote.
         isolation: Layers in force, by name.
     """
@@ -233,7 +233,7 @@ class Child:
             raise
 
     def wait(self, limits: Limits) -> Ending:
-        """Wait until the child ends or a limit passes.
+        """Wait until the child ends or exceeds a limit.
 
         Raises:
             ZygoteDied: The zygote is gone.
@@ -246,7 +246,7 @@ class Child:
                 return Ending(status=None, exceeded=exceeded, peak_bytes=0)
 
     def excess(self, limits: Limits) -> Excess | None:
-        """Return which limit has passed by now, or None."""
+        """Return which limit is exceeded by now, or None."""
         self.clock.poll()
         return self.clock.exceeded(limits) or self.clock.overfull(limits)
 

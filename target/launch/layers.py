@@ -1,8 +1,7 @@
-"""Whether a device starts inside the layers of isolation, and if not, which of them stops it.
+"""Tests whether a device starts inside the layers of isolation, and if not, which layer prevents it.
 
-The layers are put up one by one, and then all together, in children of their own that start the device. On a machine
-without a GPU they rehearse the start of a driver (`target/inside/rehearsal.py`), so that the grants can be checked
-anywhere.
+Separate children start the device, with one layer at a time and then with all of them. On a machine without a GPU they
+rehearse the start of a driver (`target/inside/rehearsal.py`), so that the grants can be checked anywhere.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ _COMBINATIONS: Final[tuple[tuple[str, tuple[str, ...], bool], ...]] = (  # name,
     (namespaces.LAYER, (), True),
     (ALL, LAYERS, True),
 )
-_ANY_DEVICE: Final = "/dev/full"  # every machine has it, and no candidate on a CPU may open it
+_ANY_DEVICE: Final = "/dev/full"  # exists on every machine, and no candidate on a CPU may open it
 _ERROR_CLASS: Final = re.compile(r"^[\w.]+: ")
 _WITHOUT_LAYERS: Final = "look at nvidia-smi (rocm-smi for AMD), at the driver, and at the build of torch"
-_WITHOUT_NAMESPACES: Final = "a PATH without the program bwrap goes on without this layer alone"
+_WITHOUT_NAMESPACES: Final = "a PATH without the program bwrap disables only this layer"
 _WITHOUT_SANDBOX: Final = (
-    "target.sandbox=off goes on without isolation: candidates can then read the validation text and your files; "
-    "please report this with what `python -m search.doctor target=gpu` prints"
+    "target.sandbox=off continues without isolation: candidates can then read the validation text and your files; "
+    "please report this with the output of `python -m search.doctor target=gpu`"
 )
 
 
@@ -59,7 +58,7 @@ class LayerReport:
         name: The layer; `none` for no layer, `all` for all that the machine has.
         ok: Whether the device started. True if the layer is lacking.
         lacking: Whether the machine lacks the layer.
-        said: What was refused, or what the machine lacks; empty otherwise.
+        said: The refused step, or what the machine lacks; empty otherwise.
         remedy: What to do about it; empty otherwise.
     """
 
@@ -73,11 +72,11 @@ class LayerReport:
 def check_layers(
     device: Device, *, access: Access | None = None, rehearsed_device: str | None = None
 ) -> Iterator[LayerReport]:
-    """Start a device under no layer, under each layer alone, and under all of them; a report each.
+    """Start a device under no layer, under each layer alone, and under all layers; return one report for each.
 
     Args:
-        device: The device. Where there is no GPU, `cuda` is rehearsed.
-        access: What is granted to the children; None for what the device needs.
+        device: The device. Without a GPU, `cuda` is rehearsed.
+        access: Access granted to the children; None for what the device needs.
         rehearsed_device: Rehearse even if there is a GPU, with this character device in place of the driver's.
 
     Raises:
@@ -107,11 +106,11 @@ def check_layers(
 
 
 def refuse_what_stops(device: Device, said: str) -> NoReturn:
-    """Find out why a device did not start in a child that had all layers, and say so.
+    """Find out why a device did not start in a child with all layers, and raise an error that says so.
 
     Args:
         device: The device.
-        said: What the child said.
+        said: The child's message.
 
     Raises:
         TargetError: Always; it names the layer, and what to do.
@@ -119,7 +118,7 @@ def refuse_what_stops(device: Device, said: str) -> NoReturn:
     stopped = next((each for each in check_layers(device) if not each.ok), None)
     if stopped is None:
         raise TargetError(
-            f"{device} did not start in the sandbox ({said}), but it does when tried again; the same command may go on"
+            f"{device} did not start in the sandbox ({said}), but it did on a second try; the same command may work now"
         )
     where = {
         NONE: "outside the sandbox either",
@@ -134,12 +133,12 @@ def start_device(zygote: Zygote, started: str, layers: tuple[str, ...], access: 
     Args:
         zygote: Forks the child.
         started: The device, or `REHEARSAL` with the path of a device file.
-        layers: Layers that the child puts up.
-        access: What it is granted.
-        scratch: Where it may have a workspace.
+        layers: Layers that the child applies.
+        access: Access granted to the child.
+        scratch: Where its workspace is made.
 
     Returns:
-        None if it started, else why not, in one line.
+        None if it started; otherwise the reason, in one line.
     """
     with RunLog(scratch / "device.log") as log, Workspace(scratch, "", {"mode": Role.START_DEVICE.value}) as space:
         job = Job(
@@ -194,5 +193,5 @@ def _lacking(name: str) -> str | None:
     if name == LANDLOCK and not landlock.abi():
         return "this kernel has no Landlock (Linux 5.13 and the boot parameter lsm= are required)"
     if name == SECCOMP and not seccomp.available():
-        return "this kernel takes no seccomp filters (x86-64 or aarch64 is required)"
+        return "this kernel supports no seccomp filters (x86-64 or aarch64 is required)"
     return None

@@ -1,8 +1,8 @@
-"""The directory of one child: what it is given, and what is taken from it when it is dead.
+"""The directory of one child: its inputs, and the files that are read from it after the child has ended.
 
-train.py prepare.py run.json    its inputs, read-only, compared at the end with what they were
+train.py prepare.py run.json    its inputs, read-only, compared at the end with the originals
 home/ tmp/                      private HOME, TMPDIR and compile caches
-out/                            what it hands over: curve.tsv, epochs.txt, weights.pt
+out/                            its results: curve.tsv, epochs.txt, weights.pt
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NUMBER_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A copy of a state_dict file in sealed memory, which nobody can change or reach without the descriptor.
+    """A copy of a state_dict file in sealed memory, which no process can change, or open without the descriptor.
 
     Attributes:
         fd: The memory file.
@@ -44,17 +44,17 @@ class Weights:
     sha256: str
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         os.close(self.fd)
 
 
 class Workspace:
-    """A fresh workspace; leaving the `with` block removes it, whatever the candidate left there.
+    """A fresh workspace; leaving the `with` block removes it with all that the candidate left there.
 
     Args:
         parent: Where it is made.
         source: The program.
-        run: What run.json says, less the output directory.
+        run: Contents of run.json, without the output directory.
     """
 
     def __init__(self, parent: Path, source: str, run: Mapping[str, Any]) -> None:
@@ -81,15 +81,15 @@ class Workspace:
         remove_tree(self.root)
 
     def refuse_changes(self) -> None:
-        """Compare the inputs with what they were; call it when the child is dead.
+        """Compare the inputs with the originals; call it after the child has ended.
 
         Raises:
-            CandidateFailure: One is not what it was.
+            CandidateFailure: One was changed.
         """
         for name, content in self._inputs.items():
             if self._read(name, limit_bytes=len(content)) != content:
                 raise CandidateFailure(
-                    Outcome.REJECTED, f"{name} is read-only, and was changed during the run; leave it alone"
+                    Outcome.REJECTED, f"{name} is read-only, but was changed during the run; do not change it"
                 )
 
     def curve(self) -> tuple[tuple[float, float], ...]:
@@ -100,7 +100,7 @@ class Workspace:
         return tuple(points[::step])
 
     def epochs(self) -> float | None:
-        """Return how often the program says it has read the training text; None if it does not."""
+        """Return how often the program reports having read the training text; None without a report."""
         text = (self._read("out/epochs.txt", limit_bytes=_NUMBER_BYTES) or b"").decode(errors="replace")
         try:
             epochs = float(text)
@@ -109,7 +109,7 @@ class Workspace:
         return epochs if math.isfinite(epochs) else None
 
     def take_weights(self, limit_bytes: int) -> Weights | None:
-        """Copy out/weights.pt to sealed memory; call it when the child is dead. None if there is no such file.
+        """Copy out/weights.pt to sealed memory; call it after the child has ended. None if there is no such file.
 
         Raises:
             CandidateFailure: It is larger than `limit_bytes`.
@@ -139,7 +139,7 @@ def open_inside(root_fd: int, name: str) -> int | None:
     """Open a regular file below a directory without following a link that a candidate may have put in its way.
 
     Returns:
-        The descriptor; None if it is not a file of its own there.
+        The descriptor; None if it is not a regular file there.
     """
     *folders, leaf = Path(name).parts
     opened: list[int] = []
@@ -162,7 +162,7 @@ def open_inside(root_fd: int, name: str) -> int | None:
 
 
 def read_inside(root_fd: int, name: str, *, limit_bytes: int) -> bytes | None:
-    """Return a file's first bytes, one more than the limit if it is longer; None if it is not a file of its own."""
+    """Return a file's first bytes, one more than the limit if it is longer; None if it is not a regular file."""
     fd = open_inside(root_fd, name)
     if fd is None:
         return None

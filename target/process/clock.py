@@ -1,4 +1,4 @@
-"""The parent's clock: what a process tree has used, seen from outside."""
+"""The parent's clock: the time, memory and disk that a process tree has used, seen from outside."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from target.evaluation import Outcome
 from target.process.holdings import FILES, held_disk_bytes, held_memory_bytes
 from target.process.processes import descendants, usage
 
-_DISK_LOOK_FRACTION = 0.2  # of the time, at most: a tree of many files takes long to walk
+_DISK_LOOK_FRACTION = 0.2  # of the time, at most: walking a tree of many files takes long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When a child is killed.
+    """The limits at which a child is killed.
 
     Attributes:
         cpu_seconds: CPU time of the tree; None for no limit.
         wall_seconds: Wall-clock time.
         memory_bytes: Memory of the tree, beyond that of its root; None for no limit.
-        disk_bytes: Disk that its files take; None for no limit.
+        disk_bytes: Disk space of its files; None for no limit.
     """
 
     cpu_seconds: float | None
@@ -31,11 +31,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """Which limit has passed.
+    """A limit that was exceeded.
 
     Attributes:
-        outcome: What that makes of the evaluation.
-        words: How much it was.
+        outcome: The outcome of the evaluation.
+        words: The measured amount, in words.
     """
 
     outcome: Outcome
@@ -45,9 +45,10 @@ class Excess:
 class TreeClock:
     """CPU time, wall time, memory and disk of the processes below `root`, from now on.
 
-    Two sums are taken and the larger one counts; neither can exceed the truth. One adds what `root` has reaped to what
-    is alive, and is exact where parents wait for their children. The other adds what every process was last seen with,
-    and still has those whose parent ignores SIGCHLD, which the kernel adds to nobody.
+    Two sums are computed and the larger one counts; neither can exceed the true value. The first adds what `root` has
+    reaped to what live processes have used. It is exact where parents wait for their children. The second adds the last
+    figure seen of every process. It includes children whose parent ignores SIGCHLD; the kernel charges their time to no
+    process.
 
     Args:
         root: A subreaper that does no work of its own.
@@ -73,7 +74,7 @@ class TreeClock:
         return time.monotonic() - self._began
 
     def poll(self) -> None:
-        """Look at the tree; call it often, for what lives and dies between two looks can be missed."""
+        """Look at the tree; call it often, because a process that starts and ends between two calls can be missed."""
         root = usage(self._root)  # read first: a child that is reaped meanwhile must not count twice
         total = root.reaped_seconds - self._reaped_before if root else 0.0
         resident = 0
@@ -88,11 +89,11 @@ class TreeClock:
         self.peak_resident_bytes = max(self.peak_resident_bytes, resident)
 
     def settle(self, cpu_seconds: float) -> None:
-        """Take in the exact CPU time of what was reaped, once nothing is alive."""
+        """Take the exact CPU time of all reaped processes, once none is alive."""
         self.cpu_seconds = max(self.cpu_seconds, cpu_seconds)
 
     def exceeded(self, limits: Limits) -> Excess | None:
-        """Return which limit of time has passed, or None."""
+        """Return which time limit was exceeded, or None."""
         if limits.cpu_seconds is not None and self.cpu_seconds > limits.cpu_seconds:
             return Excess(Outcome.TIMED_OUT, f"{self.cpu_seconds:.1f} CPU seconds used")
         if self.wall_seconds > limits.wall_seconds:
@@ -100,7 +101,7 @@ class TreeClock:
         return None
 
     def overfull(self, limits: Limits) -> Excess | None:
-        """Return which limit of memory or disk the processes of the last `poll` are over, or None."""
+        """Return which memory or disk limit the processes exceeded at the last `poll`, or None."""
         return self._excess_memory(limits.memory_bytes) or self._excess_disk(limits.disk_bytes)
 
     def _excess_memory(self, limit_bytes: int | None) -> Excess | None:

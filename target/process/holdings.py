@@ -1,7 +1,6 @@
-"""What a process tree holds of the machine: memory, and disk: in its workspace, and in files deleted but still open.
+"""What a process tree holds: memory, and disk space in its workspace and in files that are deleted but still open.
 
-Seen from outside, by a parent that polls: what is held between two looks is missed, what is over a limit for longer is
-not.
+A parent polls it from outside: what is held only between two polls is missed, what is held for longer is not.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from typing import Final
 
 from target.process.trees import statuses_below
 
-FILES: Final = 5_000  # and directories: inodes run out too
+FILES: Final = 5_000  # and directories: a disk can run out of inodes too
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system
 _KIB: Final = 1024
 
 
 def held_memory_bytes(pids: Iterable[int], *, enough_bytes: int) -> int:
-    """Return the memory of processes together, shared pages split among those who share them.
+    """Return the total memory of processes, with shared pages split among the processes that share them.
 
-    A forked child shares most pages with its parent, so that adding up resident sizes would count them many times; it
-    is never too little, though, and far cheaper.
+    A forked child shares most pages with its parent. A sum of resident sizes would count these pages many times. But it
+    is never too small, and far cheaper, so it is computed first.
 
     Args:
-        pids: The processes; those that are gone hold nothing.
+        pids: The processes; those that have ended hold nothing.
         enough_bytes: Stop looking closer when the answer is certainly at most this.
     """
     resident = {place: _resident_bytes(place) for place in map(_place, pids)}
@@ -37,7 +36,7 @@ def held_memory_bytes(pids: Iterable[int], *, enough_bytes: int) -> int:
 def held_disk_bytes(workspace: str, pids: Iterable[int]) -> tuple[int, int]:
     """Return the bytes on disk and the number of the files in a workspace, and of files that are deleted but open.
 
-    Counting stops behind `FILES` files.
+    Counting stops after `FILES` files.
     """
     sizes: dict[tuple[int, int], int] = {}
     with contextlib.closing(statuses_below(workspace)) as statuses:
@@ -53,7 +52,8 @@ def held_disk_bytes(workspace: str, pids: Iterable[int]) -> tuple[int, int]:
 def _place(pid: int) -> str:
     """Return the directory of /proc that shows what a process holds: that of another thread if its first one has ended.
 
-    A first thread that ends by itself takes the view of memory and descriptors with it, while the others keep both.
+    When the first thread ends by itself, its /proc entry no longer shows memory and descriptors, but the other threads
+    keep them.
     """
     first = f"/proc/{pid}"
     if _has_memory(first):
@@ -81,7 +81,7 @@ def _deleted_files(place: str) -> dict[tuple[int, int], int]:
             try:
                 status = os.stat(f"{folder}/{name}")  # noqa: PTH116
             except OSError:
-                continue  # closed meanwhile
+                continue  # closed in the meantime
             if not status.st_nlink:
                 found[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK_BYTES
     except OSError:
@@ -98,7 +98,7 @@ def _resident_bytes(place: str) -> int:
 
 
 def _proportional_bytes(place: str, *, otherwise: int) -> int:
-    """Return a process's share of memory: its resident size if that is not shown, nothing if the process is ending."""
+    """Return a process's share of memory: `otherwise` if the kernel does not show it, 0 if the process is ending."""
     try:
         with open(f"{place}/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123
             return next(int(line.split()[1]) * _KIB for line in file if line.startswith("Pss:"))

@@ -1,7 +1,7 @@
-"""Process trees on Linux: who is in one, what it has used, and its end.
+"""Process trees on Linux: finding their processes, what these have used, and ending them.
 
-A process that is a child subreaper adopts every orphan below it. So when the kernel tells it that it has no child to
-wait for, nothing of its tree is alive, double forks and new sessions included.
+A child subreaper adopts every orphan among its descendants. So when the kernel says that it has no child to wait for,
+no process of its tree is alive. That includes double forks and new sessions.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _QUIET_LOOKS = 2
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one process has used.
+    """The resources that one process has used.
 
     Attributes:
         started_ticks: When it started; with its id, this identifies it.
         own_seconds: CPU time of its own threads.
         reaped_seconds: CPU time of the children it has waited for, and of theirs.
-        resident_bytes: Memory now resident.
+        resident_bytes: Current resident memory.
     """
 
     started_ticks: int
@@ -61,16 +61,16 @@ def die_with_parent(parent: int) -> None:
 
 
 def forbid_new_privileges() -> None:
-    """Make set-user-id programs ordinary ones for the calling process and all below it."""
+    """Make set-user-id programs run without privileges, for the calling process and its descendants."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def drop_capabilities() -> None:
-    """Leave root one power over other users' files: to read them, for the interpreter may be another user's."""
+    """Leave root only the capability to read other users' files, because the interpreter may be another user's."""
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in range(64):
         if capability != _CAP_DAC_READ_SEARCH:
-            libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for who has none to drop, and beyond the last
+            libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails without capabilities, and beyond the last one
     kept = 1 << _CAP_DAC_READ_SEARCH if os.geteuid() == 0 else 0
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
     if libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)) and libc.capset(header, bytes(24)):
@@ -78,7 +78,7 @@ def drop_capabilities() -> None:
 
 
 def user_threads() -> int:
-    """Return how many threads the user of the calling process has, as the kernel counts them against a limit."""
+    """Return how many threads the calling process's user has, as the kernel counts them for a limit."""
     found = 0
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
@@ -101,9 +101,9 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes below one, parents before their children."""
+    """Return all descendants of a process, parents before their children."""
     found = children(pid)
-    for descendant in found:  # the list grows as it is walked
+    for descendant in found:  # the list grows during the loop
         found += [child for child in children(descendant) if child not in found]
     return found
 
@@ -124,11 +124,11 @@ def usage(pid: int) -> Usage | None:
 
 
 def kill_descendants(limit_seconds: float, *, keep: Collection[int] = ()) -> bool:
-    """Kill everything below the calling process, a subreaper, and reap it.
+    """Kill and reap all descendants of the calling process, which must be a subreaper.
 
     Args:
         limit_seconds: How long to try.
-        keep: Children to leave alone, with all below them.
+        keep: Children to leave alone, with their descendants.
 
     Returns:
         Whether nothing is left.
@@ -146,7 +146,7 @@ def kill_descendants(limit_seconds: float, *, keep: Collection[int] = ()) -> boo
         for child in strays:
             _reap(child)
         quiet_looks = 0 if strays else quiet_looks + 1
-        # beside children that stay the kernel has no proof to give, and a list read while it changes can be incomplete
+        # if children stay, the kernel cannot confirm the end of the rest, and a list that changes may have gaps
         if quiet_looks > _QUIET_LOOKS if keep else quiet_looks and _childless():
             return True
         if time.monotonic() > deadline:
@@ -155,7 +155,7 @@ def kill_descendants(limit_seconds: float, *, keep: Collection[int] = ()) -> boo
 
 
 def kill(pid: int) -> None:
-    """Send SIGKILL to a process; it is no error if it is gone."""
+    """Send SIGKILL to a process; it is not an error if it has ended."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:

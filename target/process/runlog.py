@@ -1,4 +1,4 @@
-"""What a candidate prints: kept in a file that never exceeds its limit, and in memory for the last words."""
+"""A candidate's output: kept in a file that never exceeds its limit, and its end in memory for the last words."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _TAIL_BYTES = 16_384  # enough for the last words
 _CHUNK_BYTES = 65_536
 _MARKER_BYTES = 100
 LEFT_OUT = r"\[\.\.\. \d+ bytes left out \.\.\.\]"
-"""Pattern of the line that stands for what is missing in the middle of a long log."""
+"""Pattern of the line that replaces the missing middle of a long log."""
 _JOIN_SECONDS = 10.0
 
 
 class RunLog:
     """Collects the output of the children of one evaluation.
 
-    The first half of the limit is written as it comes, so that a person can follow it; after that the newest output is
-    held in memory and written when the log is closed, with a line that says how much was left out between the two. What
-    cannot be written, because a disk is full for one, raises an `OSError` then.
+    The first half of the limit is written at once, so that a person can follow it. After that the newest output is
+    held in memory and written when the log is closed. A line between the two says how much was left out. If something
+    cannot be written, for example because the disk is full, closing raises an `OSError`.
 
     Args:
-        path: The file; an older one is replaced.
-        echo: Where everything is copied to as well, up to the same limit.
+        path: The file; an existing one is replaced.
+        echo: Gets a copy of the output, up to the same limit.
         limit_bytes: Largest size of the file.
     """
 
@@ -61,7 +61,7 @@ class RunLog:
 
     @contextlib.contextmanager
     def pipe(self) -> Iterator[int]:
-        """Give a pipe to write to; on leaving, which must follow the end of all who write, everything is in the log."""
+        """Give a pipe to write to. Leave the block only after all writers have ended; then everything is in the log."""
         self._last = _Ring(_TAIL_BYTES)
         read_fd, write_fd = os.pipe()
         pump = threading.Thread(target=self._pump, args=(read_fd,), daemon=True)
@@ -93,7 +93,7 @@ class RunLog:
         self._end.add(chunk[len(head) :])
 
     def _write(self, content: bytes) -> None:
-        """Write, or remember why not until the log is closed: no candidate shall fail because nobody reads its pipe."""
+        """Write, or keep the error until the log is closed: no candidate may fail because its pipe is not read."""
         left = memoryview(content)
         try:
             while left:

@@ -1,4 +1,4 @@
-"""Temporary directories that a killed process leaves to the next one to clear away."""
+"""Temporary directories; the next process removes those that a killed process left."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Final
 from target.process.trees import remove_or_set_aside
 
 _PREFIX: Final = "graft-"
-_LOCK: Final = "in-use"  # held as long as the owner lives: the kernel lets go of it, whatever ends the owner
+_LOCK: Final = "in-use"  # locked as long as the owner lives: the kernel releases it when the owner ends
 
 
 @contextlib.contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """Make a temporary directory, and remove it at the end; those whose owner died are removed on the way.
+    """Make a temporary directory, and remove it at the end; also remove those whose owner died.
 
     Raises:
         OSError: It cannot be made.
@@ -26,7 +26,7 @@ def scratch_directory() -> Iterator[Path]:
     unlocked = folder / "new"
     with unlocked.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        unlocked.rename(folder / _LOCK)  # under this name it was never free to take
+        unlocked.rename(folder / _LOCK)  # locked before it gets this name, so no other process can take it
         _clear_away(folder.parent)
         try:
             yield folder
@@ -36,6 +36,6 @@ def scratch_directory() -> Iterator[Path]:
 
 def _clear_away(parent: Path) -> None:
     for lock_file in parent.glob(f"{_PREFIX}*/{_LOCK}"):
-        with contextlib.suppress(OSError), lock_file.open("r+") as lock:  # somebody else's, in use, or gone by now
+        with contextlib.suppress(OSError), lock_file.open("r+") as lock:  # another user's, in use, or gone by now
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_or_set_aside(lock_file.parent, last=_LOCK)

@@ -1,6 +1,6 @@
-"""Walking and removing directories in which a candidate may have left anything: thousands of levels, closed modes.
+"""Walks and removes directories that a candidate may have filled: with thousands of levels, without permissions.
 
-No function here calls itself for a directory below, or needs a path that is as long as the tree is deep.
+No function here recurses into subdirectories, or needs a path as long as the tree is deep.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Final
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LEVELS: Final = 14  # of a path relative to an open directory, the last one aside: Linux allows 4,095 bytes
+_LEVELS: Final = 14  # of a path relative to an open directory, except the last one: Linux allows 4,095 bytes
 _LOGGER: Final = logging.getLogger(__name__)
 
 
 def statuses_below(root: str | Path) -> Generator[os.stat_result, None, None]:
-    """Yield the status of everything below a directory, however deep; links are not followed.
+    """Yield the status of everything below a directory, at any depth; links are not followed.
 
-    Others may change the tree meanwhile. What is gone, or cannot be opened, is passed over.
+    Others may change the tree in the meantime. What is gone, or cannot be opened, is skipped.
     """
     try:
         pending = [(_Base(os.open(root, _FOLDER)), ".")]
@@ -41,7 +41,7 @@ def statuses_below(root: str | Path) -> Generator[os.stat_result, None, None]:
 
 
 def _statuses_in(base: _Base, path: str, pending: list[tuple[_Base, str]]) -> Iterator[os.stat_result]:
-    """Yield the status of what is in one directory, and add the directories among it to those that are pending."""
+    """Yield the status of each entry of one directory, and add its subdirectories to `pending`."""
     with (
         contextlib.suppress(OSError),
         contextlib.closing(_Base(os.open(path, _FOLDER, dir_fd=base.fd))) as here,
@@ -57,7 +57,7 @@ def _statuses_in(base: _Base, path: str, pending: list[tuple[_Base, str]]) -> It
 
 
 class _Base:
-    """An open directory that several hold; it is closed when all of them have."""
+    """An open directory with several holders; it is closed when all of them have closed it."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -74,16 +74,16 @@ class _Base:
 
 
 def files_below(root: Path, *, enter: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield what is below a directory, near things first, with its path relative to the directory.
+    """Yield what is below a directory, upper levels first, with its path relative to the directory.
 
-    Links are not followed. Paths that are longer than the system takes are left out.
+    Links are not followed. Paths that are longer than the system allows are left out.
 
     Args:
         root: The directory.
-        enter: Says of the name of a directory whether to look into it.
+        enter: Takes the name of a directory, and returns whether to look into it.
     """
     pending = [""]
-    for folder in pending:  # grows meanwhile
+    for folder in pending:  # grows during the loop
         with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
@@ -93,7 +93,7 @@ def files_below(root: Path, *, enter: Callable[[str], bool] = lambda _: True) ->
 
 
 def copy_tree(source: Path, destination: Path) -> None:
-    """Copy a directory to one that is not there yet; links are copied as links.
+    """Copy a directory to a new one; links are copied as links.
 
     Raises:
         OSError: Something cannot be copied.
@@ -107,16 +107,16 @@ def copy_tree(source: Path, destination: Path) -> None:
 
 
 def remove_tree(root: Path, *, last: str | None = None) -> bool:
-    """Remove a directory with everything below it; nothing may be at work in it any more.
+    """Remove a directory with everything below it; no process may still work in it.
 
-    A directory that is not empty has what is in it moved to the top, so that no more than two are ever open.
+    The contents of a subdirectory are moved to the top first, so that no more than two directories are open at a time.
 
     Args:
-        root: The directory; it need not be there.
+        root: The directory; it need not exist.
         last: Name of a file in it that stays until all else is gone.
 
     Returns:
-        Whether it is gone.
+        Whether the directory is gone.
     """
     try:
         top = os.open(root, _FOLDER)
@@ -143,17 +143,17 @@ def remove_tree(root: Path, *, last: str | None = None) -> bool:
 
 
 def remove_or_set_aside(root: Path, *, last: str | None = None) -> None:
-    """Remove a directory as `remove_tree` does; what cannot be removed gets another name, and a warning says so."""
+    """Remove a directory with `remove_tree`; if that fails, rename it and log a warning."""
     if remove_tree(root, last=last):
         return
     aside = root.with_name(f"unremovable-{root.name}")
     with contextlib.suppress(OSError):
         root = root.rename(aside)
-    _LOGGER.warning("%s cannot be removed: a program left something in it that this user may not remove", root)
+    _LOGGER.warning("%s cannot be removed: a program left something in it that you have no permission to remove", root)
 
 
 def _reduce(top: int, name: str, moved: Iterator[str]) -> bool:
-    """Remove something from a directory, or move what is in it up; return whether anything changed."""
+    """Remove an entry of a directory, or move its contents to the top; return whether anything changed."""
     if _remove(top, name):
         return True
     changed = False
@@ -193,7 +193,7 @@ def _move(folder: int, name: str, top: int, new: str) -> bool:
 
 
 def _open_up(folder: int, name: str) -> None:
-    """Let ourselves into a directory that was made without permissions."""
+    """Give ourselves access to a directory that was made without permissions."""
     mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
     if stat.S_ISDIR(mode) and stat.S_IMODE(mode) & stat.S_IRWXU != stat.S_IRWXU:
         os.chmod(name, stat.S_IRWXU, dir_fd=folder)

@@ -1,7 +1,7 @@
-"""The UPPER_CASE constants of a program: found, described and replaced without touching anything else.
+"""The UPPER_CASE constants of a program: finds, describes and replaces them without changing anything else.
 
-A value is a literal, an expression of numbers such as `2**19`, or a tuple of such, each of which is a constant of its
-own: `BETAS[0]`. What stands there keeps its form where the new value can be written in it.
+A value is a literal, an expression of numbers such as `2**19`, or a tuple of these. Each element of a tuple is a
+separate constant: `BETAS[0]`. A new value keeps the form of the old one where possible.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ SCALES: Final = ("int", "unit", "pow2", "log", "linear", "share", "average")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knob:
-    """What the comment behind a constant says about its admissible values.
+    """The admissible values of a constant, from the comment after it.
 
     Attributes:
-        low: Smallest admissible number; None if it is not bounded.
-        high: Largest admissible number; None if it is not bounded.
+        low: Smallest admissible number; None if there is no bound.
+        high: Largest admissible number; None if there is no bound.
         scale: One of `SCALES`, or None to infer it from the value.
-        choices: The admissible values; empty if any value within the bounds will do.
+        choices: The admissible values; empty if any value within the bounds is admissible.
         fixed: The constant must not be changed.
     """
 
@@ -56,13 +56,13 @@ class Constant:
     """One constant: `NAME = value  # knob: ...` at the top level of a program.
 
     Attributes:
-        name: Its name; of a number in a tuple, with its index.
+        name: Its name; with an index for a number in a tuple.
         value: Its value.
-        knob: What its comment says, or what is inferred without one.
+        knob: From its comment, or inferred if there is none.
         line: Line of the value, from 1.
         start: Column of the value's first byte in that line, as `ast` counts.
-        end: Column behind the value's last byte.
-        text: The value as it is written.
+        end: Column after the value's last byte.
+        text: The value as written in the program.
         stays: Why it must not change; empty if it may.
     """
 
@@ -76,7 +76,7 @@ class Constant:
     stays: str = ""
 
     def write(self, value: Value) -> str:
-        """Return another value as it is written in the place of this one.
+        """Return the text with which another value replaces this one.
 
         Raises:
             ValueError: If a float is not finite.
@@ -89,14 +89,15 @@ class Constant:
 def parse_constants(source: str) -> dict[str, Constant]:
     """Return the constants of a program by name, in their order.
 
-    A constant is a bool, a number, a string or an expression of numbers, on one line, that the top level assigns to one
-    UPPER_CASE name which the program assigns once; or a number in a tuple or list of numbers that is so assigned. Knob
-    comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`, `# knob: fixed`; what follows a `;`,
-    `,` or `(` is for people. Without such a comment, `target/program/inferred.py` says how a constant moves.
+    A constant is a bool, a number, a string or an expression of numbers on one line. It is assigned at the top level to
+    an UPPER_CASE name that the program assigns only once. The numbers of a tuple or list that is assigned in this way
+    are constants too. Knob comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`,
+    `# knob: fixed`; text after `;`, `,` or `(` is for people. Without such a comment, `target/program/inferred.py`
+    decides how a constant may change.
 
     Raises:
         SyntaxError: If the source does not parse.
-        ValueError: If a knob comment does not.
+        ValueError: If a knob comment does not parse.
     """
     return {constant.name: constant for constant in _parsed(source)}
 
@@ -137,7 +138,7 @@ def _parsed(source: str) -> tuple[Constant, ...]:
 
 
 def assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the assignments of a value to one UPPER_CASE name at the top level of a program."""
+    """Yield the top-level assignments of a program whose target is a single UPPER_CASE name."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             target, value = node.targets[0], node.value
@@ -150,7 +151,7 @@ def assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _parts(name: str, value: ast.expr) -> list[tuple[str, ast.expr]]:
-    """Return what may be a constant in an assignment: the numbers of a tuple or list, or the value itself."""
+    """Return the possible constants of an assignment: the numbers of a tuple or list, or the value itself."""
     if not isinstance(value, ast.Tuple | ast.List):
         return [(name, value)]
     if len(value.elts) > _ELEMENTS or any(number_of(each) is None for each in value.elts):
@@ -189,7 +190,7 @@ def format_value(value: Value) -> str:
 
 
 def stored_names(tree: ast.Module) -> Counter[str]:
-    """Count how often each global name is bound; functions bind their own names, but for those they declare global."""
+    """Count how often each global name is bound; names in functions are local unless they are declared global."""
     stored: Counter[str] = Counter()
     nodes: list[ast.AST] = [tree]
     while nodes:
@@ -225,7 +226,7 @@ def _inferred(name: str, value: Value, node: ast.expr) -> Knob:
 
 
 def _knob(comment: str, value: Value, line: int) -> Knob | None:
-    """Return what a comment says; None if it says nothing."""
+    """Return the knob of a comment; None if the comment has none."""
     match = _KNOB.search(comment)
     if not match:
         return None
@@ -276,6 +277,6 @@ def _typed(text: str, value: Value, line: int) -> Value:
 def _splice(source: str, literals: Mapping[str, tuple[Constant, str]]) -> str:
     lines = list(io.StringIO(source, newline=""))  # not splitlines: form feeds end no line for `ast`
     for constant, text in sorted(literals.values(), key=lambda each: each[0].start, reverse=True):
-        line = lines[constant.line - 1].encode()  # from its end on: what is in front keeps its columns
+        line = lines[constant.line - 1].encode()  # from the end of the line: the text before keeps its columns
         lines[constant.line - 1] = (line[: constant.start] + text.encode() + line[constant.end :]).decode()
     return "".join(lines)

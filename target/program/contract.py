@@ -1,4 +1,4 @@
-"""What a program must be: as sentences for whoever writes one, and as checks on its text before a line of it is run."""
+"""The rules for a program: as sentences for its author, and as checks on its text before any of it is run."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ SOURCE_BYTES: Final = 256_000  # room for any training script, too little to car
 
 
 class ContractError(Exception):
-    """A program, or the model it builds, is not what the target's contract asks for; the message is feedback."""
+    """A program, or the model it builds, breaks the target's contract; the message is feedback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """What a target asks of a program.
+    """The requirements of a target for a program.
 
     Attributes:
-        brief: The task in one short sentence, for whoever writes programs.
-        goal: The same with what a trial is and what decides.
-        rules: What every program must keep to, as sentences.
-        check: Checks a text, and raises a `ContractError` if a rule that the text alone can break is broken.
+        brief: The task in one short sentence, for the author of a program.
+        goal: The task in more detail: what a trial is, and which figure decides.
+        rules: The rules for every program, as sentences.
+        check: Checks a text, and raises a `ContractError` if it breaks a rule that can be checked without running it.
     """
 
     brief: str
@@ -52,7 +52,7 @@ def check_syntax(source: str, *, file: str = "train.py") -> ast.Module:
     """Check that a text can be a Python program, and return its syntax tree.
 
     Raises:
-        ContractError: It cannot.
+        ContractError: It is not valid Python.
     """
     check_size(source, file=file)
     try:
@@ -67,7 +67,7 @@ def check_size(source: str, *, file: str) -> None:
     """Check that a text can be written to a file, and is not too long.
 
     Raises:
-        ContractError: It cannot, or is.
+        ContractError: It cannot be written, or is too long.
     """
     try:
         size = len(source.encode())

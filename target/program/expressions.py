@@ -1,4 +1,4 @@
-"""Numbers that are written as expressions, such as `15 * 2**14`: their value, and another in the same form."""
+"""Numbers written as expressions, such as `15 * 2**14`: evaluates them, and writes new values in the same form."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _LARGEST_RIGHT: Final[Mapping[type[ast.operator], int]] = {ast.Pow: 1_000, ast.L
 
 
 def is_plain(value: float | str) -> bool:
-    """Return whether a value can be written, stored and computed with: not infinite, and no huge integer."""
+    """Return whether a value can be written, stored and used in arithmetic: not infinite, and no huge integer."""
     if isinstance(value, float):
         return math.isfinite(value)
     return not isinstance(value, int) or value.bit_length() <= _BITS
 
 
 def number_of(node: ast.expr, depth: int = _DEPTH) -> int | float | None:
-    """Return the value of an expression of numbers; None if it is none, or too large to be computed with.
+    """Return the value of an expression of numbers; None if it is another expression, or too large for arithmetic.
 
     Args:
         node: The expression.
-        depth: Operations that may lie in each other.
+        depth: Largest number of nested operations.
     """
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, int | float) and _is_number(node.value) else None
@@ -61,7 +61,7 @@ def _is_number(value: object) -> bool:
 
 
 def number_in(text: str) -> int | float | None:
-    """Return the value of a text that is an expression of numbers, else None."""
+    """Return the value of an expression of numbers given as text; None for any other text."""
     try:
         return number_of(_expression(text))
     except SyntaxError:
@@ -74,13 +74,13 @@ def doubles(node: ast.expr) -> bool:
 
 
 def rewritten(text: str, value: int) -> str | None:
-    """Return an expression of integers with one of them changed so that it has a value; None if none of them can be.
+    """Change one integer of an expression so that the expression has the given value; None if this is impossible.
 
-    What changes is an exponent or the first factor: `15 * 2**14` becomes `15 * 2**13`, `4 * 1024` becomes `2 * 1024`.
+    Only an exponent or the first factor changes: `15 * 2**14` becomes `15 * 2**13`, `4 * 1024` becomes `2 * 1024`.
 
     Args:
         text: The expression, on one line.
-        value: What it shall come to.
+        value: The value that the expression must have.
     """
     node = _expression(text)
     now = number_of(node)
@@ -95,7 +95,7 @@ def rewritten(text: str, value: int) -> str | None:
 
 
 def _expression(text: str) -> ast.expr:
-    """Parse an expression, on one line or several; columns count from the parenthesis in front of it."""
+    """Parse an expression of one or more lines; columns count from the added opening parenthesis."""
     body = parse(f"({text})").body
     if len(body) != 1 or not isinstance(body[0], ast.Expr):
         raise SyntaxError("not one expression")
@@ -103,7 +103,7 @@ def _expression(text: str) -> ast.expr:
 
 
 def _holes(node: ast.expr) -> Iterator[tuple[Any, int | None]]:
-    """Yield the integers of a product that may change: exponents with their base, and the first factor with None."""
+    """Yield the integers of a product that may change: each exponent with its base, and the first factor with None."""
     if isinstance(node, ast.Constant) and type(node.value) is int:
         yield node, None
     if not isinstance(node, ast.BinOp):

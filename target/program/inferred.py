@@ -1,4 +1,4 @@
-"""How a constant without a knob comment may move, by name and value: for programs that were not made for Graft."""
+"""Infers from name and value how a constant without a knob comment may change: for programs not written for Graft."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STAY: Final = {
     "a limit": {"BUDGET", "SECONDS", "MINUTES", "HOURS", "TIMEOUT", "DEADLINE"},
     "what is printed": {"DEBUG", "VERBOSE"},
 }
-"""Why constants whose names have one of some words stay as they are."""
+"""Reasons not to change constants whose names contain one of these words."""
 _REPORTED: Final = frozenset({"LOG", "LOGGING", "PRINT", "SAVE", "CHECKPOINT", "REPORT", "DISPLAY"})
 _OFTEN: Final = frozenset({"EVERY", "INTERVAL", "FREQ", "FREQUENCY", "PERIOD", "STEPS", "ITERS"})
 
@@ -38,7 +38,7 @@ Motion = tuple[float | None, float | None, str | None]
 
 
 def why_it_stays(name: str) -> str:
-    """Return why a constant should not move, by its name; empty if it may."""
+    """Return why a constant with this name should not change; empty if it may."""
     words = _words(name)
     if words & _REPORTED and words & _OFTEN:
         return "what is printed"
@@ -46,9 +46,9 @@ def why_it_stays(name: str) -> str:
 
 
 def is_share(name: str, value: float) -> bool:
-    """Return whether a number is a share of a whole: one that is named so, from 0 to 1.
+    """Return whether a number is a share of a whole: its name says so, and it is from 0 to 1.
 
-    Integers may count things: steps of a warm-up, layers that drop out, or, in a ratio of 1, anything.
+    Integers may be counts instead: steps of a warm-up, layers to drop, or anything with a ratio of 1.
     """
     words = _words(name)
     if not 0 <= value <= 1 or words & _UNITS:
@@ -61,10 +61,10 @@ def is_share(name: str, value: float) -> bool:
 
 
 def motion_of(name: str, value: float) -> Motion:
-    """Return how a number moves, by name and value.
+    """Return how a number with this name and value may change.
 
-    Counts of layers and heads move by ones. Shares of a whole stay from 0 to 1; so do the decay rates of averages,
-    which never reach 1.
+    Counts of layers and heads change in steps of one. Shares of a whole stay between 0 and 1. So do decay rates of
+    averages, which never reach 1.
     """
     words = _words(name)
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""What a search may move in a program, and what stays as it is and why: one line for people."""
+"""Lists the constants of a program that a search may change, and those that stay with the reason: one line of text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STAYING: Final = 6  # names of each reason
 
 
 def movable_text(source: str) -> str:
-    """Return which constants of a program can move, and which stay and why; empty if it has none, or does not parse."""
+    """Return which constants of a program can change, which stay and why; empty if it has none or does not parse."""
     try:
         constants = parse_constants(source)
         tree = parse(source)
@@ -44,7 +44,7 @@ def movable_text(source: str) -> str:
 
 
 def _why(constant: Constant) -> str:
-    """Return why a constant stays; empty if it can move."""
+    """Return why a constant stays; empty if it can change."""
     if constant.stays or axis_of(constant):
         return constant.stays
     return "text without choices" if isinstance(constant.value, str) else "no room to move"

@@ -1,4 +1,4 @@
-"""A program: the source of one `train.py`, and what makes two of them the same idea."""
+"""A program: the source of one `train.py`, and the hashes that identify equal programs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Program:
 
     @functools.cached_property
     def id(self) -> str:
-        """Hash of the canonical form: comments, blank lines, docstrings and layout do not count."""
+        """Hash of the canonical form, which has no comments, blank lines, docstrings or layout."""
         return _digest(canonical(self.source))
 
     @functools.cached_property
     def skeleton_id(self) -> str:
-        """Hash of the canonical form with the constants blanked; programs that differ in constants only share it."""
+        """Hash of the canonical form with the constants blanked; programs that differ only in constants share it."""
         try:
             return _digest(canonical(blank_constants(self.source)))
         except (SyntaxError, ValueError):
@@ -45,7 +45,7 @@ class Program:
 
     @property
     def is_text(self) -> bool:
-        """Whether the source can be written to a file: models produce lone surrogates, which cannot."""
+        """Whether the source can be written to a file; lone surrogates, which models produce, cannot."""
         try:
             self.source.encode()
         except UnicodeEncodeError:
@@ -58,7 +58,7 @@ class Program:
 
 
 def canonical(source: str) -> str:
-    """Return what identifies a program: its syntax tree, written back without comments and docstrings.
+    """Return the canonical form of a program: its syntax tree, unparsed without comments and docstrings.
 
     A source that does not parse is its own canonical form.
     """
@@ -73,7 +73,7 @@ def canonical(source: str) -> str:
             node.body = node.body[1:] or [ast.Pass()]
     try:
         return ast.unparse(tree)
-    except (RecursionError, ValueError):  # it parses, but goes deeper than Python code can follow
+    except (RecursionError, ValueError):  # it parses, but is nested too deeply for recursion
         return source
 
 

@@ -1,4 +1,4 @@
-"""Which constants of a program matter to what it does: those that are read, and not only to scale a printed figure."""
+"""Finds the constants that affect what a program does: they are read, and not only to scale a printed figure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PASS_ON: Final = re.compile(r"abs|float|format|int|max|min|round|str")
 
 
 def idle_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
-    """Return the constants that do not matter, each with the reason: nothing reads it, or it only scales a figure.
+    """Return the constants without effect, each with the reason: nothing reads it, or it only scales a printed figure.
 
-    In `mfu = 100 * speed / PEAK` and `print(f"mfu: {mfu:.1f}")`, PEAK only scales a printed figure. A name in a text
-    counts as read, for `getattr` needs it there. If no constant matters, what is printed is all that the program does,
-    so all that are read do; and if none is printed, another file reads them. So it may be, too, if the program looks
-    names up, as `globals()` does.
+    In `mfu = 100 * speed / PEAK` and `print(f"mfu: {mfu:.1f}")`, PEAK only scales a printed figure. A name in a string
+    counts as read, because `getattr` may use it. If no constant had an effect beyond printing, printing is all that the
+    program does, so all constants that are read count. If none is printed either, another file reads them. Another file
+    may also read them if the program looks up names, for example with `globals()`.
 
     Args:
         tree: The program.
@@ -38,7 +38,7 @@ def idle_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
 
 
 class _Uses:
-    """Follows values from where a name is read to where they go."""
+    """Follows values from where a name is read to where they are used."""
 
     def __init__(self, tree: ast.Module, names: set[str]) -> None:
         self._parents, open_nodes = dict[ast.AST, ast.AST](), list[ast.AST]([tree])
@@ -52,7 +52,7 @@ class _Uses:
         self.read = {node.id for node in self._reads}
 
     def found(self) -> tuple[set[str], set[str]]:
-        """Return the names of values that go anywhere but into printed figures, and of those that go into them."""
+        """Return the names whose values are used beyond printed figures, and those used in printed figures."""
         matter, printed, sources = set(self._texts), set[str](), defaultdict[str, set[str]](set)
         for node in self._reads:
             goals = self._goals(node)
@@ -63,7 +63,7 @@ class _Uses:
         return _reached(matter, sources), _reached(printed, sources)
 
     def _goals(self, node: ast.AST) -> list[str] | None:
-        """Return the names that get a value, as it is or as a factor; none if it is printed; None if it matters."""
+        """Return the names assigned from a value or its multiple; empty if it is printed; None if it has an effect."""
         while True:
             child, node = node, self._parents.get(node, node)
             if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
@@ -81,7 +81,7 @@ class _Uses:
 
 
 def _reached(names: set[str], sources: Mapping[str, set[str]]) -> set[str]:
-    """Return names with those that their values come from, at any hand."""
+    """Return names together with all names that their values come from, directly or not."""
     reached, new = set(names), list(names)
     while new:
         found = sources.get(new.pop(), set()) - reached
@@ -91,7 +91,7 @@ def _reached(names: set[str], sources: Mapping[str, set[str]]) -> set[str]:
 
 
 def _passes_on(node: ast.AST, child: ast.AST) -> bool:
-    """Return whether the value of a part is that of the whole, a factor of it, or text in it."""
+    """Return whether the value of a part is the value of the whole, a factor of it, or text in it."""
     if isinstance(node, ast.BinOp):
         text = isinstance(node.left, ast.Constant) and isinstance(node.left.value, str)
         return isinstance(node.op, ast.Mult | ast.Div | ast.FloorDiv) or (text and isinstance(node.op, ast.Mod))

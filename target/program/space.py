@@ -1,4 +1,4 @@
-"""The constants of a program as points: what models of a search space, and searches in it, compute with."""
+"""The constants of a program as points in a space, for models of the space and searches in it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 from target.program.constants import Constant, Value
 
-_LARGEST: Final = 1e100  # what is larger is a sentinel
-_REACH_FACTOR: Final = 16.0  # of a positive number without bounds
+_LARGEST: Final = 1e100  # larger values are sentinels
+_REACH_FACTOR: Final = 16.0  # ratio of a bound to the value, for a positive number without bounds
 _LINEAR: Final = ("linear", "unit", "share")
 _CATEGORY: Final = math.sqrt(0.5)  # makes any two categories as far apart as the ends of a numeric axis
 
@@ -21,8 +21,8 @@ class Axis:
 
     Attributes:
         name: Of the constant.
-        kind: `log` and `linear` numbers, `average` for those that are told apart by the logarithm of what they lack to
-            1, `pow2` for doublings of the lowest, `ordered` and `category` for a list of choices.
+        kind: `log` and `linear` for numbers, `average` for numbers x whose scale is log(1 - x), `pow2` for doublings of
+            the lowest value, `ordered` and `category` for a list of choices.
         low: Value at 0 (numbers only).
         high: Value at 1 (numbers only).
         integer: Whether values are integers.
@@ -46,7 +46,7 @@ class Axis:
         return math.floor(self.high) - math.ceil(self.low) + 1 if self.integer else math.inf
 
     def position(self, value: Value) -> float:
-        """Return where a value lies, from 0 to 1; values beyond the bounds lie at them."""
+        """Return the position of a value, from 0 to 1; values beyond a bound have the position of the bound."""
         if self.choices:
             index = self.choices.index(value) if value in self.choices else 0
             return index / max(len(self.choices) - 1, 1)
@@ -78,7 +78,7 @@ class Axis:
         return min(max(float(f"{number:.4g}"), self.low), self.high)
 
     def features(self, value: Value) -> list[float]:
-        """Return a value as inputs of a model: one number, or for categories one indicator each."""
+        """Return a value as inputs of a model: one number, or one indicator per category."""
         if self.kind == "category":
             return [_CATEGORY * (value == choice) for choice in self.choices]
         return [self.position(value)]
@@ -102,7 +102,7 @@ class Axis:
 
 
 def axis_of(constant: Constant) -> Axis | None:
-    """Return the axis of a constant; None if it cannot be moved."""
+    """Return the axis of a constant; None if it cannot change."""
     value, knob = constant.value, constant.knob
     if knob.fixed:
         return None
@@ -123,7 +123,7 @@ def axis_of(constant: Constant) -> Axis | None:
         return Axis(name=constant.name, kind="average", low=low, high=high) if low >= 0 and high < 1 else None
     kind: Literal["log", "linear", "pow2"] = "log" if low > 0 and knob.scale not in _LINEAR else "linear"
     if kind == "log" and integer and (knob.scale == "pow2" or (knob.scale is None and _is_power_of_two(value))):
-        odd = int(value) // (int(value) & -int(value))  # of 15 * 2**14, which doubles as 2**14 does, 15
+        odd = int(value) // (int(value) & -int(value))  # 15 for 15 * 2**14: its power of two is what doubles
         low, high = odd * 2.0 ** math.ceil(math.log2(low / odd)), odd * 2.0 ** math.floor(math.log2(high / odd))
         if not low < high:
             return None
@@ -132,13 +132,13 @@ def axis_of(constant: Constant) -> Axis | None:
 
 
 def axes_of(constants: Mapping[str, Constant]) -> tuple[Axis, ...]:
-    """Return the axes of all constants that can be moved."""
+    """Return the axes of all constants that can change."""
     axes = (axis_of(constant) for constant in constants.values())
     return tuple(axis for axis in axes if axis is not None)
 
 
 def encode(axes: Sequence[Axis], rows: Sequence[Mapping[str, Value]], default: Mapping[str, Value]) -> Any:
-    """Return assignments of constants as an (N, D) array; what a row lacks has the default."""
+    """Return assignments of constants as an (N, D) array; values that a row lacks come from `default`."""
     import numpy as np
 
     width = sum(len(axis.features(default[axis.name])) for axis in axes)
@@ -149,7 +149,7 @@ def encode(axes: Sequence[Axis], rows: Sequence[Mapping[str, Value]], default: M
 
 
 def encode_positions(axes: Sequence[Axis], positions: Any) -> Any:
-    """Return what `encode` does, from an (N, A) array of admissible positions, one column for each axis."""
+    """Do the same as `encode` for an (N, A) array of admissible positions, one column per axis."""
     import numpy as np
 
     columns = []
@@ -164,7 +164,7 @@ def encode_positions(axes: Sequence[Axis], positions: Any) -> Any:
 
 
 def _bounds(value: float, constant: Constant) -> tuple[float, float]:
-    """Return the range of a constant; the program's own value sets those that its knob leaves open."""
+    """Return the range of a constant; bounds that its knob leaves open follow from the program's own value."""
     low, high, scale = constant.knob.low, constant.knob.high, constant.knob.scale
     if scale == "average" and high is None:
         bounds = (1 - (1 - value) * factor for factor in (_REACH_FACTOR, 1 / _REACH_FACTOR))

@@ -1,4 +1,4 @@
-"""Parsing what others wrote: whatever is wrong with it is a `SyntaxError`."""
+"""Parses untrusted source: every fault in it is a `SyntaxError`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from typing import Final
 
 # CPython 3.11 counts the depth of a syntax tree under construction in one place for all threads, and fails with a
-# SystemError when two of them take turns (gh-106905). Ours wait for each other; a library's may still come between.
+# SystemError when two threads interleave (gh-106905). Our calls wait for each other; a library's may still interfere.
 _ONE_AT_A_TIME: Final = threading.Lock()
 _TRIES: Final = 20
 _LONG_INTEGER: Final = re.compile(r"0[xXoObB][0-9a-fA-F_]{1000,}")
@@ -20,7 +20,7 @@ def parse(source: str) -> ast.Module:
     """Return the syntax tree of a source; safe to call from several threads.
 
     Raises:
-        SyntaxError: It does not parse; null bytes, lone surrogates and nesting deeper than the parser goes included.
+        SyntaxError: It does not parse. This includes null bytes, lone surrogates and nesting too deep for the parser.
     """
     try:
         with _ONE_AT_A_TIME:
@@ -33,7 +33,7 @@ def parse(source: str) -> ast.Module:
 
 
 def _refuse_long_integers(tree: ast.Module) -> None:
-    """Python refuses long decimal literals; hexadecimal ones parse, and cannot be written as text any more."""
+    """Refuse integers that are too long for decimal text: hexadecimal ones would parse, but could not be unparsed."""
     limit = sys.int_info.default_max_str_digits
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value.bit_length() > 3 * limit:

@@ -21,8 +21,8 @@ class Forest:
 
     Attributes:
         roots: (T,), index of each tree's root.
-        column: (N,), input that a node looks at.
-        threshold: (N,), goes left when the input is at most this.
+        column: (N,), input that a node tests.
+        threshold: (N,), a point goes left if the input is at most this.
         left: (N,), index of the left child.
         right: (N,), index of the right child.
         value: (N,), mean of the targets at a node.
@@ -48,12 +48,12 @@ class Forest:
         return values
 
     def arrays(self) -> dict[str, Any]:
-        """Return everything it consists of."""
+        """Return all of its arrays."""
         return dict(vars(self))
 
 
 def fit_forest(inputs: Floats, targets: Floats, counts: Floats) -> Forest:
-    """Fit trees to (N, D) inputs and (N,) targets, means of so many observations; the same trees every time."""
+    """Fit trees to (N, D) inputs and (N,) targets, each the mean of (N,) `counts` observations; deterministic."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     model = ExtraTreesRegressor(_TREES, max_features=0.7, random_state=0).fit(

@@ -1,4 +1,4 @@
-"""Gaussian-process regression, small enough to be fitted again at every proposal.
+"""Gaussian-process regression, fast enough to be fitted again at every proposal.
 
 Rasmussen and Williams 2006, Gaussian Processes for Machine Learning: chapter 2 (regression), section 4.2.1 (Matern
 covariance), section 5.4.1 (marginal likelihood and its gradient).
@@ -31,7 +31,7 @@ class GaussianProcess:
         targets: (N,).
         lengths: (D,), the distance along each input over which targets stay alike.
         nugget: Noise variance of one observation over signal variance.
-        counts: (N,), observations that each target is the mean of; None for one each.
+        counts: (N,), number of observations whose mean each target is; None for one each.
     """
 
     inputs: Floats
@@ -64,7 +64,7 @@ class GaussianProcess:
         return self.posterior_mean().mean(points)
 
     def posterior_mean(self) -> PosteriorMean:
-        """Return the function without its uncertainty: small, and quick at single points."""
+        """Return the mean function without uncertainty: small, and fast at single points."""
         _, alpha, mean, _ = self._solved
         return PosteriorMean(self.inputs / self.lengths, self.lengths, alpha, np.array(mean))
 
@@ -99,7 +99,7 @@ class PosteriorMean:
         return values
 
     def arrays(self) -> dict[str, Any]:
-        """Return everything it consists of."""
+        """Return all of its arrays."""
         return dict(vars(self))
 
 
@@ -108,8 +108,8 @@ def fit_lengths(
 ) -> tuple[Floats, float]:
     """Return the lengths and the nugget of largest posterior density.
 
-    The signal variance is profiled out. The lengths have log-normal priors, which keep inputs that a few observations
-    say nothing about out of the way (Hvarfner et al. 2024, https://arxiv.org/abs/2402.02229).
+    The signal variance is profiled out. The lengths have log-normal priors: inputs about which few observations say
+    nothing then have little influence (Hvarfner et al. 2024, https://arxiv.org/abs/2402.02229).
 
     Args:
         inputs: (N, D).

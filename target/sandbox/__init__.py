@@ -1,7 +1,7 @@
-"""What confines a candidate: landlock, seccomp, namespaces, resource limits, and the files that each role may use.
+"""The sandbox of a candidate: landlock, seccomp, namespaces, resource limits, and the files that each role may use.
 
-Lives here: one module for each layer, and `confinement`, the one place that puts them up.
-May be used by: both sides of the boundary. The evaluator names the layers, the child puts them up before anything else.
+Lives here: one module for each layer, and `confinement`, which alone applies them.
+May be used by: both sides of the boundary. The evaluator names the layers, the child applies them before anything else.
 Trusts: the kernel. It knows no text and no candidate.
 """
 

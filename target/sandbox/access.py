@@ -1,8 +1,8 @@
-"""What a candidate needs beyond its files to use a device: the one table that the layers of isolation read.
+"""What a candidate needs beyond its files to use a device: a single table for all layers of isolation.
 
-torch calls three things `cuda`: a driver of NVIDIA, the same in WSL2, and ROCm. Each is granted only where its main
-device file exists. The needs of NVIDIA's driver were seen on an H100 (driver 580): docs/gpu.md has the list. Those of
-WSL2 and ROCm are from their documentation, and have not been tried.
+torch calls three platforms `cuda`: NVIDIA's driver, the same driver in WSL2, and ROCm. Each is granted only where its
+main device file exists. The needs of NVIDIA's driver were observed on an H100 (driver 580): docs/gpu.md has the list.
+Those of WSL2 and ROCm are from their documentation, and are untested.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What is granted for a device.
+    """The access granted for a device.
 
     Attributes:
         devices: Device files, and directories of them, to open, read, write and control.
@@ -24,7 +24,7 @@ class Access:
         runnable: Directories to read and to load libraries from.
         unix_sockets: Whether sockets of AF_UNIX may be made. They stay useless for talking to others: connecting and
             sending to an address are refused.
-        thread_names: Whether a process may name its threads (the driver does, and takes a refusal for a broken system).
+        thread_names: Whether a process may name its threads. The driver does so, and fails if that is refused.
     """
 
     devices: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Platform:
-    marker: str  # a device file that is there exactly if the platform is
+    marker: str  # a device file that exists exactly where the platform does
     devices: tuple[str, ...]  # patterns
     readable: tuple[str, ...]
     runnable: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ def access_to(device: str, *, root: Path = Path("/")) -> Access:
 
     Args:
         device: `cpu` or `cuda`.
-        root: Where device files are looked for: `/`, but for tests.
+        root: Where device files are looked for: `/`, except in tests.
     """
     if device == "cpu":
         return NO_DEVICE

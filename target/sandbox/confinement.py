@@ -1,7 +1,7 @@
-"""The one place where the layers between a candidate and the machine are put up.
+"""Applies all layers of isolation between a candidate and the machine.
 
-`confine` runs in the freshly forked child, before it touches a line of the candidate's source. A layer is a step in
-`confine` and a name in what it returns; that tuple is recorded with every evaluation.
+`confine` runs in the freshly forked child, before any of the candidate's source. Each layer is a step in `confine` and
+a name in the tuple that it returns. That tuple is recorded with every evaluation.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from target.sandbox.seccomp import Processes
 from target.spec import Sandbox
 
 OPEN_FILES = 1024
-PROCESSES = 512  # and threads, beyond those that the user has already; the kernel counts all of a user's together
+PROCESSES = 512  # and threads, beyond the user's present ones; the kernel counts all of a user's together
 
 CAPABILITIES: Final = "no-capabilities"
 LANDLOCK: Final = "landlock"
 SECCOMP: Final = "seccomp"
-LAYERS: Final = (CAPABILITIES, LANDLOCK, SECCOMP)  # in the order in which they are put up
+LAYERS: Final = (CAPABILITIES, LANDLOCK, SECCOMP)  # in the order in which they are applied
 
-# What a trusted process of ours passes down; everything else, keys and proxies included, stays behind.
+# The variables that our trusted processes pass down; all others, keys and proxies included, are removed.
 _INHERITED = (
     "CUDA_DEVICE_ORDER",  # what numbers in CUDA_VISIBLE_DEVICES mean
     "CUDA_HOME",
@@ -51,20 +51,20 @@ _PATHS: Final = ("readable", "runnable", "withheld")  # of a confinement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:
-    """What one child may use.
+    """The resources that one child may use.
 
     Attributes:
         workspace: Its directory: working directory, home, temporary files and caches.
-        layers: Which of `LAYERS` are put up where the machine has them.
-        access: What it needs for its device.
+        layers: Which of `LAYERS` are applied where the machine has them.
+        access: Its access to the device.
         readable: Paths that it may read beside its workspace, the interpreter and the system's libraries.
         runnable: Paths that it may read and execute from, beside those.
-        withheld: Paths that it may not read even there.
+        withheld: Paths that it may not read, even below granted ones.
         memory_bytes: Address space beyond that of a fresh child; None on CUDA, which maps far more than it uses.
         file_bytes: Largest file that it can write.
         cpu_seconds: CPU time of each single process, a backstop behind the parent's clock; None for no limit.
-        listed_calls: Whether it may make only the system calls that trainings were seen to make.
-        processes: Whether it may start others, as in `target.seccomp`.
+        listed_calls: Whether it may make only the system calls that trainings were observed to make.
+        processes: Whether it may start other processes, as in `target.sandbox.seccomp`.
     """
 
     workspace: Path
@@ -101,7 +101,7 @@ class Confinement:
 
 
 def layers_of(sandbox: Sandbox) -> tuple[str, ...]:
-    """Return the layers that a child puts up for a setting of `target.sandbox`."""
+    """Return the layers that a child applies for a setting of `target.sandbox`."""
     return () if sandbox == "off" else LAYERS
 
 
@@ -120,7 +120,7 @@ def scrubbed_environment(threads: int) -> dict[str, str]:
 
 
 def missing_layers() -> tuple[str, ...]:
-    """Return which layers this machine does not offer, each with what it takes."""
+    """Return the layers that this machine lacks, each with what it requires."""
     missing = []
     version = landlock.abi()
     if version < landlock.ABI_TRUNCATE:
@@ -145,10 +145,10 @@ def isolation_warning(sandbox: Sandbox) -> str | None:
 
 
 def refuse_missing_layers() -> None:
-    """Check that every layer can be put up.
+    """Check that every layer can be applied.
 
     Raises:
-        TargetError: One cannot.
+        TargetError: A layer is missing.
     """
     if missing := missing_layers():
         raise TargetError(
@@ -157,7 +157,7 @@ def refuse_missing_layers() -> None:
 
 
 def confine(confinement: Confinement, *, log_fd: int, keep_fds: Iterable[int]) -> tuple[str, ...]:
-    """Confine the calling process, freshly forked, and all that it will start.
+    """Confine the calling process, freshly forked, and all processes that it will start.
 
     Args:
         confinement: What it may use.
@@ -168,7 +168,7 @@ def confine(confinement: Confinement, *, log_fd: int, keep_fds: Iterable[int]) -
         Names of the layers in force.
 
     Raises:
-        OSError: A layer that the kernel offers cannot be put up.
+        OSError: A layer that the kernel offers cannot be applied.
     """
     die_with_parent(os.getppid())
     os.setsid()
@@ -229,7 +229,7 @@ def _limit_resources(confinement: Confinement) -> tuple[str, ...]:
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))
-    Path("/proc/self/oom_score_adj").write_text("1000")  # the machine's memory runs out: this one goes first
+    Path("/proc/self/oom_score_adj").write_text("1000")  # first to be killed if memory runs out
     return ("rlimits", "process-limit") if resource.RLIMIT_NPROC in limits else ("rlimits",)
 
 

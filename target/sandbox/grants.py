@@ -1,6 +1,6 @@
-"""Which files a confined child may use: its workspace, the interpreter, a few devices; nothing of the user's.
+"""The files that a confined child may use: its workspace, the interpreter, a few devices, and none of the user's files.
 
-Of the installed packages it may use those that it needs (`target/sandbox/packages.py`), not whole prefixes.
+It may use only the installed packages that it needs (`target/sandbox/packages.py`), not whole prefixes.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _MACHINE: Final = (
     "/dev/urandom",
     "/dev/zero",
 )
-_OWN_THREADS: Final = "/proc/self/task"  # of the process that is confined: its descendants have others
+_OWN_THREADS: Final = "/proc/self/task"  # of the confined process; its descendants have others
 
 
 def child_grants(
     workspace: Path, *, access: Access, readable: tuple[Path, ...], runnable: tuple[Path, ...] = ()
 ) -> Iterator[Grant]:
-    """Yield what a child may use.
+    """Yield the grants of a child.
 
     Args:
         workspace: Its directory; only home/, tmp/ and out/ in it can be written.
-        access: What it needs for its device.
+        access: Its access to the device.
         readable: Further paths that it may read.
         runnable: Further paths that it may read and execute from.
     """
@@ -67,7 +67,7 @@ def child_grants(
 
 @functools.cache
 def library_grants() -> tuple[Grant, ...]:
-    """Return what of the system, the interpreter and its packages a child may use; a zygote asks before it forks."""
+    """Return the grants for the system, the interpreter and its packages; a zygote calls this before it forks."""
     whole = {path for path in trees() if trees().isdisjoint(path.parents)}
     folders = package_folders(trees())
     rest = (each for tree in sorted(whole) for each in without_packages(str(tree), folders))
@@ -78,14 +78,14 @@ def library_grants() -> tuple[Grant, ...]:
 
 @functools.cache
 def trees() -> frozenset[Path]:
-    """Return the directories and files that are granted, less the folders of packages in them: real paths."""
+    """Return the real paths of the granted directories and files, except the package folders in them."""
     prefixes = {Path(path) for path in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)}
     found = {prefix / name for prefix in prefixes for name in _OF_PREFIX} | {*map(Path, _SYSTEM), *_linked()}
     return frozenset(path.resolve() for path in found if path.exists())
 
 
 def libraries() -> set[Path]:
-    """Return where Python and its packages are: not all of sys.path, which an editable install leads to a project."""
+    """Return the directories of Python and its packages; all of sys.path would include editable projects."""
     installed = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, site.getusersitepackages()}
     installed |= {entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}
     found = {*map(Path, installed), *_linked()}

@@ -1,10 +1,11 @@
-"""Landlock: a process gives up every file but those it names, for itself and all below it, without privilege.
+"""Landlock: a process gives up access to all files except those it names, for itself and its descendants.
 
-The kernel's interface has grown; `restrict` uses as much of it as is there. Not covered by any version: metadata
-(chmod, chown, extended attributes; seccomp forbids those), stat, and what is open already.
+It needs no privilege. The kernel's interface has grown; `restrict` uses as much of it as this kernel has. No version
+covers metadata (chmod, chown, extended attributes; seccomp forbids those), stat, and files that are already open.
 
-A rule belongs to an inode. Files of procfs and sysfs have one only as long as the kernel keeps their name in its cache;
-when memory is short they get another, and the rule is lost. So the process keeps them open, which keeps the name.
+A rule belongs to an inode. Files of procfs and sysfs have an inode only as long as the kernel keeps their name in its
+cache. When memory is short they get another inode, and the rule is lost. So the process keeps these files open, which
+keeps the name in the cache.
 
 Source: https://docs.kernel.org/userspace-api/landlock.html, `include/uapi/linux/landlock.h`. The package `landlock` on
 PyPI knows neither signals nor sockets.
@@ -34,7 +35,7 @@ ABI_SIGNALS: Final = 6
 
 
 class Access(enum.IntFlag):
-    """What may be done with what is at or below a path."""
+    """The rights to files at or below a path."""
 
     EXECUTE = 1 << 0
     WRITE_FILE = 1 << 1
@@ -61,12 +62,12 @@ class Access(enum.IntFlag):
 
 _PSEUDO_FILES: Final = ("/proc/", "/sys/")
 _OF_FILES: Final = Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEV
-_ALL: Final = ((1, 13), (2, 14), (3, 15), (5, 16))  # version, number of rights it handles
+_ALL: Final = ((1, 13), (2, 14), (3, 15), (5, 16))  # version, number of rights that it handles
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What stays allowed at a path and below; a path that is not there is passed over.
+    """What stays allowed at a path and below; a missing path is skipped.
 
     Attributes:
         path: A file or a directory; links are followed.
@@ -78,19 +79,19 @@ class Grant:
 
 
 def abi() -> int:
-    """Return the version of Landlock that the kernel speaks; 0 if it has none, or has it switched off."""
+    """Return the Landlock version of the kernel; 0 if it has none, or if Landlock is switched off."""
     return max(0, _call(_CREATE_RULESET, None, 0, _ASK_VERSION))
 
 
 def restrict(grants: Sequence[Grant], withheld: Sequence[Path], version: int) -> None:
-    """Restrict the calling thread, and all that it will start, to the grants; it must have no new privileges.
+    """Restrict the calling thread, and all processes it will start, to the grants; `no_new_privs` must be set.
 
-    From version 4 on TCP is refused, from 6 on signals to and abstract sockets of processes outside. Descriptors of the
-    files in procfs and sysfs that are granted stay open, and are inherited (O_PATH: nothing can be read by them).
+    From version 4 on TCP is refused. From version 6 on, so are signals to outside processes, and their abstract
+    sockets. Descriptors of granted files in procfs and sysfs stay open and are inherited (O_PATH: they cannot be read).
 
     Args:
-        grants: What stays allowed; they add up.
-        withheld: Paths that no grant reaches, even if it names a directory above.
+        grants: What stays allowed; overlapping grants add up.
+        withheld: Paths that no grant covers, even if it names a directory above.
         version: As `abi` returned it, at least 1.
 
     Raises:
@@ -111,9 +112,9 @@ def restrict(grants: Sequence[Grant], withheld: Sequence[Path], version: int) ->
 
 
 def _around(path: str, access: Access, withheld: Sequence[str]) -> Iterator[tuple[str, Access]]:
-    """Split a grant into ones that reach no withheld path: rules only add up, so its neighbours are named instead.
+    """Split a grant so that it covers no withheld path: rules only add rights, so the path's neighbours are granted.
 
-    Plain strings: there are hundreds of them in each fork, and a `Path` costs more than its rule.
+    Paths are plain strings: each fork has hundreds of them, and a `Path` costs more than its rule.
     """
     if any(path == other or path.startswith(f"{other}/") for other in withheld):
         return
@@ -124,7 +125,7 @@ def _around(path: str, access: Access, withheld: Sequence[str]) -> Iterator[tupl
     yield path, access & Access.READ_DIR  # names, not contents: imports list directories
     with os.scandir(path) as entries:
         for entry in entries:
-            if not entry.is_symlink():  # what it leads to needs a grant of its own
+            if not entry.is_symlink():  # its destination needs a separate grant
                 yield from _around(entry.path, access, inside)
 
 
@@ -132,7 +133,7 @@ def _allow(ruleset: int, path: str, access: Access) -> None:
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # not there, or not ours to reach: nothing to allow
+        return  # missing, or not reachable for us: nothing to allow
     try:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             access &= _OF_FILES
@@ -140,7 +141,7 @@ def _allow(ruleset: int, path: str, access: Access) -> None:
             _checked(_call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, fd), 0), "landlock_add_rule")
     finally:
         if path.startswith(_PSEUDO_FILES):
-            os.set_inheritable(fd, True)  # stays open, in programs that are started too
+            os.set_inheritable(fd, True)  # stays open, also in programs that are started
         else:
             os.close(fd)
 

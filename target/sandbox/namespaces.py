@@ -1,8 +1,8 @@
-"""Namespaces, by bubblewrap: the zygote starts in its own, and all candidates with it.
+"""Namespaces, by bubblewrap: the zygote and all candidates run in new ones.
 
-It sees no process, network or System V memory of the machine's; its files are those of the machine, read-only, without
-homes and temporary directories. With it the kernel ends everything below it, even if nobody is left to see to that.
-The cost is paid once for each zygote, not for each child.
+The zygote sees no process, network or System V memory of the machine. It sees the machine's files, read-only, without
+homes and temporary directories. When the zygote ends, the kernel ends all of its descendants, even if the evaluator is
+gone. The cost is paid once for each zygote, not for each child.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _PROBE_SECONDS: Final = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Which files there are for a zygote and those below it, beside the interpreter and the system.
+    """The files that a zygote and its descendants see, beside the interpreter and the system.
 
     Attributes:
         writable: Directories that stay writable.
-        readable: Paths that are there even if they are in a home or a temporary directory.
-        withheld: Directories that are empty.
+        readable: Paths that are visible even if they are in a home or a temporary directory.
+        withheld: Directories that appear empty.
         access: What candidates need for their device.
     """
 
@@ -45,12 +45,12 @@ class View:
 
 
 def missing() -> str | None:
-    """Return what this machine lacks for namespaces, and what it takes; None if it has them."""
+    """Return what this machine lacks for namespaces, and what to do; None if it has them."""
     return _probe()
 
 
 def wrap(command: Iterable[str], view: View) -> list[str]:
-    """Return a command that runs another one in namespaces of its own, as the first process there."""
+    """Return a command that runs another command in new namespaces, as the first process there."""
     return [*_prefix(view), *command]
 
 
@@ -76,7 +76,7 @@ def _probe() -> str | None:
 
 def _prefix(view: View) -> Iterator[str]:
     yield from ("bwrap", "--die-with-parent", "--as-pid-1", "--unshare-pid", "--unshare-net", "--unshare-ipc")
-    if os.geteuid() == 0:  # as for candidates: to read other users' files, for the interpreter may be another user's
+    if os.geteuid() == 0:  # as for candidates: reads other users' files, because the interpreter may be theirs
         yield from ("--cap-drop", "ALL", "--cap-add", "CAP_DAC_READ_SEARCH")
     yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
     private = _private()
@@ -91,7 +91,7 @@ def _prefix(view: View) -> Iterator[str]:
         yield from ("--tmpfs", place, "--remount-ro", place)
     for device in view.access.devices:
         yield from ("--dev-bind", device, device)
-    for place in ("/dev", *private):  # what one candidate left there would be found by the next
+    for place in ("/dev", *private):  # a candidate could leave files there for the next one
         yield from ("--remount-ro", place)
     yield from ("--chdir", str(_PACKAGE.parent), "--")
 
@@ -101,7 +101,7 @@ def _real(paths: Iterable[Path]) -> list[str]:
 
 
 def _private() -> list[str]:
-    """Return the directories whose contents are somebody's: no one within another."""
+    """Return the top-level private directories."""
     found = {place for place in _real(map(Path, (*_PRIVATE, _home()))) if Path(place).is_dir()} - {"/"}
     return sorted(place for place in found if not any(place.startswith(f"{other}/") for other in found))
 

@@ -1,7 +1,7 @@
-"""The installed packages that a candidate may use: torch, numpy, what they need, and what a target names.
+"""The installed packages that a candidate may use: torch, numpy, their dependencies, and those that a target names.
 
-A whole `site-packages` is never granted: the held-out text may lie in it, under any name. So trees are granted without
-the folders of packages in them, and then the packages by name.
+A whole `site-packages` is never granted: the held-out text may be in it, under any name. So directory trees are granted
+without the package folders in them, and the packages are granted by name.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from typing import Final
 from target.errors import TargetError
 
 _NEEDED: Final = ("torch", "numpy")
-_OPTIONAL: Final = ("packaging", "psutil", "pyyaml", "tqdm")  # torch and setuptools import them where they are
+_OPTIONAL: Final = ("packaging", "psutil", "pyyaml", "tqdm")  # torch and setuptools import them if they are installed
 _FOLDER_NAMES: Final = ("site-packages", "dist-packages")
-_INSIDE: Final = ("", "python3*", "lib/python3*", "lib64/python3*", "local/lib/python3*")  # of a tree, where they lie
+_INSIDE: Final = ("", "python3*", "lib/python3*", "lib64/python3*", "local/lib/python3*")  # where they are in a tree
 _METADATA: Final = (".dist-info", ".egg-info", ".libs")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def package_folders(trees: Iterable[Path] = ()) -> frozenset[str]:
-    """Return the real paths of the folders that packages are installed in.
+    """Return the real paths of the folders in which packages are installed.
 
     Args:
-        trees: Where to look beside the paths of this interpreter.
+        trees: Where to look, in addition to the paths of this interpreter.
     """
     prefixes = map(Path, (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix))
     patterns = (
@@ -51,13 +51,13 @@ def package_folders(trees: Iterable[Path] = ()) -> frozenset[str]:
 
 @functools.cache
 def needed_places() -> tuple[Path, ...]:
-    """Return the files and directories of torch, of numpy, and of all that they need."""
+    """Return the files and directories of torch, numpy and their dependencies."""
     optional = [name for name in _OPTIONAL if _distribution(name)]
     return _places((*_NEEDED, *optional))
 
 
 def places_of(names: Sequence[str]) -> tuple[Path, ...]:
-    """Return the files and directories of distributions and of all that they need.
+    """Return the files and directories of distributions and their dependencies.
 
     Args:
         names: Names of distributions, or of packages as they are imported.
@@ -77,14 +77,14 @@ def places_of(names: Sequence[str]) -> tuple[Path, ...]:
 
 
 def without_packages(tree: str, folders: frozenset[str]) -> Iterator[tuple[str, bool]]:
-    """Split a tree so that nothing of it is in a folder of packages.
+    """Split a tree so that no part of it is in a package folder.
 
     Args:
         tree: Real path of a directory or file.
         folders: Real paths, as `package_folders` returns them.
 
     Yields:
-        A path, and whether all below it is meant; otherwise only the names in that directory are.
+        A path, and whether it includes everything below; if not, only the names in that directory.
     """
     if any(tree == folder or tree.startswith(f"{folder}/") for folder in folders):
         return
@@ -95,21 +95,21 @@ def without_packages(tree: str, folders: frozenset[str]) -> Iterator[tuple[str, 
     yield tree, False
     with os.scandir(tree) as entries:
         for entry in entries:
-            if not entry.is_symlink():  # what it leads to is granted by itself or not at all
+            if not entry.is_symlink():  # its destination is granted by itself or not at all
                 yield from without_packages(entry.path, inside)
 
 
 class GrantedFinder:
-    """A finder for `sys.meta_path` to which packages that are not granted are not installed.
+    """A finder for `sys.meta_path` that hides packages that are not granted, as if they were not installed.
 
-    Otherwise an import of one would end in a PermissionError, which no library expects of an optional package.
+    Otherwise importing one would raise a PermissionError, which no library expects of an optional package.
 
     Args:
-        places: Real paths of what is granted.
+        places: Real paths that are granted.
         folders: Real paths, as `package_folders` returns them.
 
     Attributes:
-        hidden: Names of packages that are installed and were asked for in vain.
+        hidden: Names of installed packages whose import was refused.
     """
 
     def __init__(self, places: Iterable[str], folders: frozenset[str]) -> None:
@@ -128,7 +128,7 @@ class GrantedFinder:
         return None
 
     def invalidate_caches(self) -> None:
-        """Forget which files there are."""
+        """Forget the cached file lists."""
         PathFinder.invalidate_caches()
 
     def find_distributions(self, context: importlib.metadata.DistributionFinder.Context) -> Iterable[Distribution]:
@@ -153,7 +153,7 @@ def hide_packages(readable: Iterable[Path]) -> GrantedFinder:
     """Let this process import only packages that are granted.
 
     Args:
-        readable: What is granted beside `needed_places`.
+        readable: Paths granted in addition to `needed_places`.
     """
     places = map(os.path.realpath, (*needed_places(), *readable))
     finder = GrantedFinder(places, package_folders())
@@ -167,7 +167,7 @@ def _places(names: Iterable[str]) -> tuple[Path, ...]:
 
 
 def _with_dependencies(names: Iterable[str]) -> Iterator[Distribution]:
-    """Yield distributions and what they require, as far as it is installed; extras are not followed."""
+    """Yield distributions and their installed dependencies; extras are not followed."""
     waiting, seen = list(names), set[str]()
     while waiting:
         name = _normal(waiting.pop())
@@ -176,7 +176,7 @@ def _with_dependencies(names: Iterable[str]) -> Iterator[Distribution]:
         if dist is None:
             continue
         yield dist
-        # markers are not evaluated: what another system would need is not installed here, or does no harm
+        # markers are not evaluated: dependencies for other systems are not installed here, or do no harm
         required = (_NAME.match(each) for each in dist.requires or () if "extra ==" not in each)
         waiting += [match[0] for match in required if match]
 
@@ -202,7 +202,7 @@ def _places_of(dist: Distribution) -> Iterator[Path]:
     modules = {name for name in names if name.isidentifier()}
     if not names:  # of a distribution's package manager, or linked to from an old-style development install
         modules = set((dist.read_text("top_level.txt") or "").split()) or {_normal(dist.name).replace("-", "_")}
-        own = getattr(dist, "_path", None)  # importlib.metadata has no name for it
+        own = getattr(dist, "_path", None)  # importlib.metadata has no public name for it
         names = {Path(str(own)).name} if own else set()
         for module in modules:
             names |= {path.name for pattern in (module, f"{module}.*") for path in folder.glob(pattern)}
@@ -212,7 +212,7 @@ def _places_of(dist: Distribution) -> Iterator[Path]:
 
 
 def _top(folder: Path, file: str) -> str | None:
-    """Return the part of a file's path that is this distribution's alone; None if it is not in the folder."""
+    """Return the part of a file's path that belongs to this distribution only; None if it is not in the folder."""
     first, _, rest = file.partition("/")
     if first in ("", ".", ".."):
         return None
@@ -229,7 +229,7 @@ def _is_package(path: Path) -> bool:
 
 
 def _linked(modules: Iterable[str]) -> Iterator[Path]:
-    """Yield where the modules of an editable installation are."""
+    """Yield the places of the modules of an editable installation."""
     for module in modules:
         name = module.replace("-", "_")
         spec = importlib.util.find_spec(name) if name.isidentifier() else None

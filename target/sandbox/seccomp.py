@@ -1,7 +1,7 @@
-"""Seccomp: a process gives up system calls, for itself and all below it, without privilege.
+"""Seccomp: a process gives up system calls, for itself and its descendants, without privilege.
 
-A refused call fails with EPERM and does not kill: what a library tries and can do without goes on. Calls that are newer
-than the lists fail with ENOSYS, as on an older kernel, so that libc takes the older one.
+A refused call fails with EPERM and does not kill the process, so a library can continue without an optional call. Calls
+that are newer than the lists fail with ENOSYS, as on an older kernel, so that libc uses the older call.
 
 Source: https://docs.kernel.org/userspace-api/seccomp_filter.html. The package `pyseccomp` on PyPI needs libseccomp.so,
 which pip does not bring.
@@ -21,27 +21,27 @@ from typing import Final, Literal
 from target.sandbox.syscalls import LISTED, PROCESSES, REFUSED, Numbers
 
 Processes = Literal["none", "counted", "free"]
-"""Whether a child may make processes; `counted`: only such that its parent reaps, so that their CPU time counts."""
+"""Whether a child may start processes; `counted`: only processes that their parent reaps, so their CPU time counts."""
 
 _SET_MODE_FILTER, _ACTION_AVAILABLE = 1, 2
-_SPEC_ALLOW: Final = 1 << 2  # no slower memory accesses on kernels before 5.16: there is no secret in the process
+_SPEC_ALLOW: Final = 1 << 2  # avoids slower memory accesses on kernels before 5.16: the process has no secrets
 _RET_ALLOW, _RET_ERRNO = 0x7FFF_0000, 0x0005_0000
 # BPF: load a word of seccomp_data; jump if equal, at least, any bit set; return; and
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN, _AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
-_X32_BIT: Final = 0x4000_0000  # numbers of the x32 interface on x86-64: the same calls under other numbers
+_X32_BIT: Final = 0x4000_0000  # of the x32 interface on x86-64: the same calls under other numbers
 _AF_UNIX: Final = 1
 _NEW_NAMESPACES: Final = 0x7E02_0000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
-_EVERYBODY: Final = 0xFFFF_FFFF  # kill(-1)
+_ALL_PROCESSES: Final = 0xFFFF_FFFF  # kill(-1)
 _CLONE_THREAD: Final = 0x1_0000
 _EXIT_SIGNAL: Final = 0xFF  # of the flags of clone
 _SIGCHLD: Final = 17
-_NEW_CALLS: Final = 424  # from here on calls have one number on all architectures, and are newer than Linux 5.0
+_NEW_CALLS: Final = 424  # from here on, calls have the same number on all architectures, and are newer than Linux 5.0
 # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY; ioctl: FIOSETOWN, SIOCSPGRP, FIOASYNC, TIOCSTI. All but
 # the last have the kernel send signals to another process
 _SIGNAL_OTHERS: Final = (8, 10, 15, 1024, 1026)
 _CONTROL_OTHERS: Final = (0x8901, 0x8902, 0x5452, 0x5412)
-# madvise: all but COLD, PAGEOUT and what is newer, by which pages of shared files are pushed out of the page cache
+# madvise: all but COLD, PAGEOUT and newer ones, which evict pages of shared files from the page cache
 _ADVICE: Final = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17)
 # prctl: PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_CAPBSET_READ, PR_SET_VMA
 _PRCTL: Final = (3, 15, 16, 23, 0x53564D41)
@@ -67,7 +67,7 @@ _MACHINES: Final = {"x86_64": _Machine(0xC000_003E, 0, 317), "aarch64": _Machine
 
 
 def available() -> bool:
-    """Return whether the kernel takes filters, on an architecture whose calls are known here."""
+    """Return whether the kernel accepts filters and the architecture's calls are known here."""
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         return False
@@ -77,16 +77,16 @@ def available() -> bool:
 def restrict(
     *, signals_to_own_pid: bool, unix_sockets: bool = False, listed_only: bool = False, processes: Processes = "free"
 ) -> None:
-    """Forbid what no training needs to the calling thread and all that it will start; no new privileges is required.
+    """Forbid the calls that no training needs, for this thread and all it will start; requires `no_new_privs`.
 
     Args:
-        signals_to_own_pid: Also forbid signals to every other process; for kernels whose Landlock cannot tell its own
-            children from others.
-        unix_sockets: Allow sockets of AF_UNIX to be made and bound, which drivers of GPUs do. They reach nothing:
-            connecting, messages and sending to an address are refused. Writing to a pair is not.
-        listed_only: Allow only the calls of `target/sandbox/syscalls.py` that trainings were seen to make; else all are
-            allowed but those that it names as refused.
-        processes: Whether it may start others.
+        signals_to_own_pid: Also forbid signals to every other process; for kernels whose Landlock cannot distinguish
+            its own children from other processes.
+        unix_sockets: Allow making and binding sockets of AF_UNIX, as GPU drivers do. They reach no other process:
+            connecting, messages and sending to an address are refused. Writing to a socket pair is allowed.
+        listed_only: Allow only the calls of `target/sandbox/syscalls.py` that trainings were observed to make. If not
+            set, all calls are allowed except those that it names as refused.
+        processes: Whether it may start other processes.
 
     Raises:
         OSError: The kernel refuses.
@@ -94,7 +94,7 @@ def restrict(
     program = [(_LOAD, 0, 0, _NUMBER_AT)]
     for number in _numbers(REFUSED):
         program += _refuse(number)
-    program += _refuse(_number(_CLONE3), errno.ENOSYS)  # its flags are out of a filter's sight; libc then takes clone
+    program += _refuse(_number(_CLONE3), errno.ENOSYS)  # a filter cannot see its flags; libc then uses clone
     program += _rules(signals_to_own_pid=signals_to_own_pid or processes == "none", unix_sockets=unix_sockets)
     program += _process_rules(processes)
     if not listed_only:
@@ -119,7 +119,7 @@ def _rules(*, signals_to_own_pid: bool, unix_sockets: bool) -> list[_Instruction
     for number, refused in ((_FCNTL, _SIGNAL_OTHERS), (_IOCTL, _CONTROL_OTHERS)):
         program += _if_equal(_number(number), *refused, argument=1)
     if not signals_to_own_pid:
-        return program + _if(_number(_KILL), _IF_EQUAL, _EVERYBODY)
+        return program + _if(_number(_KILL), _IF_EQUAL, _ALL_PROCESSES)
     for call in (_KILL, *_SIGNALLING):
         program += _unless_equal(_number(call), *((os.getpid(), 0) if call == _KILL else (os.getpid(),)))
     return program + _refuse(_number(_PIDFD_SEND_SIGNAL))
@@ -135,7 +135,7 @@ def _socket_rules(unix_sockets: bool) -> list[_Instruction]:
 
 
 def _process_rules(processes: Processes) -> list[_Instruction]:
-    """Return rules about clone, and about signals by which the kernel forgets the CPU time of a child."""
+    """Return rules about clone, and about signals with which the kernel loses the CPU time of a child."""
     if processes == "free":
         return []
     clone = _number(_CLONE)
@@ -170,7 +170,7 @@ def _numbers(group: Mapping[str, Numbers]) -> list[int]:
 
 
 def forbid(numbers: Iterable[int], error: int) -> None:
-    """Make calls fail with an error, for the calling thread and all that it will start.
+    """Make calls fail with an error, for the calling thread and all processes it will start.
 
     Raises:
         OSError: The kernel refuses.
@@ -182,7 +182,7 @@ _Instruction = tuple[int, int, int, int]  # code, lines to skip if true, if fals
 
 
 def install(program: list[_Instruction]) -> None:
-    """Put up a filter; whatever reaches its end is allowed, and calls of a foreign interface are not.
+    """Install a filter; a call that reaches its end is allowed, and calls of a foreign interface are refused.
 
     Raises:
         OSError: The kernel refuses.
@@ -207,30 +207,30 @@ def _refuse(number: int, error: int = errno.EPERM) -> list[_Instruction]:
 
 
 def _if(number: int, test: int, constant: int) -> list[_Instruction]:
-    """Refuse a call whose first argument passes a test; the number is loaded, before and after."""
+    """Refuse a call whose first argument passes a test; the call number is loaded before and after."""
     body = [(_LOAD, 0, 0, _ARGUMENTS_AT), (test, 0, 1, constant), _return(errno.EPERM), (_LOAD, 0, 0, _NUMBER_AT)]
     return [(_IF_EQUAL, 0, len(body), number), *body]
 
 
 def _unless_equal(number: int, *allowed: int, argument: int = 0) -> list[_Instruction]:
-    """Refuse a call unless one of its arguments is one of a few."""
+    """Refuse a call unless an argument has one of the given values."""
     tests = [(_IF_EQUAL, len(allowed) - index, 0, value) for index, value in enumerate(allowed)]
     return _with_argument(number, argument, [*tests, _return(errno.EPERM)])
 
 
 def _if_equal(number: int, *refused: int, argument: int) -> list[_Instruction]:
-    """Refuse a call if one of its arguments is one of a few."""
+    """Refuse a call if an argument has one of the given values."""
     return _with_argument(number, argument, [line for value in refused for line in _refuse(value)])
 
 
 def _with_argument(number: int, argument: int, tests: Sequence[_Instruction]) -> list[_Instruction]:
-    """Run tests on the lower half of an argument of a call; the number is loaded, before and after."""
+    """Run tests on the lower half of an argument of a call; the call number is loaded before and after."""
     body = [(_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument), *tests, (_LOAD, 0, 0, _NUMBER_AT)]
     return [(_IF_EQUAL, 0, len(body), number), *body]
 
 
 def _unless_null(number: int, argument: int) -> list[_Instruction]:
-    """Refuse a call unless one of its arguments, a pointer, is null."""
+    """Refuse a call unless a pointer argument is null."""
     halves = (_ARGUMENTS_AT + 8 * argument, _ARGUMENTS_AT + 8 * argument + 4)
     body: list[_Instruction] = []
     for at in halves:

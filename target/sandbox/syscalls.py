@@ -1,8 +1,8 @@
 """System calls by name: those that trainings make, and those that no candidate may make.
 
-The list of what trainings make was recorded: `strace` followed the seed program, 25 honest architectures of the tests,
-and programs that use numpy, threads, asyncio, the profiler and TorchScript, from the moment at which their filter was
-up. Each group has calls that were seen and their siblings: other versions of a call, which another libc makes.
+The calls of trainings were recorded with `strace`: for the seed program, 25 honest architectures of the tests, and
+programs that use numpy, threads, asyncio, the profiler and TorchScript, from the moment when their filter was in force.
+Each group has the recorded calls and their siblings, which are other versions of a call that another libc uses.
 
 Numbers are those of x86-64 and aarch64, None where an architecture has no such call. Source: the kernel's
 `syscall_64.tbl` and `include/uapi/asm-generic/unistd.h`.
@@ -15,7 +15,7 @@ from typing import Final
 
 Numbers = tuple[int | None, int | None]  # x86-64, aarch64
 
-# by the reason for which a training needs them
+# by the reason why a training needs them
 LISTED: Final[Mapping[str, Mapping[str, Numbers]]] = {
     "files": {  # files: their names, contents and places
         "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
@@ -64,11 +64,11 @@ LISTED: Final[Mapping[str, Mapping[str, Numbers]]] = {
         "epoll_pwait": (281, 22), "epoll_pwait2": (441, 441), "eventfd": (284, None), "eventfd2": (290, 19),
         "signalfd4": (289, 74),
     },
-    "pairs": {  # a pair of sockets, by which a server answers the scorer
+    "pairs": {  # a pair of sockets, with which a server answers the scorer
         "recvfrom": (45, 207), "getsockopt": (55, 209), "getsockname": (51, 204), "getpeername": (52, 205),
         "shutdown": (48, 210),
     },
-    "oneself": {  # what a process asks about itself and the machine
+    "oneself": {  # questions of a process about itself and the machine
         "getpid": (39, 172), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176),
         "getegid": (108, 177), "getgroups": (115, 158), "getresuid": (118, 148), "getresgid": (120, 150),
         "getpgrp": (111, None), "getpgid": (121, 155), "getsid": (124, 156), "uname": (63, 160), "sysinfo": (99, 179),
@@ -82,13 +82,13 @@ LISTED: Final[Mapping[str, Mapping[str, Numbers]]] = {
     },
 }  # fmt: skip
 
-# what making processes takes, where a target allows that: for compilers
+# calls to start processes, for compilers, where a target allows it
 PROCESSES: Final[Mapping[str, Numbers]] = {
         "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281), "setpgid": (109, 154),
         "setsid": (112, 157), "setrlimit": (160, 164), "kill": (62, 129),
 }  # fmt: skip
 
-# what is refused wherever the list above cannot be used: the calls of a GPU's driver and of commands are not all known
+# refused where the list above cannot be used: not all calls of GPU drivers and of commands are known
 REFUSED: Final[Mapping[str, Numbers]] = {
     # the memory and descriptors of other processes
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
@@ -99,21 +99,21 @@ REFUSED: Final[Mapping[str, Numbers]] = {
     "unshare": (272, 97), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
     "open_tree_attr": (467, 467), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
-    # owners and modes of files, which Landlock leaves alone
+    # owners and modes of files, which Landlock does not cover
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
     "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6),
     "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
     "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
-    # wide doors into the kernel
+    # large attack surfaces of the kernel
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "add_key": (248, 217), "request_key": (249, 218),
     "keyctl": (250, 219), "fanotify_init": (300, 262),
-    # System V and POSIX queues and memory, which outlive a process and are shared by all of a user's
+    # System V and POSIX queues and memory, which outlive a process and are shared by all processes of a user
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "msgget": (68, 186),
     "mq_open": (240, 180), "mq_unlink": (241, 181),
-    # memory that counts as nobody's, because it is in a file without a place
+    # memory that counts for no process, because it is in a file without a name
     "memfd_create": (319, 279), "memfd_secret": (447, 447),
-    # channels to other processes: what is in the page cache, times of files, priorities
+    # channels to other processes: contents of the page cache, times of files, priorities
     "mincore": (27, 232), "fadvise64": (221, 223), "readahead": (187, 213), "cachestat": (451, 451),
     "utime": (132, None), "utimes": (235, None), "utimensat": (280, 88), "futimesat": (261, None),
     "setpriority": (141, 140), "ioprio_set": (251, 30),

@@ -1,6 +1,6 @@
-"""The trusted score. It owns the secrets (held-out rows, targets, seeds) and runs no code of a candidate.
+"""The trusted score. It owns the secrets (held-out rows, targets, seeds) and runs no candidate code.
 
-Lives here: the scorer, the probes, and the scorer's end of a model server.
+Lives here: the scorer, the probes, and the scorer's side of a model server.
 May be used by: the stages of an evaluation. It never imports `inside`; it talks to it through `boundary`.
 Trusts: its own memory only. Logits are copied before they are read, and each answer of a model server is checked.
 """

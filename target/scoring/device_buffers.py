@@ -1,8 +1,8 @@
-"""Logits on a GPU: two buffers that the scorer allocates, one that the model server writes and one of its own.
+"""Logits on a GPU: the scorer allocates two buffers, one that the model server writes and one for itself.
 
-What is in the first can change while it is looked at, so a part at a time is copied to the second, where the softmax
-is taken. A third, to let the model write the next batch meanwhile, would gain nothing: both processes take turns on one
-GPU.
+The first buffer can change while it is read. So a part at a time is copied to the second, where the softmax is
+computed. A third buffer, into which the model could write the next batch, would gain nothing: both processes take turns
+on one GPU.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from target.boundary.device_memory import CudaRuntime, DeviceMemoryError
 from target.boundary.logits_tensor import tensor_at
 from target.scoring.logits import LogitsBuffer, Shape, shared_array
 
-_PART_BYTES: Final = 1 << 28  # of logits that are copied at a time
+_PART_BYTES: Final = 1 << 28  # of logits copied at a time
 _FLOAT_BYTES: Final = 4
 
 
 class DeviceBuffers:
-    """Makes device buffers, or staged ones after a server could not open one.
+    """Makes device buffers, or staged buffers after a server could not open one.
 
     Args:
-        device: Where the softmax is taken.
+        device: The device for the softmax.
         library: The CUDA runtime; None for that of torch.
     """
 
@@ -60,7 +60,7 @@ class DeviceBuffer:
         library: The CUDA runtime.
 
     Raises:
-        DeviceMemoryError: There is none, or it cannot be shared.
+        DeviceMemoryError: The memory cannot be allocated or shared.
     """
 
     kind: Literal["device"] = "device"
@@ -76,13 +76,13 @@ class DeviceBuffer:
         self.logits = TensorLogits(tensor_at(self._address, shape), device)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         os.close(self.fd)
         self._runtime.free(self._address)
 
 
 class StagedBuffer:
-    """Mapped memory whose softmax is taken on the device.
+    """Mapped memory whose softmax is computed on the device.
 
     Args:
         shape: (B, T, V).
@@ -98,14 +98,14 @@ class StagedBuffer:
         self.logits = TensorLogits(torch.from_numpy(memory), device)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         if self._pinned:
             torch.cuda.cudart().cudaHostUnregister(self._memory)  # type: ignore[no-untyped-call]
         os.close(self.fd)
 
 
 class TensorLogits:
-    """Logits (B, T, V), wherever they are, whose softmax is taken on a device."""
+    """Logits (B, T, V) in any memory, whose softmax is computed on a device."""
 
     def __init__(self, shared: Tensor, device: torch.device) -> None:
         self._shared = shared
@@ -119,7 +119,7 @@ class TensorLogits:
         return np.concatenate(parts)
 
     def _part(self, rows: slice, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        private = self._shared[rows].to(self._device, copy=True)  # (b, T, V): the other side cannot change it any more
+        private = self._shared[rows].to(self._device, copy=True)  # (b, T, V): the other side can no longer change it
         chosen = private.gather(2, torch.from_numpy(ids).to(self._device))  # (b, T, K)
         log_probs = chosen - private.logsumexp(2, keepdim=True)
         finite = private.isfinite().all(2, keepdim=True)
@@ -134,6 +134,6 @@ def _runtime_of_torch() -> str:
 
 
 def _pin(address: int, size_bytes: int) -> bool:
-    """Keep host memory where it is, so that the device can fetch from it by itself; return whether that was granted."""
+    """Pin host memory, so that the device can read it directly; return whether that succeeded."""
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     return int(runtime.cudaHostRegister(address, size_bytes, 0)) == 0

@@ -1,14 +1,15 @@
-"""D4 at every position: are tokens predicted better where the model is given them than where it is not?
+"""D4 at every position: are tokens predicted better where they are in the model's input than where they are not?
 
-Only the last position of a row has a target that is in no input. So no other position may be better than it by more
-than chance. A model whose predictions get worse along the row, because it was trained on shorter ones, fails this too.
-Therefore it only raises the suspicion. Then the question is put directly: the end of each row is moved forward until
-the last target, which no server was ever given, belongs to a suspicious position.
+Only the last position of a row has a target that is in no input. So no other position may be better than the last one
+by more than chance. A model whose predictions get worse along the row, because it was trained on shorter rows, fails
+this test too. So a failure only raises a suspicion, which a second test checks directly: the end of each row is moved
+forward until the last target, which no server ever received, belongs to a suspicious position.
 
-Both compare how often a loss is small, at every threshold (the one-sided statistic of Kolmogorov and Smirnov): a leak
-at a few rows hardly moves the mean, but it makes predictions certain.
+Both tests compare how often a loss is small, at every threshold (the one-sided Kolmogorov-Smirnov statistic): a leak at
+a few rows hardly changes the mean, but it makes predictions certain.
 
-This needs no server that has forgotten what it was asked: it finds a leak also if servers could talk to each other.
+The test does not rely on a server without memory of earlier questions: it finds a leak even if servers could
+communicate.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from numpy.typing import NDArray
 
 from target.scoring.scorer import Model, Validation, Watched, log_probs
 
-_BLOCKS: Final = 8  # of positions, looked at one by one
-_SUSPICION: Final = 1e-2  # how often an honest model is suspected: that costs a pass
-_REFUSAL: Final = 1e-6  # how often it is refused then
+_BLOCKS: Final = 8  # of positions, tested one by one
+_SUSPICION: Final = 1e-2  # probability that an honest model is suspected, which costs a pass
+_REFUSAL: Final = 1e-6  # probability that it is then refused
 
 
 def suspicious_positions(watched: Watched) -> tuple[dict[str, float], NDArray[np.int64]]:
-    """Return how much more often losses are small before the last position than there, and where that is suspicious.
+    """Return how much more often losses are small before the last position than at it, and where that is suspicious.
 
     Returns:
-        The largest share by which they are, over blocks of positions, and the positions of those beyond chance.
+        The largest difference of shares over all blocks of positions, and the positions of the blocks beyond chance.
     """
     nll = watched.nll_nats
     blocks = [block for block in np.array_split(np.arange(nll.shape[1] - 1), _BLOCKS) if block.size]
@@ -53,10 +54,10 @@ def probe_hidden(
     Args:
         model: A server that has seen no row in full.
         validation: The rows.
-        watched: What was seen in the scored pass.
-        positions: Where to ask, 0..T-2.
+        watched: Log-probabilities of the scored pass.
+        positions: The positions to test, 0..T-2.
         batch_rows: Rows of a pass, B.
-        rng: Draws which row is asked where.
+        rng: Draws the position for each row.
 
     Returns:
         How much more often losses were small in the scored pass at these positions, and the limit.
@@ -80,14 +81,14 @@ def probe_hidden(
 
 
 def _excess_share(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Return by how much the share of values up to some x is larger in `first` than in `second`, at most."""
+    """Return the largest excess, over all x, of the share of values up to x in `first` over that in `second`."""
     values, others = np.sort(first, axis=None), np.sort(second, axis=None)
     share = np.arange(1, values.size + 1) / values.size
     return float((share - np.searchsorted(others, values, side="right") / others.size).max(initial=0.0))
 
 
 def _limit(probability: float, rows: int) -> float:
-    """Return what the share exceeds with a probability if both sides have one value from each row.
+    """Return the value that the excess exceeds with the given probability if both sides have one value from each row.
 
     Source: Smirnov's asymptotic distribution, P(D > d) = exp(-2 d^2 n m / (n + m)), with n = m.
     """

@@ -1,10 +1,10 @@
-"""Where the logits of a served model go: memory that the scorer allocates, and how it takes their softmax.
+"""Memory for the logits of a served model: the scorer allocates it and computes the softmax.
 
-mapped   memory that both processes map; numpy takes the softmax. A CPU.
+mapped   memory that both processes map; numpy computes the softmax. For a CPU.
 device   memory on the GPU, which the server opens by its handle (CUDA IPC): logits never leave the card.
-staged   mapped memory again, from which the scorer moves a part at a time to the GPU: where a handle cannot be opened.
+staged   mapped memory too, from which the scorer moves a part at a time to the GPU: where a handle cannot be opened.
 
-The rows of the score are the same for all of them: which it was changes the seconds of a score, and not the score.
+The rows of the score are the same for all three: the kind changes the time of a score, but not the score.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class LogitsBuffer(Protocol):
 
     @property
     def fd(self) -> int:
-        """What the server opens it by."""
+        """The descriptor with which the server opens it."""
 
     @property
     def logits(self) -> NDArray[np.float32] | DeviceLogits:
-        """What is in it, (B, T, V) float32; the server can still write to it."""
+        """Its contents, (B, T, V) float32; the server can still write to it."""
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
 
 
 class Buffers(Protocol):
@@ -48,11 +48,11 @@ class Buffers(Protocol):
         """Return a new buffer."""
 
     def fall_back(self) -> None:
-        """Make buffers of the next kind, for a server could not open one."""
+        """Make buffers of the next kind, because a server could not open one."""
 
 
 def buffers_for(device: str) -> Buffers:
-    """Return what makes the buffers for models on a device."""
+    """Return the maker of buffers for models on a device."""
     if device == "cpu":
         return MappedBuffers()
     from target.scoring.device_buffers import DeviceBuffers
@@ -68,7 +68,7 @@ class MappedBuffers:
         return MappedBuffer(shape)
 
     def fall_back(self) -> None:
-        """Every server can open mapped memory."""
+        """Fail: every server can open mapped memory."""
         raise AssertionError("a model server could not map memory")
 
 
@@ -85,12 +85,12 @@ class MappedBuffer:
         self.fd, self.logits = shared_array(shape, np.float32)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         os.close(self.fd)
 
 
 def shared_array(shape: tuple[int, ...], dtype: type[np.generic]) -> tuple[int, NDArray[Any]]:
-    """Allocate an array in a memory file whose size nobody can change."""
+    """Allocate an array in a memory file whose size is sealed."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     fd = os.memfd_create("graft", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)

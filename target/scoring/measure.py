@@ -1,4 +1,4 @@
-"""What a model is asked before its score counts: a scored pass and all probes, on each text that gives a number."""
+"""The measurements of a model before its score counts: a scored pass and all probes, on each text."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from target.spec import Scoring
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that gives a number, and what a model is asked on it: drawn once, also if the scoring is tried twice.
+    """A text that gives a number, and the questions on it. They are drawn once, even if the scoring is tried twice.
 
     Attributes:
         name: validation, contrast or holdout.
         rows: Its rows.
         plan: The probes.
-        watched: What was seen in the scored pass; NaN where it was not asked yet.
+        watched: Log-probabilities of the scored pass; NaN where not asked yet.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Text:
         *,
         thorough: bool,
     ) -> Self:
-        """Draw the questions; `thorough` is a cut in every row."""
+        """Draw the questions; if `thorough`, with a cut in every row."""
         plan = Plan.draw(replace(scoring, rows=len(rows.rows)), sequence_tokens, rng, thorough=thorough)
         return cls(name, rows, plan, Watched.draw(rows, rng))
 
@@ -64,16 +64,16 @@ def measure_served(
     rng: np.random.Generator,
     record: dict[str, Any],
 ) -> float:
-    """Return the validation bits per byte of a model, once the probes are satisfied on each text.
+    """Return the validation bits per byte of a model, after it passes the probes on each text.
 
-    One server is scored on all texts. A second one, a replica that has seen no row in full, answers the probes.
+    One server is scored on all texts. A second server, a replica that has seen no complete row, answers the probes.
 
     Args:
         serve: Starts a server of the model.
         texts: The validation text first.
-        scoring: How the score is taken.
+        scoring: Settings of the score.
         rng: The scorer's randomness.
-        record: Gets fields of the `Evaluation`, the bits per byte of the holdout among them if it is a text.
+        record: Gets fields of the `Evaluation`, including the holdout's bits per byte if it is one of the texts.
 
     Raises:
         CandidateFailure: The model cannot be scored, or a probe refuses it.
@@ -84,7 +84,7 @@ def measure_served(
     with serve() as model:
         record["n_parameters"] = model.n_parameters
         for text in texts:
-            before = text.watched.log_probs.copy()  # by a server that was killed
+            before = text.watched.log_probs.copy()  # from a server that was killed
             bpb[text.name] = score(model, text.rows, text.plan.batches, text.watched)
             shares, suspicious[text.name] = suspicious_positions(text.watched)
             state = probe_state(model, text.rows, text.plan, text.watched)["d3_state_nats"]
@@ -112,9 +112,9 @@ def _worse(first: float, second: float) -> float:
 
 
 def _named(measured: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Return the values by the names of the probes, with the text in front if it is not the validation text.
+    """Return the values by the names of the probes, with the text as a prefix if it is not the validation text.
 
-    An infinite value, for which a model is refused, is left out: no file of JSON can hold it.
+    An infinite value, for which a model is refused, is left out: JSON cannot hold it.
     """
     return {
         name if text == "validation" else f"{text}_{name}": value

@@ -1,8 +1,8 @@
-"""Does the model predict each token from its predecessors only? Questions put to it with the answers at hand.
+"""Tests whether the model predicts each token only from the tokens before it, by questions with known answers.
 
-All passes have the shape of a scored batch: same-shape passes of an honest model agree to rounding, while another
-length differs by more than any tolerance worth having. D1 and D2 go to a replica that never saw the scored pass and
-are compared with it, so that remembering the scored rows helps nobody; D3 goes to the server that was scored.
+All passes have the shape of a scored batch. Passes of the same shape agree to rounding for an honest model, while
+another length differs by more than any useful tolerance. D1 and D2 go to a replica that did not see the scored pass,
+and are compared with that pass, so remembering the scored rows does not help. D3 goes to the scored server.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from target.feedback import CandidateFailure
 from target.scoring.scorer import Model, Validation, Watched, log_probs
 from target.spec import Scoring
 
-# A leak gains something at every cut and rounding does not, so the mean is held to less than a single value.
+# A leak gains something at every cut, and rounding does not, so the limit for the mean is lower than for single values.
 _GAIN_FRACTION: Final = 0.1
 
-# D4 compares means over different tokens, so it has the noise of text: six standard errors and half a nat. A model that
-# sees its target is worse at the one position that has none by its whole loss, one to three nats.
+# D4 compares means over different tokens, so its limit allows for the noise of text: six standard errors and half a
+# nat. A model that sees its targets is worse at the one position without its target by its whole loss, 1 to 3 nats.
 _LAST_SLACK_NATS: Final = 0.5
 _LAST_STANDARD_ERRORS: Final = 6.0
 
-# In this order: the most general fault is named first, for it moves the later probes too.
+# In this order: the most general fault is named first, because it affects the later probes too.
 _REQUIREMENTS: Final = {
     "d3_state_nats": "in eval() the same batch must give the same logits: no dropout, no memory of earlier calls",
     "d2_rows_nats": "a row's logits must not depend on the other rows of the batch, nor on earlier calls: "
     "no batch statistics, no routing with a shared capacity",
     "d1_causality_nats": "logits at position t must depend on tokens 0..t only: "
     "check masks, shifts, pooling and normalisation over the sequence",
-    "d1_gain_nats": "predictions must not get better by what follows them: check masks and shifts",
+    "d1_gain_nats": "predictions must not get better with the tokens after them: check masks and shifts",
     "d4_last_position_nats": "the last position, the only one whose target is in no input, must be about as good "
     "as those before it: check masks and shifts",
     "d4_hidden_share": "a token must be predicted about as well when it is in no input as when it follows in the same "
@@ -45,16 +45,16 @@ _REQUIREMENTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked; drawn by the scorer, unknown to the candidate.
+    """The questions; drawn by the scorer, unknown to the candidate.
 
     Attributes:
         batches: (R / B, B), rows in the order of the scored pass.
-        again: Index of the batch that is repeated at its end.
+        again: Index of the batch that is repeated at the end of the scored pass.
         cut_rows: (n, B), rows of the causality probe.
-        cuts: (n, B), first position that is replaced, 1..T-1.
-        donors: (n, B), rows the replacement is taken from.
-        mixed: (B,), rows of the row probe, the first half scored ones, the others changed beyond recognition.
-        places: (B,), where in the batch each of `mixed` goes.
+        cuts: (n, B), first replaced position, 1..T-1.
+        donors: (n, B), rows that the replacement is taken from.
+        mixed: (B,), rows of the row probe: the first half are scored rows, the others are changed completely.
+        places: (B,), place in the batch for each of `mixed`.
     """
 
     batches: NDArray[np.int64]
@@ -67,7 +67,7 @@ class Plan:
 
     @classmethod
     def draw(cls, scoring: Scoring, sequence_tokens: int, rng: np.random.Generator, *, thorough: bool = False) -> Plan:
-        """Draw a plan; `scoring.cuts` is rounded up to whole batches, and thorough is a cut in every row."""
+        """Draw a plan; `scoring.cuts` is rounded up to whole batches, and `thorough` makes a cut in every row."""
         rows, size = scoring.rows, scoring.batch_rows
         shape = (math.ceil((rows if thorough else scoring.cuts) / size), size)
         cut_rows = np.resize(rng.permutation(rows), shape)
@@ -83,14 +83,14 @@ class Plan:
 
 
 def _spread(rng: np.random.Generator, shape: tuple[int, ...], sequence_tokens: int) -> NDArray[np.int64]:
-    """Draw cuts without replacement, again and again: no position has two before every one has one."""
+    """Draw cuts in rounds without replacement: no position has two before every position has one."""
     positions = np.arange(1, max(2, sequence_tokens))
     rounds = math.ceil(math.prod(shape) / positions.size)
     return np.concatenate([rng.permutation(positions) for _ in range(rounds)])[: math.prod(shape)].reshape(shape)
 
 
 def probe_state(model: Model, validation: Validation, plan: Plan, watched: Watched) -> dict[str, float]:
-    """D3: a scored batch once more, at the end of the scored pass."""
+    """D3: repeat a scored batch at the end of the scored pass."""
     batch = plan.batches[plan.again]
     again = log_probs(model(validation.inputs[batch]), watched.ids[batch])
     return {"d3_state_nats": _largest(_change(watched.log_probs[batch], again))}
@@ -99,14 +99,15 @@ def probe_state(model: Model, validation: Validation, plan: Plan, watched: Watch
 def probe_replica(
     model: Model, validation: Validation, plan: Plan, watched: Watched, rng: np.random.Generator
 ) -> dict[str, float]:
-    """D1 and D2: rows with another end, and rows in other company, on a server that never saw the scored pass."""
+    """D1 and D2: rows with another end, and rows in another batch, on a server that did not see the scored pass."""
     return _probe_rows(model, validation, plan, watched, rng) | _probe_causality(model, validation, plan, watched)
 
 
 def probe_last_position(watched: Watched, validation: Validation) -> dict[str, float]:
-    """D4: how much worse the last position is, whose target was never sent, than the late positions before it.
+    """D4: how much worse the last position, whose target was never sent, is than the late positions before it.
 
-    Special tokens are left out, as in the score: a model may say anything of them, and their losses would drown others.
+    Special tokens are left out, as in the score: a model may predict anything for them, and their losses would hide
+    the others.
     """
     nll, counted = watched.nll_nats, validation.token_bytes[validation.targets] > 0
     half = nll.shape[1] // 2
@@ -123,18 +124,18 @@ def probe_last_position(watched: Watched, validation: Validation) -> dict[str, f
 def probe_contrast(val_bpb: float, contrast_bpb: float) -> dict[str, float]:
     """D5: how much worse the validation text is predicted than other text that no program has trained on.
 
-    By itself the figure says how the two texts differ. Between two programs it hardly moves, unless one has seen the
-    validation text: then it falls by what was gained from that. It has no limit here, where there is no other program
-    to compare with; the search has one.
+    By itself the figure says how the two texts differ. It hardly differs between two programs, unless one has seen the
+    validation text: then it is lower by the gain from that. There is no limit here, because there is no other program
+    to compare with; the search has a limit.
     """
     return {"d5_contrast_bpb": val_bpb - contrast_bpb}
 
 
 def compare_tries(first: NDArray[np.float32], second: NDArray[np.float32]) -> dict[str, float]:
-    """D3 across servers: what a server answered before it was killed, and what the next one answers with equal weights.
+    """D3 across servers: compare the answers of a killed server with those of the next one, with equal weights.
 
     Args:
-        first: (R, T, K), log-probabilities in nats; NaN where it was not asked.
+        first: (R, T, K), log-probabilities in nats; NaN where not asked.
         second: (R, T, K), of the same tokens.
     """
     asked = ~np.isnan(first)
@@ -145,9 +146,9 @@ def judge(measured: Mapping[str, float], tolerance_nats: float, *, text: str = "
     """Refuse a model whose answers disagree.
 
     Args:
-        measured: By name.
+        measured: Values of the probes by name.
         tolerance_nats: Largest accepted change of a log-probability that must not change.
-        text: Which text the probes were put on.
+        text: The text of the probes.
 
     Raises:
         CandidateFailure: A probe exceeds its limit.
@@ -158,7 +159,7 @@ def judge(measured: Mapping[str, float], tolerance_nats: float, *, text: str = "
         "d1_causality_nats": tolerance_nats,
         "d1_gain_nats": tolerance_nats * _GAIN_FRACTION,
         "d4_last_position_nats": measured["d4_limit_nats"],
-        "d4_hidden_share": measured.get("d4_hidden_limit", math.inf),  # asked only of a model under suspicion
+        "d4_hidden_share": measured.get("d4_hidden_limit", math.inf),  # measured only for a suspected model
     }
     place = "" if text == "validation" else f", on the {text} text"
     for name, requirement in _REQUIREMENTS.items():
@@ -192,12 +193,12 @@ def _probe_causality(model: Model, validation: Validation, plan: Plan, watched: 
         inputs = np.where(before, validation.inputs[rows], validation.inputs[donors])
         change = _change(log_probs(model(inputs), watched.ids[rows]), watched.log_probs[rows])  # (B, T, K)
         largest = max(largest, _largest(change[before]))
-        gains.append(change[np.arange(len(rows)), cuts - 1, 0])  # of the target that was replaced in the input
+        gains.append(change[np.arange(len(rows)), cuts - 1, 0])  # of the target whose token was replaced in the input
     return {"d1_causality_nats": largest, "d1_gain_nats": float(np.concatenate(gains).mean())}
 
 
 def _change(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the differences of log-probabilities: 0, and not NaN, between tokens that are impossible both times."""
+    """Return the differences of log-probabilities; 0, not NaN, for tokens that are impossible in both."""
     with np.errstate(invalid="ignore"):
         change: NDArray[np.float32] = second - first
     return np.where(first == second, np.float32(0), change)

@@ -1,7 +1,7 @@
 """The trusted score: bits per byte from logits, with our own rows, targets, byte counts, softmax and randomness.
 
 It runs in a process that never executes candidate code, needs no torch, and unpickles nothing. A model is a function
-from tokens to logits; whatever it returns is copied before it is looked at.
+from tokens to logits; its result is copied before it is checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from target.feedback import CandidateFailure
 
 
 class DeviceLogits(Protocol):
-    """Logits (B, T, V) on a device, whose softmax is taken there."""
+    """Logits (B, T, V) on a device, where their softmax is computed."""
 
     def log_probs(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K); NaN where a logit is not finite."""
@@ -31,8 +31,8 @@ class DeviceLogits(Protocol):
 # tokens (B, T) int64 -> logits (B, T, V) float32, in memory that the other side may still be writing to
 Model = Callable[[NDArray[np.int64]], NDArray[np.float32] | DeviceLogits]
 
-_CHUNK_BYTES: Final = 1 << 20  # a few rows of logits at a time: what is worked on stays in the CPU's cache
-_SAFE_POWER: Final = 1e-30  # and its inverse: far from where exp() or a sum of a million of them loses digits
+_CHUNK_BYTES: Final = 1 << 20  # a few rows of logits at a time, so that they stay in the CPU's cache
+_SAFE_POWER: Final = 1e-30  # and its inverse: far from where exp() or a sum of a million of its values loses digits
 _SECRET_IDS: Final = 3  # random tokens at each position whose log-probabilities the probes compare too
 
 
@@ -66,7 +66,7 @@ class Validation:
             corpus: The text.
             n_rows: Rows, R.
             sequence_tokens: Targets of a row, T.
-            holdout: Take what stays sealed for a final report in place of the text that a search selects by.
+            holdout: Take the text that stays sealed for a final report instead of the text of the search's score.
 
         Raises:
             TargetError: The text is too short.
@@ -86,7 +86,7 @@ class Validation:
         """Take rows spread evenly over the contrast text: `n_rows`, or as many whole batches as it has.
 
         Raises:
-            TargetError: It has not even one.
+            TargetError: It has less than one batch.
         """
         contrast, _ = split_holdout(_read(corpus.holdout))
         windows = (contrast.size - 1) // sequence_tokens
@@ -108,26 +108,26 @@ class Validation:
 
 
 def split_holdout(tokens: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Split the holdout tokens into the contrast text and what stays sealed for a final report.
+    """Split the holdout tokens into the contrast text and the text that stays sealed for a final report.
 
-    A quarter is for contrast, on which each champion-to-be is measured: it is looked at often, and the report must not
-    use it. Documents are in the order of a hash, so that both parts are fair samples.
+    A quarter is for contrast, on which each candidate for champion is measured. It is used often, so the report must
+    not use it. Documents are in the order of a hash, so both parts are fair samples.
     """
     quarter = tokens.size // 4
     return tokens[:quarter], tokens[quarter:]
 
 
 def _read(path: Path) -> NDArray[np.uint16]:
-    """Map the tokens of a split: what is not looked at takes no memory."""
+    """Map the tokens of a split: unread parts take no memory."""
     return np.memmap(path, dtype="<u2", mode="r")
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Log-probabilities of the scored pass that the probes compare with.
+    """Log-probabilities of the scored pass, for comparison by the probes.
 
     Attributes:
-        ids: (R, T, K), tokens looked at: the target, then random ones that no candidate can know.
+        ids: (R, T, K), watched tokens: the target, then random ones that no candidate can know.
         log_probs: (R, T, K), float32, in nats.
     """
 
@@ -136,7 +136,7 @@ class Watched:
 
     @classmethod
     def draw(cls, validation: Validation, rng: np.random.Generator) -> Watched:
-        """Draw what is looked at; nothing has been seen yet, and every log-probability is NaN."""
+        """Draw the watched tokens; every log-probability is NaN until it is measured."""
         rows, length = validation.targets.shape
         secret = rng.integers(0, validation.token_bytes.size, size=(rows, length, _SECRET_IDS))
         ids = np.concatenate([validation.targets[:, :, None], secret], axis=2)
@@ -206,7 +206,7 @@ def log_probs(logits: NDArray[np.float32] | DeviceLogits, ids: NDArray[np.int64]
 
 
 def _log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
-    # One look at memory that the other side can still write to: everything below comes from what it took.
+    # A single read of memory that the other side can still write to: everything below uses this copy.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         powers = np.exp(logits, dtype=np.float32)
     if not (powers.min() > _SAFE_POWER and powers.max() < 1 / _SAFE_POWER):  # a NaN fails both
@@ -217,8 +217,8 @@ def _log_probs(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[n
 
 
 def _log_probs_of_any(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Do the same for logits that are too large or too far apart to be exponents; it takes more passes."""
-    private = np.array(logits, dtype=np.float32)  # a copy: the other side can no longer change what is looked at
+    """Do the same for logits that are too large or too far apart to be exponents; it needs more passes."""
+    private = np.array(logits, dtype=np.float32)  # a copy: the other side can no longer change it
     top = private.max(axis=2, keepdims=True)
     if not (np.isfinite(top).all() and np.isfinite(private.min())):
         raise _not_finite()

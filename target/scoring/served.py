@@ -1,4 +1,4 @@
-"""The scorer's end of a model server: shared memory that the scorer owns, and one byte each way."""
+"""The scorer's side of a model server: shared memory that the scorer owns, and one byte in each direction."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from target.scoring.logits import Buffers, LogitsBuffer, shared_array
 from target.scoring.scorer import DeviceLogits
 
 _LAST_WORDS_SECONDS = 1.0
-_WATCH_SECONDS = 0.1  # how often a server that computes is looked at
+_WATCH_SECONDS = 0.1  # between checks of a server that computes
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServingLimits:
-    """What a model server may use: of time as much as its start and the passes it was asked for need.
+    """The limits of a model server: its time limit covers its start and the passes it was asked for.
 
     Attributes:
         start_seconds: To load the weights and build the model, on the clock.
         pass_seconds: For each forward pass, on the clock.
         clock: CPU seconds of the server and all its processes, or wall seconds in which the scorer waits for it.
-        stall_factor: With a CPU clock, how many times as long the scorer waits for it.
-        holdings: Of memory and disk.
+        stall_factor: With a CPU clock, the ratio of the scorer's waiting time to the CPU limit.
+        holdings: Limits of memory and disk.
     """
 
     start_seconds: float
@@ -46,7 +46,7 @@ class ServingLimits:
     holdings: Limits
 
     def exceeded(self, passes: int, cpu_seconds: float, waited_seconds: float) -> Excess | None:
-        """Return what is too much for a server that was asked for so many passes, or None."""
+        """Return the limit that a server exceeded after so many passes, or None."""
         allowed = self.start_seconds + passes * self.pass_seconds
         budget = (
             f"{self.start_seconds:g} for the start and {self.pass_seconds:g} for each forward pass "
@@ -63,13 +63,13 @@ class ServingLimits:
 
 
 class _Stopped(Exception):  # noqa: N818 -- becomes a CandidateFailure once the log is complete
-    """The server did not answer as it must.
+    """The server did not answer as required.
 
     Args:
         stage: What it was doing.
-        reply: The byte that came; empty for the end of the connection, None if it was stopped for a limit.
+        reply: The byte received; empty for the end of the connection, None if it was stopped for a limit.
         status: Wait status of the server, if it has ended.
-        excess: Which limit it was over, if it was stopped for one.
+        excess: The limit it exceeded, if it was stopped for one.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class _Stopped(Exception):  # noqa: N818 -- becomes a CandidateFailure once the 
 
 
 class _Unreachable(Exception):  # noqa: N818 -- an event: the next server gets another kind of buffer
-    """The server cannot open the memory of the logits; no line of the candidate has run."""
+    """The server cannot open the memory of the logits; no candidate code has run."""
 
 
 class ServedModel:
@@ -122,7 +122,7 @@ class ServedModel:
         return self._buffer.logits
 
     def _exchange(self, request: bytes, reply: bytes, stage: str) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the missing reply says it
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the missing reply shows it
             self._control.sendall(request)
         self._expect(reply, stage)
 
@@ -148,7 +148,7 @@ class ServedModel:
             raise _Stopped(stage, None, excess=excess)
 
     def settle(self) -> None:
-        """Look at the time once more, when every process of the server is dead and has been counted.
+        """Check the time again, after every process of the server has ended and been counted.
 
         Raises:
             _Stopped: It has used too much.
@@ -169,10 +169,10 @@ def serve(
     Args:
         zygote: Forks it.
         job: The job, of kind `SERVE`.
-        weights: What it loads.
+        weights: The weights that it loads.
         log: Gets its output.
-        limits: When it is stopped.
-        buffers: Where its logits go.
+        limits: Its limits.
+        buffers: Makes the memory for its logits.
 
     Raises:
         CandidateFailure: From inside the block too, when the server breaks the contract, fails or takes too long.
@@ -213,12 +213,12 @@ def _start(
 def _failure(stopped: _Stopped, tail: str) -> CandidateFailure:
     if stopped.excess:
         timed_out = stopped.excess.outcome is Outcome.TIMED_OUT
-        verb = "took longer than it may" if timed_out else "was stopped"
+        verb = "exceeded its time limit" if timed_out else "was stopped"
         return CandidateFailure(stopped.excess.outcome, f"{stopped.stage} {verb}, {stopped.excess.words}")
     if stopped.reply == b"x":
         return CandidateFailure(Outcome.REJECTED, refusal(tail))
     if stopped.reply:
         return CandidateFailure(
-            Outcome.REJECTED, f"{stopped.stage}: the server said {stopped.reply!r}, which is no answer"
+            Outcome.REJECTED, f"{stopped.stage}: the server said {stopped.reply!r}, which is not a valid answer"
         )
     return failure_from_log(tail, stopped.status, stage=stopped.stage)

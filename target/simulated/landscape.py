@@ -2,15 +2,15 @@
 
     val_bpb = BEST + constants + switches + pairs of switches + noise
 
-**Constants** lie in a bowl, curved differently along each axis and turned, so that they interact; it flattens out far
-from the optimum. **Switches** are functions of the program, told apart by what they return: each variant has an effect,
-each pair of variants another (epistasis), and a variant moves the optimum of two constants, so that a good change of
-structure looks bad until its constants are tuned. What a model writes beyond the known variants has an effect too,
-drawn from its text, seldom good. **Failures**: programs beyond the memory run out of it after half a minute; two pairs
-of variants crash. The seed decides about all of it.
+***Constants** lie in a bowl. It is curved differently along each axis and rotated, so that constants interact; it
+flattens out far from the optimum. **Switches** are functions of the program, identified by what they return. Each
+variant has an effect, and each pair of variants another (epistasis). A variant also moves the optimum of two constants,
+so a good change of structure looks bad until its constants are tuned. An expression beyond the known variants has an
+effect too, drawn from its text and seldom good. **Failures**: programs that need too much memory fail after half a
+minute; two pairs of variants crash. All of this depends on the seed.
 
-Calibration, on public figures of five-minute trainings: the seed program scores 0.9979 and the best possible one about
-0.03 less; trainings of one program have sd 0.0003, failures cost 32 s, others 300 s.
+Calibration, with public figures of five-minute trainings: the seed program scores 0.9979 and the best possible program
+about 0.03 less. Trainings of one program have sd 0.0003. Failures cost 32 s, other trainings 300 s.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from target.program.syntax import parse
 from target.simulated.target import SimulatedTarget, noise
 
 _START: Final = 0.9979  # the public baseline
-_BOWL: Final = 0.018  # what the constants can gain, in bpb
-_SWITCHES: Final = 0.012  # what the structure can gain
+_BOWL: Final = 0.018  # possible gain from the constants, in bpb
+_SWITCHES: Final = 0.012  # possible gain from the structure
 _NOISE_SD: Final = 3e-4
 _SECONDS: Final = 300.0
 _FAILED_SECONDS: Final = 32.0
-_SHIFT: Final = 0.15  # of an optimum by a variant, in units of the range
-_NOVEL: Final = (0.004, 0.004)  # mean and sd of the effect of an expression nobody has thought of
-_MEMORY: Final = 1.25  # of the seed program's: what does not fit
+_SHIFT: Final = 0.15  # shift of an optimum by a variant, in units of the range
+_NOVEL: Final = (0.004, 0.004)  # mean and sd of the effect of an unknown expression
+_MEMORY: Final = 1.25  # limit, as a multiple of the seed program's
 
 
 class Landscape:
     """Knows the value of every program.
 
     Args:
-        seed: Decides about optimum, effects and failures.
+        seed: Determines optimum, effects and failures.
     """
 
     def __init__(self, *, seed: int) -> None:
@@ -131,13 +131,13 @@ class Landscape:
         return _START - _BOWL + self._constants(position, chosen) + self._structure(chosen)
 
     def _constants(self, position: Any, chosen: list[tuple[str, str]]) -> float:
-        """Return the loss by constants: `_BOWL` at the seed program, 0 at the optimum of a structure."""
+        """Return the loss from the constants: `_BOWL` at the seed program, 0 at the optimum of a structure."""
         optimum = self._optimum + sum((self._shift.get(key, 0.0) for key in chosen), np.zeros(len(position)))
         distance = float((position - optimum) @ self._form @ (position - optimum))
         return _BOWL * (math.log1p(distance) / math.log(2))
 
     def _structure(self, chosen: list[tuple[str, str]]) -> float:
-        """Return the effect of switches: 0 at the seed program, `-_SWITCHES` at the best combination."""
+        """Return the effect of the switches: 0 at the seed program, `-_SWITCHES` at the best combination."""
         novel = [key for key in chosen if key not in self._effect]
         surprise = sum(random.Random(f"variant {self._seed} {key}").gauss(*_NOVEL) for key in novel)
         return self._scale * (self._raw(chosen) - self._raw_start) + surprise
@@ -161,7 +161,7 @@ def landscape_target(*, name: str, seed: int, slots: int) -> SimulatedTarget:
 
     Args:
         name: Its name.
-        seed: Decides about the landscape.
+        seed: Determines the landscape.
         slots: Evaluations side by side.
     """
     described = {"landscape": {"name": name, "seed": seed}}
@@ -183,7 +183,7 @@ def _sparse(rng: np.random.Generator, size: int) -> Any:
 
 
 def _returned(source: str) -> dict[str, str]:
-    """Return what each function returns at its end, as text."""
+    """Return the final return expression of each function, as text."""
     functions = (node for node in parse(source).body if isinstance(node, ast.FunctionDef))
     return {
         node.name: ast.unparse(node.body[-1].value)

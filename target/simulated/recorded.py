@@ -1,4 +1,4 @@
-"""Recorded trainings, ours or somebody else's: constants and what came of them."""
+"""Recorded trainings, ours or from other sources: their constants and results."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from target.evaluation import Outcome
 from target.program import Program
 from target.program.constants import Value, format_value
 
-_LEAST: Final = 30  # trainings that a surrogate can be fitted to
-_LOG_RATIO: Final = 8.0  # a positive column whose ends differ by more is searched by factors
+_LEAST: Final = 30  # number of trainings that a surrogate needs
+_LOG_RATIO: Final = 8.0  # a positive column with a larger ratio of its ends gets a log scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,9 @@ class Recorded:
         constants: Values of the constants.
         outcome: How it ended.
         val_bpb: Its score; None unless the outcome is OK.
-        seconds: What it took.
+        seconds: Its duration.
         memory_bytes: Its peak; None if that is not known.
-        source: Who recorded it: the method, or the run directory.
+        source: The method that recorded it, or the run directory.
     """
 
     constants: Mapping[str, Value]
@@ -45,13 +45,13 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """How far trainings of one program lie apart: sd = floor + slope * (val_bpb - best).
+    """The spread of trainings of one program: sd = floor + slope * (val_bpb - best).
 
     Attributes:
         floor: Standard deviation at the best recorded score.
         slope: Growth of the standard deviation with the distance from it.
         best: The best recorded score.
-        repeats: Programs that it was measured on.
+        repeats: Number of programs on which it was measured.
     """
 
     floor: float
@@ -84,7 +84,7 @@ def read_record(path: Path) -> Record:
     `peak_memory_gb`; all others but `method` are ignored.
 
     Raises:
-        TargetError: If there is nothing that can be used.
+        TargetError: If there are no usable trainings.
     """
     try:
         record = _read_runs(path) if path.is_dir() else _read_csv(path)
@@ -109,7 +109,7 @@ def measured_noise(rows: Sequence[Recorded]) -> Noise:
         if len(values) > 1
     ]
     if len(pairs) < 4:
-        return Noise(floor=3e-4, slope=0.0, best=best, repeats=len(pairs))  # the public record's middle
+        return Noise(floor=3e-4, slope=0.0, best=best, repeats=len(pairs))  # the middle of the public record
     pairs.sort()
     near, far = pairs[: len(pairs) // 2], pairs[len(pairs) // 2 :]
     floor = statistics.median(sd for _, sd in near)
@@ -119,7 +119,7 @@ def measured_noise(rows: Sequence[Recorded]) -> Noise:
 
 
 def _baseline(rows: Sequence[Recorded]) -> dict[str, Value]:
-    """Return the constants that most sources have in common; of several, those that were trained most often."""
+    """Return the constants that most sources have in common; if several, those that were trained most often."""
     sources, counts = defaultdict(set), Counter[tuple[Value, ...]]()
     for row in rows:
         if row.val_bpb is not None:
@@ -140,7 +140,7 @@ def _program(rows: Sequence[Recorded]) -> Program:
 
 
 def _small_sample(n: int) -> float:
-    """Return c4, by which the standard deviation of n normal values is too small on average."""
+    """Return c4, the mean ratio of the standard deviation of n normal values to the true one."""
     return math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
 
 

@@ -1,8 +1,8 @@
-"""A model of recorded trainings: what a training with other constants would have yielded, in a millisecond.
+"""A model of recorded trainings: predicts the result of a training with other constants, in a millisecond.
 
-Two families, so that what is found on one can be checked on another: a Gaussian process (smooth, and by far the more
-accurate on held-out rows of the public record) and extremely randomised trees (piecewise constant, never better than
-what was recorded; Geurts et al. 2006). `blend` is their mean.
+There are two families, so that results with one can be checked with the other: a Gaussian process (smooth, and by far
+the more accurate on held-out rows of the public record) and extremely randomised trees (piecewise constant, never
+better than the recorded scores; Geurts et al. 2006). `blend` is their mean.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from target.regression.gaussian import Floats, GaussianProcess, PosteriorMean, f
 from target.simulated.recorded import Noise, Record, Recorded, measured_noise
 
 Family = Literal["blend", "gp", "forest"]
-VERSION: Final = 2  # of what is kept in the cache: raise it when a fit would come out differently
-_LENGTH_ROWS: Final = 500  # lengths are fitted to so many rows, the process to all
+VERSION: Final = 2  # of the cached fits: raise it when a fit would give another result
+_LENGTH_ROWS: Final = 500  # lengths are fitted to this many rows, the process to all rows
 _LENGTH_STEPS: Final = 60
-_EXPECTED: Final = 5.0  # combinations that chance would have recorded
+_EXPECTED: Final = 5.0  # number of records expected by chance
 _SHARPNESS: Final = 2.0  # of failure probabilities: a regression shrinks them towards 0.5; chosen by held-out log loss
 
 
@@ -60,12 +60,12 @@ class Blend:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a training would yield.
+    """The predicted result of a training.
 
     Attributes:
-        fail_probability: That it fails.
-        val_bpb: Score if it does not, noise-free.
-        memory_bytes: Peak memory if it does not.
+        fail_probability: Probability that it fails.
+        val_bpb: Noise-free score if it does not fail.
+        memory_bytes: Peak memory if it does not fail.
     """
 
     fail_probability: float
@@ -80,14 +80,14 @@ class Surrogate:
     Attributes:
         axes: The constants as coordinates.
         default: Values of the seed program.
-        noise: Between trainings of one program.
-        failure: How most of the failed ones ended.
+        noise: Noise between trainings of one program.
+        failure: The most common outcome of failed trainings.
         seconds: Median seconds of a training by outcome.
-        score: Of `log(val_bpb - floor)`.
-        floor: Below all scores; resolution grows towards it.
-        fail: Of the probability of a failure.
-        memory: Of the logarithm of the peak memory; None if the record has none.
-        seen: For pairs of constants with few levels, the levels of the second that go with one of the first.
+        score: Regressor of `log(val_bpb - floor)`.
+        floor: A value below all scores; resolution grows towards it.
+        fail: Regressor of the probability of a failure.
+        memory: Regressor of the logarithm of the peak memory; None if the record has no memory.
+        seen: For pairs of constants with few levels, the levels of the second recorded with each level of the first.
     """
 
     axes: tuple[Axis, ...]
@@ -102,7 +102,7 @@ class Surrogate:
     seen: Mapping[tuple[str, str], Mapping[Value, tuple[Value, ...]]]
 
     def predict(self, constants: Mapping[str, Value]) -> Prediction:
-        """Return what a training with these constants would yield, without noise."""
+        """Return the predicted result of a training with these constants, without noise."""
         point = encode(self.axes, [self._admissible(constants)], self.default)
         memory = None if self.memory is None else round(float(np.exp(self.memory.mean(point)[0])))
         return Prediction(
@@ -112,7 +112,7 @@ class Surrogate:
         )
 
     def _admissible(self, constants: Mapping[str, Value]) -> Mapping[str, Value]:
-        """Return the constants as the record's own program would have understood them."""
+        """Return the constants as the recorded program would have interpreted them."""
         values = {**self.default, **constants}
         for axis in self.axes:
             for (first, second), levels in self.seen.items():
@@ -124,7 +124,7 @@ class Surrogate:
 
 
 def fit_surrogate(record: Record, family: Family, cache: Path | None = None) -> Surrogate:
-    """Fit a surrogate to a record, or find it in the cache.
+    """Fit a surrogate to a record, or load it from the cache.
 
     Args:
         record: The trainings.
@@ -171,11 +171,12 @@ def fit_surrogate(record: Record, family: Family, cache: Path | None = None) -> 
 def _seen_together(
     axes: Sequence[Axis], rows: Sequence[Recorded]
 ) -> dict[tuple[str, str], dict[Value, tuple[Value, ...]]]:
-    """Return which levels of powers of two go together, for pairs with a combination that was never recorded.
+    """Return the recorded combinations of levels of powers of two, for pairs with a combination that never occurs.
 
-    Programs correct or forbid combinations, a batch smaller than that of one device for instance, and the record has
-    the corrected values. Nothing is known of the others, so a model would make them up: they are read as the nearest
-    recorded combination. A combination counts as missing if chance would have made it at least `_EXPECTED` times.
+    Programs correct or forbid combinations, for example a batch smaller than that of one device, and the record has the
+    corrected values. Nothing is known about the other combinations, so a model would invent their results. They are
+    replaced by the nearest recorded combination. A combination counts as missing if it would be expected at least
+    `_EXPECTED` times by chance.
     """
     found = {}
     names = [axis.name for axis in axes if axis.kind == "pow2"]
@@ -193,7 +194,7 @@ def _seen_together(
 def _merged(
     axes: Sequence[Axis], default: Mapping[str, Value], rows: Sequence[Recorded], targets: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Return one row for each assignment of constants, the mean of its targets, and how many there are."""
+    """Return one row for each assignment of constants, the mean of its targets, and their number."""
     groups: dict[tuple[Value, ...], list[float]] = defaultdict(list)
     for row, target in zip(rows, targets, strict=True):
         groups[tuple(row.constants.values())].append(float(target))
@@ -221,7 +222,7 @@ def _fit(family: Family, key: str, inputs: Floats, targets: Floats, counts: Floa
     fitted: Any = _fit_process(inputs, targets, counts) if family == "gp" else fit_forest(inputs, targets, counts)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.npz")  # a reader sees all of it or nothing
+        part = path.with_suffix(f".{os.getpid()}.npz")  # readers see the complete file or none
         np.savez_compressed(part, **fitted.arrays())
         part.replace(path)
     made: Regressor = fitted
@@ -243,7 +244,7 @@ def _seconds(rows: Sequence[Recorded]) -> dict[Outcome, float]:
 
 
 def _key(name: str, family: Family, record: Record) -> str:
-    """Return what names a fit in the cache: a hash of all that it depends on."""
+    """Return the name of a fit in the cache: a hash of everything it depends on."""
     rows = [(*row.constants.items(), row.outcome.value, row.val_bpb, row.memory_bytes) for row in record.rows]
     text = repr((VERSION, name, family, record.program.source, rows))
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""`target=surrogate`: trainings that a model of recorded ones answers for."""
+"""`target=surrogate`: a model of recorded trainings replaces trainings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from target.simulated.target import SimulatedTarget, noise
 class SurrogateOracle:
     """Answers from a surrogate, with the noise of the record.
 
-    Whether a training fails is drawn once for each program: a program that does not fit into memory never does.
+    Whether trainings fail is drawn once per program: a program that does not fit into memory never fits.
     """
 
     def __init__(self, surrogate: Surrogate) -> None:

@@ -1,4 +1,4 @@
-"""Trainings that are computed instead of run: what `target=surrogate` and `target=landscape` have in common."""
+"""Trainings that are computed instead of run: the common parts of `target=surrogate` and `target=landscape`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Result = TypeVar("_Result")
 
 
 class Oracle(Protocol):
-    """Knows what a training of a program would yield."""
+    """Knows the result of a training of a program."""
 
     def truth(self, program: Program) -> float | None:
         """Return the noise-free val_bpb of a program; None if its training fails."""
@@ -28,7 +28,7 @@ class Oracle(Protocol):
 
 
 class SimulatedExecutor:
-    """Evaluates at once, in this process.
+    """Evaluates immediately, in this process.
 
     Args:
         oracle: Knows the results.
@@ -48,7 +48,7 @@ class SimulatedExecutor:
         return self._slots
 
     def start(self) -> None:
-        """Take work from now on."""
+        """Accept work from now on."""
         self._open = True
 
     def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
@@ -64,7 +64,7 @@ class SimulatedExecutor:
         log: Path,
         *,
         thorough: bool = False,  # noqa: ARG002 -- there is nothing to probe
-        holdout: bool = False,  # noqa: ARG002 -- nor a sealed text
+        holdout: bool = False,  # noqa: ARG002 -- there is no sealed text
     ) -> Future[Evaluation]:
         """Compute a training."""
         self._require_open()
@@ -91,7 +91,7 @@ def check(program: Program) -> Evaluation | None:
 
 
 def noise(program: Program, seed: int, sd: float) -> float:
-    """Return the deviation of one training from the truth: normal, the same whenever it is asked for."""
+    """Return the deviation of one training from the noise-free score: normal, and the same at every call."""
     return random.Random(f"noise {program.id} {seed}").gauss(0, sd)
 
 
@@ -102,12 +102,12 @@ def _done(result: _Result) -> Future[_Result]:
 
 
 class SimulatedTarget:
-    """A target that an oracle answers for.
+    """A target whose results come from an oracle.
 
     Args:
         oracle: Makes the oracle and the seed program; called once, when they are first needed.
         slots: Evaluations side by side, as the search sees it.
-        described: What environment.json says of it.
+        described: The target's entry in environment.json.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class SimulatedTarget:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What a training may take, as sentences for whoever writes programs."""
+        """Limits of a training, as sentences for the author of a program."""
         return ("Nothing is trained: a model of trainings says what the program would have scored.",)
 
     @property
@@ -129,7 +129,7 @@ class SimulatedTarget:
 
     @property
     def contract(self) -> Contract:
-        """What a program must be: the same as if it were trained."""
+        """The rules for a program: the same as if it were trained."""
         return TRAINED
 
     @property
@@ -139,7 +139,7 @@ class SimulatedTarget:
 
     @property
     def ahead_per_slot(self) -> int:
-        """0: no time passes that could be used."""
+        """0: there is no waiting time to use."""
         return 0
 
     def seed_program(self) -> Program:
@@ -147,11 +147,11 @@ class SimulatedTarget:
         return self._make()[1]
 
     def make_executor(self, make: object) -> SimulatedExecutor:
-        """Return an executor that evaluates at once, in this process; `make` is for targets that train."""
+        """Return an executor that evaluates immediately, in this process; `make` is for targets that train."""
         del make
         return SimulatedExecutor(self._make()[0], slots=self._slots)
 
     def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
         """Say that nothing here is measured."""
-        say("simulated trainings: scores are made up by a model, and no time passes")
+        say("simulated trainings: scores are computed by a model, and no time passes")
         return {"kind": "simulated", **self._described}

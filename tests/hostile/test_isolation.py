@@ -55,7 +55,7 @@ THEFTS = [
     ("descriptors", "open a descriptor of the zygote", "print('STOLEN', os.listdir(f'/proc/{{os.getppid()}}/fd'))", "L"),
     ("signal", "signal the zygote", "import signal\nos.kill(os.getppid(), signal.SIGWINCH); print('STOLEN')", "LS"),
     ("signal worker", "signal the zygote's parent", "import signal\nos.kill({harness}, signal.SIGWINCH); print('STOLEN')", "LSN"),
-    ("signal all", "signal everybody", "os.kill(-1, 0); print('STOLEN')", "SN"),  # Landlock stops each signal, but the call succeeds
+    ("signal all", "signal all processes", "os.kill(-1, 0); print('STOLEN')", "SN"),  # Landlock stops each signal, but the call succeeds
     ("namespace", "become root in a new namespace", LIBC + "must(libc.unshare(0x10000000)); print('STOLEN')", "S"),
     ("cleave", "clone into a new user namespace", LIBC + "pid = must(libc.syscall(56 if os.uname().machine == 'x86_64' else 220, ctypes.c_long(0x10000011), 0, 0, 0, 0))\nif pid: print('STOLEN')\nelse: os._exit(0)", "S"),
     ("shared memory", "leave memory behind (System V)", LIBC + "must(libc.shmctl(must(libc.shmget(0, 4096, 0o1600)), 0, None)); print('STOLEN')", "S"),

@@ -75,7 +75,7 @@ def test_the_edited_file_is_the_mutation() -> None:
 def test_one_that_hangs_is_killed_with_all_that_it_has_started(pids: Path) -> None:
     error = failure("hang", seconds=3)
 
-    assert str(error) == "the agent was stopped by agent.seconds=3; raise it, or ask for less"
+    assert str(error) == "the agent was stopped by agent.seconds=3; raise this limit, or ask for less"
     assert [gone(int(pid)) for pid in pids.read_text().split()] == [True] * 3
 
 
@@ -86,12 +86,12 @@ def test_a_daemon_that_it_leaves_behind_is_killed(pids: Path) -> None:
 
 def test_changes_of_other_files_alone_are_no_mutation() -> None:
     assert str(failure("wrong_file")) == (
-        "the agent did not edit train.py: it changed prepare.py, program.md, and train.py is the one file that counts"
+        "the agent did not edit train.py: it changed prepare.py, program.md, but only train.py counts"
     )
 
 
 def test_changes_of_other_files_beside_are_thrown_away_and_told() -> None:
-    assert mutate("both").rationale.endswith("[changes of prepare.py, program.md were thrown away]")
+    assert mutate("both").rationale.endswith("[changes of prepare.py, program.md were discarded]")
 
 
 def test_what_it_prints_is_bounded() -> None:
@@ -161,10 +161,10 @@ def test_nothing_is_left_of_its_directory(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ({"command": None}, r"operator agent needs a command: agent\.command="),
         ({"command": "no-such-agent -p"}, "there is no program 'no-such-agent'"),
-        ({"command": "claude 'x"}, "agent.command is no command line"),
+        ({"command": "claude 'x"}, "agent.command is not a command line"),
         ({"seconds": 0}, "must be above 0"),
         ({"usd": 1.0}, r"agent\.usd needs agent\.cost_file or agent\.cost_pattern"),
-        ({"cost_pattern": "("}, "no regular expression"),
+        ({"cost_pattern": "("}, "not a regular expression"),
         ({"cost_pattern": "cost"}, "needs a group"),
     ],
 )

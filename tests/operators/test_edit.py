@@ -184,7 +184,7 @@ def test_code_with_fences_in_its_docstring_comes_whole() -> None:
 REFUSED = {
     "nothing": ("", "empty"),
     "thinking only": ("<think>\n" + BLOCK, "thinking"),
-    "prose": ("I would make it deeper, from experience.", "neither a SEARCH/REPLACE block nor a unified diff"),
+    "prose": ("I would make it deeper, from experience.", "no SEARCH/REPLACE block, no unified diff"),
     "text that is not there": (
         BLOCK.replace("DEPTH = 8", "DEPTH = 10"),
         "SEARCH block 1 of 1 is not in train.py; nearest is line 5: 'DEPTH = 8'",
@@ -198,7 +198,7 @@ REFUSED = {
         "SEARCH block 1 of 1 is in train.py 4 times, at lines 7, 15, 19, 24; quote more lines",
     ),
     "an ambiguous hunk": ("@@ -99 +99 @@\n \n+# here\n", "hunk 1 of 1 is in train.py 11 times"),
-    "another file": (f"prepare.py\n```\n{BLOCK}```", "train.py only, got one for 'prepare.py'"),
+    "another file": (f"prepare.py\n```\n{BLOCK}```", "only train.py, got one for 'prepare.py'"),
     "another file beside ours": (f"{BLOCK}\nprepare.py\n{BLOCK}", "'prepare.py'"),
     "another file in a diff": (HUNK.replace("train.py", "target/prepare.py"), "'b/target/prepare.py'"),
     "another file in a fence": (f"```python\n{DEEPER}```\n`notes.md`\n```\nhi\n```\n", "'notes.md'"),

@@ -59,8 +59,8 @@ def test_a_value_that_may_be_cut_off_is_not_believed() -> None:
         ("DEPHT = 6", "its constants are DEPTH, LR, KIND"),
         ("DEPTH = 6\nDEPTH = 8", "set twice"),
         ("LR = 1e999", "finite"),
-        ("val_bpb = 2.7", "sets no constant"),
-        ("DEPTH: int", "sets no value"),
+        ("val_bpb = 2.7", "does not set a constant"),
+        ("DEPTH: int", "does not set a value"),
     ],
 )
 def test_what_is_no_new_value_is_refused_with_the_reason(code: str, reason: str) -> None:
@@ -106,8 +106,11 @@ def test_powers_and_numbers_of_tuples_are_given_by_themselves_or_as_a_whole(repl
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("BETAS[2] = 0.9", r"'BETAS\[2\] = 0.9' sets no constant of train.py; its constants are BATCH, BETAS\[0\]"),
-        ("BETAS[0] = f(1)", "sets no number: write the whole tuple"),
+        (
+            "BETAS[2] = 0.9",
+            r"'BETAS\[2\] = 0.9' does not set a constant of train.py; its constants are BATCH, BETAS\[0\]",
+        ),
+        ("BETAS[0] = f(1)", "does not set a number: write the whole tuple"),
         ("BETAS[0] = 0.8\nBETAS[0] = 0.7", r"BETAS\[0\] is set twice"),
         ("BETAS[0] = 0.8\nBETAS = (0.8, 0.95)", r"BETAS\[0\] is set twice, by itself and with its tuple"),
     ],

@@ -39,7 +39,7 @@ SETTINGS: Mapping[str, Any] = {
 }
 FINAL = {
     "400": "does not accept the request: check llm.model",
-    "401": "does not accept the key: none was sent; name the environment variable that has it in llm.api_key_env",
+    "401": "does not accept the key: none was sent; set llm.api_key_env to the environment variable that has it",
     "402": "no credit left",
     "403": "does not accept the key",
     "404": "no such model there: check llm.model and llm.api_base",
@@ -120,7 +120,7 @@ def test_a_fault_that_does_not_pass_stops_the_search_at_once(fault: str) -> None
 @pytest.mark.parametrize("fault", [*UNUSABLE, *EMPTY])
 def test_an_answer_of_no_use_is_the_trials_misfortune_and_its_price_is_kept(fault: str) -> None:
     with LlmServer(["hello"], faults=dict.fromkeys(range(1, 9), fault)) as server:
-        with pytest.raises(MutationError, match=UNUSABLE.get(fault, "answered with nothing")) as caught:
+        with pytest.raises(MutationError, match=UNUSABLE.get(fault, "gave an empty answer")) as caught:
             make_model(server, Clock()).complete(MESSAGES, seed=0, attempt=0)
 
         (exchange,) = caught.value.exchanges
@@ -145,7 +145,9 @@ def test_an_answer_that_was_cut_off_is_asked_for_with_twice_the_tokens() -> None
 def test_an_outage_ends_after_its_minutes() -> None:
     clock = Clock()
     with LlmServer(["hello"], faults=dict.fromkeys(range(1, 1000), "503")) as server:
-        with pytest.raises(ProviderError, match=r"tries, and llm.outage_minutes=3 allow no more; the last: ") as caught:
+        with pytest.raises(
+            ProviderError, match=r"tries, and llm.outage_minutes=3 allow no more; the last error: "
+        ) as caught:
             make_model(server, clock, outage_minutes=3).complete(MESSAGES, seed=0, attempt=0)
 
         assert not isinstance(caught.value, ProviderRefusalError), "it may pass"
@@ -227,7 +229,7 @@ def test_an_unknown_price_is_said_once_and_counted_as_nothing() -> None:
 
         assert costs == [0, 0]
         assert told == [
-            f"the cost of openai/scripted at {server.url} is counted as 0: litellm has no price of it; set llm.price"
+            f"the cost of openai/scripted at {server.url} is counted as 0: litellm has no price for it; set llm.price"
         ]
 
 

@@ -172,7 +172,7 @@ def test_a_section_gives_up_its_last_item_first() -> None:
 
 
 def test_what_must_be_said_and_does_not_fit_is_refused_with_the_size_it_needs() -> None:
-    with pytest.raises(MutationError, match=r"needs \d+ tokens at least, prompt.max_tokens is 100: raise it") as caught:
+    with pytest.raises(MutationError, match=r"needs at least \d+ tokens, but prompt.max_tokens is 100") as caught:
         ask(make_prompt(max_tokens=100), history())
     assert caught.value.prompt.startswith("default@")
 
@@ -201,7 +201,7 @@ def test_every_prompt_of_the_configuration_can_be_sent(name: str) -> None:
     for answer, sign in (
         ("patch", "SEARCH"),
         ("rewrite", "the whole new train.py"),
-        ("suggest", "nothing else: a block of Python with one line"),
+        ("suggest", "a block of Python with one line `NAME = value`"),
         ("agent", "Edit `train.py` in place"),
     ):
         system, task = ask(prompt, population, answer=answer)
@@ -264,7 +264,7 @@ def test_a_wrong_template_is_refused_at_the_start(tmp_path: Path, text: str, rea
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"system": "mine.j2"}, r"there is no template mine\.j2; a path of your own needs a slash"),
+        ({"system": "mine.j2"}, r"there is no template mine\.j2; a path needs a slash"),
         ({"curve": -1}, "must be at least 0"),
         ({"weight": 3}, "a prompt needs unsuccessful"),
     ],

@@ -105,7 +105,7 @@ def test_reasoning_that_used_up_all_tokens_is_no_answer() -> None:
 def test_a_call_of_a_tool_is_told_to_the_model_and_not_asked_for_again(finish_reason: str) -> None:
     call = Completion(text=None, tool={"old_str": "DEPTH = 8"}, finish_reason=finish_reason)
     with LlmServer([call]) as server:
-        with pytest.raises(MutationError, match="called a tool, and there are none: answer in text"):
+        with pytest.raises(MutationError, match="called a tool, but there are none: answer in text"):
             complete(make_model(server))
         assert len(server.requests) == 1
 
@@ -281,7 +281,7 @@ def test_a_model_that_is_busy_is_let_pass(fault: str) -> None:
         assert list(make_model(server, clock, tell=told.append).first_replies()) == []
         assert len(server.requests) == 1
     assert clock.slept == []
-    assert "was not tried out, it is busy" in told[-1]
+    assert "was not tested because it is busy" in told[-1]
 
 
 def test_a_model_that_is_slow_is_let_pass() -> None:
@@ -312,6 +312,6 @@ def test_limits_that_the_settings_exceed_are_said_once() -> None:
             list(model.first_replies(prompt_tokens=24_000))
 
     assert told == [
-        "llm.max_tokens=16384 is more than openai/gpt-4 allows: 4096 are asked for",
+        "llm.max_tokens=16384 is more than openai/gpt-4 allows: 4096 are used",
         "prompts may grow to prompt.max_tokens=24000, openai/gpt-4 takes 8192: set a smaller prompt.max_tokens",
     ]

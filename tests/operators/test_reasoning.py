@@ -56,7 +56,7 @@ def test_edits_that_end_a_reasoning_are_the_answer(reasoning: str, answer: str) 
     ],
 )
 def test_what_may_be_a_draft_is_refused(reasoning: str, why: str) -> None:
-    with pytest.raises(UnclearReasoningError, match=f"came as reasoning only, and .*{why}"):
+    with pytest.raises(UnclearReasoningError, match=f"was reasoning only, and .*{why}"):
         answer_in_reasoning(reasoning, SOURCE)
 
 
@@ -89,13 +89,11 @@ def test_what_is_unclear_is_told_to_the_model_once() -> None:
     mutation = operator.mutate(PROPOSAL, BASE)
     assert mutation.program.source == SOURCE.replace("DEPTH = 4", "DEPTH = 6")
     first, second = model.asked
-    assert "the answer came as reasoning only" in second[-1].text
+    assert "the answer was reasoning only" in second[-1].text
     assert second[len(first)] == Message(role="assistant", text="(no usable answer)"), "drafts are not sent back"
 
     operator, model = patch(*[draft] * 3)
-    with pytest.raises(
-        MutationError, match="no program after 2 answers; the last: the answer came as reasoning"
-    ) as caught:
+    with pytest.raises(MutationError, match="no program after 2 answers; the last: the answer was reasoning") as caught:
         operator.mutate(PROPOSAL, BASE)
     assert len(model.asked) == len(caught.value.exchanges) == 2
     assert caught.value.cost_usd == pytest.approx(0.02)

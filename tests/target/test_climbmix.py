@@ -211,7 +211,9 @@ def test_bytes_that_are_always_wrong_are_refused_with_both_hashes(hub, cache):
 
 
 def test_a_shard_that_does_not_exist_is_named_at_once(hub, cache):
-    with pytest.raises(TargetError, match=rf"{name_of(2)} cannot be had: the server says 404 .*4 of 5 shards are in"):
+    with pytest.raises(
+        TargetError, match=rf"{name_of(2)}: download failed: the server says 404 .*4 of 5 shards are in"
+    ):
         fetch(2, cache) and fetch(3, cache)
 
     assert hub.heads[name_of(2)] == 1
@@ -231,7 +233,7 @@ def test_without_a_network_it_says_what_to_do(hub, cache, monkeypatch):
     assert list(fetch(1, cache).documents("val")) == documents_of(VAL_SHARD)
     with pytest.raises(TargetError) as refused:
         fetch(2, cache, hurry=True)
-    assert "http://127.0.0.1:1/nowhere/shard_00001.parquet cannot be had" in str(refused.value)
+    assert "http://127.0.0.1:1/nowhere/shard_00001.parquet: download failed" in str(refused.value)
     assert "3 of 4 shards are in" in str(refused.value)
     assert "corpus=packages and corpus=installed need no network" in str(refused.value)
 

@@ -170,7 +170,7 @@ def test_a_run_that_fails_behind_its_score_is_told_apart(evaluator, log):
 
     assert (found.outcome, found.val_bpb) == (Outcome.CRASHED, None)
     assert found.detail.startswith(
-        "it printed val_bpb: 1.25, but did not end well, so that does not count: the command"
+        "it printed val_bpb: 1.25, but failed afterwards, so that does not count: the command"
     )
     assert "advice" not in found.detail
 

@@ -97,7 +97,7 @@ def test_a_server_that_cannot_open_the_memory_is_replaced_by_one_that_need_not(e
 
     assert found.outcome is Outcome.OK, found.detail
     assert buffers.staged
-    assert log.count("scoring goes through memory of the host: cudaIpcOpenMemHandle says 801, operation not") == 1
+    assert log.count("scoring uses host memory: cudaIpcOpenMemHandle says 801, operation not") == 1
 
 
 @pytest.mark.parametrize("kind", ["device", "staged"])
