@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,3 +120,18 @@ def test_rooms_of_a_package_need_each_other_one_way_only(package: str) -> None:
             del needs[room]
 
     assert needs == {}, "each of these needs another that needs it"
+
+
+def test_every_module_that_a_text_names_is_there() -> None:
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *modules_of(ROOT).values()]
+    named = {
+        name
+        for text in texts
+        for name in re.findall(
+            r"\b(?:target|operators|search|tests|benchmarks|conf)/[a-z0-9_/]+\.(?:py|yaml|j2)\b",
+            text.read_text("utf-8"),
+        )
+    }
+
+    assert len(named) > 50
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
