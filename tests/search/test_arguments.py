@@ -104,10 +104,10 @@ def test_a_path_in_the_home_is_that_of_the_user(tmp_path: Path, overrides: tuple
     ("value", "phrase"),
     [
         ("claude -p, go on", "has several values: for a search with each, add -m"),
-        ("claude (a", "has characters with a meaning of their own"),
-        ("claude 'a' b", "has characters with a meaning of their own"),
-        ('claude "a" {b', "has characters with a meaning of their own"),
-        ("jürgen/agent", "has characters with a meaning of their own"),
+        ("claude (a", "has characters with a special meaning"),
+        ("claude 'a' b", "has characters with a special meaning"),
+        ('claude "a" {b', "has characters with a special meaning"),
+        ("jürgen/agent", "has characters with a special meaning"),
     ],
 )
 def test_what_has_to_be_quoted_is_shown_with_its_quotes(value: str, phrase: str) -> None:

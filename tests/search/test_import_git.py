@@ -247,9 +247,9 @@ def test_other_metrics_are_imported_with_their_sign(tmp_path):
     [
         ("no repository", "must be in a git repository"),
         ("no directory", "must be the directory of a git repository"),
-        ("no branch", "must have the branch autoresearch/mar5; there are: master"),
+        ("no branch", "must have the branch autoresearch/mar5; its branches are: master"),
         ("no table", "there is no results.tsv: neither in"),
-        ("nothing kept", "no baseline to begin with: its commit is not in the repository: 1 row (line 2)"),
+        ("nothing kept", "no baseline to start from: its commit is not in the repository: 1 row (line 2)"),
         ("twice", "exists already: choose another name"),
     ],
 )
@@ -280,11 +280,11 @@ def test_what_cannot_be_imported_is_told_and_leaves_nothing(agent, tmp_path, cap
     ("table", "phrase"),
     [
         ("", "is empty"),
-        ("commit\tval_bpb\tstatus\n", "has a header and no experiment"),
-        ("abc1234\t0.9\t44\tkeep\tbaseline\n", "t:1: there must be a header that names the columns commit, val_bpb"),
+        ("commit\tval_bpb\tstatus\n", "has a header but no experiment"),
+        ("abc1234\t0.9\t44\tkeep\tbaseline\n", "t:1: there must be a header with the columns commit, val_bpb"),
         (
             "commit\tval_bpb\tstatus\nabc1234\tlow\tkeep\n",
-            "no row that can be used: val_bpb is no number: 1 row (line 2)",
+            "no row that can be used: val_bpb is not a number: 1 row (line 2)",
         ),
         ("commit\tval_bpb\tstatus\n" + "abc1234\t0.9\tkeep\n" * 5_001, "must have at most 5,000 rows, got 5,001"),
     ],
@@ -302,9 +302,9 @@ HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ("abc1234\t0.9", "fewer columns than the header has"),
-        ("abc1234\tlow\t1\tkeep\td", "val_bpb is no number"),
-        ("abc1234\t<0.9\t1\tkeep\td", "val_bpb is no number"),  # a bound is no measurement
+        ("abc1234\t0.9", "fewer columns than the header"),
+        ("abc1234\tlow\t1\tkeep\td", "val_bpb is not a number"),
+        ("abc1234\t<0.9\t1\tkeep\td", "val_bpb is not a number"),  # a bound is no measurement
         ("abc1234\t0.95 -> 0.93\t1\tkeep\td", "val_bpb can be read as two numbers"),
         ("abc1234\t0.95/0.93\t1\tkeep\td", "val_bpb can be read as two numbers"),
         ("abc1234\t1,234\t1\tkeep\td", "val_bpb can be read as two numbers"),

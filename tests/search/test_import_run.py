@@ -123,7 +123,7 @@ def test_the_next_search_begins_with_the_champion_and_proposes_nothing_that_was_
     assert rows_of(tmp_path / "outputs" / "c")[0]["description"] == "[from a#0] the seed program"
     assert summary_of(tmp_path / "outputs" / "c")["baseline_val_bpb"] == pytest.approx(tried.scores[0], abs=1e-3)
     report = (tmp_path / "outputs" / "c" / "report.md").read_text()
-    assert "are those of an earlier search and count against no budget here" in report
+    assert "come from an earlier search and count against no budget here" in report
 
 
 def test_under_other_conditions_the_champion_is_measured_first_and_the_rest_counts_as_tried(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_a_checkout_is_what_it_holds_wherever_it_lies() -> None:
         ("outputs", "got outputs, which holds 1 of them; name one, such as outputs/mar8"),
         ("outputs/mar8/journal.log", "which holds none"),
         ("outputs/mar8/programs", "which holds none"),
-        ("else/where", "got else/where, which is not there; searches lie below outputs"),
+        ("else/where", "got else/where, which is not there; searches are below outputs"),
         ("outputs/new", "which is this one; omit from to resume it"),
         ("outputs/../outputs/new", "which is this one"),
     ],
@@ -401,7 +401,7 @@ def test_a_search_that_found_nothing_is_refused(tmp_path: Path) -> None:
 def test_an_import_that_has_not_searched_is_gone_on_with_under_its_name(source: SearchRun, tmp_path: Path) -> None:
     RunDirectory(source.root).config.unlink()
 
-    assert "go on with it by name=mar8" in refusal(source.root, RunDirectory(tmp_path / "new"))
+    assert "continue it by name=mar8" in refusal(source.root, RunDirectory(tmp_path / "new"))
     other = make_search(tmp_path / "other", MIXED)
     assert "has imported trials already" in refusal(other.root, RunDirectory(source.root))
 
@@ -430,7 +430,7 @@ def test_a_half_import_of_what_has_changed_since_is_refused(source: SearchRun, t
     ledger = Ledger(folder)
     ledger.propose(Proposal(parents=(), seed=99))
 
-    with pytest.raises(UserError, match="an import was interrupted, and what it imports has changed since"):
+    with pytest.raises(UserError, match="an import was interrupted, and its source has changed since"):
         adopt(ledger, begin(source).trials)
 
 

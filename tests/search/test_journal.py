@@ -240,6 +240,6 @@ def test_a_line_appended_by_hand_with_the_number_of_another_stops_the_search(run
     with run.journal.open("ab") as journal:
         journal.write(lines_of(run)[-1])
 
-    with pytest.raises(UserError, match="lines were removed, doubled or moved"):
+    with pytest.raises(UserError, match="lines were removed, duplicated or moved"):
         ledger.propose(Proposal(parents=(0,), seed=10))
     assert list(run.root.glob("journal.log.lock*")) == []

@@ -91,7 +91,7 @@ def test_a_search_without_a_gain_says_so(tmp_path, population, said):
 
     assert said in text
     assert "```" not in text
-    assert "holdout split has not been touched" in text
+    assert "holdout split has not been used" in text
 
 
 def test_what_models_write_cannot_break_the_page(tmp_path):
