@@ -30,7 +30,7 @@ def check_name(name: str) -> None:
             f"letter, digit or _ first and {_PART_BYTES} bytes at most, {_NAME_BYTES} in all; "
             f"got {_shortened(name)!r}, try name={_suggestion(parts)}"
         )
-    if parts[0].startswith(_TAKEN) or name == "sweeps":
+    if _is_taken(name):
         raise UserError(f"name must not be {name}: outputs/{parts[0]} is kept for other files; try name=my_{parts[0]}")
 
 
@@ -84,7 +84,13 @@ def _suggestion(parts: list[str]) -> str:
     """Return a name like the one that was refused."""
     better = (_FOREIGN.sub("_", part).lstrip("_.,=+@-").rstrip("_") for part in parts)
     kept = [os.fsencode(part)[:40].decode(errors="ignore") for part in better if part]
-    return "/".join(kept[:2]) or "mar8"
+    name = "/".join(kept[:2]) or "mar8"
+    return f"my_{name}" if _is_taken(name) else name
+
+
+def _is_taken(name: str) -> bool:
+    """Whether other files of `outputs` lie where a search of this name would."""
+    return name.startswith(_TAKEN) or name == "sweeps"
 
 
 def _shortened(name: str) -> str:

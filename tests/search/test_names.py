@@ -52,6 +52,7 @@ BAD = {
     "ä" * 70: "ä" * 20,
     "/".join(["a" * 100] * 3): f"{'a' * 40}/{'a' * 40}",
     "sweeps": "my_sweeps",
+    "sweeps/": "my_sweeps",
     "mlflow.db": "my_mlflow.db",
     "mlflow.db-wal": "my_mlflow.db-wal",
     "mlartifacts/x": "my_mlartifacts",
