@@ -201,7 +201,7 @@ def test_every_prompt_of_the_configuration_can_be_sent(name: str) -> None:
     for answer, sign in (
         ("patch", "SEARCH"),
         ("rewrite", "the whole new train.py"),
-        ("suggest", "a block of Python with one line `NAME = value`"),
+        ("suggest", "a block of Python with one line for each constant"),
         ("agent", "Edit `train.py` in place"),
     ):
         system, task = ask(prompt, population, answer=answer)

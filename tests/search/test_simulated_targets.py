@@ -33,7 +33,7 @@ def test_a_landscape_is_searched_by_operators_that_change_code_and_by_the_tuner(
     rows = rows_of(root)
     assert {row["operator"] for row in rows} == {"seed", "switch", "tune"}
     assert summary_of(root)["best_val_bpb"] < summary_of(root)["baseline_val_bpb"]
-    assert "made up by a model" in done.stdout
+    assert "computed by a model" in done.stdout
     environment = json.loads((root / "environment.json").read_text())
     assert environment["device"]["kind"] == "simulated"
     assert environment["landscape"] == {"name": "landscape", "seed": 0}

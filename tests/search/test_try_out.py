@@ -129,9 +129,9 @@ def test_reasoning_without_an_edit_costs_two_requests_a_trial(tmp_path: Path) ->
     with LlmServer([Completion(text="", reasoning="I wonder what to do.")]) as server:
         done = search(tmp_path, server, "max_failures=2")
 
-        assert "no program after 2 answers; the last: the answer came as reasoning only" in done.stdout
+        assert "no program after 2 answers; the last: the answer was reasoning only" in done.stdout
         assert len(server.requests) == 1 + 2 * 2
-        assert "came as reasoning only" in server.requests[2].text, "it is told to the model"
+        assert "was reasoning only" in server.requests[2].text, "it is told to the model"
 
 
 def test_a_second_request_that_is_refused_is_the_trials_misfortune_and_the_search_goes_on(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_calls_of_tools_are_told_to_the_model_and_then_not_built(tmp_path: Path)
     assert done.returncode == 1, done.stderr
     assert "answer in text" in done.stdout
     assert len(requests) == 1 + 3
-    assert "called a tool, and there are none: answer in text" in requests[2].text
+    assert "called a tool, but there are none: answer in text" in requests[2].text
 
 
 def test_uncounted_tokens_use_up_a_budget_of_money(tmp_path: Path) -> None:

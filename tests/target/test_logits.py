@@ -86,7 +86,7 @@ def test_an_honest_model_gets_the_same_score_through_every_kind_of_buffer(evalua
     assert staged.val_bpb == pytest.approx(mapped.val_bpb, abs=1e-4)
     assert device.probes["d1_causality_nats"] == 0
     assert device.n_parameters == mapped.n_parameters
-    assert "through memory of the host" not in log
+    assert "uses host memory" not in log
     assert not list(runtime.folder.glob("memory-*")), "the scorer gives its memory back"
 
 
