@@ -59,7 +59,7 @@ def counts(trials: Iterable[Trial]) -> str:
 
 
 def shown(population: Population) -> list[str]:
-    """Return one line per trial, then one for the best."""
+    """Return one line per trial, then one for the champion, and for the best if that is another trial."""
     lines = []
     for trial in population.trials:
         parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
@@ -69,7 +69,16 @@ def shown(population: Population) -> list[str]:
             f"{parents}  {description_of(trial)}"
         )
     champion = population.champion
-    return [*lines, f"best: #{champion.number}, {score_text(champion, population)}"] if champion else lines
+    if champion is None:
+        return lines
+    best = population.ranked()[0]
+    if best.number == champion.number:
+        return [*lines, f"best: #{best.number}, {score_text(best, population)}"]
+    return [
+        *lines,
+        f"champion, because it was kept last: #{champion.number}, {score_text(champion, population)}; "
+        f"the best score is that of #{best.number}, {score_text(best, population)}",
+    ]
 
 
 def _commit(trial: Trial) -> str:
