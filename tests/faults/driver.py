@@ -280,7 +280,7 @@ def fill(folder: Path) -> None:
 def leave_out_what_is_slow() -> None:
     """Leave out the description of the machine and the picture."""
     search.session.describe_environment = lambda *_: {}
-    search.progress.draw_progress = lambda path, *_: write_atomically(path, "a picture")
+    search.views.progress.draw_progress = lambda path, *_: write_atomically(path, "a picture")
 
 
 def _run(order: Order, counter: mmap.mmap, say: Callable[[str], None]) -> int:

@@ -503,7 +503,7 @@ def _exits(rng: random.Random) -> str:
             "raise ExceptionGroup('many\\x1b[31m', [ValueError(str(n)) for n in range(300)])",
             "raise ValueError('\\x1b]0;owned\\x07\\u202e\\ud800' * 1000)",
             "raise ValueError('x' * 5_000_000)",
-            "from target.contract import ContractError; raise ContractError('\\x1b[2J\\u202e' * 1000)",
+            "from target.program.contract import ContractError; raise ContractError('\\x1b[2J\\u202e' * 1000)",
             "import ctypes; ctypes.CDLL(None).syscall(60, 0)",
         ]
     )  # fmt: skip

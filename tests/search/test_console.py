@@ -231,7 +231,7 @@ def test_an_error_takes_the_live_part_down():
 
 def test_importing_the_display_is_cheap():
     heavy = ("torch", "mlflow", "litellm", "matplotlib", "optuna", "jinja2")
-    code = f"import sys, search.console; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, search.views.console; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -502,13 +502,13 @@ def test_the_digest_follows_everything_that_is_sent():
 
 
 def test_importing_the_tracker_does_not_import_mlflow():
-    code = "import sys, search.mlflow_tracker; print([name for name in ('mlflow', 'requests') if name in sys.modules])"
+    code = "import sys, search.mlflow.tracker; print([name for name in ('mlflow', 'requests') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_settings_of_the_user_are_respected():
-    code = "import os, search.mlflow_store as s; s.import_mlflow(); print(os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
+    code = "import os, search.mlflow.store as s; s.import_mlflow(); print(os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
     environment = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "77"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True

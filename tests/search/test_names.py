@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search import final, report
 from search.compare import __main__ as compare
 from search.doctor import __main__ as doctor
 from search.errors import UserError
+from search.final import __main__ as final
 from search.import_git import __main__ as import_git
 from search.names import check_name, folder_of, given_folder
 from search.prompt import __main__ as prompt
+from search.report import __main__ as report
 from tests.search.command import QUIET, assert_clean_failure, run
 
 Main = Callable[[list[str]], int]

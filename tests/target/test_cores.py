@@ -45,7 +45,7 @@ def test_a_kernel_that_says_nothing_has_a_core_for_each_cpu(tmp_path):
 
 
 def test_affinity_counts():
-    asked = "import os, target.cores; os.sched_setaffinity(0, {%d}); print(target.cores.usable_cores())"
+    asked = "import os, target.device.cores; os.sched_setaffinity(0, {%d}); print(target.device.cores.usable_cores())"
     done = subprocess.run(
         [sys.executable, "-c", asked % CPUS[-1]], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -207,8 +207,8 @@ def test_a_file_larger_than_the_limit_is_not_read(checkout, monkeypatch):
 def test_nothing_is_left_behind(checkout, tmp_path):
     before = sorted(Path(tmp_path).rglob("*"))
     script = (
-        "import pathlib, target.git\n"
-        f"with target.git.open_clean(pathlib.Path({str(checkout)!r})) as it: it.find('HEAD', 'commit')"
+        "import pathlib, target.command.git\n"
+        f"with target.command.git.open_clean(pathlib.Path({str(checkout)!r})) as it: it.find('HEAD', 'commit')"
     )
     folder = tmp_path / "temporary"
     folder.mkdir()

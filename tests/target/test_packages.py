@@ -189,7 +189,7 @@ def test_a_package_with_held_out_text_cannot_be_named(spec, corpus):
 
 @pytest.mark.parametrize("name", ["packages", "installed"])
 def test_no_package_with_held_out_text_is_imported_by_what_candidates_are_forked_from(name):
-    script = "import sys, target.zygote, target.child; print(*sys.modules)"
+    script = "import sys, target.inside.zygote, target.inside.child; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
 
     assert "torch" in loaded

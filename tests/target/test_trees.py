@@ -72,7 +72,7 @@ def test_a_wide_and_deep_tree_needs_few_descriptors(tree):
     os.chdir("/")
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
-        "from pathlib import Path\nfrom target.trees import *\n"
+        "from pathlib import Path\nfrom target.process.trees import *\n"
         "print(sum(1 for _ in statuses_below(sys.argv[1])), remove_tree(Path(sys.argv[1])))"
     )
     done = subprocess.run(
