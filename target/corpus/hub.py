@@ -2,6 +2,8 @@
 
 The hub answers a HEAD with the SHA-256 of the file (`X-Linked-Etag`) and its size (`X-Linked-Size`) before it redirects
 to a content server. The content is accepted only if it has that hash.
+
+`huggingface_hub` would be one more dependency, with a cache of its own beside ours, for the download of single files.
 """
 
 from __future__ import annotations

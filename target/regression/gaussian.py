@@ -2,6 +2,9 @@
 
 Rasmussen and Williams 2006, Gaussian Processes for Machine Learning: chapter 2 (regression), section 4.2.1 (Matern
 covariance), section 5.4.1 (marginal likelihood and its gradient).
+
+scikit-learn's regressor has no priors on the lengths, and estimates the noise of repeated observations outside of the
+fit. Here a dozen trials must do, and means of different numbers of trainings have different noise.
 """
 
 from __future__ import annotations
