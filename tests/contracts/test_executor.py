@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from target.evaluation import Outcome
 from target.program import Program
+from target.trained import TrainedKind
 from tests.target.candidates import HONEST, in_main
 from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
 
@@ -20,7 +21,9 @@ WAIT_SECONDS = 90
 @pytest.fixture(scope="module", params=EXECUTORS)
 def executor(request, spec, corpus):  # noqa: F811
     make = instantiate(OmegaConf.load(CONF / f"{request.param}.yaml"))
-    executor = make(replace(spec, sandbox="off"), corpus=corpus)  # candidates meet through files in one test
+    executor = make(
+        TrainedKind(replace(spec, sandbox="off"), corpus=corpus)
+    )  # candidates meet through files in one test
     executor.start()
     yield executor
     executor.close()
