@@ -38,7 +38,7 @@ def test_an_autoresearch_checkout_is_searched_and_stays_as_it_is(tmp_path: Path)
     assert state_of(root) == before
     out = tmp_path / "outputs" / "a"
     assert (summary_of(out)["status"], summary_of(out)["trainings"]) == ("finished", 6)
-    assert "unverified: val_bpb is what train.py reports of itself" in done.stdout
+    assert "unverified: val_bpb is reported by train.py itself and not checked" in done.stdout
     assert "constants of #0: [unverified]" in done.stdout
     assert {row["description"].split()[0] for row in rows_of(out) if row["val_bpb"]} == {"[unverified]"}
     evaluation = json.loads((out / "trials" / "0000" / "result.json").read_text())["evaluations"][0]

@@ -248,7 +248,7 @@ def test_a_text_that_is_not_python_is_refused_before_it_runs(evaluator, log):
 @pytest.mark.parametrize(
     ("written", "phrase"),
     [
-        (None, "without having written result.json"),
+        (None, "without writing result.json"),
         ("{", "is not JSON"),
         ("[1]", "must hold a JSON object"),
         ('{"speed": 1}', "no 'ratio' in result.json"),
