@@ -35,6 +35,8 @@ _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _SETTING = re.compile(r"\+?(?P<key>[a-z][\w.]*)=(?P<value>\S+)")
 _FLAG = re.compile(r"--[a-z][a-z-]+")
 _OURS = ("benchmarks", "operators", "search", "target")
+_OF_SERVERS = {"--reasoning-format", "--reasoning-parser"}  # flags of llama.cpp and vLLM
+_SERVED = ("target.train", "target.worker", "target.inside.zygote")  # started by other processes; they take no options
 _HYDRA = ("search", "search.doctor", "search.import_run", "search.noise")
 
 
@@ -88,7 +90,7 @@ SETTINGS = _cases(
 FLAGS = _cases(
     (page.name, flag)
     for page in PAGES
-    for flag in sorted({flag for span in _spans(page.read_text()) for flag in _FLAG.findall(span)})
+    for flag in sorted({flag for span in _spans(page.read_text()) for flag in _FLAG.findall(span)} - _OF_SERVERS)
 )
 TESTS = _cases(
     (page.name, _words(match["words"]))
@@ -167,7 +169,7 @@ def _module(words: list[str]) -> tuple[str, list[str]]:
 
 def _is_parsed_here(name: str, arguments: list[str]) -> bool:
     """Check the settings of a search, and return whether the module parses its arguments with argparse."""
-    if name.split(".")[0] not in _OURS or name == "target.train" or "--help" in arguments:
+    if name.split(".")[0] not in _OURS or name in _SERVED or "--help" in arguments:
         return False
     if name in _HYDRA:
         _compose([each for each in arguments if "=" in each and not each.startswith("-")])
