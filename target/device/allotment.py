@@ -9,25 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 from target.device.cards import Card, ListedCard, environment_of, find_cards
 from target.device.cores import usable_cores
 from target.errors import TargetError
 from target.spec import TargetSpec
 
-__all__ = [
-    "Allotment",
-    "Card",
-    "ListedCard",
-    "allot",
-    "describe",
-    "find_card",
-    "find_cards",
-    "fit",
-    "name_cards",
-    "record_cards",
-]
+if TYPE_CHECKING:  # it names the cards of this room
+    from target.kind import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +39,7 @@ class Allotment:
         return environment_of(self.cards[slot]) if self.cards else {}
 
 
-class Trains(Protocol):
-    """The properties of a target that an allotment depends on."""
-
-    @property
-    def device(self) -> Literal["cpu", "cuda"]:
-        """Where programs run."""
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of one training."""
-
-    def cards(self) -> Sequence[Card | ListedCard]:
-        """Return the GPUs that can be used."""
-
-
-def allot(kind: Trains, workers: int | None, *, setting: str = "executor.workers") -> Allotment:
+def allot(kind: Kind, workers: int | None, *, setting: str = "executor.workers") -> Allotment:
     """Divide this machine among trainings.
 
     Args:
