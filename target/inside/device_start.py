@@ -6,10 +6,13 @@ import torch
 
 from target.boundary.job import REHEARSAL, Job
 from target.inside.rehearsal import rehearse
+from target.sandbox.confinement import LAYERS
 
 
 def start_device(job: Job) -> None:
     """Compute something on the device of the job, or rehearse the start of a driver.
+
+    Under all layers it also compiles for a GPU, as train.py does: Triton starts compilers and loads what they built.
 
     Raises:
         RehearsalError: A step of the rehearsal was refused.
@@ -21,3 +24,6 @@ def start_device(job: Job) -> None:
     found = torch.zeros(8, device=job.device) + 1
     if found.sum().item() != 8:
         raise RuntimeError(f"{job.device} computed {found.tolist()} in place of ones")
+    if job.device == "cuda" and job.confinement.layers == LAYERS:
+        compiled = torch.compile(torch.nn.functional.silu, dynamic=False)
+        compiled(found).sum().item()

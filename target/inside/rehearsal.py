@@ -13,16 +13,30 @@ import fcntl
 import functools
 import os
 import socket
+import subprocess
+import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
+from target.sandbox.toolchain import c_compiler
+
 _READ: Final = (
+    "/proc/cpuinfo",
     "/proc/devices",
+    "/proc/driver/nvidia/capabilities/mig/config",
+    "/proc/driver/nvidia/params",
     "/proc/driver/nvidia/version",
     "/proc/driver/nvidia-uvm",
     "/proc/modules",
+    "/proc/self/maps",
+    "/proc/self/status",
     "/proc/sys/vm/mmap_min_addr",
+    "/sys/bus/pci/devices",
+    "/sys/devices/system/cpu/online",
+    "/sys/devices/system/memory/block_size_bytes",
+    "/sys/devices/system/node",
 )
 _TERMINAL_SIZE: Final = 0x5413  # TIOCGWINSZ: harmless, and unknown to devices that are no terminals
 _READ_BYTES: Final = 64
@@ -48,13 +62,14 @@ def rehearse(device: str) -> None:
         ("name a thread from another one (/proc/self/task/<tid>/comm)", _name_a_thread),
         *((f"read {path}", functools.partial(_read, path)) for path in _READ),
         (f"open and control {device}", lambda: _control(device)),
+        ("compile and load a library with the C compiler, as Triton does", _compile),
     ]
     try:
         for what, step in steps:
             try:
                 step()
             except OSError as error:
-                raise RehearsalError(f"could not {what}: {error.strerror}") from error
+                raise RehearsalError(f"could not {what}: {error.strerror or error}") from error
     finally:
         for each in sockets:
             each.close()
@@ -71,10 +86,13 @@ def _name_a_thread() -> None:
     thread = threading.Thread(target=named.wait)
     thread.start()
     try:
-        libc = ctypes.CDLL(None)
-        libc.pthread_setname_np.argtypes = [ctypes.c_ulong, ctypes.c_char_p]
-        if error := libc.pthread_setname_np(thread.ident, b"graft-rehearsal"[:15]):
-            raise OSError(error, os.strerror(error))
+        # as a file and with these flags: glibc's pthread_setname_np opens it without O_TRUNC, which needs another right
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        fd = os.open(f"/proc/self/task/{thread.native_id}/comm", flags, 0o666)
+        try:
+            os.write(fd, b"graft-rehearsal")
+        finally:
+            os.close(fd)
     finally:
         named.set()
         thread.join()
@@ -91,6 +109,20 @@ def _read(path: str) -> None:
         os.listdir(fd)  # noqa: PTH208 -- by its descriptor
     finally:
         os.close(fd)
+
+
+def _compile() -> None:
+    """Build a library in the temporary directory and load it; without a compiler there is nothing to rehearse."""
+    compiler = c_compiler()
+    if compiler is None:
+        return
+    source, library = (Path(tempfile.gettempdir(), f"launcher.{ending}") for ending in ("c", "so"))
+    source.write_text("#include <stdint.h>\nint launch(void) { return 0; }\n", encoding="utf-8")
+    command = [compiler, str(source), "-O3", "-shared", "-fPIC", "-o", str(library)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"{compiler}: {' '.join((done.stderr or 'no message').split())[:300]}")
+    ctypes.CDLL(str(library)).launch()
 
 
 def _control(path: str) -> None:

@@ -137,6 +137,7 @@ def main() -> None:
     become_subreaper()
     become: Become = importlib.import_module(sys.argv[2]).become  # imports torch once for all children
     library_grants()  # once, not in each child
+    kill_descendants(KILL_SECONDS)  # a compiler that fails may leave a process; none may be there at the first fork
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"a zygote must have one thread when it forks, importing torch left {threads}")

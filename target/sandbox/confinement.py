@@ -32,9 +32,11 @@ LAYERS: Final = (CAPABILITIES, LANDLOCK, SECCOMP)  # in the order in which they 
 
 # The variables that our trusted processes pass down; all others, keys and proxies included, are removed.
 _INHERITED = (
+    "CC",  # the compiler that Triton and Inductor use
     "CUDA_DEVICE_ORDER",  # what numbers in CUDA_VISIBLE_DEVICES mean
     "CUDA_HOME",
     "CUDA_VISIBLE_DEVICES",
+    "CXX",
     "HIP_VISIBLE_DEVICES",
     "LANG",
     "LC_ALL",

@@ -17,6 +17,7 @@ from target.sandbox.access import Access
 from target.sandbox.landlock import Access as Right
 from target.sandbox.landlock import Grant
 from target.sandbox.packages import needed_places, package_folders, without_packages
+from target.sandbox.toolchain import compiler_folders
 
 _SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SETTINGS: Final = ("ld.so.cache", "localtime", "nsswitch.conf", "passwd")  # of /etc, which holds secrets too
@@ -62,12 +63,16 @@ def child_grants(
     for path in map(Path, access.devices):
         yield Grant(path, Right.DEVICE | Right.READ_DIR)
     if access.thread_names:
-        yield Grant(Path(_OWN_THREADS), Right.READ | Right.WRITE_FILE)
+        # the driver opens them with O_TRUNC, a right of its own
+        yield Grant(Path(_OWN_THREADS), Right.READ | Right.WRITE_FILE | Right.TRUNCATE)
 
 
 @functools.cache
 def library_grants() -> tuple[Grant, ...]:
-    """Return the grants for the system, the interpreter and its packages; a zygote calls this before it forks."""
+    """Return the grants for the system, the compiler, the interpreter and its packages.
+
+    A zygote calls this before it forks.
+    """
     whole = {path for path in trees() if trees().isdisjoint(path.parents)}
     folders = package_folders(trees())
     rest = (each for tree in sorted(whole) for each in without_packages(str(tree), folders))
@@ -80,7 +85,8 @@ def library_grants() -> tuple[Grant, ...]:
 def trees() -> frozenset[Path]:
     """Return the real paths of the granted directories and files, except the package folders in them."""
     prefixes = {Path(path) for path in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)}
-    found = {prefix / name for prefix in prefixes for name in _OF_PREFIX} | {*map(Path, _SYSTEM), *_linked()}
+    found = {prefix / name for prefix in prefixes for name in _OF_PREFIX}
+    found |= {*map(Path, _SYSTEM), *_linked(), *compiler_folders()}
     return frozenset(path.resolve() for path in found if path.exists())
 
 

@@ -20,6 +20,7 @@ from typing import Final
 
 from target.sandbox.access import NO_DEVICE, Access
 from target.sandbox.grants import libraries
+from target.sandbox.toolchain import compiler_folders
 
 LAYER: Final = "namespaces"
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -82,7 +83,7 @@ def _prefix(view: View) -> Iterator[str]:
     private = _private()
     for place in private:
         yield from ("--tmpfs", place)
-    for place in _real(libraries() | {_PACKAGE, *view.readable}):
+    for place in _real(libraries() | compiler_folders() | {_PACKAGE, *view.readable}):
         if any(place.startswith(f"{other}/") for other in private):
             yield from ("--ro-bind-try", place, place)
     for place in _real(view.writable):

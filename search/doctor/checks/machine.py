@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -22,12 +21,12 @@ from search.errors import UserError
 from target.device import fit, name_cards
 from target.device.cards import list_cards
 from target.errors import TargetError
+from target.sandbox.toolchain import c_compiler
 from target.spec import TargetSpec
 
 _ASK_SECONDS: Final = 120
 _DRIVER: Final = Path("/proc/driver/nvidia/version")
 _LEAST_FREE: Final = 0.9  # of a card's memory; a driver and a display take a few hundred MB
-_COMPILERS: Final = ("cc", "gcc", "clang")  # in the order in which Triton looks for them
 _GET_TORCH: Final = "https://pytorch.org/get-started/locally/"
 # Run in its own process, as trainings are: a broken driver may crash it, and the doctor need not import torch.
 _QUESTION: Final = """
@@ -141,11 +140,13 @@ def check_compiler(subject: Subject) -> Iterator[Row]:
     """Check what torch.compile needs on a GPU: Triton compiles a launcher with a C compiler and Python's headers."""
     if subject.device != "cuda" or not isinstance(subject.spec, TargetSpec):
         return
-    compiler = os.environ.get("CC") or next(filter(shutil.which, _COMPILERS), "")
+    compiler = c_compiler()
     header = Path(sysconfig.get_paths()["include"], "Python.h")
     cost = "train.py is compiled by torch.compile, which fails on a GPU without it"
-    if not compiler or not shutil.which(compiler):
-        yield warning("compiler", compiler or "no C compiler on PATH", cost=cost, remedy="apt install gcc")
+    if compiler is None:
+        named = os.environ.get("CC")
+        found = f"CC={named}, which is no program" if named else "no C compiler on PATH"
+        yield warning("compiler", found, cost=cost, remedy="apt install gcc")
     elif not header.is_file():
         remedy = f"apt install python{sys.version_info.major}.{sys.version_info.minor}-dev"
         yield warning("compiler", f"{compiler}, but no {header}", cost=cost, remedy=remedy)
