@@ -1,128 +1,261 @@
-"""What `tiny` would gain from the parts of train.py that it leaves out, at equal steps on a CPU.
+"""What each part of train.py is worth: trainings with equal steps, in pairs of equal seeds.
 
-    python benchmarks/features.py [--seeds 6] [--steps 250] [--json FILE]
+    python benchmarks/features.py [--size middle|tiny] [--seeds 6] [--jobs 2] [--device cpu|cuda] [--json FILE]
+    python benchmarks/features.py --arms 'whole|bigram' --before OLD_TRAIN.py     # some arms, and another program
 
-Each arm trains the tiny program in a process with a clock that counts steps, so a busy machine changes only the
-seconds. The model is scored on the validation rows of the target. Differences are relative to the tiny program with the
-same seed. A part belongs in `tiny` only if it gains more than its time would gain otherwise.
+The arm `whole` is train.py as it is. `without X` takes one part away, `only X` has no part but that one, and `with X`
+adds a part that is off. Differences are relative to `whole` with the same seed; lower is better. A training has a clock
+that counts steps, so that a busy machine changes nothing but the seconds. It is scored in its own process on the
+validation rows of the text: nothing here has a reason to cheat.
+
+`middle` is depth 4, width 128, rows of 256 tokens, 8,192 tokens a step, vocabulary 2048, 150 steps: minutes a training
+on a CPU. `tiny` is the target of that name, 250 steps. On a GPU nothing is compiled: at these sizes it takes longer
+than the training. Equal steps ignore what a part costs in time; `benchmarks/gpu.py` measures that.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import math
+import multiprocessing
 import os
+import re
 import statistics
-import subprocess
 import sys
-import tempfile
+import time
+import types
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from target.corpus import CorpusFiles, prepare_corpus
-from target.evaluate import load_target
-from target.launch.workspace import PREPARE
-from target.program.constants import Value
-from target.spec import TargetSpec
+import numpy as np
 
-ARMS: dict[str, dict[str, Value]] = {
-    "tiny": {},
-    "value embedding, last block": {"VALUE_EMBEDDINGS": 1},
-    "value embeddings, both blocks": {"VALUE_EMBEDDINGS": 2},
-    "residual scalars": {"RESIDUAL_SCALARS": True},
-    "both": {"VALUE_EMBEDDINGS": 1, "RESIDUAL_SCALARS": True},
-    "window 32 in the first block": {"WINDOW_PATTERN": "SL", "SHORT_WINDOW": 32},
+ROOT: Final = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)  # instead of this folder: the packages of the checkout, installed or not
+os.environ["TORCHDYNAMO_DISABLE"] = "1"
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from target.corpus import CorpusFiles, prepare_corpus  # noqa: E402
+from target.evaluate import load_target  # noqa: E402
+from target.program import Program  # noqa: E402
+from target.program.constants import Value  # noqa: E402
+from target.scoring.scorer import Validation, bits_per_byte  # noqa: E402
+
+PARTS: Final[dict[str, dict[str, Value]]] = {  # the constants that take a part away
+    "value embeddings": {"VALUE_EMBEDDINGS": "none"},
+    "value gates": {"VALUE_GATES": False},
+    "residual scalars": {"RESIDUAL_SCALARS": False},
+    "cautious decay": {"CAUTIOUS_DECAY": False},
+    "second moment": {"SECOND_MOMENT": False},
+    "polar coefficients": {"ORTHOGONALISATION": "quintic"},
+    "momentum warm-up": {"MOMENTUM_START": 0.95},
+    "initialisation": {"INIT_SCALE": 1.0},
+    "RoPE base": {"ROPE_BASE": 10_000.0},
+    "embedding decays": {"EMBEDDING_WEIGHT_DECAY": 0.0, "VALUE_WEIGHT_DECAY": 0.0},
+    "long warm-down": {"WARMDOWN_FRACTION": 0.5},
+    "final LR": {"FINAL_LR_FRACTION": 0.0},
 }
+ADDED: Final[dict[str, dict[str, Value]]] = {  # parts that are off
+    "value embeddings in all blocks": {"VALUE_EMBEDDINGS": "all"},
+    "bigram embeddings": {"BIGRAM_ROWS": 10_240},
+    "smear": {"SMEAR": True},
+    "back-out": {"BACK_OUT": True},
+    "QK gain 1.44": {"ATTENTION_SCALE": 1.44},
+    "short windows": {"WINDOW_PATTERN": "SSSL", "SHORT_WINDOW": 64},
+}
+SIZES: Final[dict[str, dict[str, Any]]] = {
+    "middle": {
+        "steps": 150,
+        "vocab_size": 2048,
+        "row_tokens": 256,
+        "constants": {"DEPTH": 4, "N_HEADS": 2, "HEAD_DIM": 64, "BATCH_TOKENS": 8192},
+    },
+    "tiny": {"steps": 250, "vocab_size": 512, "row_tokens": 64, "constants": load_target("tiny").constants},
+}
+_SCORED_TOKENS: Final = 131_072
 
-# appended to prepare.py: a second is a step, and finish() scores in this process
-_STEPS_CLOCK = """
-_calls = -1
-def seconds_left():
-    global _calls
-    _calls += 1
-    return _run()["steps"] + 0.6 - _calls
-def progress():
-    return _calls / _run()["steps"]
-def finish(model):
-    sys.path.insert(0, _run()["repository"])
-    from target.corpus import CorpusFiles
-    from target.scoring.scorer import Validation, bits_per_byte
-    seconds = time.process_time()
-    files = CorpusFiles(root=Path(_run()["corpus"]), hash="", vocab_size=vocab_size())
-    rows = Validation.load(files, n_rows=_run()["rows"], sequence_tokens=sequence_tokens())
-    nll = []
-    with torch.inference_mode():
-        for inputs, targets in zip(np.array_split(rows.inputs, 16), np.array_split(rows.targets, 16)):
-            logits = model(torch.from_numpy(inputs))[..., : vocab_size()]
-            wanted = torch.from_numpy(targets)
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
-            nll.append(loss.numpy().reshape(targets.shape))
-    bpb = bits_per_byte(np.concatenate(nll), rows.token_bytes[rows.targets])
-    print(json.dumps({"val_bpb": bpb, "cpu_seconds": seconds}))
-"""
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """One training.
+
+    Attributes:
+        arm: Its name.
+        source: The program.
+        seed: Of weights and text.
+        steps: Length of the training.
+        row_tokens: Context length.
+        device: `cpu` or `cuda`.
+        corpus: The text.
+    """
+
+    arm: str
+    source: str
+    seed: int
+    steps: int
+    row_tokens: int
+    device: str
+    corpus: CorpusFiles
+
+
+def arms_of(program: Program, constants: dict[str, Value], before: Path | None) -> dict[str, Program]:
+    """Return the programs to compare, by name; `whole` is the first."""
+    small = program.with_constants(constants)
+    nothing = {name: value for each in PARTS.values() for name, value in each.items()}
+    found = {"whole": small, "no part": small.with_constants(nothing)}
+    for name, away in PARTS.items():
+        found[f"without {name}"] = small.with_constants(away)
+    for name, away in PARTS.items():
+        found[f"only {name}"] = small.with_constants({key: nothing[key] for key in nothing.keys() - away.keys()})
+    for name, changes in ADDED.items():
+        found[f"with {name}"] = small.with_constants(changes)
+    if before is not None:
+        found[f"before: {before.name}"] = Program(before.read_text()).with_constants(constants)
+    return found
 
 
 def main() -> None:
-    """Measure and print."""
+    """Train and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=SIZES, default="middle")
     parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--steps", type=int, help="default: that of the size")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--corpus", default="packages", help="name of the text (default: %(default)s)")
+    parser.add_argument("--arms", default="", help="regular expression for their names (default: all)")
+    parser.add_argument("--before", type=Path, help="another program to compare with, with the constants of the size")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="print what is there after this time")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    options = parser.parse_args()
+    size = SIZES[options.size]
 
-    spec = load_target("tiny")
-    corpus = prepare_corpus(spec.corpus)
+    wanted = load_target("tiny", [f"corpus.name={options.corpus}"]).corpus
+    corpus = prepare_corpus(dataclasses.replace(wanted, vocab_size=size["vocab_size"]))
+    programs = arms_of(Program((ROOT / "target" / "train.py").read_text()), size["constants"], options.before)
+    chosen = {name: each for name, each in programs.items() if name == "whole" or re.search(options.arms, name)}
+    tasks = [
+        Task(
+            arm=name,
+            source=program.source,
+            seed=seed,
+            steps=options.steps or size["steps"],
+            row_tokens=size["row_tokens"],
+            device=options.device,
+            corpus=corpus,
+        )
+        for seed in range(options.seeds)  # whole rounds first: a run that is cut short has pairs of all arms
+        for name, program in chosen.items()
+    ]
+    scores: dict[str, dict[int, float]] = defaultdict(dict)
+    deadline = time.monotonic() + 60 * options.minutes
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        for done, (task, score) in enumerate(zip(tasks, pool.imap(train, tasks), strict=True), start=1):
+            scores[task.arm][task.seed] = score
+            print(f"{done}/{len(tasks)}  {task.arm}, seed {task.seed}: {score:.4f}", file=sys.stderr, flush=True)
+            if options.json:
+                rows = table(scores)
+                options.json.write_text(json.dumps({"steps": task.steps, "rows": rows}, indent=2) + "\n")
+            if time.monotonic() > deadline:
+                break
+    print(f"{options.device}, {options.size}, {tasks[0].steps} steps, text {options.corpus}")
+    print(f"{'arm':<40} {'val_bpb':>8} {'difference':>10} {'standard error':>14} {'seeds':>5}")
+    for row in table(scores):
+        print(f"{row['name']:<40} {row['val_bpb']:8.4f} {row['difference']:+10.4f} {row['error']:14.4f} {row['n']:5}")
+
+
+def table(scores: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
+    """Return a row for each arm: its mean, and its difference from `whole` over the seeds that both have."""
     rows = []
-    print(f"{'arm':<32} {'val_bpb':>8} {'difference':>10} {'standard error':>14} {'CPU s':>6}")
-    control: list[float] = []
-    for arm, constants in ARMS.items():
-        runs = [_train(spec, corpus, constants, seed, arguments.steps) for seed in range(arguments.seeds)]
-        values, seconds = [run["val_bpb"] for run in runs], statistics.fmean(run["cpu_seconds"] for run in runs)
-        control = control or values
-        changes = [value - other for value, other in zip(values, control, strict=True)]
-        error = statistics.stdev(changes) / len(changes) ** 0.5 if len(changes) > 1 else 0.0
-        row = {"arm": arm, "val_bpb": values, "difference": statistics.fmean(changes), "error": error, "cpu_s": seconds}
-        rows.append(row)
-        print(
-            f"{arm:<32} {statistics.fmean(values):8.4f} {row['difference']:+10.4f} {error:14.4f} {seconds:6.1f}",
-            flush=True,
+    for name, by_seed in scores.items():
+        changes = [value - scores["whole"][seed] for seed, value in by_seed.items() if seed in scores["whole"]]
+        rows.append(
+            {
+                "name": name,
+                "val_bpb": statistics.fmean(by_seed.values()),
+                "difference": statistics.fmean(changes),
+                "error": statistics.stdev(changes) / len(changes) ** 0.5 if len(changes) > 1 else math.nan,
+                "n": len(changes),
+                "scores": list(by_seed.values()),
+            }
         )
-        if arguments.json:
-            arguments.json.write_text(json.dumps({"steps": arguments.steps, "rows": rows}, indent=2) + "\n")
+    return rows
 
 
-def _train(spec: TargetSpec, corpus: CorpusFiles, constants: dict[str, Value], seed: int, steps: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "train.py").write_text(spec.seed_program().with_constants(constants).source)
-        (folder / "prepare.py").write_text(PREPARE.read_text() + _STEPS_CLOCK)
-        run = {
-            "seed": seed,
-            "device": "cpu",
-            "threads": spec.threads,
-            "clock": "cpu",
-            "limit_seconds": 1,
-            "finish_seconds": 0,
-            "vocab_size": spec.corpus.vocab_size,
-            "sequence_tokens": spec.sequence_tokens,
-            "public": str(corpus.public),
-            "out": name,
-            "steps": steps,
-            "rows": spec.scoring.rows,
-            "corpus": str(corpus.root),
-            "repository": str(PREPARE.parents[1]),
-        }
-        (folder / "run.json").write_text(json.dumps(run))
-        done = subprocess.run(
-            [sys.executable, "train.py"],
-            cwd=folder,
-            env={**os.environ, "GRAFT_RUN": str(folder / "run.json")},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+def train(task: Task) -> float:
+    """Train a program in this process, with a `prepare` that counts steps; return its bits per byte."""
+    torch.set_num_threads(1)
+    prepare = _CountingPrepare(task)
+    sys.modules["prepare"] = prepare
+    module = types.ModuleType("train")
+    exec(compile(task.source, "train.py", "exec"), module.__dict__)
+    module.main()
+    assert prepare.bits_per_byte is not None
+    return prepare.bits_per_byte
+
+
+class _CountingPrepare(types.ModuleType):
+    """What a program imports as `prepare`: the clock counts steps, and `finish` scores the model."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__("prepare")
+        self._task = task
+        self._calls = -1
+        self.bits_per_byte: float | None = None
+
+    def setup(self) -> None:
+        torch.manual_seed(self._task.seed)
+
+    def device(self) -> torch.device:
+        return torch.device(self._task.device)
+
+    def vocab_size(self) -> int:
+        return self._task.corpus.vocab_size
+
+    def sequence_tokens(self) -> int:
+        return self._task.row_tokens
+
+    def seconds_left(self) -> float:
+        self._calls += 1
+        return 1e9 if self._calls < self._task.steps else -1.0
+
+    def progress(self) -> float:
+        return max(0, self._calls) / self._task.steps
+
+    def report(self, train_loss_nats: float) -> None:
+        """Nobody prunes here."""
+
+    def batches(self, rows: int, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield random windows, the same for every arm of a seed."""
+        text = np.memmap(self._task.corpus.public / "tokens.bin", dtype="<u2", mode="r")
+        rng = np.random.default_rng(self._task.seed)
+        window = np.arange(tokens + 1)
+        while True:
+            starts = rng.integers(0, text.size - tokens, size=(rows, 1))
+            chunk = torch.from_numpy(text[starts + window].astype(np.int64)).to(self.device())
+            yield chunk[:, :-1], chunk[:, 1:]
+
+    def finish(self, model: nn.Module) -> None:
+        """Score the model on validation rows."""
+        tokens = self._task.row_tokens
+        rows = Validation.load(self._task.corpus, n_rows=_SCORED_TOKENS // tokens, sequence_tokens=tokens)
+        nll = []
+        with torch.inference_mode():
+            for part in np.array_split(np.arange(len(rows.rows)), max(1, len(rows.rows) // 32)):
+                inputs, targets = (
+                    torch.from_numpy(each[part]).to(self.device()) for each in (rows.inputs, rows.targets)
+                )
+                loss = nn.functional.cross_entropy(
+                    model(inputs).flatten(0, 1).float(), targets.flatten(), reduction="none"
+                )
+                nll.append(loss.view(targets.shape).cpu().numpy())
+        self.bits_per_byte = bits_per_byte(np.concatenate(nll), rows.token_bytes[rows.targets])
 
 
 if __name__ == "__main__":

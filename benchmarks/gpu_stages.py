@@ -34,8 +34,8 @@ ROOT: Final = Path(__file__).parents[1]
 PINNED_TORCH: Final = "2.13.0"  # as in pyproject.toml: scores are comparable only between equal versions
 PEAK_TFLOPS: Final = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "4090": 165, "3090": 71}  # bf16, dense
 FEATURES: Final[dict[str, dict[str, Any]]] = {
-    "no value embeddings": {"VALUE_EMBEDDINGS": 0},
-    "residual scalars": {"RESIDUAL_SCALARS": True},
+    "no value embeddings": {"VALUE_EMBEDDINGS": "none"},
+    "no residual scalars": {"RESIDUAL_SCALARS": False},
     "windows SSSL": {"WINDOW_PATTERN": "SSSL"},
 }
 _STEPS: Final = re.compile(r"(\d+) steps of (\d+) tokens")

@@ -6,6 +6,7 @@ AdamW (the rest). `prepare` gives text and clock; the score is bits per byte on 
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import math
 from collections import defaultdict
@@ -18,38 +19,74 @@ from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
 
 # Model
-DEPTH = 8  # knob: 1..24 int  # blocks
-N_HEADS = 4  # knob: 1..16 int
+DEPTH = 9  # knob: 1..24 int  # blocks
+N_HEADS = 5  # knob: 1..16 int
 HEAD_DIM = 128  # knob: 16 | 32 | 64 | 128  # width is N_HEADS * HEAD_DIM
 MLP_RATIO = 4.0  # knob: 0.5..8 log  # hidden units of the MLP / width
 ACTIVATION = "relu2"  # knob: relu2 | gelu | silu
-ROPE_BASE = 10_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation / 2 pi, in tokens
+ROPE_BASE = 200_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation / 2 pi, in tokens
 ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
 LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
-WINDOW_PATTERN = "L"  # knob: fixed  # blocks in turn attend to all (L) or a short window (SSSL); the last to all
-SHORT_WINDOW = 1024  # knob: fixed  # tokens; more than a row of the tiny target
-VALUE_EMBEDDINGS = 4  # knob: 0..8 int  # of the last blocks, each an embedding more (arXiv 2410.17897)
-RESIDUAL_SCALARS = False  # knob: True | False  # learned scale of stream and first embedding at each block
+INIT_SCALE = 0.68  # knob: 0.2..2 log  # of the matrices in blocks, times 1 / sqrt(inputs)
+WINDOW_PATTERN = "L"  # knob: L | SSSL | SSSSL  # blocks in turn see all (L) or a short window (S); the last sees all
+SHORT_WINDOW = 256  # knob: fixed  # tokens; a window longer than a row is the row
+VALUE_EMBEDDINGS = "alternate"  # knob: none | alternate | all  # blocks that add an embedding to their values
+VALUE_GATES = True  # knob: True | False  # a learned gate for each head on that embedding
+VALUE_GATE_CHANNELS = 16  # knob: fixed  # of the stream that the gate sees; at most the width
+RESIDUAL_SCALARS = True  # knob: True | False  # each block scales the stream and adds a part of the first embedding
+FIRST_SKIP = 0.1  # knob: 0.01..0.5 log  # part of the first embedding that is added, at the start
+BIGRAM_ROWS = 0  # knob: fixed  # rows of an embedding of hashed token pairs; 0 for none
+SMEAR = False  # knob: True | False  # adds a learned part of the embedding of the token before
+BACK_OUT = False  # knob: True | False  # takes a learned part of an early stream out before the head
 
-# Optimiser
-BATCH_TOKENS = 131_072  # knob: 256..524288 pow2  # tokens of one step
+# Optimiser; the learning rates of AdamW are for a width of 768 and grow with 1 / sqrt(width)
+BATCH_TOKENS = 262_144  # knob: 256..1048576 pow2  # tokens of one step
 MICRO_TOKENS = 131_072  # knob: fixed  # tokens of one forward pass: what fits into memory; passes add up to a step
-MATRIX_LR = 0.02  # knob: 1e-3..0.3 log  # Muon
+MATRIX_LR = 0.04  # knob: 1e-3..0.3 log  # Muon
 MATRIX_MOMENTUM = 0.95  # knob: 0.5..0.99 linear
-MATRIX_WEIGHT_DECAY = 0.1  # knob: 1e-3..1 log  # decoupled (arXiv 1711.05101)
-NEWTON_SCHULZ_STEPS = 5  # knob: fixed
-EMBEDDING_LR = 0.2  # knob: 1e-3..3 log  # AdamW
-HEAD_LR = 0.004  # knob: 1e-4..0.1 log  # AdamW
-SCALAR_LR = 0.01  # knob: 1e-4..0.3 log  # AdamW
+MOMENTUM_START = 0.85  # knob: 0.5..0.99 linear  # rises to MATRIX_MOMENTUM in MOMENTUM_WARMUP_FRACTION
+MATRIX_WEIGHT_DECAY = 0.2  # knob: 1e-3..1 log  # decoupled (arXiv 1711.05101), falls linearly to 0
+CAUTIOUS_DECAY = True  # knob: True | False  # only where the update shrinks the weight too (arXiv 2510.12402)
+SECOND_MOMENT = True  # knob: True | False  # equal steps for all neurons of a matrix (NorMuon, arXiv 2510.05491)
+MATRIX_BETA2 = 0.95  # knob: 0.8..0.999 linear  # of that second moment
+ORTHOGONALISATION = "polar"  # knob: polar | quintic  # coefficients of the iteration
+EMBEDDING_LR = 0.9  # knob: 1e-3..3 log  # AdamW, as all below
+HEAD_LR = 0.005  # knob: 1e-4..0.1 log
+SCALAR_LR = 0.5  # knob: 1e-3..3 log  # parts of the first embedding; the other scalars have a hundredth of it
+EMBEDDING_WEIGHT_DECAY = 0.001  # knob: 1e-5..0.1 log
+VALUE_WEIGHT_DECAY = 0.003  # knob: 1e-5..0.1 log  # of value embeddings
 ADAM_BETA1 = 0.8  # knob: 0..0.95 linear
 ADAM_BETA2 = 0.95  # knob: 0.8..0.999 linear
 
 # Schedule, as fractions of the budget
 WARMUP_FRACTION = 0.0  # knob: 0..0.3 linear
-WARMDOWN_FRACTION = 0.5  # knob: 0.05..1 linear  # linear decay at the end
-FINAL_LR_FRACTION = 0.0  # knob: 0..0.3 linear  # of the peak
+MOMENTUM_WARMUP_FRACTION = 0.15  # knob: 0.01..1 linear
+WARMDOWN_FRACTION = 0.75  # knob: 0.05..1 linear  # linear decay at the end
+FINAL_LR_FRACTION = 0.05  # knob: 0..0.3 linear  # of the peak
 
 REPORT_STEPS = 10  # knob: fixed  # between two points of the curve
+
+WIDTH = N_HEADS * HEAD_DIM  # channels of the stream, C
+ITERATIONS = {  # x -> a x + (b xx' + c xx'xx') x, in turn
+    "quintic": [(3.4445, -4.7750, 2.0315)] * 5,  # https://kellerjordan.github.io/posts/muon
+    "polar": [  # Polar Express, arXiv 2505.16932, with a safety factor of 1.02
+        (8.156555, -22.483293, 15.878770),
+        (4.042930, -2.808917, 0.500018),
+        (3.891668, -2.772484, 0.506065),
+        (3.285754, -2.368129, 0.464490),
+        (2.346541, -1.709783, 0.423236),
+    ],
+}
+for name, holds in {
+    "HEAD_DIM must be even": HEAD_DIM % 2 == 0,
+    f"VALUE_GATE_CHANNELS must be 1 to {WIDTH}, the width": 1 <= VALUE_GATE_CHANNELS <= WIDTH,
+    "WINDOW_PATTERN must be of the letters S and L": {*WINDOW_PATTERN} in ({"S"}, {"L"}, {"S", "L"}),
+    "SHORT_WINDOW must be at least 1": SHORT_WINDOW >= 1,
+    "BIGRAM_ROWS must be 0 or at least 2": BIGRAM_ROWS == 0 or BIGRAM_ROWS >= 2,
+    "MICRO_TOKENS must be at least 1": MICRO_TOKENS >= 1,
+}.items():
+    if not holds:
+        raise ValueError(name)
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -94,18 +131,23 @@ def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
 class Attention(nn.Module):
     """Causal self-attention with normalised queries and keys (QK-norm, arXiv 2010.04245)."""
 
-    def __init__(self, width: int, window: int | None) -> None:
+    def __init__(self, window: int | None, has_gate: bool) -> None:
         super().__init__()
         self.window = window
-        self.query, self.key, self.value, self.output = (nn.Linear(width, width, bias=False) for _ in range(4))
+        self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4))
+        self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if has_gate else None
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None) -> Tensor:
         """Map (B, T, C) to (B, T, C); `extra` of that shape is added to the values."""
         heads = (*x.shape[:2], N_HEADS, HEAD_DIM)
-        q, k, v = (project(x).view(heads).transpose(1, 2) for project in (self.query, self.key, self.value))
-        q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)  # (B, H, T, D)
-        if extra is not None:
-            v = v + extra.view(heads).transpose(1, 2)
+        q, k, v = (project(x).view(heads) for project in (self.query, self.key, self.value))
+        if extra is not None:  # value embedding (arXiv 2410.17897)
+            extra = extra.view(heads)
+            if self.gate is not None:
+                extra = extra * (2 * torch.sigmoid(self.gate(x[..., :VALUE_GATE_CHANNELS]))).unsqueeze(-1)
+            v = v + extra
+        q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # (B, H, T, D)
+        q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
         y = attend(q, k, v, self.window)
         mixed: Tensor = self.output(y.transpose(1, 2).reshape(x.shape))
         return mixed
@@ -114,10 +156,10 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """Two matrices around a nonlinearity, by default squared ReLU (arXiv 2109.08668)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        hidden = max(8, round(MLP_RATIO * width))
-        self.input, self.output = nn.Linear(width, hidden, bias=False), nn.Linear(hidden, width, bias=False)
+        hidden = max(8, round(MLP_RATIO * WIDTH))
+        self.input, self.output = nn.Linear(WIDTH, hidden, bias=False), nn.Linear(hidden, WIDTH, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, C) to (B, T, C)."""
@@ -130,41 +172,49 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each added to a normalised residual stream (pre-norm, arXiv 2002.04745)."""
 
-    def __init__(self, width: int, window: int | None) -> None:
+    def __init__(self, window: int | None, has_gate: bool) -> None:
         super().__init__()
-        self.attention, self.mlp = Attention(width, window), MLP(width)
+        self.attention, self.mlp = Attention(window, has_gate), MLP()
+        self.scale = nn.Parameter(torch.ones(())) if RESIDUAL_SCALARS else None
+        self.skip = nn.Parameter(torch.full((), FIRST_SKIP)) if RESIDUAL_SCALARS else None
 
-    def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None, first: Tensor, scales: Tensor | None
-    ) -> Tensor:
-        """Map (B, T, C) to (B, T, C); `scales` (2,) are of x and of the first embedding, which is added to it."""
-        if scales is not None:
-            x = scales[0] * x + scales[1] * first
+    def forward(self, x: Tensor, first: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None) -> Tensor:
+        """Map (B, T, C) to (B, T, C); `first` is the first embedding, `extra` what is added to the values."""
+        if self.scale is not None and self.skip is not None:
+            x = self.scale * x + self.skip * first
         x = x + self.attention(rms_norm(x), cos, sin, extra)
         y: Tensor = x + self.mlp(rms_norm(x))
         return y
 
 
 class Embeddings(nn.Module):
-    """What is looked up for each token: where the stream begins, and what the last blocks add to their values."""
+    """What is looked up for each token: where the stream begins, and what blocks add to their values."""
 
-    def __init__(self, vocab_size: int, width: int) -> None:
+    def __init__(self, vocab_size: int, n_values: int) -> None:
         super().__init__()
-        self.first = nn.Embedding(vocab_size, width)
-        self.values = nn.ModuleList(nn.Embedding(vocab_size, width) for _ in range(min(VALUE_EMBEDDINGS, DEPTH)))
+        self.first = nn.Embedding(vocab_size, WIDTH)
+        self.values = nn.ModuleList(nn.Embedding(vocab_size, WIDTH) for _ in range(n_values))
+        self.pairs = nn.Embedding(BIGRAM_ROWS, WIDTH) if BIGRAM_ROWS else None
+        self.smear = nn.Parameter(torch.zeros(WIDTH)) if SMEAR else None
 
     def forward(self, idx: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Map tokens (B, T) to (B, T, C): the first embedding, and one for each of the last blocks."""
-        first = rms_norm(self.first(idx)).to(torch.bfloat16 if idx.is_cuda else torch.float32)
+        """Map tokens (B, T) to (B, T, C): the first embedding, and one for each block that adds one to its values."""
+        first = self.first(idx)
+        if self.smear is not None:
+            first = first + self.smear * F.pad(first[:, :-1], (0, 0, 1, 0))
+        first = rms_norm(first)
+        if self.pairs is not None:
+            first = first + self.pairs((F.pad(idx[:, :-1], (1, 0)) * 36_313 ^ idx * 27_191) % BIGRAM_ROWS)
+        first = first.to(torch.bfloat16 if idx.is_cuda else torch.float32)
         return first, [values(idx).type_as(first) for values in self.values]
 
 
 class Head(nn.Module):
     """The stream to logits, or to the loss: in one piece when compiled, so that float32 logits are not written out."""
 
-    def __init__(self, width: int, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int) -> None:
         super().__init__()
-        self.output = nn.Linear(width, vocab_size, bias=False)
+        self.output = nn.Linear(WIDTH, vocab_size, bias=False)
 
     def forward(self, x: Tensor, targets: Tensor | None) -> Tensor:
         """Map (B, T, C) to float32 logits (B, T, V); with targets (B, T), to their mean loss in nats."""
@@ -178,39 +228,44 @@ class GPT(nn.Module):
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
-        width = N_HEADS * HEAD_DIM
-        self.embeddings = Embeddings(vocab_size, width)
-        short = (WINDOW_PATTERN[i % len(WINDOW_PATTERN)] == "S" and i < DEPTH - 1 for i in range(DEPTH))
-        self.blocks = nn.ModuleList(Block(width, SHORT_WINDOW if each else None) for each in short)
-        if RESIDUAL_SCALARS:
-            self.scales = nn.Parameter(torch.empty(DEPTH, 2))  # of the stream, and of the embedding that is added to it
-        self.head = Head(width, vocab_size)
+        every = {"none": DEPTH + 1, "alternate": 2, "all": 1}[VALUE_EMBEDDINGS]
+        self.valued = range(DEPTH)[::-every] if every <= DEPTH else range(0)  # blocks with one; the last is among them
+        self.embeddings = Embeddings(vocab_size, len(self.valued))
+        short = [WINDOW_PATTERN[i % len(WINDOW_PATTERN)] == "S" and i < DEPTH - 1 for i in range(DEPTH)]
+        self.blocks = nn.ModuleList(
+            Block(SHORT_WINDOW if short[i] else None, VALUE_GATES and i in self.valued) for i in range(DEPTH)
+        )
+        self.back_out = nn.Parameter(torch.zeros(())) if BACK_OUT else None
+        self.head = Head(vocab_size)
         self._initialise()
 
     def _initialise(self) -> None:
         nn.init.normal_(self.embeddings.first.weight)
-        nn.init.zeros_(self.head.output.weight)
+        nn.init.normal_(self.head.output.weight, std=0.001)
         for values in self.embeddings.values.parameters():
-            nn.init.normal_(values, std=values.size(1) ** -0.5)
-        if RESIDUAL_SCALARS:
-            nn.init.ones_(self.scales[:, 0])
-            nn.init.constant_(self.scales[:, 1], 0.1)
+            nn.init.normal_(values, std=WIDTH**-0.5)
+        if self.embeddings.pairs is not None:
+            nn.init.zeros_(self.embeddings.pairs.weight)
         for name, parameter in self.blocks.named_parameters():
-            if name.endswith("output.weight"):
-                nn.init.zeros_(parameter)  # every block begins as the identity (Fixup, arXiv 1901.09321)
+            if parameter.ndim < 2:
+                continue
+            if name.endswith(("output.weight", "gate.weight")):
+                nn.init.zeros_(parameter)  # blocks begin as the identity (Fixup, arXiv 1901.09321), gates at 1
             else:
-                nn.init.normal_(parameter, std=parameter.size(1) ** -0.5)
+                nn.init.normal_(parameter, std=INIT_SCALE * parameter.size(1) ** -0.5)
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
         """Map tokens (B, T), int64, to float32 logits (B, T, V) of each next one; with targets (B, T), to the loss."""
         with torch.autocast(idx.device.type, torch.bfloat16, enabled=idx.is_cuda):
             cos, sin = rotation(idx.size(1), idx.device)
             first, values = self.embeddings(idx)
-            x = first.clone() if RESIDUAL_SCALARS else first  # one tensor as two arguments would make another kind
+            extras = dict(zip(self.valued, values, strict=True))  # by block
+            x = early = first.clone()  # one tensor as two arguments would make another kind
             for i, block in enumerate(self.blocks):
-                extra = i - (DEPTH - len(values))  # which value embedding the block has
-                scales = self.scales[i] if RESIDUAL_SCALARS else None
-                x = block(x, cos, sin, values[extra] if extra >= 0 else None, first, scales)
+                x = block(x, first, cos, sin, extras.get(i))
+                early = x if i < 2 * DEPTH // 3 else early
+            if self.back_out is not None:
+                x = x - self.back_out * early
             y: Tensor = self.head(x, targets)
         return y
 
@@ -231,26 +286,17 @@ def build_model(vocab_size: int) -> GPT:
 
 
 def orthogonalise(update: Tensor) -> Tensor:
-    """Replace the singular values of each matrix (n, M, N) by values near 1, by Newton-Schulz iteration.
-
-    Source: https://kellerjordan.github.io/posts/muon, with its quintic coefficients.
-    """
+    """Replace the singular values of each matrix (n, M, N) by values near 1, by iteration (Newton-Schulz)."""
     x = update.bfloat16() if update.is_cuda else update
     wide = x.size(-2) <= x.size(-1)
     x = x if wide else x.mT
     norm: Tensor = torch.linalg.matrix_norm(x, keepdim=True)
-    x = x / (norm + 1e-7)
-    for _ in range(NEWTON_SCHULZ_STEPS):
+    x = x / (1.02 * norm + 1e-6)
+    for a, b, c in ITERATIONS[ORTHOGONALISATION]:
         gram = x @ x.mT
-        factor = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
-        x = torch.baddbmm(x, factor, x, beta=3.4445)  # sums inside the products: nothing is left to compile
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, factor, x, beta=a)  # sums inside the products: nothing is left to compile
     return (x if wide else x.mT).type_as(update)
-
-
-def muon_update(gradient: Tensor, momentum: Tensor) -> Tensor:
-    """Take gradients (n, M, N) into the momentum, and return the orthogonalised update."""
-    momentum.lerp_(gradient, 1 - MATRIX_MOMENTUM)
-    return orthogonalise(gradient.lerp(momentum, MATRIX_MOMENTUM))  # Nesterov
 
 
 class Muon(torch.optim.Optimizer):
@@ -260,7 +306,8 @@ class Muon(torch.optim.Optimizer):
         by_shape = defaultdict(list)
         for matrix in matrices:
             by_shape[matrix.shape].append(matrix)
-        super().__init__([{"params": same} for same in by_shape.values()], {"lr": MATRIX_LR})
+        groups = [{"params": same} for same in by_shape.values()]
+        super().__init__(groups, {"lr": MATRIX_LR, "momentum": MATRIX_MOMENTUM, "decay": MATRIX_WEIGHT_DECAY})
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
@@ -268,27 +315,51 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             matrices = group["params"]
             gradient = torch.stack([matrix.grad for matrix in matrices])  # (n, M, N)
-            momentum = self.state[matrices[0]].setdefault("momentum", torch.zeros_like(gradient))
-            update = muon_update(gradient, momentum)
-            rows, columns = update.shape[-2:]
-            torch._foreach_mul_(matrices, 1 - group["lr"] * MATRIX_WEIGHT_DECAY)
-            torch._foreach_add_(matrices, update.unbind(), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+            state, (rows, columns) = self.state[matrices[0]], gradient.shape[-2:]
+            momentum = state.setdefault("momentum", torch.zeros_like(gradient))
+            momentum.lerp_(gradient, 1 - group["momentum"])
+            update = orthogonalise(gradient.lerp_(momentum, group["momentum"]))  # Nesterov
+            if SECOND_MOMENT:
+                update = self._equalise(update, state, axis=-1 if rows >= columns else -2)
+            lr = group["lr"] * max(1, rows / columns) ** 0.5
+            weights = torch.stack(matrices)
+            shrunk = weights * (update * weights > 0) if CAUTIOUS_DECAY else weights
+            weights -= lr * (update + group["decay"] * shrunk)
+            torch._foreach_copy_(matrices, weights.unbind())
+
+    def _equalise(self, update: Tensor, state: dict[str, Tensor], axis: int) -> Tensor:
+        """Divide the update of each neuron by its running size (along `axis`), and keep the norm of the whole."""
+        squares = update.square().mean(axis, keepdim=True)
+        second = state.setdefault("second", torch.zeros_like(squares))
+        second.lerp_(squares, 1 - MATRIX_BETA2)
+        scaled = update * second.clamp_min(1e-10).rsqrt()
+        norms = (torch.linalg.matrix_norm(each, keepdim=True) for each in (update, scaled))
+        whole: Tensor = next(norms) / next(norms).clamp_min(1e-10)
+        return scaled * whole
 
 
 def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
     """Return the optimisers of all parameters; every group remembers its peak learning rate."""
+    scale, embeddings = (WIDTH / 768) ** -0.5, model.embeddings
+    tables = [embeddings.first.weight, *([embeddings.pairs.weight] if embeddings.pairs else ())]
+    skips = [each.skip for each in model.blocks if each.skip is not None]
+    others = (*(each.scale for each in model.blocks), embeddings.smear, model.back_out)
+    groups = [
+        {"params": tables, "lr": EMBEDDING_LR * scale, "weight_decay": EMBEDDING_WEIGHT_DECAY},
+        {"params": [*embeddings.values.parameters()], "lr": EMBEDDING_LR * scale, "weight_decay": VALUE_WEIGHT_DECAY},
+        {"params": [*model.head.parameters()], "lr": HEAD_LR * scale},
+        {"params": skips, "lr": SCALAR_LR, "betas": (0.96, ADAM_BETA2)},
+        {"params": [each for each in others if each is not None], "lr": 0.01 * SCALAR_LR},
+    ]
     adam = torch.optim.AdamW(
-        [
-            {"params": model.embeddings.parameters(), "lr": EMBEDDING_LR},
-            {"params": model.head.parameters(), "lr": HEAD_LR},
-            *([{"params": [model.scales], "lr": SCALAR_LR}] if RESIDUAL_SCALARS else ()),
-        ],
+        [group for group in groups if group["params"]],
         betas=(ADAM_BETA1, ADAM_BETA2),
         eps=1e-10,
         weight_decay=0.0,
         fused=True,
     )
-    optimizers: list[torch.optim.Optimizer] = [Muon(model.blocks.parameters()), adam]
+    matrices = (each for each in model.blocks.parameters() if each.ndim == 2)
+    optimizers: list[torch.optim.Optimizer] = [Muon(matrices), adam]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
@@ -303,12 +374,23 @@ def lr_fraction(progress: float) -> float:
     return 1 - (1 - FINAL_LR_FRACTION) * decay
 
 
+def schedule(optimizers: list[torch.optim.Optimizer], progress: float) -> None:
+    """Set what changes during the training, at a point of the budget in [0, 1]."""
+    warm = min(1.0, progress / MOMENTUM_WARMUP_FRACTION)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * lr_fraction(progress)
+            if "momentum" in group:
+                group["momentum"] = MOMENTUM_START + warm * (MATRIX_MOMENTUM - MOMENTUM_START)
+                group["decay"] = MATRIX_WEIGHT_DECAY * (1 - progress)
+
+
 def flops_per_token(model: GPT, tokens: int) -> float:
     """Return the arithmetic of training on a token in rows of T (PaLM, arXiv 2204.02311, appendix B)."""
     matrices = sum(parameter.numel() for parameter in (*model.blocks.parameters(), *model.head.parameters()))
     windows = (each.window for each in model.modules() if isinstance(each, Attention))
     seen = sum(min(tokens, window or tokens) for window in windows)
-    return 6.0 * matrices + 12.0 * N_HEADS * HEAD_DIM * seen
+    return 6.0 * matrices + 12.0 * WIDTH * seen
 
 
 def main() -> None:
@@ -317,44 +399,49 @@ def main() -> None:
     device = prepare.device()
     model = build_model(prepare.vocab_size()).to(device)
     optimizers = build_optimizers(model)
+    tokens = prepare.sequence_tokens()
+    passes = max(1, BATCH_TOKENS // max(tokens, MICRO_TOKENS))
+    batches = prepare.batches(max(1, BATCH_TOKENS // tokens // passes), tokens)
+    batch = next(batches)  # (B, T) inputs and targets
+    began = prepare.seconds_left()
     if device.type == "cuda":
         if importlib.util.find_spec("flash_attn_interface"):  # FlashAttention 3, where it is installed
             torch.nn.attention.activate_flash_attention_impl("FA3")
         model.compile_parts()
-    tokens = prepare.sequence_tokens()
-    passes = max(1, BATCH_TOKENS // max(tokens, MICRO_TOKENS))
-    batches = prepare.batches(max(1, BATCH_TOKENS // tokens // passes), tokens)
-
+        model(*batch).backward()  # compiles: a first step that took half a minute would end a short training
+        model.zero_grad()
     step, slowest_seconds, left = 0, 0.0, prepare.seconds_left()
-    began = after_first = left
-    while step == 0 or left > 1.5 * slowest_seconds:
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * lr_fraction(prepare.progress())
+    after_first, mean_before = left, None
+    while step == 0 or left > 2.5 * slowest_seconds:  # two steps may be under way on the device
+        schedule(optimizers, prepare.progress())
         mean = torch.zeros((), device=device)
         for _ in range(passes):
-            inputs, targets = next(batches)  # (B, T) each
-            loss = model(inputs, targets) / passes
+            loss = model(*batch) / passes
             loss.backward()
             mean += loss.detach()
+            batch = next(batches)  # drawn and sent while the device computes
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        loss_nats = mean.item()  # waits for the device: the clock below sees the whole step
+        loss_nats = (mean if mean_before is None else mean_before).item()  # waits for the step before, not for this one
+        mean_before = mean
         if not math.isfinite(loss_nats):
-            raise FloatingPointError(f"the training diverged: loss is {loss_nats} at step {step}")
+            raise FloatingPointError(f"the training diverged: loss is {loss_nats} at step {max(0, step - 1)}")
         if step % REPORT_STEPS == 0:
             prepare.report(loss_nats)
         step += 1
+        if step == 1:
+            gc.collect()
+            gc.freeze()  # nothing made so far is garbage: a collection would only stop the steps
         before, left = left, prepare.seconds_left()
-        slowest_seconds = max(before - left, 0.9 * slowest_seconds)  # forgets the compilation of the first step
+        slowest_seconds = max(before - left, 0.9 * slowest_seconds)  # forgets what only the first step needs
         after_first = left if step == 1 else after_first
-    batch = inputs.numel() * passes
-    speed = batch * (step - 1) / max(1e-9, after_first - left)  # tokens/s
+    size = batch[0].numel() * passes
+    speed = size * (step - 1) / max(1e-9, after_first - left)  # tokens/s
+    peak = f", {torch.cuda.max_memory_allocated() / 1e9:.2f} GB" if device.type == "cuda" else ""
     print(
-        f"{step} steps of {batch} tokens, last loss {loss_nats:.4f} nats; first step {began - after_first:.1f} s, then "
-        f"{speed:.0f} tokens/s, {speed * flops_per_token(model, tokens) / 1e12:.4g} TFLOP/s"
-        + (f", {torch.cuda.max_memory_allocated() / 1e9:.2f} GB" if device.type == "cuda" else "")
+        f"{step} steps of {size} tokens, last loss {loss_nats:.4f} nats; first step {began - after_first:.1f} s, "
+        f"then {speed:.0f} tokens/s, {speed * flops_per_token(model, tokens) / 1e12:.4g} TFLOP/s{peak}"
     )
     prepare.finish(model)
 
