@@ -238,13 +238,13 @@ def run_sampler(name: str, oracle: Oracle, program: Program, seed: int, hours: f
         found = oracle.evaluate(candidate, seed)
         clock += found.train_seconds / 3600
         count += 1
-        if found.val_bpb is None:
+        if found.score is None:
             failed += 1
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             continue
-        study.tell(trial, found.val_bpb)
-        if found.val_bpb < best:
-            best = found.val_bpb
+        study.tell(trial, found.score)
+        if found.score < best:
+            best = found.score
             trace.append((clock, oracle.truth(candidate) or best))
     return {"trace": trace, "failure_rate": failed / count, "trainings": count}
 

@@ -151,14 +151,14 @@ class Trial:
         return self.status in SCORED
 
     @property
-    def val_bpb(self) -> float | None:
-        """Mean validation bits per byte over its successful trainings, lower is better; None without a valid score."""
+    def score(self) -> float | None:
+        """Mean score of its successful trainings, lower is better; None without a valid score."""
         return statistics.fmean(self.values.values()) if self.scored else None
 
     @property
     def values(self) -> dict[int, float]:
-        """Measured val_bpb by training seed."""
-        return {run.seed: run.val_bpb for run in self.evaluations if run.val_bpb is not None}
+        """Measured score by training seed."""
+        return {run.seed: run.score for run in self.evaluations if run.score is not None}
 
     @property
     def outcome(self) -> Outcome | None:

@@ -136,10 +136,10 @@ class Evaluator(ZygoteKeeper):
                 weights = self._train(bench, seed, record)
                 with timed(record, "score_seconds"), contextlib.closing(weights):
                     texts = bench.texts(thorough=thorough, holdout=self._holdout if holdout else None)
-                    val_bpb = self._measure(bench, weights, texts, record)
+                    score = self._measure(bench, weights, texts, record)
         except CandidateFailure as failure:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
-        return Evaluation(outcome=Outcome.OK, val_bpb=val_bpb, **record)
+        return Evaluation(outcome=Outcome.OK, score=score, **record)
 
     def _train(self, bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
         def train(zygote: Zygote) -> Weights:

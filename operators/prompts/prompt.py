@@ -128,7 +128,7 @@ class Prompt:
             number=0,
             proposal=Proposal(parents=(), seed=0),
             mutation=Mutation(program=Program(""), operator="seed", description="the seed program"),
-            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0),),
+            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, score=1.0),),
             status=Status.BASELINE,
             decided=0,
         )

@@ -40,7 +40,7 @@ class Curve:
 
     Attributes:
         grid: (G,), trainings, hours or dollars.
-        median: (G,), val_bpb.
+        median: (G,), score.
         low: (G,), lower end of its bootstrap interval; equal to the median for one seed.
         high: (G,), upper end.
     """
@@ -57,7 +57,7 @@ class Arm:
 
     Attributes:
         label: What tells it from the others.
-        finals: val_bpb of the champion at the end, one value per seed.
+        finals: Score of the champion at the end, one value per seed.
         areas: Mean of the best so far over the budget of trainings, one value per seed; lower means better or sooner.
         final: Bootstrap interval of the median final; None for one seed.
         area: The same for the areas.

@@ -28,7 +28,7 @@ class PromptRow:
         proposals: Decided proposals.
         built: Number of them that produced a program.
         kept: Number of them that became the champion.
-        gain: How much they lowered the champion's val_bpb, summed over all searches.
+        gain: How much they lowered the champion's score, summed over all searches.
         prompt_tokens: Tokens that were sent.
         cached_tokens: Number of them that the provider had in its cache.
         completion_tokens: Tokens of the answers.

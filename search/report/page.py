@@ -63,7 +63,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
 
 def _result(population: Population) -> str:
     best = population.champion
-    if best is None or best.val_bpb is None:
+    if best is None or best.score is None:
         return "**No result**: the seed program has no score yet."
     if best.number == 0:
         return f"**No improvement** over the baseline: val_bpb {score_text(best, population)} (lower is better)."

@@ -91,7 +91,7 @@ class CommandEvaluator(ZygoteKeeper):
             value = self._twice(run, record, "tries")
         except CandidateFailure as failure:
             return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
-        return Evaluation(outcome=Outcome.OK, val_bpb=-value if self._spec.maximize else value, **record)
+        return Evaluation(outcome=Outcome.OK, score=-value if self._spec.maximize else value, **record)
 
     def _run(self, zygote: Zygote, program: Program, seed: int, log: Path, record: dict[str, Any]) -> float:
         """Return the deciding number.

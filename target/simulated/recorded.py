@@ -29,7 +29,7 @@ class Recorded:
     Attributes:
         constants: Values of the constants.
         outcome: How it ended.
-        val_bpb: Its score; None unless the outcome is OK.
+        score: Its score; None unless the outcome is OK.
         seconds: Its duration.
         memory_bytes: Its peak; None if that is not known.
         source: The method that recorded it, or the run directory.
@@ -37,7 +37,7 @@ class Recorded:
 
     constants: Mapping[str, Value]
     outcome: Outcome
-    val_bpb: float | None
+    score: float | None
     seconds: float
     memory_bytes: int | None
     source: str
@@ -45,7 +45,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """The spread of trainings of one program: sd = floor + slope * (val_bpb - best).
+    """The spread of trainings of one program: sd = floor + slope * (score - best).
 
     Attributes:
         floor: Standard deviation at the best recorded score.
@@ -59,9 +59,9 @@ class Noise:
     best: float
     repeats: int
 
-    def sd(self, val_bpb: float) -> float:
+    def sd(self, score: float) -> float:
         """Return the standard deviation between trainings of a program with this score."""
-        return self.floor + self.slope * max(val_bpb - self.best, 0.0)
+        return self.floor + self.slope * max(score - self.best, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ def read_record(path: Path) -> Record:
         record = _read_runs(path) if path.is_dir() else _read_csv(path)
     except (OSError, ValueError, KeyError) as error:
         raise TargetError(f"target.trials: cannot read {path}: {type(error).__name__}: {error}") from error
-    scored = sum(row.val_bpb is not None for row in record.rows)
+    scored = sum(row.score is not None for row in record.rows)
     if scored < _LEAST:
         raise TargetError(f"target.trials: {path} has {scored} trainings with a score, a surrogate needs {_LEAST}")
     return record
@@ -100,8 +100,8 @@ def measured_noise(rows: Sequence[Recorded]) -> Noise:
     """Return the noise of repeated trainings, by the median over programs that were trained more than once."""
     repeats = defaultdict(list)
     for row in rows:
-        if row.val_bpb is not None:
-            repeats[row.source, tuple(row.constants.values())].append(row.val_bpb)
+        if row.score is not None:
+            repeats[row.source, tuple(row.constants.values())].append(row.score)
     best = min(min(values) for values in repeats.values())
     pairs = [
         (statistics.fmean(values) - best, statistics.stdev(values) / _small_sample(len(values)))
@@ -122,7 +122,7 @@ def _baseline(rows: Sequence[Recorded]) -> dict[str, Value]:
     """Return the constants that most sources have in common; if several, those that were trained most often."""
     sources, counts = defaultdict(set), Counter[tuple[Value, ...]]()
     for row in rows:
-        if row.val_bpb is not None:
+        if row.score is not None:
             key = tuple(row.constants.values())
             sources[key].add(row.source)
             counts[key] += 1
@@ -170,7 +170,7 @@ def _read_csv(path: Path) -> Record:
         Recorded(
             constants={name: columns[name][index] for name in names},
             outcome=Outcome(row["outcome"]),
-            val_bpb=float(row["val_bpb"]) if row["outcome"] == Outcome.OK else None,
+            score=float(row["val_bpb"]) if row["outcome"] == Outcome.OK else None,
             seconds=float(row["train_seconds"]),
             memory_bytes=round(float(row["peak_memory_gb"]) * 1e9) if row.get("peak_memory_gb") else None,
             source=row.get("method", path.name),
@@ -209,7 +209,7 @@ def _read_result(path: Path, skeleton_id: str) -> list[Recorded]:
         Recorded(
             constants=program.constants,
             outcome=Outcome(run["outcome"]),
-            val_bpb=run["val_bpb"],
+            score=run["val_bpb"],
             seconds=run["train_seconds"],
             memory_bytes=run["peak_memory_bytes"],
             source=str(path.parents[2]),

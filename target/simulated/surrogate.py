@@ -64,12 +64,12 @@ class Prediction:
 
     Attributes:
         fail_probability: Probability that it fails.
-        val_bpb: Noise-free score if it does not fail.
+        score: Noise-free score if it does not fail.
         memory_bytes: Peak memory if it does not fail.
     """
 
     fail_probability: float
-    val_bpb: float
+    score: float
     memory_bytes: int | None
 
 
@@ -83,7 +83,7 @@ class Surrogate:
         noise: Noise between trainings of one program.
         failure: The most common outcome of failed trainings.
         seconds: Median seconds of a training by outcome.
-        score: Regressor of `log(val_bpb - floor)`.
+        score: Regressor of `log(score - floor)`.
         floor: A value below all scores; resolution grows towards it.
         fail: Regressor of the probability of a failure.
         memory: Regressor of the logarithm of the peak memory; None if the record has no memory.
@@ -107,7 +107,7 @@ class Surrogate:
         memory = None if self.memory is None else round(float(np.exp(self.memory.mean(point)[0])))
         return Prediction(
             fail_probability=float(np.clip(0.5 + _SHARPNESS * (self.fail.mean(point)[0] - 0.5), 0, 1)),
-            val_bpb=self.floor + float(np.exp(self.score.mean(point)[0])),
+            score=self.floor + float(np.exp(self.score.mean(point)[0])),
             memory_bytes=memory,
         )
 
@@ -138,15 +138,15 @@ def fit_surrogate(record: Record, family: Family, cache: Path | None = None) -> 
         raise TargetError(f"target.model must be blend, gp or forest, got {family!r}")
     constants = parse_constants(record.program.source)
     axes, default = axes_of(constants), record.program.constants
-    scored = [row for row in record.rows if row.val_bpb is not None]
-    scores = np.array([row.val_bpb for row in scored])
+    scored = [row for row in record.rows if row.score is not None]
+    scores = np.array([row.score for row in scored])
     best, quarter = scores.min(), np.quantile(scores, 0.25)
     floor = float(best - 0.8 * max(quarter - best, 1e-3))
     failed = [row.outcome for row in record.rows if row.outcome is not Outcome.OK]
     measured = [row for row in scored if row.memory_bytes]
     quantities: dict[str, tuple[Sequence[Recorded], Floats]] = {
         "score": (scored, np.log(scores - floor)),
-        "fail": (record.rows, np.array([float(row.val_bpb is None) for row in record.rows])),
+        "fail": (record.rows, np.array([float(row.score is None) for row in record.rows])),
     }
     if measured:
         quantities["memory"] = (measured, np.log([row.memory_bytes or 1 for row in measured]))
@@ -245,6 +245,6 @@ def _seconds(rows: Sequence[Recorded]) -> dict[Outcome, float]:
 
 def _key(name: str, family: Family, record: Record) -> str:
     """Return the name of a fit in the cache: a hash of everything it depends on."""
-    rows = [(*row.constants.items(), row.outcome.value, row.val_bpb, row.memory_bytes) for row in record.rows]
+    rows = [(*row.constants.items(), row.outcome.value, row.score, row.memory_bytes) for row in record.rows]
     text = repr((VERSION, name, family, record.program.source, rows))
     return hashlib.sha256(text.encode()).hexdigest()[:24]

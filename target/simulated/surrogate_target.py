@@ -26,9 +26,9 @@ class SurrogateOracle:
         self._known = functools.lru_cache(maxsize=4096)(self._predict)
 
     def truth(self, program: Program) -> float | None:
-        """Return the noise-free val_bpb of a program; None if its training fails."""
+        """Return the noise-free score of a program; None if its training fails."""
         fails, prediction = self._known(program)
-        return None if fails else prediction.val_bpb
+        return None if fails else prediction.score
 
     def evaluate(self, program: Program, seed: int) -> Evaluation:
         """Return one training."""
@@ -38,11 +38,11 @@ class SurrogateOracle:
         if fails:
             detail = f"{outcome.value.replace('_', ' ')}, in {prediction.fail_probability:.0%} of trainings like this"
             return Evaluation(outcome=outcome, seed=seed, train_seconds=seconds, wall_seconds=seconds, detail=detail)
-        sd = self._surrogate.noise.sd(prediction.val_bpb)
+        sd = self._surrogate.noise.sd(prediction.score)
         return Evaluation(
             outcome=outcome,
             seed=seed,
-            val_bpb=prediction.val_bpb + noise(program, seed, sd),
+            score=prediction.score + noise(program, seed, sd),
             train_seconds=seconds,
             wall_seconds=seconds,
             peak_memory_bytes=prediction.memory_bytes,

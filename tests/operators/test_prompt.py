@@ -276,7 +276,7 @@ def test_wrong_settings_are_refused_at_the_start(changes: dict[str, object], rea
 
 def test_a_result_says_how_sure_and_how_large_it_is() -> None:
     seed = make_trial(0, 2.0, status=Status.BASELINE, seeds=(1, 2))
-    run = Evaluation(outcome=Outcome.OK, seed=1, val_bpb=2.0, n_parameters=1_234_567, peak_memory_bytes=2_000_000_000)
+    run = Evaluation(outcome=Outcome.OK, seed=1, score=2.0, n_parameters=1_234_567, peak_memory_bytes=2_000_000_000)
     seed = replace(seed, evaluations=(run, *seed.evaluations[1:]))
     _, task = ask(make_prompt(), Population((seed,)), 0)
 

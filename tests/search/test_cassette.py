@@ -113,7 +113,7 @@ def test_a_replay_gives_the_same_programs_without_a_provider(
         "finished",
         f"the record in {recorded} ends after trial {len(before.trials) - 1}",
     )
-    assert {trial.val_bpb for trial in after.scored}.isdisjoint({trial.val_bpb for trial in before.scored})
+    assert {trial.score for trial in after.scored}.isdisjoint({trial.score for trial in before.scored})
 
 
 def test_a_replay_ends_with_its_budget_and_can_be_resumed(recorded: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_what_was_written_is_read_back(run: RunDirectory) -> None:
     population = again.population
     assert [trial.status.value for trial in population.trials] == ["baseline", "not_built", "keep", "pending"]
     assert population.champion is population.trials[2]
-    assert population.trials[2].val_bpb == pytest.approx(1.6)  # the later training counts too
+    assert population.trials[2].score == pytest.approx(1.6)  # the later training counts too
     assert population.trainings == 3
     assert population.cost_usd == pytest.approx(0.875)
     assert population.trials[0].program == PROGRAM

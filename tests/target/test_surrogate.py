@@ -71,7 +71,7 @@ def test_it_predicts_what_it_was_not_shown(recorded, family) -> None:
     for _ in range(40):
         lr, depth = math.exp(rng.uniform(math.log(0.005), math.log(0.1))), rng.randint(4, 10)
         found = surrogate.predict({"LR": lr, "DEPTH": depth, "KIND": "a", "DEVICE": 64, "TOTAL": 128})
-        errors.append(abs(found.val_bpb - truth(lr, depth)))
+        errors.append(abs(found.score - truth(lr, depth)))
         assert found.fail_probability < 0.5
         assert found.memory_bytes == pytest.approx(depth * 2e9, rel=0.2)
 
@@ -91,7 +91,7 @@ def test_the_record_gives_the_seed_program_with_its_ranges(recorded) -> None:
 def test_noise_is_that_of_the_repeats(recorded) -> None:
     record = read_record(recorded)
     oracle = SurrogateOracle(fit_surrogate(record, "forest"))
-    values = [oracle.evaluate(record.program, seed).val_bpb for seed in range(200)]
+    values = [oracle.evaluate(record.program, seed).score for seed in range(200)]
 
     assert 1e-4 < measured_noise(record.rows).floor < 6e-4
     assert statistics.fmean(values) == pytest.approx(oracle.truth(record.program), abs=2e-4)
