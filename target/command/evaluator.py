@@ -1,7 +1,7 @@
-"""Evaluates one program with one seed on an external target: runs its command, and reads the number it reports.
+"""Evaluates one program with one seed on an external target: runs its command, and finds its number.
 
-The command is confined and its clock is ours, as for candidates that are scored here. But the number is its own: a
-program could report anything.
+The command is confined and its clock is ours, as for candidates that are scored here. But unless a scorer of ours
+computes the number, it is the program's own: a program could report anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, Final
 from target.command.advice import advice_on
 from target.command.checkout import CommandSpace
 from target.command.job import CommandJob
-from target.command.reported import FILE_BYTES, figures_of_file, figures_of_log, finite_figures, number, number_of
+from target.command.reported import figures_of_log, finite_figures, number
+from target.command.score import CommandScorer, Reported
 from target.command.spec import CommandSpec
 from target.errors import TargetError, machine_errors
 from target.evaluation import Evaluation, Outcome
@@ -46,6 +47,7 @@ class CommandEvaluator(ZygoteKeeper):
         checkout: The copy of its directory that each command gets a copy of.
         scratch: Where workspaces are made; None for the system's temporary directory.
         lifelines: Descriptors that stay open as long as the zygote lives.
+        scorer: Finds the number; None for the number that the program reports.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class CommandEvaluator(ZygoteKeeper):
         checkout: Path,
         scratch: Path | None = None,
         lifelines: Sequence[int] = (),
+        scorer: CommandScorer | None = None,
     ) -> None:
         super().__init__(sandbox=spec.sandbox, scratch=scratch)
         self._spec = spec
         self._checkout = checkout
         self._lifelines = tuple(lifelines)
+        self._scorer = scorer or Reported(spec)
 
     def preflight(self, program: Program, log: Path) -> Evaluation | None:
         """Check the text of a program; nothing is run or logged."""
@@ -67,13 +71,14 @@ class CommandEvaluator(ZygoteKeeper):
         try:
             check_program(self._spec, program.source)
         except ContractError as error:
-            return Evaluation(outcome=Outcome.REJECTED, seed=0, trained=False, detail=str(error), verified=False)
+            verified = self._scorer.verified
+            return Evaluation(outcome=Outcome.REJECTED, seed=0, trained=False, detail=str(error), verified=verified)
         return None
 
     def evaluate(
         self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
     ) -> Evaluation:
-        """Run the command with a program, and return what it reports; there is nothing to probe, and no holdout.
+        """Run the command with a program, and score it; there is nothing to probe, and no holdout.
 
         Raises:
             TargetError: The evaluation cannot be done here.
@@ -83,7 +88,7 @@ class CommandEvaluator(ZygoteKeeper):
 
         def run(zygote: Zygote) -> float:
             forget_first_try(record, keep=("tries",))
-            record.update(seed=seed, verified=False)
+            record.update(seed=seed, verified=self._scorer.verified)
             with machine_errors("the evaluation cannot continue"), timed(record, "wall_seconds"):
                 return self._run(zygote, program, seed, log, record)
 
@@ -121,12 +126,9 @@ class CommandEvaluator(ZygoteKeeper):
             if ending.status:
                 raise self._failed(failure_from_log(tail, ending.status, stage=_STAGE), printed, tail)
             space.refuse_changes()
-            figures, place = printed, f"the output, where the last line `{spec.metric}: NUMBER` counts,"
-            if spec.metric_file:
-                content = space.read(spec.metric_file, limit_bytes=FILE_BYTES)
-                figures, place = figures_of_file(content, spec.metric_file), spec.metric_file
-                record["reported"] = {**record["reported"], **finite_figures(figures)}
-        return number_of(figures, spec.metric, place=place, above=spec.above, log=tail)
+            value, further = self._scorer.number(space, printed, tail)
+            record["reported"] = {**record["reported"], **further}
+        return value
 
     def _failed(self, failure: CandidateFailure, printed: dict[str, str], tail: str) -> CandidateFailure:
         """Return a failure with the number printed before it, if any, and advice if the cause is known."""
