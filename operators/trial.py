@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from operators.chat import MODEL, Exchange
+from operators.chat import Exchange
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -51,18 +51,18 @@ class Proposal:
         parents: Numbers of the trials whose programs are mutated; empty only for the seed program.
         seed: Seed of the operator's randomness.
         operator: Operator that the strategy requires; None for the configured one.
+        companions: Trials, best first, that the operator may use in addition to the parents, as inspirations of a
+            prompt or partners of a crossover; None for all trials of the search.
+        model: The language model to ask if there are several; None if there is only one.
         labels: Data that the strategy stores with its trials, such as a generation or an island.
     """
 
     parents: tuple[int, ...]
     seed: int
     operator: str | None = None
+    companions: tuple[int, ...] | None = None
+    model: str | None = None
     labels: Mapping[str, Label] = field(default_factory=dict)
-
-    @property
-    def model(self) -> str | None:
-        """The language model to ask if there are several; None if there is only one."""
-        return str(self.labels[MODEL]) if MODEL in self.labels else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.base import MutationError, Resources
-from operators.chat import MODEL, ChatModel, Exchange, Message, Reply
+from operators.chat import ChatModel, Exchange, Message, Reply
 from operators.edit import EditError, apply_reply
 from operators.edit.statement import difference, stated
 from operators.llm.reasoning import UnclearReasoningError, answer_in_reasoning
@@ -57,13 +57,11 @@ class Dialogue:
             briefing, direction=read_direction(self.resources), limits=self.resources.limits, contract=contract
         )
         proposal = briefing.proposal
-        label = proposal.labels.get(MODEL)
-        chosen = None if label is None else str(label)
         said, exchanges, cost_usd, problem = list[Message](opening), list[Exchange](), 0.0, ""
         unclear = attempt = 0  # answers that were reasoning only, maybe drafts; all answers
         while attempt < self.attempts and unclear < _UNCLEAR:
             try:
-                reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=chosen)
+                reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=proposal.model)
             except MutationError as error:  # a refusal, an empty or a truncated answer
                 exchanges += error.exchanges
                 cost_usd += error.cost_usd

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from operators.base import MutationError, ProviderError
-from operators.chat import MODEL
 from operators.direct import DirectOperator
 from operators.trial import Proposal
 from tests.operators.scripted_model import Answer, ScriptedModel, make_prompt, make_resources, refusal
@@ -106,7 +105,7 @@ def test_requests_are_identified_by_seed_and_attempt_and_go_to_the_chosen_model(
 
     model = Model([ABSENT, GOOD])
     operator = DirectOperator(answer="patch", prompt=make_prompt(), attempts=2, resources=make_resources(model))
-    operator.mutate(Proposal(parents=(0,), seed=0, labels={MODEL: "b"}), BASE)
+    operator.mutate(Proposal(parents=(0,), seed=0, model="b"), BASE)
 
     assert said == [(0, 0, "b"), (0, 1, "b")]
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState, create_trial
 
 from operators.trial import Failure, Mutation, Proposal, Status
 from search.errors import UserError
@@ -65,6 +68,48 @@ def test_what_was_written_is_read_back(run: RunDirectory) -> None:
     assert population.trainings == 3
     assert population.cost_usd == pytest.approx(0.875)
     assert population.trials[0].program == PROGRAM
+
+
+OLD = {
+    "number": 1,
+    "parents": [0],
+    "seed": 7,
+    "operator": None,
+    "labels": {"generation": 1, "inspirations": "3,7", "model": "openai/a"},
+}
+"""A proposal as the journal has it since the first version: companions and model are labels."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "companions", "model"),
+    [
+        ({}, (3, 7), "openai/a"),
+        ({"labels": {"inspirations": ""}}, (), None),
+        ({"labels": {"inspirations": "3"}}, (3,), None),
+        ({"labels": {"generation": 1}}, None, None),
+    ],
+)
+def test_a_proposal_of_an_earlier_version_is_read_and_written_as_it_was(
+    run: RunDirectory, changes: dict[str, Any], companions: tuple[int, ...] | None, model: str | None
+) -> None:
+    ledger = Ledger(run)
+    ledger.propose(Proposal(parents=(), seed=0))
+    storage = JournalStorage(JournalFileBackend(str(run.journal)))
+    old = create_trial(state=TrialState.RUNNING, user_attrs={"proposal": {**OLD, **changes}})
+    storage.create_new_trial(storage.get_all_studies()[0]._study_id, template_trial=old)
+
+    resumed = Ledger(run)
+    resumed.propose(replace(resumed.population.trials[1].proposal, seed=8))
+
+    proposal = resumed.population.trials[1].proposal
+    assert (proposal.companions, proposal.model) == (companions, model)
+    assert proposal.labels == {
+        name: value for name, value in {**OLD, **changes}["labels"].items() if name == "generation"
+    }
+    assert read_population(run) == resumed.population
+    written = [json.loads(line) for line in run.journal.read_text().splitlines()]
+    _, _, third = [line["user_attrs"]["proposal"] for line in written if "proposal" in line.get("user_attrs", {})]
+    assert json.dumps(third) == json.dumps({**OLD, **changes, "number": 2, "seed": 8})
 
 
 @pytest.mark.parametrize("cut", range(1, 60))
