@@ -66,24 +66,18 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mutation:
-    """A new program, and how it was made.
+class Attempt:
+    """An operator's attempt to make a program, whether it succeeded or failed.
 
     Attributes:
-        program: The program.
-        operator: Name of the operator that made it.
-        description: The change, in one line.
-        rationale: The reason, in the operator's words.
+        operator: Name of the operator; empty if it is the operator that was called.
         cost_usd: Price of its model calls.
         exchanges: The requests to models and their replies, in order.
         prompt: Name and hash of the first prompt, as in `default@1a2b3c4d`; empty without a model.
         extra_parents: Trials whose programs the operator chose to use, in addition to the parents of the proposal.
     """
 
-    program: Program
-    operator: str
-    description: str
-    rationale: str = ""
+    operator: str = ""
     cost_usd: float = 0.0
     exchanges: tuple[Exchange, ...] = ()
     prompt: str = ""
@@ -91,22 +85,19 @@ class Mutation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """An operator's attempt that produced no program; the fields are those of `Mutation`.
+class Mutation(Attempt):
+    """An attempt that made a new program.
 
     Attributes:
-        operator: Name of the operator that failed.
-        cost_usd: Price of its model calls.
-        exchanges: The requests to models and their replies, in order.
-        prompt: Name and hash of the prompt.
-        extra_parents: Trials that it used in addition to the parents of the proposal.
+        program: The program.
+        description: The change, in one line.
+        rationale: The reason, in the operator's words.
     """
 
     operator: str
-    cost_usd: float = 0.0
-    exchanges: tuple[Exchange, ...] = ()
-    prompt: str = ""
-    extra_parents: tuple[int, ...] = ()
+    program: Program
+    description: str
+    rationale: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +122,7 @@ class Trial:
     status: Status = Status.PENDING
     decided: int | None = None
     detail: str = ""
-    failure: Failure | None = None
+    failure: Attempt | None = None
 
     def __post_init__(self) -> None:
         if (self.decided is None) != (self.status is Status.PENDING):
@@ -203,7 +194,7 @@ class Trial:
         return self._made.exchanges if self._made else ()
 
     @property
-    def _made(self) -> Mutation | Failure | None:
+    def _made(self) -> Attempt | None:
         return self.mutation or self.failure
 
     @property

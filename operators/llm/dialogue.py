@@ -13,7 +13,7 @@ from operators.llm.reasoning import UnclearReasoningError, answer_in_reasoning
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
-from operators.trial import Mutation, Trial
+from operators.trial import Attempt, Mutation, Trial
 from target.program import Program
 from target.program.contract import TRAINED, Contract, ContractError
 
@@ -63,8 +63,8 @@ class Dialogue:
             try:
                 reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=proposal.model)
             except MutationError as error:  # a refusal, an empty or a truncated answer
-                exchanges += error.exchanges
-                cost_usd += error.cost_usd
+                exchanges += error.attempt.exchanges
+                cost_usd += error.attempt.cost_usd
                 answer, problem = _REFUSED, str(error)
             else:
                 exchanges.append(Exchange(messages=tuple(said), reply=reply))
@@ -85,11 +85,13 @@ class Dialogue:
             attempt += 1
         raise MutationError(
             f"no program after {attempt} {'answers' if attempt > 1 else 'answer'}; the last: {problem}",
-            cost_usd=cost_usd,
-            exchanges=exchanges,
-            operator=self.operator,
-            prompt=self.prompt.label,
-            extra_parents=extra_parents,
+            Attempt(
+                operator=self.operator,
+                cost_usd=cost_usd,
+                exchanges=tuple(exchanges),
+                prompt=self.prompt.label,
+                extra_parents=extra_parents,
+            ),
         )
 
     def _mutation(

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from operators.population import Population
-from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
+from operators.trial import SCORED, Attempt, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
 from search.runs.files import write_atomically
@@ -128,7 +128,7 @@ class Ledger:
         *,
         detail: str,
         elapsed: Elapsed,
-        failure: Failure | None = None,
+        failure: Attempt | None = None,
         seal: bool = True,
     ) -> Trial:
         """Record the final verdict on a trial, and return the trial.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from optuna.trial import FrozenTrial
 
-from operators.trial import Failure, Label, Mutation, Proposal, Status, Trial
+from operators.trial import Attempt, Label, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
 from search.runs.rundir import RunDirectory
@@ -133,16 +133,16 @@ def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Mutati
     )
 
 
-def failure_record(failure: Failure) -> dict[str, Any]:
+def failure_record(failure: Attempt) -> dict[str, Any]:
     """Return what the journal keeps of a failure; its exchanges are in separate files."""
     plain = {each.name: getattr(failure, each.name) for each in fields(failure) if each.name != "exchanges"}
     return {**plain, "n_exchanges": len(failure.exchanges)}
 
 
-def _failure(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Failure:
+def _failure(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Attempt:
     plain = {key: value for key, value in record.items() if key != "n_exchanges"}
     exchanges = ExchangeStore(run.exchanges).read(seed, record["n_exchanges"])
-    return Failure(**{**plain, "extra_parents": tuple(record["extra_parents"])}, exchanges=exchanges)
+    return Attempt(**{**plain, "extra_parents": tuple(record["extra_parents"])}, exchanges=exchanges)
 
 
 def sha256_of(source: str) -> str:

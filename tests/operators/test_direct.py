@@ -84,9 +84,9 @@ def test_after_the_last_attempt_the_trial_has_all_that_was_said_and_paid() -> No
     with pytest.raises(MutationError, match=r"no program after 3 answers; the last: syntax: train.py:1") as caught:
         operator.mutate(PROPOSAL, BASE)
 
-    assert caught.value.cost_usd == pytest.approx(0.03)
-    assert len(caught.value.exchanges) == len(model.asked) == 3
-    assert caught.value.prompt == make_prompt().label
+    assert caught.value.attempt.cost_usd == pytest.approx(0.03)
+    assert len(caught.value.attempt.exchanges) == len(model.asked) == 3
+    assert caught.value.attempt.prompt == make_prompt().label
 
 
 def test_an_outage_passes_through() -> None:

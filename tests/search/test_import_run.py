@@ -13,7 +13,7 @@ import yaml
 
 from operators.population import Population
 from operators.prompts.history import earlier, effect, failures
-from operators.trial import IMPORTED, Failure, Proposal, Status
+from operators.trial import IMPORTED, Attempt, Proposal, Status
 from search.adopt import adopt
 from search.conditions import conditions, differences
 from search.errors import UserError
@@ -269,7 +269,7 @@ def test_another_seed_program_comes_in_front_and_numbers_follow(source: SearchRu
     assert population.trials[5].origin == "mar8#4"
 
     crossed = replace(MIXED.trials[1], mutation=replace(MIXED.trials[1].mutation, extra_parents=(0,)))
-    failed = replace(MIXED.trials[4], failure=Failure(operator="crossover", extra_parents=(3,)))
+    failed = replace(MIXED.trials[4], failure=Attempt(operator="crossover", extra_parents=(3,)))
     moved = begin(replace(source, population=MIXED.with_trial(crossed).with_trial(failed)), mine, **OTHER_CARD)
     assert (moved.trials[2].extra_parents, moved.trials[5].extra_parents) == ((1,), (4,))
 

@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from operators.trial import Failure, Mutation, Proposal, Status
+from operators.trial import Attempt, Mutation, Proposal, Status
 from search.errors import UserError
 from search.runs.ledger import Elapsed, Ledger, read_population
 from search.runs.rundir import RunDirectory
@@ -47,7 +47,7 @@ def write_search(run: RunDirectory) -> Ledger:
         )
     ledger.evaluate(0, make_evaluation(2.0, seed=5))
     ledger.decide(0, Status.BASELINE, detail="", elapsed=Elapsed(1.0, 0.5))
-    failure = Failure(operator="patch", cost_usd=0.125, prompt="default@0", extra_parents=(0,))
+    failure = Attempt(operator="patch", cost_usd=0.125, prompt="default@0", extra_parents=(0,))
     ledger.decide(1, Status.NOT_BUILT, detail="no code", elapsed=Elapsed(2.0, 0.5), failure=failure)
     ledger.evaluate(2, make_evaluation(1.5, seed=5))
     ledger.decide(2, Status.KEEP, detail="", elapsed=Elapsed(3.0, 1.5))
