@@ -64,11 +64,6 @@ class ProviderRefusalError(ProviderError):
         self.said = said
 
 
-def no_model() -> None:
-    """Return no language model: the function for `llm=none`."""
-    return
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What a search provides to operators that ask for it.

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from operators.scores import seed_adjusted
 from operators.trial import Trial
+from search.champions import Point, champions
 from search.compare.arms import Arms, group_by_arm, obstacles
-from search.runs.finished import Point, SearchRun, champions
+from search.runs.finished import SearchRun
 from search.statistics import (
     ALPHA,
     Interval,

@@ -44,7 +44,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
+class Spread:
     """The spread of trainings of one program: sd = floor + slope * (score - best).
 
     Attributes:
@@ -65,7 +65,7 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Recordings:
     """Recorded trainings of one skeleton.
 
     Attributes:
@@ -77,7 +77,7 @@ class Record:
     program: Program
 
 
-def read_record(path: Path) -> Record:
+def read_recordings(path: Path) -> Recordings:
     """Read trainings from a CSV file (plain or gzip) or a folder with run directories.
 
     A CSV has a column for each constant, named in UPPER_CASE, and `outcome`, `val_bpb`, `train_seconds`,
@@ -96,7 +96,7 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def measured_noise(rows: Sequence[Recorded]) -> Noise:
+def measured_spread(rows: Sequence[Recorded]) -> Spread:
     """Return the noise of repeated trainings, by the median over programs that were trained more than once."""
     repeats = defaultdict(list)
     for row in rows:
@@ -109,13 +109,13 @@ def measured_noise(rows: Sequence[Recorded]) -> Noise:
         if len(values) > 1
     ]
     if len(pairs) < 4:
-        return Noise(floor=3e-4, slope=0.0, best=best, repeats=len(pairs))  # the middle of the public record
+        return Spread(floor=3e-4, slope=0.0, best=best, repeats=len(pairs))  # the middle of the public record
     pairs.sort()
     near, far = pairs[: len(pairs) // 2], pairs[len(pairs) // 2 :]
     floor = statistics.median(sd for _, sd in near)
     rise = statistics.median(sd for _, sd in far) - floor
     run = statistics.median(gap for gap, _ in far) - statistics.median(gap for gap, _ in near)
-    return Noise(floor=floor, slope=max(rise / run, 0.0) if run > 0 else 0.0, best=best, repeats=len(pairs))
+    return Spread(floor=floor, slope=max(rise / run, 0.0) if run > 0 else 0.0, best=best, repeats=len(pairs))
 
 
 def _baseline(rows: Sequence[Recorded]) -> dict[str, Value]:
@@ -159,7 +159,7 @@ def _knob(values: Sequence[Value]) -> str:
     return f"{low:.6g}..{high:.6g} {scale}"
 
 
-def _read_csv(path: Path) -> Record:
+def _read_csv(path: Path) -> Recordings:
     import csv
 
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -177,7 +177,7 @@ def _read_csv(path: Path) -> Record:
         )
         for index, row in enumerate(raw)
     )
-    return Record(rows=rows, program=_program(rows))
+    return Recordings(rows=rows, program=_program(rows))
 
 
 def _typed(texts: Sequence[str]) -> Sequence[Value]:
@@ -189,14 +189,14 @@ def _typed(texts: Sequence[str]) -> Sequence[Value]:
     return list(texts)
 
 
-def _read_runs(folder: Path) -> Record:
+def _read_runs(folder: Path) -> Recordings:
     """Read the trials of run directories that have the skeleton of the first one's seed program."""
     found = sorted(folder.rglob("trials/*/result.json"))
     if not found:
         raise ValueError("there is no trials/*/result.json below it")
     first = Program((found[0].parent / "train.py").read_text(encoding="utf-8"))
     rows = tuple(row for path in found for row in _read_result(path, first.skeleton_id))
-    return Record(rows=rows, program=first)
+    return Recordings(rows=rows, program=first)
 
 
 def _read_result(path: Path, skeleton_id: str) -> list[Recorded]:

@@ -25,7 +25,7 @@ from target.program.constants import Value, parse_constants
 from target.program.space import Axis, axes_of, encode
 from target.regression.forest import Forest, fit_forest
 from target.regression.gaussian import Floats, GaussianProcess, PosteriorMean, fit_lengths
-from target.simulated.recorded import Noise, Record, Recorded, measured_noise
+from target.simulated.recorded import Recorded, Recordings, Spread, measured_spread
 
 Family = Literal["blend", "gp", "forest"]
 VERSION: Final = 2  # of the cached fits: raise it when a fit would give another result
@@ -92,7 +92,7 @@ class Surrogate:
 
     axes: tuple[Axis, ...]
     default: Mapping[str, Value]
-    noise: Noise
+    noise: Spread
     failure: Outcome
     seconds: Mapping[Outcome, float]
     score: Regressor
@@ -123,7 +123,7 @@ class Surrogate:
         return values
 
 
-def fit_surrogate(record: Record, family: Family, cache: Path | None = None) -> Surrogate:
+def fit_surrogate(record: Recordings, family: Family, cache: Path | None = None) -> Surrogate:
     """Fit a surrogate to a record, or load it from the cache.
 
     Args:
@@ -157,7 +157,7 @@ def fit_surrogate(record: Record, family: Family, cache: Path | None = None) -> 
     return Surrogate(
         axes=axes,
         default=default,
-        noise=measured_noise(record.rows),
+        noise=measured_spread(record.rows),
         failure=Counter(failed).most_common(1)[0][0] if failed else Outcome.CRASHED,
         seconds=_seconds(record.rows),
         score=fitted["score"],
@@ -205,7 +205,7 @@ def _merged(
 
 
 def _fit_family(
-    family: Family, name: str, record: Record, merged: tuple[Floats, Floats, Floats], cache: Path | None
+    family: Family, name: str, record: Recordings, merged: tuple[Floats, Floats, Floats], cache: Path | None
 ) -> Regressor:
     members: tuple[Family, ...] = ("gp", "forest") if family == "blend" else (family,)
     parts = tuple(_fit(member, _key(name, member, record), *merged, cache) for member in members)
@@ -243,7 +243,7 @@ def _seconds(rows: Sequence[Recorded]) -> dict[Outcome, float]:
     return {outcome: statistics.median(values) for outcome, values in taken.items()}
 
 
-def _key(name: str, family: Family, record: Record) -> str:
+def _key(name: str, family: Family, record: Recordings) -> str:
     """Return the name of a fit in the cache: a hash of everything it depends on."""
     rows = [(*row.constants.items(), row.outcome.value, row.score, row.memory_bytes) for row in record.rows]
     text = repr((VERSION, name, family, record.program.source, rows))

@@ -10,7 +10,7 @@ from target.corpus.cache import cache_root
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
-from target.simulated.recorded import read_record
+from target.simulated.recorded import read_recordings
 from target.simulated.surrogate import Family, Prediction, Surrogate, fit_surrogate
 from target.simulated.target import SimulatedTarget, noise
 
@@ -80,5 +80,5 @@ def surrogate_target(*, name: str, trials: str | None, model: Family, slots: int
 
 def load_surrogate(trials: Path, model: Family) -> tuple[SurrogateOracle, Program]:
     """Return the oracle of recorded trainings, fitted or from the cache, and the program to begin with."""
-    record = read_record(trials)
+    record = read_recordings(trials)
     return SurrogateOracle(fit_surrogate(record, model, cache_root() / "surrogates")), record.program
