@@ -19,7 +19,7 @@ FAST = {
         *("lock", "names", "rundir", "simulate", "statistics", "strategies", "sweep"),
     ),
     "target": (
-        *("cards", "constants", "contract", "cores", "feedback", "movable", "probes", "program", "reads"),
+        *("cards", "constants", "contract", "cores", "draft", "feedback", "movable", "probes", "program", "reads"),
         *("saved_weights", "space", "syntax"),
     ),
 }
