@@ -11,7 +11,7 @@ from typing import Final
 from search.compare.comparison import Comparison
 from search.compare.page import power_text, verdict_text
 from search.mlflow.records import KIND
-from search.mlflow.tables import Experiment, try_to_send
+from search.mlflow.sending import Experiment, try_to_send
 
 _EXPERIMENT: Final = "comparisons"
 

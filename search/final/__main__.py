@@ -15,8 +15,8 @@ from search.commands import fails_with_a_line, show
 from search.composed import make_target, read_config
 from search.final.check import run_final
 from search.final.report import final_text
+from search.mlflow.sending import try_to_send
 from search.mlflow.store import MlflowStore
-from search.mlflow.tables import try_to_send
 from search.names import given_folder
 from search.report import render_report
 from search.runs.files import write_atomically

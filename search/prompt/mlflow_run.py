@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from search.mlflow.records import KIND
-from search.mlflow.tables import Experiment, try_to_send
+from search.mlflow.sending import Experiment, try_to_send
 from search.prompt.table import PromptRow
 
 _EXPERIMENT: Final = "prompts"

@@ -135,3 +135,4 @@ def test_rows_are_drawn_once_and_never_over_other_files(
     with pytest.raises(Exception, match=r"target.data must be a new directory, or one made before, got .*other"):
         rows.make_rows(tmp_path / "other")
     assert sorted(path.name for path in (tmp_path / "other").iterdir()) == ["thesis.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "other"], "no labels are left elsewhere"

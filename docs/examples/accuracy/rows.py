@@ -7,6 +7,7 @@ labels.txt             the labels of the questions; outside `public`, which alon
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -32,12 +33,13 @@ def make_rows(folder: Path) -> Path:
         return folder / "public"
     with machine_errors(f"cannot make {folder}"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix="rows-", dir=folder.parent))
-        _draw(new)
-        try:
-            new.rename(folder)  # all at once: an interrupted draw leaves nothing that looks complete
-        except OSError as error:
-            raise TargetError(f"target.data must be a new directory, or one made before, got {folder}") from error
+        with tempfile.TemporaryDirectory(prefix=".rows-", dir=folder.parent) as parent:
+            new = Path(parent) / "rows"
+            _draw(new)
+            with contextlib.suppress(OSError):
+                new.rename(folder)  # all at once: an interrupted draw leaves nothing that looks complete
+    if not (folder / "labels.txt").is_file():  # and not drawn by another search in the meantime
+        raise TargetError(f"target.data must be a new directory, or one made before, got {folder}")
     return folder / "public"
 
 
@@ -51,7 +53,7 @@ def _draw(folder: Path) -> None:
     centres = rng.normal(size=(CLASSES, _NUMBERS))
     labels = rng.integers(CLASSES, size=_ROWS + QUESTIONS)
     rows = centres[labels] + _SPREAD * rng.normal(size=(len(labels), _NUMBERS))
-    (folder / "public").mkdir()
+    (folder / "public").mkdir(parents=True)
     known = np.column_stack([rows[:_ROWS], labels[:_ROWS]])
     np.savetxt(folder / "public" / "rows.csv", known, fmt="%.4f," * _NUMBERS + "%d")
     np.savetxt(folder / "public" / "questions.csv", rows[_ROWS:], fmt="%.4f", delimiter=",")
