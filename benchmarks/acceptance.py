@@ -99,7 +99,7 @@ class Simulation:
             return Evaluation(outcome=Outcome.CRASHED, seed=seed)
         shared = random.Random(f"{self._seed} seed {seed}").gauss(0, 1)
         noise = self._correlation**0.5 * shared + (1 - self._correlation) ** 0.5 * self._own_luck(number, seed)
-        return Evaluation(outcome=Outcome.OK, seed=seed, val_bpb=self.truth[number] + self._sd * noise)
+        return Evaluation(outcome=Outcome.OK, seed=seed, score=self.truth[number] + self._sd * noise)
 
     def _own_luck(self, number: int, seed: int) -> float:
         """Return the effect of a seed on this program alone: a standard normal, autoregressive along the lineage."""

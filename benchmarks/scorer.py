@@ -34,6 +34,7 @@ from target import prepare, stages
 from target.boundary.job import Role
 from target.corpus import CorpusFiles, prepare_corpus
 from target.corpus.readable import read_access
+from target.draft import Draft
 from target.evaluate import load_target
 from target.launch.launcher import Zygote
 from target.launch.workspace import Weights
@@ -103,7 +104,7 @@ def _score_costs(spec: TargetSpec, corpus: CorpusFiles, vocab_size: int, repeats
             score(served, validation, plan.batches, Watched.draw(validation, rng))
 
     def everything(bench: Bench, weights: Weights) -> None:
-        stages.measure(bench, weights, bench.texts(thorough=False), {})
+        stages.measure(bench, weights, bench.texts(thorough=False), Draft(seed=0))
 
     found: dict[str, list[float]] = {"in_process": [], "start": [], "with_start": [], "all": []}
     with _bench(spec, corpus, validation, program) as bench, _saved(model) as weights:

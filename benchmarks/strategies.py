@@ -39,6 +39,7 @@ from omegaconf import OmegaConf
 
 from operators.base import Operator
 from search.budget import Budget
+from search.champions import reigns
 from search.settings import Settings
 from search.simulate import simulate
 from target.errors import TargetError
@@ -174,7 +175,9 @@ def run_strategy(
     found = simulate(settings, oracle.evaluate, hours=hours)
     trained = [trial for trial in found.population.trials if trial.evaluations]
     return {
-        "trace": [(reign.hours, truth_of(oracle, found.population.trials[reign.number])) for reign in found.reigns],
+        "trace": [
+            (found.decided[reign.verdicts - 1], truth_of(oracle, reign.champion)) for reign in reigns(found.population)
+        ],
         "failure_rate": sum(not trial.values for trial in trained) / len(trained),
         "trainings": found.population.trainings,
     }
@@ -238,13 +241,13 @@ def run_sampler(name: str, oracle: Oracle, program: Program, seed: int, hours: f
         found = oracle.evaluate(candidate, seed)
         clock += found.train_seconds / 3600
         count += 1
-        if found.val_bpb is None:
+        if found.score is None:
             failed += 1
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             continue
-        study.tell(trial, found.val_bpb)
-        if found.val_bpb < best:
-            best = found.val_bpb
+        study.tell(trial, found.score)
+        if found.score < best:
+            best = found.score
             trace.append((clock, oracle.truth(candidate) or best))
     return {"trace": trace, "failure_rate": failed / count, "trainings": count}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from operators.chat import ChatModel, Exchange
+from operators.chat import ChatModel
 from operators.population import Population
-from operators.trial import Mutation, Proposal, Trial
+from operators.trial import Attempt, Mutation, Proposal, Trial
 from target.program import Program
 from target.program.contract import TRAINED, Contract
 
@@ -37,29 +37,12 @@ class MutationError(Exception):
 
     Args:
         message: The reason, as feedback for the next attempt.
-        cost_usd: The money spent on it.
-        exchanges: The requests to models and their replies.
-        operator: Name of the operator, if it is not the operator that was called.
-        prompt: Name and hash of the prompt.
-        extra_parents: Trials that the operator chose to use, in addition to the parents of the proposal.
+        attempt: What was spent on it; the trial keeps it.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        cost_usd: float = 0.0,
-        exchanges: Sequence[Exchange] = (),
-        operator: str = "",
-        prompt: str = "",
-        extra_parents: Sequence[int] = (),
-    ) -> None:
+    def __init__(self, message: str, attempt: Attempt = Attempt()) -> None:  # noqa: B008 -- it is frozen
         super().__init__(message)
-        self.cost_usd = cost_usd
-        self.exchanges = tuple(exchanges)
-        self.operator = operator
-        self.prompt = prompt
-        self.extra_parents = tuple(extra_parents)
+        self.attempt = attempt
 
 
 class ProviderError(Exception):
@@ -79,11 +62,6 @@ class ProviderRefusalError(ProviderError):
         super().__init__(message)
         self.status = status
         self.said = said
-
-
-def no_model() -> None:
-    """Return no language model: the function for `llm=none`."""
-    return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-MODEL: Final = "model"
-"""Label of a proposal with the model to ask, if there are several."""
-
 REFUSED: Final = "content_filter"
 CUT_OFF: Final = "length"
 TOOL_CALLS: Final = "tool_calls"

@@ -25,6 +25,6 @@ def delegate(name: str, operator: Operator, proposal: Proposal, population: Popu
     try:
         mutation = operator.mutate(proposal, population)
     except MutationError as error:
-        error.operator = f"{name}/{error.operator or operator.name}"
-        raise
+        failed = replace(error.attempt, operator=f"{name}/{error.attempt.operator or operator.name}")
+        raise MutationError(str(error), failed) from error
     return replace(mutation, operator=f"{name}/{mutation.operator}")

@@ -20,7 +20,7 @@ class Seen:
 
     Attributes:
         constants: Its constants.
-        score: Its val_bpb, comparable between seeds; None if it failed or is pending.
+        score: Its score, comparable between seeds; None if it failed or is pending.
         failed: Whether its training failed; None while pending.
         foreign: Whether it belongs to the skeleton from which this one was made.
     """
@@ -113,5 +113,5 @@ def _ancestor(own: list[Trial], population: Population) -> str | None:
 
 
 def _mean_seconds(trials: list[Trial], *, failed: bool) -> float:
-    runs = [run for trial in trials for run in trial.evaluations if (run.val_bpb is None) == failed]
+    runs = [run for trial in trials for run in trial.evaluations if (run.score is None) == failed]
     return sum(run.train_seconds for run in runs) / len(runs) if runs else 0.0

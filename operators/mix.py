@@ -21,7 +21,7 @@ class Yield:
     """The results of one operator's trials.
 
     Attributes:
-        gain: Sum of their improvements over their parents, in val_bpb; trials that got worse count 0.
+        gain: Sum of their improvements over their parents, in units of the score; trials that got worse count 0.
         cost_usd: Their cost, including training time.
         trials: Number of decided trials.
     """

@@ -69,7 +69,7 @@ class Population:
 
     @functools.cached_property
     def scores(self) -> dict[int, float]:
-        """val_bpb by trial, as it would be on the seeds of the baseline; lower is better.
+        """Score by trial, as it would be on the seeds of the baseline; lower is better.
 
         Trials are compared by this score, because plain means of trainings on different seeds differ by luck. It has
         the scored trials, and the pending ones with their measurements so far.
@@ -79,7 +79,7 @@ class Population:
 
     @functools.cached_property
     def posterior(self) -> dict[int, tuple[float, float]]:
-        """Posterior mean of val_bpb and its standard error by trial: for the same trials and scale as `scores`.
+        """Posterior mean of the score and its standard error by trial: for the same trials and scale as `scores`.
 
         The mean is the score, shrunk towards the middle of all scores by as much as noise explains. The standard error
         is infinite as long as no program was trained on two seeds.

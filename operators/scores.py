@@ -3,7 +3,7 @@
 A training seed shifts the score of similar programs by about the same amount: an unlucky order of the data is unlucky
 for all of them. Programs that were trained on different seeds are compared by `score` in
 
-    val_bpb[program, seed] = score[program] + effect[seed] + residual,    effect ~ N(0, residual variance / RIDGE)
+    measured[program, seed] = score[program] + effect[seed] + residual,    effect ~ N(0, residual variance / RIDGE)
 
 fitted by least squares with that prior (the additive two-way model with a random seed effect, Henderson 1975). Seeds
 that share no program get no effect. Effects are relative to the seeds of the baseline, whose score is its plain mean.
@@ -33,7 +33,7 @@ _MAD_SD: Final = 1.4826  # sd of a normal distribution in units of its median ab
 _FEWEST: Final = 3  # programs needed to estimate how much programs differ
 
 Values = Mapping[int, Mapping[int, float]]
-"""val_bpb by program and training seed; each program has at least one."""
+"""Measured score by program and training seed; each program has at least one."""
 
 
 def seed_adjusted(values: Values, baseline: int) -> dict[int, float]:

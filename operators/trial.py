@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from operators.chat import MODEL, Exchange
+from operators.chat import Exchange
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -51,39 +51,33 @@ class Proposal:
         parents: Numbers of the trials whose programs are mutated; empty only for the seed program.
         seed: Seed of the operator's randomness.
         operator: Operator that the strategy requires; None for the configured one.
+        companions: Trials, best first, that the operator may use in addition to the parents, as inspirations of a
+            prompt or partners of a crossover; None for all trials of the search.
+        model: The language model to ask if there are several; None if there is only one.
         labels: Data that the strategy stores with its trials, such as a generation or an island.
     """
 
     parents: tuple[int, ...]
     seed: int
     operator: str | None = None
+    companions: tuple[int, ...] | None = None
+    model: str | None = None
     labels: Mapping[str, Label] = field(default_factory=dict)
-
-    @property
-    def model(self) -> str | None:
-        """The language model to ask if there are several; None if there is only one."""
-        return str(self.labels[MODEL]) if MODEL in self.labels else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mutation:
-    """A new program, and how it was made.
+class Attempt:
+    """An operator's attempt to make a program, whether it succeeded or failed.
 
     Attributes:
-        program: The program.
-        operator: Name of the operator that made it.
-        description: The change, in one line.
-        rationale: The reason, in the operator's words.
+        operator: Name of the operator; empty if it is the operator that was called.
         cost_usd: Price of its model calls.
         exchanges: The requests to models and their replies, in order.
         prompt: Name and hash of the first prompt, as in `default@1a2b3c4d`; empty without a model.
         extra_parents: Trials whose programs the operator chose to use, in addition to the parents of the proposal.
     """
 
-    program: Program
-    operator: str
-    description: str
-    rationale: str = ""
+    operator: str = ""
     cost_usd: float = 0.0
     exchanges: tuple[Exchange, ...] = ()
     prompt: str = ""
@@ -91,22 +85,19 @@ class Mutation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """An operator's attempt that produced no program; the fields are those of `Mutation`.
+class Mutation(Attempt):
+    """An attempt that made a new program.
 
     Attributes:
-        operator: Name of the operator that failed.
-        cost_usd: Price of its model calls.
-        exchanges: The requests to models and their replies, in order.
-        prompt: Name and hash of the prompt.
-        extra_parents: Trials that it used in addition to the parents of the proposal.
+        program: The program.
+        description: The change, in one line.
+        rationale: The reason, in the operator's words.
     """
 
     operator: str
-    cost_usd: float = 0.0
-    exchanges: tuple[Exchange, ...] = ()
-    prompt: str = ""
-    extra_parents: tuple[int, ...] = ()
+    program: Program
+    description: str
+    rationale: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +122,7 @@ class Trial:
     status: Status = Status.PENDING
     decided: int | None = None
     detail: str = ""
-    failure: Failure | None = None
+    failure: Attempt | None = None
 
     def __post_init__(self) -> None:
         if (self.decided is None) != (self.status is Status.PENDING):
@@ -151,14 +142,14 @@ class Trial:
         return self.status in SCORED
 
     @property
-    def val_bpb(self) -> float | None:
-        """Mean validation bits per byte over its successful trainings, lower is better; None without a valid score."""
+    def score(self) -> float | None:
+        """Mean score of its successful trainings, lower is better; None without a valid score."""
         return statistics.fmean(self.values.values()) if self.scored else None
 
     @property
     def values(self) -> dict[int, float]:
-        """Measured val_bpb by training seed."""
-        return {run.seed: run.val_bpb for run in self.evaluations if run.val_bpb is not None}
+        """Measured score by training seed."""
+        return {run.seed: run.score for run in self.evaluations if run.score is not None}
 
     @property
     def outcome(self) -> Outcome | None:
@@ -203,7 +194,7 @@ class Trial:
         return self._made.exchanges if self._made else ()
 
     @property
-    def _made(self) -> Mutation | Failure | None:
+    def _made(self) -> Attempt | None:
         return self.mutation or self.failure
 
     @property

@@ -190,7 +190,7 @@ def _missing(trials: tuple[Trial, ...], seeds: tuple[int, ...]) -> tuple[tuple[i
 def _value(trial: Trial, seed: int) -> float:
     """Return the score of one training; a champion that fails on a seed loses to a candidate that does not."""
     run: Evaluation | None = trial.measurement(seed)
-    return math.inf if run is None or run.val_bpb is None else run.val_bpb
+    return math.inf if run is None or run.score is None else run.score
 
 
 def _mean(trial: Trial, seeds: tuple[int, ...]) -> float:
@@ -235,7 +235,7 @@ def doubt(trial: Trial, champion: Trial, noise_bpb: float) -> str:
     ]
     if not pairs:
         return ""
-    gain = statistics.fmean((other.val_bpb or 0.0) - (own.val_bpb or 0.0) for own, other in pairs)
+    gain = statistics.fmean((other.score or 0.0) - (own.score or 0.0) for own, other in pairs)
     shift = statistics.fmean(own.probes[_CONTRAST] - other.probes[_CONTRAST] for own, other in pairs)
     if not -shift > max(gain / 2, _DOUBTFUL_DEVIATIONS * noise_bpb):
         return ""

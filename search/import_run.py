@@ -271,14 +271,14 @@ def _given_up(trial: Trial, source: SearchRun) -> Trial:
 
 
 def _moved(trial: Trial, source: SearchRun, shift: int) -> Trial:
-    """Return a trial with new numbers and without the labels of its strategy."""
+    """Return a trial with new numbers and without what its strategy noted."""
     parents = tuple(number + shift for number in trial.proposal.parents) or (0,)
     labels = {IMPORTED: _origin(trial, source)}
     extra = tuple(number + shift for number in trial.extra_parents)
     return replace(
         trial,
         number=trial.number + shift,
-        proposal=replace(trial.proposal, parents=parents, labels=labels),
+        proposal=replace(trial.proposal, parents=parents, companions=None, model=None, labels=labels),
         mutation=trial.mutation and replace(trial.mutation, extra_parents=extra),
         failure=trial.failure and replace(trial.failure, extra_parents=extra),
     )

@@ -16,12 +16,12 @@ from typing import Any
 
 from operators.base import MutationError, ProviderError
 from operators.population import Population
-from operators.trial import Mutation, Proposal, Status, Trial
+from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
 from search.decisions import next_step, propose, refuse
 from search.errors import SeedProgramError, UserError
 from search.observer import Observer, Running
-from search.recorder import Recorder, Spent
+from search.recorder import Recorder
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary
@@ -168,7 +168,7 @@ class Search:
         ready = (trial for trial in waiting if trial.number in self._passed)
         return [(trial, next_step(trial, population, self._settings.acceptance)) for trial in ready]
 
-    def _decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> None:
+    def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
         self._recorder.decide(number, verdict, spent)
         self._passed.discard(number)
         self._require_baseline()
@@ -282,7 +282,7 @@ class Search:
         try:
             mutation = future.result()
         except MutationError as error:
-            self._decide(task.number, Verdict(Status.NOT_BUILT, str(error)), error)
+            self._decide(task.number, Verdict(Status.NOT_BUILT, str(error)), error.attempt)
             return
         if refusal := refuse(mutation, self._population, self._settings.acceptance):
             self._decide(task.number, Verdict(Status.NOT_BUILT, refusal.reason), mutation)

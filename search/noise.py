@@ -50,8 +50,8 @@ class Noise:
         date: The date, such as `2026-11-25`.
         program_id: Id of the program.
         n_seeds: Number of seeds with a score.
-        mean: Mean val_bpb over them.
-        seed_sd: Standard deviation of val_bpb between seeds; it includes the variation between equal seeds.
+        mean: Mean score over them.
+        seed_sd: Standard deviation of the score between seeds; it includes the variation between equal seeds.
         n_repeats: Number of trainings with a score on one seed.
         repeat_sd: Standard deviation between them; None if there are fewer than two.
     """
@@ -118,7 +118,7 @@ def summarize(spec: TargetSpec, program: Program, runs: Sequence[Evaluation], ag
     Raises:
         UserError: Fewer than two of them have a score.
     """
-    values, repeated = ([run.val_bpb for run in each if run.val_bpb is not None] for each in (runs, again))
+    values, repeated = ([run.score for run in each if run.score is not None] for each in (runs, again))
     if len(values) < 2:
         detail = next((run.detail for run in runs if run.detail), "")
         raise UserError(f"two trainings with a score are needed, got {len(values)} of {len(runs)}: {detail}")
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     noise = summarize(spec, program, runs, again)
     show(_text(noise))
     if options.json:
-        rows = [{"seed": run.seed, "outcome": run.outcome.value, "val_bpb": run.val_bpb} for run in runs + again[1:]]
+        rows = [{"seed": run.seed, "outcome": run.outcome.value, "val_bpb": run.score} for run in runs + again[1:]]
         write_atomically(options.json, json.dumps({"rows": rows, **asdict(noise)}, indent=2) + "\n")
     if program == spec.seed_program():
         path = _place(configured, describe_device(spec.device))
@@ -212,7 +212,7 @@ def _table(runs: Sequence[Evaluation], spec: TargetSpec, slots: int) -> str:
         f"{'seed':>12} {'outcome':>10} {'val_bpb':>9} {'train s':>8} {'score s':>8} {'memory GB':>10}",
     ]
     for run in runs:
-        value = "" if run.val_bpb is None else f"{run.val_bpb:.4f}"
+        value = "" if run.score is None else f"{run.score:.4f}"
         seconds = f"{run.train_seconds:8.2f} {run.score_seconds:8.2f}"
         lines.append(
             f"{run.seed:>12} {run.outcome:>10} {value:>9} {seconds} {(run.peak_memory_bytes or 0) / 1e9:10.2f}"

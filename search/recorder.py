@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from operators.base import MutationError
 from operators.population import Population
 from operators.secrets import redact
-from operators.trial import Failure, Mutation, Trial
+from operators.trial import Attempt, Trial
 from search.acceptance import Verdict
 from search.observer import Observer
 from search.runs.ledger import Elapsed, Ledger
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary, summarize
 from search.settings import Settings
-
-Spent = MutationError | Mutation
-"""Both carry what was spent."""
 
 
 class Recorder:
@@ -82,8 +78,8 @@ class Recorder:
         """Bring the folder of a decided trial up to date."""
         self._run.write_trial(self.population.trials[number], self.population)
 
-    def decide(self, number: int, verdict: Verdict, spent: Spent | None = None) -> Trial:
-        """Record the verdict on a trial, and what was spent if it produced no program; return the trial."""
+    def decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> Trial:
+        """Record the verdict on a trial, and the attempt if there is nothing to train; return the trial."""
         trial = self._ledger.decide(
             number,
             verdict.status,
@@ -95,9 +91,9 @@ class Recorder:
         self.record("running", "")
         return trial
 
-    def _failure(self, number: int, spent: Spent) -> Failure:
+    def _failure(self, number: int, spent: Attempt) -> Attempt:
         proposal = self.population.trials[number].proposal
-        return Failure(
+        return Attempt(
             operator=spent.operator or self._settings.operator_for(proposal).name,
             cost_usd=spent.cost_usd,
             exchanges=spent.exchanges,

@@ -22,19 +22,6 @@ Evaluate = Callable[[Program, int], Evaluation]
 _IDLE_SECONDS = 1.0  # charged for a trial that trains nothing, so that every search ends
 
 
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """A champion, and when it became champion.
-
-    Attributes:
-        hours: Simulated time of the verdict.
-        number: Number of its trial.
-    """
-
-    hours: float
-    number: int
-
-
 @dataclass(slots=True)
 class Simulation:
     """A finished search.
@@ -42,14 +29,14 @@ class Simulation:
     Attributes:
         population: All trials.
         hours: Simulated time that the trainings took.
-        reigns: Champions in their order, the baseline first.
+        decided: Simulated time, in hours, of each verdict, in their order.
         finished: (hours, trial number) of every training.
         repeats: Trainings, (trial number, seed), that are due because a program was proposed again.
     """
 
     population: Population = field(default_factory=Population)
     hours: float = 0.0
-    reigns: list[Champion] = field(default_factory=list)
+    decided: list[float] = field(default_factory=list)
     finished: list[tuple[float, int]] = field(default_factory=list)
     repeats: dict[tuple[int, int], None] = field(default_factory=dict)
 
@@ -120,8 +107,7 @@ def _decide(run: Simulation, number: int, verdict: Verdict) -> None:
     if number == 0 and verdict.status is not Status.BASELINE:
         raise RuntimeError(f"the seed program does not score: {verdict.status.value}: {verdict.detail}")
     _replace(run, number, status=verdict.status, decided=len(run.population.decided), detail=verdict.detail)
-    if verdict.status in (Status.BASELINE, Status.KEEP):
-        run.reigns.append(Champion(run.hours, number))
+    run.decided.append(run.hours)
 
 
 def _add(run: Simulation, trial: Trial) -> None:

@@ -21,6 +21,11 @@ class Outcome(enum.StrEnum):
     UNMEASURED = "unmeasured"  # taken from an earlier search, and not run in this one
 
 
+def _key(name: str) -> str:
+    """Return the key of a field in files: the score has the name that it had when all targets measured text."""
+    return "val_bpb" if name == "score" else name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """Result of one training run.
@@ -28,7 +33,7 @@ class Evaluation:
     Attributes:
         outcome: How the run ended.
         seed: Seed that the harness gave to the training.
-        val_bpb: Validation bits per byte, lower is better; None unless `outcome` is OK.
+        score: What the target measures, lower is better; None unless `outcome` is OK. In files it is `val_bpb`.
         holdout_bpb: Bits per byte of the same weights on the holdout text; None unless a final report asked for it.
         trained: Whether a training was started, and so counts against the budget. A program that the
             pre-flight refuses costs no training.
@@ -52,7 +57,7 @@ class Evaluation:
 
     outcome: Outcome
     seed: int
-    val_bpb: float | None = None
+    score: float | None = None
     holdout_bpb: float | None = None
     trained: bool = True
     train_seconds: float = 0.0
@@ -72,16 +77,21 @@ class Evaluation:
     reported: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (self.val_bpb is not None) != (self.outcome is Outcome.OK):
+        if (self.score is not None) != (self.outcome is Outcome.OK):
             raise ValueError(
-                "val_bpb must be set exactly when outcome is 'ok', "
-                f"got val_bpb={self.val_bpb} with outcome={self.outcome.value!r}"
+                "score must be set exactly when outcome is 'ok', "
+                f"got score={self.score} with outcome={self.outcome.value!r}"
             )
+
+    @property
+    def val_bpb(self) -> float | None:
+        """The score of a target that is scored in bits per byte; for the GPU benchmarks."""
+        return self.score
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON types."""
         return {
-            **asdict(self),
+            **{_key(name): value for name, value in asdict(self).items()},
             "outcome": self.outcome.value,
             "probes": dict(self.probes),
             "reported": dict(self.reported),
@@ -90,12 +100,12 @@ class Evaluation:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """Rebuild an evaluation from `to_json`; unknown keys are refused."""
-        unknown = record.keys() - {f.name for f in fields(cls)}
+        unknown = record.keys() - {_key(f.name) for f in fields(cls)}
         if unknown:
             raise ValueError(f"unknown keys in an evaluation: {', '.join(sorted(unknown))}")
         return cls(
             **{
-                **record,
+                **{f.name: record[_key(f.name)] for f in fields(cls) if _key(f.name) in record},
                 "outcome": Outcome(record["outcome"]),
                 "curve": tuple((float(seconds), float(loss)) for seconds, loss in record.get("curve", ())),
                 "isolation": tuple(record.get("isolation", ())),

@@ -20,10 +20,11 @@ import numpy as np
 from target import stages
 from target.corpus import CorpusFiles
 from target.corpus.readable import read_access
+from target.draft import Draft
 from target.errors import machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import CandidateFailure
-from target.launch.keeper import ZygoteKeeper, forget_first_try, timed
+from target.launch.keeper import ZygoteKeeper
 from target.launch.launcher import Zygote
 from target.launch.layers import refuse_what_stops, start_device
 from target.launch.workspace import Weights
@@ -101,17 +102,17 @@ class Evaluator(ZygoteKeeper):
         Raises:
             TargetError: The check cannot be done here.
         """
-        record: dict[str, Any] = {"seed": 0, "trained": False}
+        draft = Draft(seed=0, trained=False)
 
         def check(zygote: Zygote) -> None:
             with self._bench(zygote, program, log) as bench:
                 stages.check_text(program)
-                stages.preflight(bench, record)
+                stages.preflight(bench, draft)
 
         try:
-            self._twice(check, record, "tries")
+            self._twice(check, draft, "tries")
         except CandidateFailure as failure:
-            return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
+            return draft.end(failure.outcome, detail=failure.detail)
         return None
 
     def evaluate(
@@ -129,33 +130,33 @@ class Evaluator(ZygoteKeeper):
         Raises:
             TargetError: The evaluation cannot be done here.
         """
-        record: dict[str, Any] = {"seed": seed}
+        draft = Draft(seed=seed)
         try:
-            with self._bench(self._running_zygote(), program, log) as bench, timed(record, "wall_seconds"):
+            with self._bench(self._running_zygote(), program, log) as bench, draft.timed("wall_seconds"):
                 stages.check_text(program)
-                weights = self._train(bench, seed, record)
-                with timed(record, "score_seconds"), contextlib.closing(weights):
+                weights = self._train(bench, draft)
+                with draft.timed("score_seconds"), contextlib.closing(weights):
                     texts = bench.texts(thorough=thorough, holdout=self._holdout if holdout else None)
-                    val_bpb = self._measure(bench, weights, texts, record)
+                    score = self._measure(bench, weights, texts, draft)
         except CandidateFailure as failure:
-            return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
-        return Evaluation(outcome=Outcome.OK, val_bpb=val_bpb, **record)
+            return draft.end(failure.outcome, detail=failure.detail)
+        return draft.end(Outcome.OK, score=score)
 
-    def _train(self, bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
+    def _train(self, bench: Bench, draft: Draft) -> Weights:
         def train(zygote: Zygote) -> Weights:
             self._start_device_once(zygote)
-            forget_first_try(record, keep=("seed", "tries"))
-            return stages.train(dataclasses.replace(bench, zygote=zygote), seed, record)
+            draft.forget(keep=("tries",))
+            return stages.train(dataclasses.replace(bench, zygote=zygote), draft.seed, draft)
 
-        return self._twice(train, record, "tries")
+        return self._twice(train, draft, "tries")
 
-    def _measure(self, bench: Bench, weights: Weights, texts: Sequence[Text], record: dict[str, Any]) -> float:
+    def _measure(self, bench: Bench, weights: Weights, texts: Sequence[Text], draft: Draft) -> float:
         """Score the weights: a second try scores the same weights, and must give the same answers as the first."""
 
         def measure(zygote: Zygote) -> float:
-            return stages.measure(dataclasses.replace(bench, zygote=zygote), weights, texts, record)
+            return stages.measure(dataclasses.replace(bench, zygote=zygote), weights, texts, draft)
 
-        return self._twice(measure, record, "score_tries")
+        return self._twice(measure, draft, "score_tries")
 
     @functools.cached_property
     def _holdout(self) -> Validation:

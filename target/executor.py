@@ -17,7 +17,7 @@ from typing import IO, Any, Final, Generic, Protocol, TypeVar
 from target.device import allot
 from target.errors import DiskFullError, TargetError, machine_errors
 from target.evaluation import Evaluation
-from target.kind import Kind
+from target.kind import Kind, place_of
 from target.process.scratch import scratch_directory
 from target.program import Program
 from target.sandbox import scrubbed_environment
@@ -106,7 +106,13 @@ class LocalExecutor:
         with machine_errors("cannot make a directory for the workers"):
             scratch = self._scratch.enter_context(scratch_directory())
         settings = self._kind.describe(scratch)
-        configuration = {"evaluator": self._kind.evaluator, "settings": settings, "scratch": str(scratch)}
+        module = self._kind.evaluator
+        configuration = {
+            "evaluator": module,
+            "path": place_of(module),
+            "settings": settings,
+            "scratch": str(scratch),
+        }
         for name, size in self._sizes.items():
             for slot in range(size):
                 own = self._allotment.environment(slot) if name == "evaluate" else {}

@@ -1,17 +1,20 @@
 """A kind of target, as executors see it: its devices, and how a worker process makes its evaluator.
 
-A new kind is one folder: settings, an evaluator with `open_evaluator`, and a child that the zygote forks. Executors,
-workers and the zygote name no kind; they pass on its settings.
+A new kind is one folder: settings, an evaluator with `open_evaluator`, and a child that the zygote forks. It need not
+be a part of Graft: docs/examples/accuracy is a package of its own. Executors, workers and the zygote name no kind; they
+pass on its settings.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 from target.device.cards import Card, ListedCard
+from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.program import Program
 
@@ -41,6 +44,15 @@ class OpenEvaluator(Protocol):
             scratch: Where its workspaces are made.
             lifelines: Descriptors that stay open in all processes that it starts.
         """
+
+
+def place_of(module: str) -> str:
+    """Return the directory from which this process imports a module of a package: workers may not find it otherwise."""
+    package = importlib.util.find_spec(module.partition(".")[0])
+    folders = package.submodule_search_locations if package else None
+    if not folders:
+        raise TargetError(f"the evaluator of a kind of target must be a module of a package, got {module!r}")
+    return str(Path(next(iter(folders))).absolute().parent)
 
 
 class Kind(Protocol):

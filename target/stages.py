@@ -14,6 +14,7 @@ import numpy as np
 
 from target.boundary.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Role
 from target.corpus import CorpusFiles
+from target.draft import Draft, drafted
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.launch.launcher import Child, Ending, Zygote
@@ -201,12 +202,12 @@ def check_text(program: Program) -> None:
         raise CandidateFailure(Outcome.REJECTED, str(error)) from error
 
 
-def preflight(bench: Bench, record: dict[str, Any]) -> None:
+def preflight(bench: Bench, draft: Draft) -> None:
     """Run the pre-flight child.
 
     Args:
         bench: The evaluation.
-        record: Gets fields of the `Evaluation`.
+        draft: Gets what is found.
 
     Raises:
         CandidateFailure: The program does not pass.
@@ -219,7 +220,7 @@ def preflight(bench: Bench, record: dict[str, Any]) -> None:
             ending, child = bench.run(bench.job(Role.PREFLIGHT, space, cpu_seconds=seconds), limits, child_marks_fd)
         finally:
             os.close(child_marks_fd)
-        record["isolation"] = child.isolation
+        draft.isolation = child.isolation
         marks = marks_file.read(_MARKS_BYTES)
     _judge_preflight(marks, ending, bench.log.tail(), seconds)
 
@@ -243,7 +244,7 @@ def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: flo
         raise CandidateFailure(Outcome.REJECTED, f"{stage} ended the process; only main() may exit")
 
 
-def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
+def train(bench: Bench, seed: int, draft: Draft | dict[str, Any]) -> Weights:
     """Run main() under the clock, and return the weights it saved.
 
     They count only if the process ended by itself before the end of limit and grace: a program that saves and then
@@ -252,11 +253,16 @@ def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
     Args:
         bench: The evaluation.
         seed: Seed of the training.
-        record: Gets fields of the `Evaluation`.
+        draft: Gets what is found.
 
     Raises:
         CandidateFailure: There are no valid weights.
     """
+    with drafted(draft) as found:
+        return _train(bench, seed, found)
+
+
+def _train(bench: Bench, seed: int, draft: Draft) -> Weights:
     spec = bench.spec
     limit = spec.limit_seconds + GRACE_SECONDS
     on_cpu_clock = spec.clock == "cpu"
@@ -269,12 +275,12 @@ def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
         job = bench.job(Role.TRAIN, space, cpu_seconds=limit if on_cpu_clock else None)
         ending, child = bench.run(job, limits)
         clock = child.clock
-        record["isolation"] = child.isolation
-        record["train_seconds"] = clock.cpu_seconds if on_cpu_clock else clock.wall_seconds
-        record["curve"] = space.curve()
-        record["epochs"] = space.epochs()
+        draft.isolation = child.isolation
+        draft.train_seconds = clock.cpu_seconds if on_cpu_clock else clock.wall_seconds
+        draft.curve = space.curve()
+        draft.epochs = space.epochs()
         if spec.device == "cpu":
-            record["peak_memory_bytes"] = max(ending.peak_bytes, clock.peak_resident_bytes)
+            draft.peak_memory_bytes = max(ending.peak_bytes, clock.peak_resident_bytes)
         if exceeded := ending.exceeded or clock.exceeded(limits):
             raise CandidateFailure(exceeded.outcome, _stopped(exceeded, spec))
         if ending.status:
@@ -283,7 +289,7 @@ def train(bench: Bench, seed: int, record: dict[str, Any]) -> Weights:
         weights = space.take_weights(spec.weights_bytes)
     if weights is None:
         raise CandidateFailure(Outcome.CRASHED, "weights: main ended without prepare.finish(model); call it last")
-    record["weights_sha256"] = weights.sha256
+    draft.weights_sha256 = weights.sha256
     return weights
 
 
@@ -297,16 +303,17 @@ def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
     )
 
 
-def measure(bench: Bench, weights: Weights, texts: Sequence[Text], record: dict[str, Any]) -> float:
+def measure(bench: Bench, weights: Weights, texts: Sequence[Text], draft: Draft | dict[str, Any]) -> float:
     """Return the validation bits per byte of the weights, after they pass the probes on each text.
 
     Args:
         bench: The evaluation.
         weights: What was trained.
         texts: From `Bench.texts`.
-        record: Gets fields of the `Evaluation`.
+        draft: Gets what is found.
 
     Raises:
         CandidateFailure: The model cannot be scored, or a probe refuses it.
     """
-    return measure_served(lambda: bench.served(weights), texts, bench.spec.scoring, bench.rng, record)
+    with drafted(draft) as found:
+        return measure_served(lambda: bench.served(weights), texts, bench.spec.scoring, bench.rng, found)

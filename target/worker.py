@@ -1,10 +1,11 @@
 """One evaluator behind a pipe: `python -m target.worker`. Requests and replies are JSON, one per line.
 
-    {"configure": {"evaluator": module, "settings": ..., "scratch": ...}}  -> {"ok": null}
-    {"preflight": {"source": ..., "log": ...}}                             -> {"ok": evaluation or null}
-    {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}    -> {"ok": evaluation}
+    {"configure": {"evaluator": module, "path", "settings", "scratch": ...}}  -> {"ok": null}
+    {"preflight": {"source": ..., "log": ...}}                                -> {"ok": evaluation or null}
+    {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}       -> {"ok": evaluation}
 
-`module` is the evaluator's module, from the kind of the target (`target/kind.py`).
+`module` is the evaluator's module, from the kind of the target (`target/kind.py`); `path` is the
+directory of its package, because a kind need not be a part of Graft.
 
 A failure of the machine is {"error": message, "disk_full": whether a full disk is the cause}. A bug of ours ends the
 process with a traceback. Replies go to the original stdout; what libraries print to stdout goes to stderr. The end of
@@ -53,7 +54,9 @@ class _Worker:
                 return self._evaluator.evaluate(program, arguments["seed"], log, **flags).to_json()
         raise ValueError(f"a request must be configure, preflight or evaluate, got {name!r}")
 
-    def _configure(self, *, evaluator: str, settings: dict[str, Any], scratch: str) -> None:
+    def _configure(self, *, evaluator: str, path: str, settings: dict[str, Any], scratch: str) -> None:
+        if path not in sys.path:
+            sys.path.append(path)
         make: OpenEvaluator = importlib.import_module(evaluator).open_evaluator
         self._evaluator = self._stack.enter_context(make(settings, scratch=Path(scratch), lifelines=(self._reply_fd,)))
 

@@ -19,11 +19,28 @@ FAST = {
         *("lock", "names", "rundir", "simulate", "statistics", "strategies", "sweep"),
     ),
     "target": (
-        *("cards", "constants", "contract", "cores", "feedback", "movable", "probes", "program", "reads"),
-        *("saved_weights", "space", "syntax", "trees"),
+        *("cards", "constants", "contract", "cores", "draft", "feedback", "movable", "probes", "program", "reads"),
+        *("saved_weights", "space", "syntax"),
     ),
 }
 """Test modules by directory. A new one joins if it takes a second or two."""
+
+SLOW = frozenset(
+    {
+        "test_a_comma_on_the_command_line_keeps_its_remedy",
+        "test_a_path_in_the_home_is_that_of_the_user",
+        "test_a_reply_of_a_megabyte_of_marks_is_refused",
+        "test_a_search_on_a_disk_without_locks_says_what_outputs_needs",
+        "test_a_search_with_such_a_name_leaves_nothing",
+        "test_a_sweep_over_long_settings_runs_and_resumes",
+        "test_another_sweep_does_not_go_on_in_the_folders_of_the_first",
+        "test_commands_that_are_printed_can_be_pasted_where_outputs_has_a_space",
+        "test_no_program_text_is_an_error_of_ours",
+        "test_programs_of_many_lines_are_compared_at_once",
+        "test_what_is_least_important_gives_way_first",
+    }
+)
+"""Their tests that start a search, or take several seconds: `pytest -m fast` leaves them out."""
 
 MODULES = frozenset(
     Path(__file__).parent / directory / f"test_{name}.py" for directory, names in FAST.items() for name in names
@@ -32,5 +49,5 @@ MODULES = frozenset(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path in MODULES:
+        if item.path in MODULES and item.name.partition("[")[0] not in SLOW:
             item.add_marker("fast")

@@ -96,18 +96,18 @@ def run_command(
     task = log.with_name("stdin")
     task.write_text(stdin, encoding="utf-8")  # a file: a pipe would block if the command does not read
     with RunLog(log, limit_bytes=_LOG_BYTES) as output:
-        with output.pipe() as pipe, _kept(command, directory, task, pipe, environment) as (keeper, cut):
+        with output.pipe() as pipe, _guarded(command, directory, task, pipe, environment) as (guard, cut):
             while not stopped:
                 left = began + seconds - clock()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    keeper.wait(max(0.0, left if usd is None else min(left, _LOOK_SECONDS)))
+                    guard.wait(max(0.0, left if usd is None else min(left, _LOOK_SECONDS)))
                     break
                 if usd is not None and cost.usd(directory, log) > usd:
                     stopped = f"agent.usd={usd:g}"
                 elif clock() - began >= seconds:
                     stopped = f"agent.seconds={seconds:g}"
             cut()
-            status = keeper.wait(2 * KILL_SECONDS)
+            status = guard.wait(2 * KILL_SECONDS)
         tail = output.tail()
     return Ended(
         status=status,
@@ -119,16 +119,16 @@ def run_command(
 
 
 @contextlib.contextmanager
-def _kept(
+def _guarded(
     command: Sequence[str], directory: Path, task: Path, pipe: int, environment: Mapping[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
-    """Start a command as the child of a keeper; give the keeper, and what cuts its lifeline."""
+    """Start a command as the child of a guard, which ends it if we die; give the guard, and what cuts its lifeline."""
     theirs, ours = os.pipe()
     lifeline = os.fdopen(ours, "wb")
     job: dict[str, Any] = {"command": list(command), "directory": str(directory), "lifeline": theirs}
     try:
         with task.open("rb") as stdin:
-            keeper = subprocess.Popen(
+            guard = subprocess.Popen(
                 [sys.executable, "-m", "operators.agent.lifeline", json.dumps(job)],
                 cwd=_PACKAGE_ROOT,
                 env=dict(environment),
@@ -141,14 +141,14 @@ def _kept(
     finally:
         os.close(theirs)
     try:
-        yield keeper, lifeline.close
+        yield guard, lifeline.close
     finally:
         lifeline.close()
         try:
-            keeper.wait(2 * KILL_SECONDS)
+            guard.wait(2 * KILL_SECONDS)
         except subprocess.TimeoutExpired:
-            keeper.kill()
-            keeper.wait()
+            guard.kill()
+            guard.wait()
 
 
 def _plain(text: str) -> str:

@@ -19,7 +19,7 @@ from operators.llm.dialogue import new_program, read_direction
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
-from operators.trial import Mutation, Proposal
+from operators.trial import Attempt, Mutation, Proposal
 from target.process.scratch import scratch_directory
 from target.process.trees import files_below
 from target.program.contract import SOURCE_BYTES, ContractError
@@ -108,9 +108,8 @@ class AgentOperator:
                 self._resources.contract.check(source)
                 program = new_program(source, base, population)
             except (EditError, ContractError) as error:
-                raise MutationError(
-                    str(error), cost_usd=ended.cost_usd, exchanges=[exchange], prompt=self._prompt.label
-                ) from error
+                failed = Attempt(cost_usd=ended.cost_usd, exchanges=(exchange,), prompt=self._prompt.label)
+                raise MutationError(str(error), failed) from error
         change, reason = stated(ended.output, prose=False)
         ignored = f"[changes of {_listed(others)} were discarded]" if others else ""
         return Mutation(

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.base import MutationError, Resources
-from operators.chat import MODEL, ChatModel, Exchange, Message, Reply
+from operators.chat import ChatModel, Exchange, Message, Reply
 from operators.edit import EditError, apply_reply
 from operators.edit.statement import difference, stated
 from operators.llm.reasoning import UnclearReasoningError, answer_in_reasoning
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
-from operators.trial import Mutation, Trial
+from operators.trial import Attempt, Mutation, Trial
 from target.program import Program
 from target.program.contract import TRAINED, Contract, ContractError
 
@@ -57,16 +57,14 @@ class Dialogue:
             briefing, direction=read_direction(self.resources), limits=self.resources.limits, contract=contract
         )
         proposal = briefing.proposal
-        label = proposal.labels.get(MODEL)
-        chosen = None if label is None else str(label)
         said, exchanges, cost_usd, problem = list[Message](opening), list[Exchange](), 0.0, ""
         unclear = attempt = 0  # answers that were reasoning only, maybe drafts; all answers
         while attempt < self.attempts and unclear < _UNCLEAR:
             try:
-                reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=chosen)
+                reply = self.model.complete(said, seed=proposal.seed, attempt=attempt, model=proposal.model)
             except MutationError as error:  # a refusal, an empty or a truncated answer
-                exchanges += error.exchanges
-                cost_usd += error.cost_usd
+                exchanges += error.attempt.exchanges
+                cost_usd += error.attempt.cost_usd
                 answer, problem = _REFUSED, str(error)
             else:
                 exchanges.append(Exchange(messages=tuple(said), reply=reply))
@@ -87,11 +85,13 @@ class Dialogue:
             attempt += 1
         raise MutationError(
             f"no program after {attempt} {'answers' if attempt > 1 else 'answer'}; the last: {problem}",
-            cost_usd=cost_usd,
-            exchanges=exchanges,
-            operator=self.operator,
-            prompt=self.prompt.label,
-            extra_parents=extra_parents,
+            Attempt(
+                operator=self.operator,
+                cost_usd=cost_usd,
+                exchanges=tuple(exchanges),
+                prompt=self.prompt.label,
+                extra_parents=extra_parents,
+            ),
         )
 
     def _mutation(

@@ -20,6 +20,7 @@ from operators.llm.persistence import Patience, Persistence
 from operators.llm.refusals import BusyError
 from operators.llm.retry import Backoff, Pace
 from operators.llm.selection import Choose, make_choice
+from operators.trial import Attempt
 
 _LOGGER: Final = logging.getLogger(__name__)
 _EMPTY_TRIES: Final = 3  # attempts for an empty answer
@@ -259,7 +260,8 @@ def usable(reply: Reply, messages: Sequence[Message]) -> Reply:
         problem = f"{reply.model} gave an empty answer"
     else:
         return reply
-    raise MutationError(problem, cost_usd=reply.cost_usd, exchanges=[Exchange(messages=tuple(messages), reply=reply)])
+    exchange = Exchange(messages=tuple(messages), reply=reply)
+    raise MutationError(problem, Attempt(cost_usd=reply.cost_usd, exchanges=(exchange,)))
 
 
 def open_model(

@@ -10,9 +10,6 @@ from typing import Final
 from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 
-INSPIRATIONS: Final = "inspirations"
-"""Label of a proposal with the trials that it may use in addition to its parents, as in `3,7`."""
-
 _NOISE_FRACTION: Final = 0.002  # of the score: a trial closer to its parent than this is a near miss
 _DETAIL_CHARACTERS: Final = 600
 _FAILED: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED, Status.PRUNED})
@@ -71,12 +68,11 @@ def companions(proposal: Proposal, population: Population) -> list[Trial]:
     """Return the scored trials, best first, that a proposal may use in addition to its parents.
 
     These are the trials that its strategy names, or else all of them. A strategy with separate populations names the
-    trials of one population. A label without a number names no trials.
+    trials of one population.
     """
-    if INSPIRATIONS not in proposal.labels:
+    if proposal.companions is None:
         return population.ranked()
-    numbers = [int(part) for part in str(proposal.labels[INSPIRATIONS]).split(",") if part.strip().isdecimal()]
-    named = [population.trials[number] for number in numbers if number < len(population.trials)]
+    named = [population.trials[number] for number in proposal.companions if number < len(population.trials)]
     return [trial for trial in named if trial.program]
 
 

@@ -18,7 +18,7 @@ from operators.base import MutationError
 from operators.chat import Message
 from operators.population import Population
 from operators.prompts.briefing import ANSWERS, EARLIER, SECTIONS, Briefing, told
-from operators.trial import Mutation, Proposal, Status, Trial
+from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 from target.program.contract import TRAINED, Contract
@@ -96,7 +96,7 @@ class Prompt:
                 raise MutationError(
                     f"the prompt needs at least {tokens(system) + tokens(task)} tokens, but prompt.max_tokens is "
                     f"{self._max_tokens}: raise it",
-                    prompt=self.label,
+                    Attempt(prompt=self.label),
                 )
             sections[droppable].pop()
         return Message(role="system", text=system), Message(role="user", text=task)
@@ -128,7 +128,7 @@ class Prompt:
             number=0,
             proposal=Proposal(parents=(), seed=0),
             mutation=Mutation(program=Program(""), operator="seed", description="the seed program"),
-            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0),),
+            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, score=1.0),),
             status=Status.BASELINE,
             decided=0,
         )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from operators.scores import seed_adjusted
 from operators.trial import Trial
+from search.champions import Point, champions
 from search.compare.arms import Arms, group_by_arm, obstacles
-from search.runs.finished import Point, SearchRun, champions
+from search.runs.finished import SearchRun
 from search.statistics import (
     ALPHA,
     Interval,
@@ -40,7 +41,7 @@ class Curve:
 
     Attributes:
         grid: (G,), trainings, hours or dollars.
-        median: (G,), val_bpb.
+        median: (G,), score.
         low: (G,), lower end of its bootstrap interval; equal to the median for one seed.
         high: (G,), upper end.
     """
@@ -57,7 +58,7 @@ class Arm:
 
     Attributes:
         label: What tells it from the others.
-        finals: val_bpb of the champion at the end, one value per seed.
+        finals: Score of the champion at the end, one value per seed.
         areas: Mean of the best so far over the budget of trainings, one value per seed; lower means better or sooner.
         final: Bootstrap interval of the median final; None for one seed.
         area: The same for the areas.

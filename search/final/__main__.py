@@ -15,7 +15,8 @@ from search.commands import fails_with_a_line, show
 from search.composed import make_target, read_config
 from search.final.check import run_final
 from search.final.report import final_text
-from search.mlflow.store import send_search_files
+from search.mlflow.sending import try_to_send
+from search.mlflow.store import MlflowStore
 from search.names import given_folder
 from search.report import render_report
 from search.runs.files import write_atomically
@@ -55,7 +56,13 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
         report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=_say)
         write_atomically(run.root / "report.md", render_report(population, summary, run))
     show(f"{final_text(report)}\n{run.root / 'report.md'}\n")
-    if problem := send_search_files(run, summary, str((config.get("tracker") or {}).get("tracking_uri") or "none")):
+    problem = try_to_send(
+        str((config.get("tracker") or {}).get("tracking_uri") or "none"),
+        lambda uri: MlflowStore(run, summary.name, uri).finish(summary),
+        done="",
+        advice="start where the search was started",
+    )
+    if problem:
         sys.stderr.write(f"warning: {problem}\n")
     return 0
 

@@ -111,7 +111,7 @@ def _fresh_seeds(search_seed: int, count: int, used: Iterable[int]) -> list[int]
 
 
 def _outcome(evaluation: Evaluation) -> str:
-    if evaluation.val_bpb is None:
+    if evaluation.score is None:
         return f"{evaluation.outcome.value} {evaluation.detail.splitlines()[0] if evaluation.detail else ''}".strip()
     holdout = "" if evaluation.holdout_bpb is None else f", holdout {evaluation.holdout_bpb:.4f}"
-    return f"val {evaluation.val_bpb:.4f}{holdout}"
+    return f"val {evaluation.score:.4f}{holdout}"

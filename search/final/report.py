@@ -88,15 +88,15 @@ def judge_final(
         reported_difference: Champion minus baseline as the search reported it.
         looks: Number of champions that have been scored on the holdout.
     """
-    scored = [(first, second) for first, second in runs if first.val_bpb is not None and second.val_bpb is not None]
-    val = _contrast([(first.val_bpb or 0.0, second.val_bpb or 0.0) for first, second in scored])
+    scored = [(first, second) for first, second in runs if first.score is not None and second.score is not None]
+    val = _contrast([(first.score or 0.0, second.score or 0.0) for first, second in scored])
     held_out = [
         (first.holdout_bpb, second.holdout_bpb)
         for first, second in scored
         if first.holdout_bpb is not None and second.holdout_bpb is not None
     ]
     holdout = _contrast(held_out)
-    failures = sum(second.val_bpb is None for _, second in runs)
+    failures = sum(second.score is None for _, second in runs)
     verdict, reason = _verdict(holdout or val, reported_difference, failures, len(runs))
     return FinalReport(
         trial=trial,

@@ -245,7 +245,7 @@ class _Reader:
         return Evaluation(
             outcome=Outcome(row.status.value) if value is None else Outcome.OK,
             seed=-1 - index,
-            val_bpb=value,
+            score=value,
             trained=False,
             peak_memory_bytes=row.memory_bytes,
             detail="" if value is not None else row.description or "crashed",

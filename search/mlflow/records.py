@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from operators.population import Population
 from operators.trial import Trial
 from search.final.report import FinalReport
+from search.runs.ledger_records import labels_of
 from search.runs.summary import Summary
 from search.views.verdicts import delta, description_of
 
@@ -67,7 +68,7 @@ class TrialRecord:
 def trial_record(trial: Trial, population: Population) -> TrialRecord:
     """Return the record of a decided trial."""
     parents = trial.proposal.parents
-    labels = list(trial.proposal.labels.items())[:_LABELS]
+    labels = list(labels_of(trial.proposal).items())[:_LABELS]
     tags = {
         KIND: "trial",
         TRIAL: str(trial.number),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from operators.population import Population
+from search.champions import reigns
 from search.final.report import read_final
 from search.mlflow.records import (
     KIND,
@@ -27,7 +28,6 @@ from search.mlflow.records import (
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
-from search.views.verdicts import reigns
 
 _SQLITE: Final = "sqlite:///"
 _LOCK_SECONDS: Final = 1.0  # another search's writes do not hold the lock longer
@@ -90,27 +90,6 @@ class StoreLockedError(OSError):
 def is_locked(error: Exception) -> bool:
     """Return whether an error of a store means that another process has locked its database temporarily."""
     return isinstance(error, StoreLockedError) or "database is locked" in str(error)
-
-
-def send_search_files(run: RunDirectory, summary: Summary, tracking_uri: str) -> str:
-    """Bring the run of an ended search up to date with its folder; return why that failed, or nothing.
-
-    Args:
-        run: Folder of the search.
-        summary: Its final state.
-        tracking_uri: Where MLflow keeps its records; `none` for nowhere.
-    """
-    database = sqlite_path(tracking_uri)
-    if tracking_uri == "none":
-        return ""
-    if database and not database.exists():
-        return f"not sent to MLflow: there is no {database}; start where the search was started"
-    errors = import_mlflow()
-    try:
-        MlflowStore(run, summary.name, tracking_uri).finish(summary)
-    except errors as error:
-        return f"not sent to MLflow at {tracking_uri}: {type(error).__name__}: {str(error).strip()[:300]}"
-    return ""
 
 
 class MlflowStore:
@@ -203,7 +182,7 @@ class MlflowStore:
 
         now = time.time_ns() // 1_000_000
         champions = [reign for reign in reigns(population) if reign.trainings > self._last_step]
-        points = {reign.trainings: population.scores[reign.trial.number] for reign in champions}
+        points = {reign.trainings: population.scores[reign.champion.number] for reign in champions}
         if summary.best_val_bpb is not None and summary.trainings > max([self._last_step, *points]):
             points[summary.trainings] = summary.best_val_bpb
         self._client.log_batch(

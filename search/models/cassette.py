@@ -17,7 +17,7 @@ from operators.base import MutationError, Operator, ProviderRefusalError
 from operators.chat import Exchange, Message, Reply
 from operators.llm import LanguageModel, usable
 from operators.population import Population
-from operators.trial import Mutation, Proposal, Trial
+from operators.trial import Attempt, Mutation, Proposal, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
 from search.runs.ledger import read_population
@@ -141,7 +141,7 @@ class ReplayedOperator:
         """Return the operator's program, which must equal the recorded one."""
         recorded = self._record.trial_of(proposal)
         if recorded.program is None:  # perhaps only because another trial had it first
-            raise MutationError(recorded.detail, exchanges=_free(recorded.exchanges))
+            raise MutationError(recorded.detail, Attempt(exchanges=_free(recorded.exchanges)))
         try:
             mutation = self._operator.mutate(proposal, population)
         except MutationError as error:
@@ -182,5 +182,5 @@ def open_record(cassette: str, run: RunDirectory) -> Record | None:
     return Record(root, population)
 
 
-def _free(exchanges: Sequence[Exchange]) -> list[Exchange]:
-    return [replace(each, reply=replace(each.reply, cost_usd=0.0)) for each in exchanges]
+def _free(exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
+    return tuple(replace(each, reply=replace(each.reply, cost_usd=0.0)) for each in exchanges)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from operators.base import Operator
-from operators.chat import MODEL, ChatModel
+from operators.chat import ChatModel
 from operators.llm import LanguageModel
 from operators.llm.selection import Choose
 from operators.population import Population
@@ -114,6 +114,6 @@ class WithModelChoice:
         self._choose = choose
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return the strategy's proposal, labelled with a model."""
+        """Return the strategy's proposal with a model."""
         proposal = self._strategy.ask(population, rng)
-        return replace(proposal, labels={**proposal.labels, MODEL: self._choose(population, proposal.seed)})
+        return replace(proposal, model=self._choose(population, proposal.seed))

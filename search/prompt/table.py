@@ -9,7 +9,7 @@ from typing import Final
 
 from operators.population import Population
 from operators.trial import Trial
-from search.views.verdicts import reigns
+from search.champions import reigns
 
 _HEADER: Final = (
     "| prompt | operator | searches | proposals | built | kept | gain per search | prompt tokens (cached) | "
@@ -28,7 +28,7 @@ class PromptRow:
         proposals: Decided proposals.
         built: Number of them that produced a program.
         kept: Number of them that became the champion.
-        gain: How much they lowered the champion's val_bpb, summed over all searches.
+        gain: How much they lowered the champion's score, summed over all searches.
         prompt_tokens: Tokens that were sent.
         cached_tokens: Number of them that the provider had in its cache.
         completion_tokens: Tokens of the answers.
@@ -63,7 +63,7 @@ def prompt_rows(populations: Iterable[Population]) -> list[PromptRow]:
 
 def _gains(population: Population) -> dict[int, float]:
     """Return how much each kept trial lowered the score of the champion."""
-    scores, champions = population.scores, [reign.trial.number for reign in reigns(population)]
+    scores, champions = population.scores, [reign.champion.number for reign in reigns(population)]
     return {after: scores[before] - scores[after] for before, after in itertools.pairwise(champions)}
 
 

@@ -16,7 +16,7 @@ from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.text import duration, escape_markdown
-from search.views.unverified import metric_sentence, unverified_caveats
+from search.views.unverified import has_own_metric, metric_sentence, unverified_caveats
 from search.views.verdicts import Step, ancestry, delta, description_of, score_text
 
 _FILES: Final = (
@@ -56,14 +56,14 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
         prompts=prompt_table(prompt_rows([population])),
         diff=patch,
         fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
-        caveats=[*unverified_caveats(population), *_caveats(population, best, final)],
+        caveats=[*unverified_caveats(population), *_caveats(run, population, best, final)],
         files=[{"path": run.root / name, "what": what} for name, what in _files(run, best)],
     )
 
 
 def _result(population: Population) -> str:
     best = population.champion
-    if best is None or best.val_bpb is None:
+    if best is None or best.score is None:
         return "**No result**: the seed program has no score yet."
     if best.number == 0:
         return f"**No improvement** over the baseline: val_bpb {score_text(best, population)} (lower is better)."
@@ -142,9 +142,11 @@ def _constants(steps: list[Step]) -> list[dict[str, str]]:
     ]
 
 
-def _caveats(population: Population, best: Trial | None, final: Mapping[str, Any] | None) -> list[str]:
+def _caveats(
+    run: RunDirectory, population: Population, best: Trial | None, final: Mapping[str, Any] | None
+) -> list[str]:
     sealed = "The final report has used the holdout split." if final else "The holdout split has not been used."
-    if not all(trial.verified for trial in population.scored):
+    if has_own_metric(run) or not all(trial.verified for trial in population.scored):
         sealed = "There is no holdout split here."
     caveats = [*_earlier(population)]
     caveats += [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 import psutil
 
-from target.command.git import git_environment
+from target.command.git import GitError, git_environment, run_git
 
 _PACKAGES: Final = (
     "graft-search",
@@ -69,17 +68,10 @@ def _commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        described = subprocess.run(
-            ["git", "-c", "core.fsmonitor=false", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-            env=git_environment(),
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        described = run_git(root, ("describe", "--always", "--dirty", "--abbrev=40"), git_environment())
+    except (OSError, GitError):
         return None
-    return described.stdout.strip() or None
+    return described.stdout.decode().strip() or None
 
 
 def _cpu() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from operators.population import Population
-from operators.trial import Status, Trial
 from search.composed import read_config
 from search.errors import UserError
 from search.runs.ledger import read_population
@@ -38,23 +37,6 @@ class SearchRun:
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
     environment: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """The champion after a verdict.
-
-    Attributes:
-        trainings: Trainings of all trials decided by then.
-        gpu_hours: Their training and scoring time, by the clock of the target.
-        usd: Cost of their model calls.
-        champion: The champion.
-    """
-
-    trainings: int
-    gpu_hours: float
-    usd: float
-    champion: Trial
 
 
 def read_summary(run: RunDirectory) -> Summary:
@@ -108,20 +90,6 @@ def load_run(root: Path) -> SearchRun:
         overrides=tuple(overrides),
         environment=environment,
     )
-
-
-def champions(population: Population) -> Iterator[Point]:
-    """Yield the champion after each verdict, beginning with that on the baseline."""
-    trainings, seconds, usd = 0, 0.0, 0.0
-    champion: Trial | None = None
-    for trial in population.decided:
-        trainings += trial.trainings
-        seconds += trial.device_seconds
-        usd += 0.0 if trial.imported else trial.cost_usd
-        if trial.status in (Status.BASELINE, Status.KEEP):
-            champion = trial
-        if champion:
-            yield Point(trainings=trainings, gpu_hours=seconds / 3600, usd=usd, champion=champion)
 
 
 def _is_run(folder: Path) -> bool:

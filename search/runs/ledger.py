@@ -15,12 +15,20 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from operators.population import Population
-from operators.trial import SCORED, Failure, Mutation, Proposal, Status, Trial
+from operators.trial import SCORED, Attempt, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
 from search.runs.files import write_atomically
 from search.runs.journal import REPLAY_ERRORS, check_journal, mend_journal, open_journal
-from search.runs.ledger_records import FAILED_ATTEMPTS, LATER, failure_record, mutation_record, read_trial, sha256_of
+from search.runs.ledger_records import (
+    FAILED_ATTEMPTS,
+    LATER,
+    failure_record,
+    mutation_record,
+    proposal_record,
+    read_trial,
+    sha256_of,
+)
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation
 
@@ -73,9 +81,8 @@ class Ledger:
     def propose(self, proposal: Proposal) -> int:
         """Record a proposal and return the number of its trial."""
         number = len(self.population.trials)
-        template = create_trial(
-            state=TrialState.RUNNING, user_attrs={"proposal": {"number": number, **asdict(proposal)}}
-        )
+        record = {"number": number, **proposal_record(proposal)}
+        template = create_trial(state=TrialState.RUNNING, user_attrs={"proposal": record})
         self._storage.create_new_trial(self._study_id, template_trial=template)
         self.population = self.population.with_trial(Trial(number=number, proposal=proposal))
         return number
@@ -121,7 +128,7 @@ class Ledger:
         *,
         detail: str,
         elapsed: Elapsed,
-        failure: Failure | None = None,
+        failure: Attempt | None = None,
         seal: bool = True,
     ) -> Trial:
         """Record the final verdict on a trial, and return the trial.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from optuna.trial import FrozenTrial
 
-from operators.trial import Failure, Mutation, Proposal, Status, Trial
+from operators.trial import Attempt, Label, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
 from search.runs.rundir import RunDirectory
@@ -22,6 +22,46 @@ LATER: Final = "trial {number} evaluation {index}"
 
 FAILED_ATTEMPTS: Final = "trial {number} failed attempts {stage}"
 """Attribute of the study: how often one evaluation, named by `stage`, ended with an error of the machine."""
+
+
+_COMPANIONS: Final = "inspirations"
+_MODEL: Final = "model"
+"""Labels of a proposal in journals: the companions, as in `3,7`, and the model."""
+
+
+def labels_of(proposal: Proposal) -> dict[str, Label]:
+    """Return the labels of a proposal, with its companions and its model as further labels."""
+    labels = {**proposal.labels}
+    if proposal.companions is not None:
+        labels[_COMPANIONS] = ",".join(map(str, proposal.companions))
+    if proposal.model is not None:
+        labels[_MODEL] = proposal.model
+    return labels
+
+
+def proposal_record(proposal: Proposal) -> dict[str, Any]:
+    """Return what the journal keeps of a proposal."""
+    return {
+        "parents": proposal.parents,
+        "seed": proposal.seed,
+        "operator": proposal.operator,
+        "labels": labels_of(proposal),
+    }
+
+
+def _proposal(record: Mapping[str, Any]) -> Proposal:
+    labels = {**record["labels"]}
+    named, model = labels.pop(_COMPANIONS, None), labels.pop(_MODEL, None)
+    return Proposal(
+        parents=tuple(record["parents"]),
+        seed=record["seed"],
+        operator=record["operator"],
+        companions=None
+        if named is None
+        else tuple(int(part) for part in str(named).split(",") if part.strip().isdecimal()),
+        model=None if model is None else str(model),
+        labels=labels,
+    )
 
 
 def mutation_record(mutation: Mutation) -> dict[str, Any]:
@@ -54,22 +94,22 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any])
         KeyError, IndexError, TypeError, ValueError, AttributeError: If the record is damaged.
     """
     attributes = record.user_attrs
-    proposal = {**attributes["proposal"]}
-    if proposal.pop("number") != record.number:
+    if attributes["proposal"]["number"] != record.number:
         raise ValueError("a line before it is missing")
+    proposal = _proposal(attributes["proposal"])
     runs = [attributes[key] for key in attributes if key.startswith("evaluation ")]
     while (key := LATER.format(number=record.number, index=len(runs))) in later:
         runs.append(later[key])
     verdict = attributes.get("verdict", {})
     return Trial(
         number=record.number,
-        proposal=Proposal(**{**proposal, "parents": tuple(proposal["parents"])}),
-        mutation=_mutation(run, attributes["mutation"], proposal["seed"]) if "mutation" in attributes else None,
+        proposal=proposal,
+        mutation=_mutation(run, attributes["mutation"], proposal.seed) if "mutation" in attributes else None,
         evaluations=tuple(Evaluation.from_json(run) for run in runs),
         status=Status(verdict.get("status", "pending")),
         decided=verdict.get("decided"),
         detail=verdict.get("detail", ""),
-        failure=_failure(run, verdict["failure"], proposal["seed"]) if verdict.get("failure") else None,
+        failure=_failure(run, verdict["failure"], proposal.seed) if verdict.get("failure") else None,
     )
 
 
@@ -93,16 +133,16 @@ def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Mutati
     )
 
 
-def failure_record(failure: Failure) -> dict[str, Any]:
+def failure_record(failure: Attempt) -> dict[str, Any]:
     """Return what the journal keeps of a failure; its exchanges are in separate files."""
     plain = {each.name: getattr(failure, each.name) for each in fields(failure) if each.name != "exchanges"}
     return {**plain, "n_exchanges": len(failure.exchanges)}
 
 
-def _failure(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Failure:
+def _failure(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Attempt:
     plain = {key: value for key, value in record.items() if key != "n_exchanges"}
     exchanges = ExchangeStore(run.exchanges).read(seed, record["n_exchanges"])
-    return Failure(**{**plain, "extra_parents": tuple(record["extra_parents"])}, exchanges=exchanges)
+    return Attempt(**{**plain, "extra_parents": tuple(record["extra_parents"])}, exchanges=exchanges)
 
 
 def sha256_of(source: str) -> str:

@@ -82,7 +82,7 @@ def summarize(
         cost_usd: Price of all model calls; None if it is the sum over the trials.
     """
     best = population.champion
-    baseline = population.trials[0].val_bpb if population.trials else None
+    baseline = population.trials[0].score if population.trials else None
     return Summary(
         name=name,
         strategy=strategy,

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from operators.population import Population
-from operators.prompts.history import INSPIRATIONS
 from operators.trial import Label, Proposal, Status, Trial
 
 _COMPANIONS: Final = 16
@@ -56,7 +55,8 @@ def child_of(*parents: int, rng: random.Random, companions: Iterable[int] | None
             first; only the first few are passed on. None: any trial of the search; empty: no companions.
         labels: Marks that the strategy reads later.
     """
+    named = None
     if companions is not None:
-        others = (str(number) for number in companions if number not in parents)
-        labels[INSPIRATIONS] = ",".join(itertools.islice(others, _COMPANIONS))
-    return Proposal(parents=parents, seed=rng.getrandbits(32), labels=labels)
+        others = (number for number in companions if number not in parents)
+        named = tuple(itertools.islice(others, _COMPANIONS))
+    return Proposal(parents=parents, seed=rng.getrandbits(32), companions=named, labels=labels)

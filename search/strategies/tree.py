@@ -36,7 +36,7 @@ class Tree:
     A node with n visits may have up to widening * n^exponent children (progressive widening, as the number of
     possible mutations is unlimited). Trial 0 first gets `drafts` children (AIDE). The value of a node is the best rank
     at or below it, from 0 for the worst scored trial to 1 for the best, so that value and bonus are on one scale,
-    whatever the range of val_bpb.
+    whatever the range of the scores.
 
     Args:
         drafts: Number of children that trial 0 gets first.

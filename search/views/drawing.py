@@ -87,7 +87,7 @@ def verdict_line(trial: Trial, population: Population, summary: Summary, budget:
 
 def measurement_line(trial: Trial, evaluation: Evaluation) -> Text:
     """Return a further training of a trial as one plain line."""
-    score = evaluation.outcome.value if evaluation.val_bpb is None else f"val_bpb {evaluation.val_bpb:.4f}"
+    score = evaluation.outcome.value if evaluation.score is None else f"val_bpb {evaluation.score:.4f}"
     return Text(
         f"#{trial.number:04d} training {len(trial.evaluations)} (seed {evaluation.seed}): {score}, "
         f"{evaluation.train_seconds:.1f} s"
@@ -222,7 +222,7 @@ def _used(summary: Summary, budget: Budget) -> str:
 
 def _result_text(population: Population, summary: Summary) -> Text:
     best = population.champion
-    if best is None or best.val_bpb is None:
+    if best is None or best.score is None:
         return Text("no result: the seed program has no score")
     text = Text(f"baseline {summary.baseline_val_bpb:.4f}   best ")
     text.append(score_text(best, population), style="bold green")

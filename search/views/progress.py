@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from search.champions import reigns
 from search.runs.files import replacing
 from search.runs.summary import Summary
-from search.views.verdicts import COLOURS, description_of, reigns, score_range
+from search.views.verdicts import COLOURS, description_of, score_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +81,7 @@ def _draw_trials(axes: Axes, trials: Sequence[Trial], scores: Mapping[int, float
 
 
 def _draw_champions(axes: Axes, population: Population, n_verdicts: int) -> None:
-    champions = [(reign.verdicts - 1, reign.trial) for reign in reigns(population)]
+    champions = [(reign.verdicts - 1, reign.champion) for reign in reigns(population)]
     if not champions:
         return
     ranks = [rank for rank, _ in champions]

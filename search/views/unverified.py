@@ -27,6 +27,11 @@ def unverified_caveats(population: Population) -> list[str]:
     return caveats
 
 
+def has_own_metric(run: RunDirectory) -> bool:
+    """Return whether the target names its metric; such a target has no validation text and no holdout."""
+    return bool(_metric(run))
+
+
 def metric_sentence(run: RunDirectory) -> str:
     """Return which metric is shown as val_bpb; empty if it is val_bpb itself."""
     metric = _metric(run)

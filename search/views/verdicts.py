@@ -1,15 +1,15 @@
-"""Facts about trials for pictures, pages and tables: order, lineage, champions and differences of scores."""
+"""Facts about trials for pictures, pages and tables: order, lineage and differences of scores."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from operators.population import Population
 from operators.prompts.history import lineage
 from operators.trial import Status, Trial
+from search.champions import reigns
 
 COLOURS: Final = {
     Status.PENDING: "#9aa0a6",
@@ -27,21 +27,6 @@ COLOURS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reign:
-    """A champion, and when it became champion.
-
-    Attributes:
-        trial: The champion.
-        verdicts: Number of verdicts by then, its own included.
-        trainings: Number of trainings that the trials decided by then have used.
-    """
-
-    trial: Trial
-    verdicts: int
-    trainings: int
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """One trial on the path from the seed program to a trial.
 
@@ -54,18 +39,9 @@ class Step:
     delta: float | None
 
 
-def reigns(population: Population) -> Iterator[Reign]:
-    """Yield the champions in order, the baseline first."""
-    trainings = 0
-    for count, trial in enumerate(population.decided, start=1):
-        trainings += trial.trainings
-        if trial.status in (Status.BASELINE, Status.KEEP):
-            yield Reign(trial, count, trainings)
-
-
 def champion_before(trial: Trial, population: Population) -> Trial | None:
     """Return the champion at the time of the verdict on a trial; for a pending trial, the current champion."""
-    champions = [reign.trial for reign in reigns(population)]
+    champions = [reign.champion for reign in reigns(population)]
     if trial.decided is None:
         return champions[-1] if champions else None
     earlier = [champion for champion in champions if (champion.decided or 0) < trial.decided]
@@ -95,7 +71,7 @@ def score_range(population: Population) -> tuple[float, float]:
     values = sorted(population.scores[trial.number] for trial in population.scored)
     if not values:
         return 0.0, 1.0
-    champions = [population.scores[reign.trial.number] for reign in reigns(population)]
+    champions = [population.scores[reign.champion.number] for reign in reigns(population)]
     low, anchor = values[0], max([*champions, values[len(values) // 2]])
     high = min(values[-1], anchor + 0.5 * (anchor - low))
     margin = max(0.06 * (high - low), 1e-4)

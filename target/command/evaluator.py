@@ -1,7 +1,7 @@
-"""Evaluates one program with one seed on an external target: runs its command, and reads the number it reports.
+"""Evaluates one program with one seed on an external target: runs its command, and finds its number.
 
-The command is confined and its clock is ours, as for candidates that are scored here. But the number is its own: a
-program could report anything.
+The command is confined and its clock is ours, as for candidates that are scored here. But unless a scorer of ours
+computes the number, it is the program's own: a program could report anything.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import Any, Final
 from target.command.advice import advice_on
 from target.command.checkout import CommandSpace
 from target.command.job import CommandJob
-from target.command.reported import FILE_BYTES, figures_of_file, figures_of_log, finite_figures, number, number_of
+from target.command.reported import figures_of_log, finite_figures, number
+from target.command.score import CommandScorer, Reported
 from target.command.spec import CommandSpec
+from target.draft import Draft
 from target.errors import TargetError, machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.feedback import DETAIL_CHARACTERS, CandidateFailure, failure_from_log
-from target.launch.keeper import ZygoteKeeper, forget_first_try, timed
+from target.launch.keeper import ZygoteKeeper
 from target.launch.launcher import Zygote
 from target.process.clock import Excess, Limits
 from target.process.runlog import RunLog
@@ -46,6 +48,7 @@ class CommandEvaluator(ZygoteKeeper):
         checkout: The copy of its directory that each command gets a copy of.
         scratch: Where workspaces are made; None for the system's temporary directory.
         lifelines: Descriptors that stay open as long as the zygote lives.
+        scorer: Finds the number; None for the number that the program reports.
     """
 
     def __init__(
@@ -55,11 +58,13 @@ class CommandEvaluator(ZygoteKeeper):
         checkout: Path,
         scratch: Path | None = None,
         lifelines: Sequence[int] = (),
+        scorer: CommandScorer | None = None,
     ) -> None:
         super().__init__(sandbox=spec.sandbox, scratch=scratch)
         self._spec = spec
         self._checkout = checkout
         self._lifelines = tuple(lifelines)
+        self._scorer = scorer or Reported(spec)
 
     def preflight(self, program: Program, log: Path) -> Evaluation | None:
         """Check the text of a program; nothing is run or logged."""
@@ -67,33 +72,33 @@ class CommandEvaluator(ZygoteKeeper):
         try:
             check_program(self._spec, program.source)
         except ContractError as error:
-            return Evaluation(outcome=Outcome.REJECTED, seed=0, trained=False, detail=str(error), verified=False)
+            verified = self._scorer.verified
+            return Evaluation(outcome=Outcome.REJECTED, seed=0, trained=False, detail=str(error), verified=verified)
         return None
 
     def evaluate(
         self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
     ) -> Evaluation:
-        """Run the command with a program, and return what it reports; there is nothing to probe, and no holdout.
+        """Run the command with a program, and score it; there is nothing to probe, and no holdout.
 
         Raises:
             TargetError: The evaluation cannot be done here.
         """
         del thorough, holdout
-        record: dict[str, Any] = {}
+        draft = Draft(seed=seed, verified=self._scorer.verified)
 
         def run(zygote: Zygote) -> float:
-            forget_first_try(record, keep=("tries",))
-            record.update(seed=seed, verified=False)
-            with machine_errors("the evaluation cannot continue"), timed(record, "wall_seconds"):
-                return self._run(zygote, program, seed, log, record)
+            draft.forget(keep=("tries", "verified"))
+            with machine_errors("the evaluation cannot continue"), draft.timed("wall_seconds"):
+                return self._run(zygote, program, log, draft)
 
         try:
-            value = self._twice(run, record, "tries")
+            value = self._twice(run, draft, "tries")
         except CandidateFailure as failure:
-            return Evaluation(outcome=failure.outcome, detail=failure.detail, **record)
-        return Evaluation(outcome=Outcome.OK, val_bpb=-value if self._spec.maximize else value, **record)
+            return draft.end(failure.outcome, detail=failure.detail)
+        return draft.end(Outcome.OK, score=-value if self._spec.maximize else value)
 
-    def _run(self, zygote: Zygote, program: Program, seed: int, log: Path, record: dict[str, Any]) -> float:
+    def _run(self, zygote: Zygote, program: Program, log: Path, draft: Draft) -> float:
         """Return the deciding number.
 
         Raises:
@@ -108,25 +113,22 @@ class CommandEvaluator(ZygoteKeeper):
         )
         with CommandSpace(self._scratch, self._checkout, spec, program.source) as space:
             with RunLog(log) as run_log:
-                with run_log.pipe() as log_fd, zygote.fork(self._job(space, seed), (log_fd,)) as child:
+                with run_log.pipe() as log_fd, zygote.fork(self._job(space, draft.seed), (log_fd,)) as child:
                     ending = child.wait(limits)
                 tail = run_log.tail()
-            record["isolation"] = child.isolation
-            record["train_seconds"] = child.clock.wall_seconds
+            draft.isolation = child.isolation
+            draft.train_seconds = child.clock.wall_seconds
             text = log.read_bytes().decode(errors="replace")
             printed = figures_of_log(text)
-            record |= _claims(printed, max(ending.peak_bytes, child.clock.peak_resident_bytes))
+            _note_claims(draft, printed, max(ending.peak_bytes, child.clock.peak_resident_bytes))
             if exceeded := ending.exceeded or child.clock.exceeded(limits):
                 raise CandidateFailure(exceeded.outcome, self._stopped(exceeded))
             if ending.status:
                 raise self._failed(failure_from_log(tail, ending.status, stage=_STAGE), printed, tail)
             space.refuse_changes()
-            figures, place = printed, f"the output, where the last line `{spec.metric}: NUMBER` counts,"
-            if spec.metric_file:
-                content = space.read(spec.metric_file, limit_bytes=FILE_BYTES)
-                figures, place = figures_of_file(content, spec.metric_file), spec.metric_file
-                record["reported"] = {**record["reported"], **finite_figures(figures)}
-        return number_of(figures, spec.metric, place=place, above=spec.above, log=tail)
+            value, further = self._scorer.number(space, printed, tail)
+            draft.reported = {**draft.reported, **further}
+        return value
 
     def _failed(self, failure: CandidateFailure, printed: dict[str, str], tail: str) -> CandidateFailure:
         """Return a failure with the number printed before it, if any, and advice if the cause is known."""
@@ -237,15 +239,13 @@ def _runnable(spec: CommandSpec) -> list[Path]:
     return [path for path in (*places, (spec.root / ".venv").resolve()) if path.exists()]
 
 
-def _claims(printed: dict[str, str], peak_bytes: int) -> dict[str, Any]:
-    """Return fields of an `Evaluation` from the output, or as measured where the output has none."""
+def _note_claims(draft: Draft, printed: dict[str, str], peak_bytes: int) -> None:
+    """Note the figures of the output, and memory as measured if the output does not have it."""
     figures = finite_figures(dict(printed))
     memory, parameters = figures.get(_MEMORY_FIGURE, 0.0), figures.get(_PARAMETERS_FIGURE, 0.0)
-    return {
-        "reported": figures,
-        "peak_memory_bytes": int(memory * _MEBIBYTE) if memory > 0 else peak_bytes or None,
-        "n_parameters": int(parameters * 1e6) if parameters > 0 else None,
-    }
+    draft.reported = figures
+    draft.peak_memory_bytes = int(memory * _MEBIBYTE) if memory > 0 else peak_bytes or None
+    draft.n_parameters = int(parameters * 1e6) if parameters > 0 else None
 
 
 def open_evaluator(settings: dict[str, Any], *, scratch: Path, lifelines: Sequence[int]) -> CommandEvaluator:

@@ -52,7 +52,7 @@ class CleanRepository:
         Raises:
             GitError: It took too long.
         """
-        done = _run(self._place, arguments, self._environment)
+        done = run_git(self._place, arguments, self._environment)
         return None if done.returncode else done.stdout
 
     def find(self, name: str, kind: str) -> str | None:
@@ -165,10 +165,12 @@ def open_clean(place: Path) -> Iterator[CleanRepository]:
     environment = git_environment()
 
     def ask(*arguments: str) -> str:
-        done = _run(place, arguments, environment)
+        done = run_git(place, arguments, environment)
         return "" if done.returncode else os.fsdecode(done.stdout).rstrip("\n")
 
-    where = _run(place, ("rev-parse", "--show-toplevel", "--git-path", "objects", "--git-path", "index"), environment)
+    where = run_git(
+        place, ("rev-parse", "--show-toplevel", "--git-path", "objects", "--git-path", "index"), environment
+    )
     lines = os.fsdecode(where.stdout).splitlines()
     if where.returncode or len(lines) != 3:
         raise GitError(where.stderr.decode(errors="replace").strip() or f"unexpected paths: {lines}")
@@ -235,7 +237,19 @@ def git_environment() -> dict[str, str]:
     }
 
 
-def _run(place: Path, arguments: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
+def run_git(
+    place: Path, arguments: tuple[str, ...], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in a directory.
+
+    Args:
+        place: The directory.
+        arguments: Of git.
+        environment: All its variables, from `git_environment` and perhaps more.
+
+    Raises:
+        GitError: It is missing, or takes more than `SECONDS`.
+    """
     try:
         return subprocess.run(
             ["git", "-c", "core.fsmonitor=false", *arguments],

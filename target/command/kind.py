@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,12 +18,20 @@ class CommandKind:
 
     Args:
         spec: Its settings.
+        evaluator: Name of the module with `open_evaluator`; another than ours scores the commands itself.
+        describe_more: Returns further settings for that module when workers start.
     """
 
-    evaluator = "target.command.evaluator"
-
-    def __init__(self, spec: CommandSpec) -> None:
+    def __init__(
+        self,
+        spec: CommandSpec,
+        *,
+        evaluator: str = "target.command.evaluator",
+        describe_more: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         self.spec = spec
+        self.evaluator = evaluator
+        self._describe_more = describe_more
 
     @property
     def device(self) -> Literal["cpu", "cuda"]:
@@ -40,7 +49,8 @@ class CommandKind:
 
     def with_threads(self, threads: int) -> Self:
         """Return the same target with another number of CPU threads."""
-        return type(self)(dataclasses.replace(self.spec, threads=threads))
+        spec = dataclasses.replace(self.spec, threads=threads)
+        return type(self)(spec, evaluator=self.evaluator, describe_more=self._describe_more)
 
     def describe(self, scratch: Path) -> dict[str, Any]:
         """Copy the directory to `scratch`, and return its place and the settings as plain JSON types.
@@ -48,5 +58,6 @@ class CommandKind:
         Raises:
             TargetError: It cannot be copied.
         """
+        more = self._describe_more()
         snapshot = copy_checkout(self.spec, scratch / "checkout")
-        return {"spec": self.spec.to_json(), "checkout": str(snapshot.root)}
+        return {"spec": self.spec.to_json(), "checkout": str(snapshot.root), **more}

@@ -21,7 +21,7 @@ def cache_root() -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file, for work that one process does while the others wait.
 
     Raises:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from target.corpus.cache import locked
+from target.corpus.cache import exclusive
 from target.errors import TargetError
 
 URL: Final = "https://huggingface.co/datasets/karpathy/climbmix-400b-shuffle/resolve/main"
@@ -81,7 +81,7 @@ def fetch(num_shards: int, cache: Path, *, hurry: bool = False) -> ClimbmixText:
     folder = shards_folder(cache)
     paths = _paths(num_shards, folder)
     try:
-        with locked(folder / ".lock"):
+        with exclusive(folder / ".lock"):
             hashes = _download(paths, hurry=hurry)
     except TargetError as error:
         there = sum(path.exists() for path in paths)

@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from target.corpus.cache import cache_root, locked
+from target.corpus.cache import cache_root, exclusive
 from target.corpus.documents import held_out_files
 from target.errors import TargetError, machine_errors
 from target.spec import Corpus
@@ -54,7 +54,7 @@ def find_copies(corpus: Corpus, places: Iterable[Path], apart: Iterable[Path] = 
     if not text.sizes:
         return ()
     file = cache_root() / f"copies-{text.digest}.json"
-    with machine_errors(f"cannot write the cache {file}"), locked(file.with_suffix(".lock")):
+    with machine_errors(f"cannot write the cache {file}"), exclusive(file.with_suffix(".lock")):
         before = _load(file)
         after: _Known = {}
         closed = frozenset(map(str, apart))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from target.corpus.cache import cache_root, file_sha256, locked
+from target.corpus.cache import cache_root, exclusive, file_sha256
 from target.corpus.climbmix import fetch, shards_folder
 from target.corpus.documents import HELD_OUT_PERCENT, SPLITS, PackageText, Source, Text, named_source, read_documents
 from target.errors import TargetError, machine_errors
@@ -146,7 +146,7 @@ def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path 
         remedy = "set GRAFT_CACHE to a directory with space for it: 100 MB, and 0.2 GB for each shard of climbmix"
         with (
             machine_errors(f"cannot write the corpus cache {root.parent}", remedy=remedy),
-            locked(root.with_suffix(".lock")),
+            exclusive(root.with_suffix(".lock")),
         ):
             if not root.exists():
                 _build(files, corpus, text)

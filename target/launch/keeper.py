@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
+from target.draft import Draft, Tries
 from target.errors import DiskFullError, disk_is_full, machine_errors
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
@@ -60,7 +59,7 @@ class ZygoteKeeper(abc.ABC):
     def _new_zygote(self) -> Zygote:
         """Start a zygote."""
 
-    def _twice(self, work: Callable[[Zygote], _Result], record: dict[str, Any], tries: str) -> _Result:
+    def _twice(self, work: Callable[[Zygote], _Result], draft: Draft, tries: Tries) -> _Result:
         """Do the work, and repeat it once if the program may not be to blame for its failure.
 
         These failures are: the zygote died, the process was killed and not by us, or the disk of the workspace is full.
@@ -69,7 +68,7 @@ class ZygoteKeeper(abc.ABC):
 
         Args:
             work: What to do.
-            record: Gets fields of the `Evaluation`.
+            draft: What the evaluation has found so far.
             tries: Name of the field that counts the tries.
         """
         try:
@@ -82,7 +81,7 @@ class ZygoteKeeper(abc.ABC):
         except (OSError, DiskFullError) as error:
             if not self._filled_up(error):
                 raise
-        record[tries] = 2
+        setattr(draft, tries, 2)
         try:
             return work(self._running_zygote())
         except (OSError, DiskFullError) as error:
@@ -131,19 +130,3 @@ class ZygoteKeeper(abc.ABC):
         zygote, self._zygote = self._zygote, None
         if zygote is not None:
             zygote.close()
-
-
-def forget_first_try(record: dict[str, Any], *, keep: Collection[str]) -> None:
-    """Remove the fields of a first try from a record, except those in `keep`."""
-    for name in record.keys() - set(keep):
-        del record[name]
-
-
-@contextlib.contextmanager
-def timed(record: dict[str, Any], name: str) -> Iterator[None]:
-    """Record how many seconds the block took, even if it fails."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        record[name] = time.monotonic() - began

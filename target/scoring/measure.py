@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
+from target.draft import Draft
 from target.scoring.hidden_targets import probe_hidden, suspicious_positions
 from target.scoring.probes import (
     Plan,
@@ -62,7 +63,7 @@ def measure_served(
     texts: Sequence[Text],
     scoring: Scoring,
     rng: np.random.Generator,
-    record: dict[str, Any],
+    draft: Draft,
 ) -> float:
     """Return the validation bits per byte of a model, after it passes the probes on each text.
 
@@ -73,7 +74,7 @@ def measure_served(
         texts: The validation text first.
         scoring: Settings of the score.
         rng: The scorer's randomness.
-        record: Gets fields of the `Evaluation`, including the holdout's bits per byte if it is one of the texts.
+        draft: Gets what is found, including the holdout's bits per byte if it is one of the texts.
 
     Raises:
         CandidateFailure: The model cannot be scored, or a probe refuses it.
@@ -82,7 +83,7 @@ def measure_served(
     measured: dict[str, dict[str, float]] = {}
     suspicious = {}
     with serve() as model:
-        record["n_parameters"] = model.n_parameters
+        draft.n_parameters = model.n_parameters
         for text in texts:
             before = text.watched.log_probs.copy()  # from a server that was killed
             bpb[text.name] = score(model, text.rows, text.plan.batches, text.watched)
@@ -91,7 +92,7 @@ def measure_served(
             again = compare_tries(before, text.watched.log_probs)["d3_state_nats"]
             last = probe_last_position(text.watched, text.rows)
             measured[text.name] = last | shares | {"d3_state_nats": _worse(state, again)}
-    record["probes"] = _named(measured)
+    draft.probes = _named(measured)
     with serve() as replica:
         for text in texts:
             found = measured[text.name]
@@ -99,11 +100,11 @@ def measure_served(
             if (positions := suspicious[text.name]).size:
                 found |= probe_hidden(replica, text.rows, text.watched, positions, scoring.batch_rows, rng)
     contrast = probe_contrast(bpb["validation"], bpb["contrast"]) if "contrast" in bpb else {}
-    record["probes"] = _named(measured) | contrast
+    draft.probes = _named(measured) | contrast
     for name, found in measured.items():
         judge(found, scoring.tolerance_nats, text=name)
     if "holdout" in bpb:
-        record["holdout_bpb"] = bpb["holdout"]
+        draft.holdout_bpb = bpb["holdout"]
     return bpb["validation"]
 
 

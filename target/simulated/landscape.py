@@ -1,6 +1,6 @@
 """A synthetic landscape for operators that change code: constants, switches, epistasis, crashes and noise, all seeded.
 
-    val_bpb = BEST + constants + switches + pairs of switches + noise
+    score = BEST + constants + switches + pairs of switches + noise
 
 ***Constants** lie in a bowl. It is curved differently along each axis and rotated, so that constants interact; it
 flattens out far from the optimum. **Switches** are functions of the program, identified by what they return. Each
@@ -75,7 +75,7 @@ class Landscape:
 
     @property
     def optimum(self) -> float:
-        """The best possible val_bpb."""
+        """The best possible score."""
         return _START - _BOWL - _SWITCHES
 
     def seed_program(self) -> Program:
@@ -83,7 +83,7 @@ class Landscape:
         return Program(SOURCE)
 
     def truth(self, program: Program) -> float | None:
-        """Return the noise-free val_bpb of a program; None if its training fails."""
+        """Return the noise-free score of a program; None if its training fails."""
         value = self._known(program)
         return value if isinstance(value, float) else None
 
@@ -102,7 +102,7 @@ class Landscape:
         return Evaluation(
             outcome=Outcome.OK,
             seed=seed,
-            val_bpb=value + noise(program, seed, _NOISE_SD),
+            score=value + noise(program, seed, _NOISE_SD),
             train_seconds=_SECONDS,
             wall_seconds=_SECONDS,
         )

@@ -29,7 +29,7 @@ class Recorded:
     Attributes:
         constants: Values of the constants.
         outcome: How it ended.
-        val_bpb: Its score; None unless the outcome is OK.
+        score: Its score; None unless the outcome is OK.
         seconds: Its duration.
         memory_bytes: Its peak; None if that is not known.
         source: The method that recorded it, or the run directory.
@@ -37,15 +37,15 @@ class Recorded:
 
     constants: Mapping[str, Value]
     outcome: Outcome
-    val_bpb: float | None
+    score: float | None
     seconds: float
     memory_bytes: int | None
     source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
-    """The spread of trainings of one program: sd = floor + slope * (val_bpb - best).
+class Spread:
+    """The spread of trainings of one program: sd = floor + slope * (score - best).
 
     Attributes:
         floor: Standard deviation at the best recorded score.
@@ -59,13 +59,13 @@ class Noise:
     best: float
     repeats: int
 
-    def sd(self, val_bpb: float) -> float:
+    def sd(self, score: float) -> float:
         """Return the standard deviation between trainings of a program with this score."""
-        return self.floor + self.slope * max(val_bpb - self.best, 0.0)
+        return self.floor + self.slope * max(score - self.best, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Recordings:
     """Recorded trainings of one skeleton.
 
     Attributes:
@@ -77,7 +77,7 @@ class Record:
     program: Program
 
 
-def read_record(path: Path) -> Record:
+def read_recordings(path: Path) -> Recordings:
     """Read trainings from a CSV file (plain or gzip) or a folder with run directories.
 
     A CSV has a column for each constant, named in UPPER_CASE, and `outcome`, `val_bpb`, `train_seconds`,
@@ -90,18 +90,18 @@ def read_record(path: Path) -> Record:
         record = _read_runs(path) if path.is_dir() else _read_csv(path)
     except (OSError, ValueError, KeyError) as error:
         raise TargetError(f"target.trials: cannot read {path}: {type(error).__name__}: {error}") from error
-    scored = sum(row.val_bpb is not None for row in record.rows)
+    scored = sum(row.score is not None for row in record.rows)
     if scored < _LEAST:
         raise TargetError(f"target.trials: {path} has {scored} trainings with a score, a surrogate needs {_LEAST}")
     return record
 
 
-def measured_noise(rows: Sequence[Recorded]) -> Noise:
+def measured_spread(rows: Sequence[Recorded]) -> Spread:
     """Return the noise of repeated trainings, by the median over programs that were trained more than once."""
     repeats = defaultdict(list)
     for row in rows:
-        if row.val_bpb is not None:
-            repeats[row.source, tuple(row.constants.values())].append(row.val_bpb)
+        if row.score is not None:
+            repeats[row.source, tuple(row.constants.values())].append(row.score)
     best = min(min(values) for values in repeats.values())
     pairs = [
         (statistics.fmean(values) - best, statistics.stdev(values) / _small_sample(len(values)))
@@ -109,20 +109,20 @@ def measured_noise(rows: Sequence[Recorded]) -> Noise:
         if len(values) > 1
     ]
     if len(pairs) < 4:
-        return Noise(floor=3e-4, slope=0.0, best=best, repeats=len(pairs))  # the middle of the public record
+        return Spread(floor=3e-4, slope=0.0, best=best, repeats=len(pairs))  # the middle of the public record
     pairs.sort()
     near, far = pairs[: len(pairs) // 2], pairs[len(pairs) // 2 :]
     floor = statistics.median(sd for _, sd in near)
     rise = statistics.median(sd for _, sd in far) - floor
     run = statistics.median(gap for gap, _ in far) - statistics.median(gap for gap, _ in near)
-    return Noise(floor=floor, slope=max(rise / run, 0.0) if run > 0 else 0.0, best=best, repeats=len(pairs))
+    return Spread(floor=floor, slope=max(rise / run, 0.0) if run > 0 else 0.0, best=best, repeats=len(pairs))
 
 
 def _baseline(rows: Sequence[Recorded]) -> dict[str, Value]:
     """Return the constants that most sources have in common; if several, those that were trained most often."""
     sources, counts = defaultdict(set), Counter[tuple[Value, ...]]()
     for row in rows:
-        if row.val_bpb is not None:
+        if row.score is not None:
             key = tuple(row.constants.values())
             sources[key].add(row.source)
             counts[key] += 1
@@ -159,7 +159,7 @@ def _knob(values: Sequence[Value]) -> str:
     return f"{low:.6g}..{high:.6g} {scale}"
 
 
-def _read_csv(path: Path) -> Record:
+def _read_csv(path: Path) -> Recordings:
     import csv
 
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -170,14 +170,14 @@ def _read_csv(path: Path) -> Record:
         Recorded(
             constants={name: columns[name][index] for name in names},
             outcome=Outcome(row["outcome"]),
-            val_bpb=float(row["val_bpb"]) if row["outcome"] == Outcome.OK else None,
+            score=float(row["val_bpb"]) if row["outcome"] == Outcome.OK else None,
             seconds=float(row["train_seconds"]),
             memory_bytes=round(float(row["peak_memory_gb"]) * 1e9) if row.get("peak_memory_gb") else None,
             source=row.get("method", path.name),
         )
         for index, row in enumerate(raw)
     )
-    return Record(rows=rows, program=_program(rows))
+    return Recordings(rows=rows, program=_program(rows))
 
 
 def _typed(texts: Sequence[str]) -> Sequence[Value]:
@@ -189,14 +189,14 @@ def _typed(texts: Sequence[str]) -> Sequence[Value]:
     return list(texts)
 
 
-def _read_runs(folder: Path) -> Record:
+def _read_runs(folder: Path) -> Recordings:
     """Read the trials of run directories that have the skeleton of the first one's seed program."""
     found = sorted(folder.rglob("trials/*/result.json"))
     if not found:
         raise ValueError("there is no trials/*/result.json below it")
     first = Program((found[0].parent / "train.py").read_text(encoding="utf-8"))
     rows = tuple(row for path in found for row in _read_result(path, first.skeleton_id))
-    return Record(rows=rows, program=first)
+    return Recordings(rows=rows, program=first)
 
 
 def _read_result(path: Path, skeleton_id: str) -> list[Recorded]:
@@ -209,7 +209,7 @@ def _read_result(path: Path, skeleton_id: str) -> list[Recorded]:
         Recorded(
             constants=program.constants,
             outcome=Outcome(run["outcome"]),
-            val_bpb=run["val_bpb"],
+            score=run["val_bpb"],
             seconds=run["train_seconds"],
             memory_bytes=run["peak_memory_bytes"],
             source=str(path.parents[2]),

@@ -25,7 +25,7 @@ from target.program.constants import Value, parse_constants
 from target.program.space import Axis, axes_of, encode
 from target.regression.forest import Forest, fit_forest
 from target.regression.gaussian import Floats, GaussianProcess, PosteriorMean, fit_lengths
-from target.simulated.recorded import Noise, Record, Recorded, measured_noise
+from target.simulated.recorded import Recorded, Recordings, Spread, measured_spread
 
 Family = Literal["blend", "gp", "forest"]
 VERSION: Final = 2  # of the cached fits: raise it when a fit would give another result
@@ -64,12 +64,12 @@ class Prediction:
 
     Attributes:
         fail_probability: Probability that it fails.
-        val_bpb: Noise-free score if it does not fail.
+        score: Noise-free score if it does not fail.
         memory_bytes: Peak memory if it does not fail.
     """
 
     fail_probability: float
-    val_bpb: float
+    score: float
     memory_bytes: int | None
 
 
@@ -83,7 +83,7 @@ class Surrogate:
         noise: Noise between trainings of one program.
         failure: The most common outcome of failed trainings.
         seconds: Median seconds of a training by outcome.
-        score: Regressor of `log(val_bpb - floor)`.
+        score: Regressor of `log(score - floor)`.
         floor: A value below all scores; resolution grows towards it.
         fail: Regressor of the probability of a failure.
         memory: Regressor of the logarithm of the peak memory; None if the record has no memory.
@@ -92,7 +92,7 @@ class Surrogate:
 
     axes: tuple[Axis, ...]
     default: Mapping[str, Value]
-    noise: Noise
+    noise: Spread
     failure: Outcome
     seconds: Mapping[Outcome, float]
     score: Regressor
@@ -107,7 +107,7 @@ class Surrogate:
         memory = None if self.memory is None else round(float(np.exp(self.memory.mean(point)[0])))
         return Prediction(
             fail_probability=float(np.clip(0.5 + _SHARPNESS * (self.fail.mean(point)[0] - 0.5), 0, 1)),
-            val_bpb=self.floor + float(np.exp(self.score.mean(point)[0])),
+            score=self.floor + float(np.exp(self.score.mean(point)[0])),
             memory_bytes=memory,
         )
 
@@ -123,7 +123,7 @@ class Surrogate:
         return values
 
 
-def fit_surrogate(record: Record, family: Family, cache: Path | None = None) -> Surrogate:
+def fit_surrogate(record: Recordings, family: Family, cache: Path | None = None) -> Surrogate:
     """Fit a surrogate to a record, or load it from the cache.
 
     Args:
@@ -138,15 +138,15 @@ def fit_surrogate(record: Record, family: Family, cache: Path | None = None) -> 
         raise TargetError(f"target.model must be blend, gp or forest, got {family!r}")
     constants = parse_constants(record.program.source)
     axes, default = axes_of(constants), record.program.constants
-    scored = [row for row in record.rows if row.val_bpb is not None]
-    scores = np.array([row.val_bpb for row in scored])
+    scored = [row for row in record.rows if row.score is not None]
+    scores = np.array([row.score for row in scored])
     best, quarter = scores.min(), np.quantile(scores, 0.25)
     floor = float(best - 0.8 * max(quarter - best, 1e-3))
     failed = [row.outcome for row in record.rows if row.outcome is not Outcome.OK]
     measured = [row for row in scored if row.memory_bytes]
     quantities: dict[str, tuple[Sequence[Recorded], Floats]] = {
         "score": (scored, np.log(scores - floor)),
-        "fail": (record.rows, np.array([float(row.val_bpb is None) for row in record.rows])),
+        "fail": (record.rows, np.array([float(row.score is None) for row in record.rows])),
     }
     if measured:
         quantities["memory"] = (measured, np.log([row.memory_bytes or 1 for row in measured]))
@@ -157,7 +157,7 @@ def fit_surrogate(record: Record, family: Family, cache: Path | None = None) -> 
     return Surrogate(
         axes=axes,
         default=default,
-        noise=measured_noise(record.rows),
+        noise=measured_spread(record.rows),
         failure=Counter(failed).most_common(1)[0][0] if failed else Outcome.CRASHED,
         seconds=_seconds(record.rows),
         score=fitted["score"],
@@ -205,7 +205,7 @@ def _merged(
 
 
 def _fit_family(
-    family: Family, name: str, record: Record, merged: tuple[Floats, Floats, Floats], cache: Path | None
+    family: Family, name: str, record: Recordings, merged: tuple[Floats, Floats, Floats], cache: Path | None
 ) -> Regressor:
     members: tuple[Family, ...] = ("gp", "forest") if family == "blend" else (family,)
     parts = tuple(_fit(member, _key(name, member, record), *merged, cache) for member in members)
@@ -243,8 +243,8 @@ def _seconds(rows: Sequence[Recorded]) -> dict[Outcome, float]:
     return {outcome: statistics.median(values) for outcome, values in taken.items()}
 
 
-def _key(name: str, family: Family, record: Record) -> str:
+def _key(name: str, family: Family, record: Recordings) -> str:
     """Return the name of a fit in the cache: a hash of everything it depends on."""
-    rows = [(*row.constants.items(), row.outcome.value, row.val_bpb, row.memory_bytes) for row in record.rows]
+    rows = [(*row.constants.items(), row.outcome.value, row.score, row.memory_bytes) for row in record.rows]
     text = repr((VERSION, name, family, record.program.source, rows))
     return hashlib.sha256(text.encode()).hexdigest()[:24]

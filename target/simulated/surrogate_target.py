@@ -10,7 +10,7 @@ from target.corpus.cache import cache_root
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
-from target.simulated.recorded import read_record
+from target.simulated.recorded import read_recordings
 from target.simulated.surrogate import Family, Prediction, Surrogate, fit_surrogate
 from target.simulated.target import SimulatedTarget, noise
 
@@ -26,9 +26,9 @@ class SurrogateOracle:
         self._known = functools.lru_cache(maxsize=4096)(self._predict)
 
     def truth(self, program: Program) -> float | None:
-        """Return the noise-free val_bpb of a program; None if its training fails."""
+        """Return the noise-free score of a program; None if its training fails."""
         fails, prediction = self._known(program)
-        return None if fails else prediction.val_bpb
+        return None if fails else prediction.score
 
     def evaluate(self, program: Program, seed: int) -> Evaluation:
         """Return one training."""
@@ -38,11 +38,11 @@ class SurrogateOracle:
         if fails:
             detail = f"{outcome.value.replace('_', ' ')}, in {prediction.fail_probability:.0%} of trainings like this"
             return Evaluation(outcome=outcome, seed=seed, train_seconds=seconds, wall_seconds=seconds, detail=detail)
-        sd = self._surrogate.noise.sd(prediction.val_bpb)
+        sd = self._surrogate.noise.sd(prediction.score)
         return Evaluation(
             outcome=outcome,
             seed=seed,
-            val_bpb=prediction.val_bpb + noise(program, seed, sd),
+            score=prediction.score + noise(program, seed, sd),
             train_seconds=seconds,
             wall_seconds=seconds,
             peak_memory_bytes=prediction.memory_bytes,
@@ -80,5 +80,5 @@ def surrogate_target(*, name: str, trials: str | None, model: Family, slots: int
 
 def load_surrogate(trials: Path, model: Family) -> tuple[SurrogateOracle, Program]:
     """Return the oracle of recorded trainings, fitted or from the cache, and the program to begin with."""
-    record = read_record(trials)
+    record = read_recordings(trials)
     return SurrogateOracle(fit_surrogate(record, model, cache_root() / "surrogates")), record.program

@@ -21,7 +21,7 @@ class Oracle(Protocol):
     """Knows the result of a training of a program."""
 
     def truth(self, program: Program) -> float | None:
-        """Return the noise-free val_bpb of a program; None if its training fails."""
+        """Return the noise-free score of a program; None if its training fails."""
 
     def evaluate(self, program: Program, seed: int) -> Evaluation:
         """Return one training, with noise and failures that the program and the seed determine."""
@@ -69,7 +69,7 @@ class SimulatedExecutor:
         """Compute a training."""
         self._require_open()
         found = check(program) or self._oracle.evaluate(program, seed)
-        log.write_text(f"simulated: {found.outcome.value} {found.val_bpb or found.detail}\n", encoding="utf-8")
+        log.write_text(f"simulated: {found.outcome.value} {found.score or found.detail}\n", encoding="utf-8")
         return _done(found)
 
     def close(self) -> None:

@@ -365,7 +365,7 @@ def test_marks_are_printed_behind_lines_of_main() -> None:
 
 
 def test_the_share_of_training_leaves_out_what_is_before_the_first_and_counts_all_between() -> None:
-    one = Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0, wall_seconds=48.0, score_seconds=8.0)
+    one = Evaluation(outcome=Outcome.OK, seed=0, score=1.0, wall_seconds=48.0, score_seconds=8.0)
 
     found = training_share([(one,), (one, one), (one,)], [60.0, 160.0, 212.0], 300.0)
 

@@ -36,7 +36,7 @@ def score_of(program: Program) -> float:
 
 
 def begun(program: Program = SEED) -> Population:
-    run = Evaluation(outcome=Outcome.OK, seed=0, val_bpb=score_of(program), train_seconds=1)
+    run = Evaluation(outcome=Outcome.OK, seed=0, score=score_of(program), train_seconds=1)
     mutation = Mutation(program=program, operator="seed", description="")
     proposal = Proposal(parents=(), seed=0)
     first = Trial(number=0, proposal=proposal, mutation=mutation, evaluations=(run,), status=Status.BASELINE, decided=0)
@@ -48,7 +48,7 @@ def chain(operator: Operator, seed: int, length: int) -> list[Program]:
     people = begun()
     for number in range(1, length + 1):
         mutation = operator.mutate(Proposal(parents=(number - 1,), seed=1000 * seed + number), people)
-        run = Evaluation(outcome=Outcome.OK, seed=0, val_bpb=score_of(mutation.program), train_seconds=1)
+        run = Evaluation(outcome=Outcome.OK, seed=0, score=score_of(mutation.program), train_seconds=1)
         trial = Trial(
             number=number,
             proposal=Proposal(parents=(number - 1,), seed=number),

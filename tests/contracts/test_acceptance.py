@@ -63,7 +63,7 @@ def measure(
         value = truth[number]
         outcome = Outcome.CRASHED if value is None else Outcome.OK
         score = None if value is None else value + rng.gauss(0, sd)
-        run = Evaluation(outcome=outcome, seed=seed, val_bpb=score)
+        run = Evaluation(outcome=outcome, seed=seed, score=score)
         population = population.with_trial(replace(trial, evaluations=(*trial.evaluations, run)))
     return population
 

@@ -46,18 +46,18 @@ def pending(population: Population, proposal: Proposal) -> Trial:
     return Trial(number=number, proposal=proposal, mutation=mutation)
 
 
-def decided(trial: Trial, val_bpb: float | None, population: Population) -> Trial:
+def decided(trial: Trial, score: float | None, population: Population) -> Trial:
     champion = population.champion
-    outcome = Outcome.CRASHED if val_bpb is None else Outcome.OK
+    outcome = Outcome.CRASHED if score is None else Outcome.OK
     status = Status.CRASHED
-    if val_bpb is not None:
-        best = champion.val_bpb if champion else None
-        status = Status.BASELINE if best is None else Status.KEEP if val_bpb < best else Status.DISCARD
+    if score is not None:
+        best = champion.score if champion else None
+        status = Status.BASELINE if best is None else Status.KEEP if score < best else Status.DISCARD
     return Trial(
         number=trial.number,
         proposal=trial.proposal,
         mutation=trial.mutation,
-        evaluations=(Evaluation(outcome=outcome, seed=0, val_bpb=val_bpb),),
+        evaluations=(Evaluation(outcome=outcome, seed=0, score=score),),
         status=status,
         decided=len(population.decided),
     )

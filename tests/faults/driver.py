@@ -146,7 +146,7 @@ class InstantExecutor:
         log.write_text("trained\n")
         value = score(program, seed)
         outcome = Outcome.CRASHED if value is None else Outcome.OK
-        return _done(Evaluation(outcome=outcome, seed=seed, val_bpb=value, train_seconds=1.0, score_seconds=0.5))
+        return _done(Evaluation(outcome=outcome, seed=seed, score=value, train_seconds=1.0, score_seconds=0.5))
 
 
 class InstantTarget:

@@ -156,7 +156,7 @@ def tell():
     """Put a verdict into the table."""
 
     def tell(name: str, tries: str, found: Evaluation, *, hostile: bool = True, outcome: str | None = None) -> None:
-        detail = " ".join(found.detail.split()) or f"val_bpb {found.val_bpb:.3f}"
+        detail = " ".join(found.detail.split()) or f"val_bpb {found.score:.3f}"
         passed = ("harmless" if hostile else "accepted") if found.outcome is Outcome.OK else found.outcome.value
         _ROWS.append((name, tries, outcome or passed, detail[:_DETAIL_CHARACTERS]))
 

@@ -29,8 +29,8 @@ def twin_score(confined: Evaluator, tmp_path_factory):
     def twin_score(source: str) -> float:
         if source not in scores:
             found = confined.evaluate(Program(source), SEED, tmp_path_factory.mktemp("twin") / "log")
-            assert found.val_bpb is not None, found.detail
-            scores[source] = found.val_bpb
+            assert found.score is not None, found.detail
+            scores[source] = found.score
         return scores[source]
 
     return twin_score
@@ -46,7 +46,7 @@ def test_a_hostile_candidate_is_refused_or_gains_nothing(confined, twin_score, l
     assert not any(line.startswith("STOLEN") for line in log.read_text().splitlines())
     assert below(confined.zygote_pid) == []
     if found.outcome is Outcome.OK:
-        assert found.val_bpb == pytest.approx(twin_score(candidate.twin), abs=SAME_BPB)
+        assert found.score == pytest.approx(twin_score(candidate.twin), abs=SAME_BPB)
 
 
 @pytest.mark.parametrize("candidate", HONEST, ids=[candidate.name for candidate in HONEST])
@@ -58,7 +58,7 @@ def test_an_honest_architecture_is_accepted(confined, log, tell, candidate):
 
     tell(candidate.name, candidate.tries, found, hostile=False)
     assert found.outcome is Outcome.OK, found.detail
-    assert 1 < found.val_bpb < 12
+    assert 1 < found.score < 12
 
 
 def test_the_table_has_a_name_for_every_row_and_enough_of_each_kind():
@@ -124,7 +124,7 @@ def test_a_leak_is_refused_on_every_text_of_which_a_number_is_made(
 
     tell(f"leak in {split}", f"look ahead in {split} rows only", found)
     assert plain.outcome is Outcome.OK, plain.detail
-    assert (found.outcome, found.val_bpb, found.holdout_bpb) == (Outcome.REJECTED, None, None)
+    assert (found.outcome, found.score, found.holdout_bpb) == (Outcome.REJECTED, None, None)
     assert re.search(rf"probe d1_causality_nats.*on the {split} text", found.detail), found.detail
 
 

@@ -76,7 +76,7 @@ class Watch:
         assert found.outcome is Outcome.OK, found.detail
         first = self._honest.setdefault(grant, found)
         assert found.weights_sha256 == first.weights_sha256
-        assert found.val_bpb == pytest.approx(first.val_bpb, abs=SAME_BPB)
+        assert found.score == pytest.approx(first.score, abs=SAME_BPB)
         assert found.isolation == first.isolation
         return first
 
@@ -113,7 +113,7 @@ def check_verdict(found: Evaluation) -> None:
     record = found.to_json()
     assert json.loads(json.dumps(record)) == json.loads(json.dumps(record, allow_nan=False))
     assert Evaluation.from_json(json.loads(json.dumps(record))) == found
-    assert found.val_bpb is None or math.isfinite(found.val_bpb)
+    assert found.score is None or math.isfinite(found.score)
 
 
 def test_a_random_hostile_program_gets_a_verdict_and_leaves_nothing(confine, watch, log, count, case: Case):
@@ -129,7 +129,7 @@ def test_a_random_hostile_program_gets_a_verdict_and_leaves_nothing(confine, wat
         check_verdict(refused)
         assert not refused.trained
     check_verdict(found)
-    assert found.val_bpb is None or found.val_bpb > LEAST_BPB_FRACTION * honest.val_bpb
+    assert found.score is None or found.score > LEAST_BPB_FRACTION * honest.score
     assert "STOLEN" not in log.read_text(errors="replace")
     assert below(evaluator.zygote_pid) == []
     assert watch.processes(evaluator) <= processes

@@ -208,7 +208,7 @@ def test_a_checkpoint_is_not_there_for_the_next_trial(confined, in_force, log, t
     assert n_left == 4
     assert not stolen(log)
     assert found.outcome is left.outcome is OK
-    assert found.val_bpb == pytest.approx(left.val_bpb, abs=1e-6)
+    assert found.score == pytest.approx(left.score, abs=1e-6)
 
 
 def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined, in_force, log, tell):
@@ -219,7 +219,7 @@ def test_an_honest_program_scores_the_same_with_and_without(confined, unconfined
 
     tell("honest", "honest: with the layers and without", inside, hostile=False)
     assert inside.outcome is OK
-    assert (inside.weights_sha256, inside.val_bpb) == (outside.weights_sha256, pytest.approx(outside.val_bpb, abs=1e-6))
+    assert (inside.weights_sha256, inside.score) == (outside.weights_sha256, pytest.approx(outside.score, abs=1e-6))
     names = {"L": f"landlock-{landlock.abi()}", "S": "seccomp", "N": "namespaces"}
     assert {names[layer] for layer in in_force - {"C"}} | {"no-capabilities"} <= set(inside.isolation)
     assert not set(names.values()) & set(outside.isolation)

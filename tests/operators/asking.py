@@ -8,7 +8,7 @@ from typing import Final
 from operators.base import MutationError, Resources
 from operators.chat import Exchange, Message
 from operators.population import Population
-from operators.trial import Mutation, Proposal
+from operators.trial import Attempt, Mutation, Proposal
 from target.program import Program
 
 ASKING: Final = (
@@ -41,8 +41,8 @@ class AskingOperator:
             try:
                 reply = self._model.complete(messages, seed=proposal.seed, attempt=attempt, model=proposal.model)
             except MutationError as error:
-                exchanges += error.exchanges
-                raise MutationError(str(error), cost_usd=_cost(exchanges), exchanges=exchanges) from error
+                exchanges += error.attempt.exchanges
+                raise MutationError(str(error), _spent(exchanges)) from error
             exchanges.append(Exchange(messages=tuple(messages), reply=reply))
             block = _BLOCK.search(reply.text)
             if block and block[1] in parent.source:
@@ -55,7 +55,11 @@ class AskingOperator:
                 )
             problem = "that text is not in the program" if block else "there is no block"
             messages += [Message(role="assistant", text=reply.text), Message(role="user", text=problem)]
-        raise MutationError(problem, cost_usd=_cost(exchanges), exchanges=exchanges)
+        raise MutationError(problem, _spent(exchanges))
+
+
+def _spent(exchanges: list[Exchange]) -> Attempt:
+    return Attempt(cost_usd=_cost(exchanges), exchanges=tuple(exchanges))
 
 
 def _cost(exchanges: list[Exchange]) -> float:

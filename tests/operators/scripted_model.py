@@ -8,6 +8,7 @@ from pathlib import Path
 from operators.base import MutationError, Resources
 from operators.chat import Exchange, Message, Reply
 from operators.prompts.prompt import Prompt
+from operators.trial import Attempt
 from search.direction import find_direction
 from tests.llm_habits import habit
 
@@ -57,8 +58,8 @@ def make_reply(text: str, *, reasoning: bool = False) -> Reply:
 
 def refusal(problem: str) -> MutationError:
     """Return what a model raises that will not answer."""
-    messages = (Message(role="user", text="?"),)
-    return MutationError(problem, cost_usd=0.01, exchanges=[Exchange(messages=messages, reply=make_reply(""))])
+    exchange = Exchange(messages=(Message(role="user", text="?"),), reply=make_reply(""))
+    return MutationError(problem, Attempt(cost_usd=0.01, exchanges=(exchange,)))
 
 
 def make_resources(model: ScriptedModel | None, direction: Path | None = None) -> Resources:

@@ -50,8 +50,8 @@ def mutate(habit: str, **settings: object) -> Mutation:
 def failure(habit: str, **settings: object) -> MutationError:
     with pytest.raises(MutationError) as caught:
         mutate(habit, **settings)
-    assert len(caught.value.exchanges) == 1, "what it printed is kept"
-    assert caught.value.prompt
+    assert len(caught.value.attempt.exchanges) == 1, "what it printed is kept"
+    assert caught.value.attempt.prompt
     return caught.value
 
 
@@ -137,7 +137,7 @@ def test_one_that_spends_too_much_is_stopped() -> None:
     error = failure("spend on", cost_file="cost.json", usd=0.2)
 
     assert "stopped by agent.usd=0.2" in str(error)
-    assert error.cost_usd == 0.25
+    assert error.attempt.cost_usd == 0.25
     assert time.monotonic() - began < 100, "long before its time is up"
 
 

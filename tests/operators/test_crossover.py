@@ -65,8 +65,8 @@ def test_a_second_parent_is_chosen_by_seed_among_those_that_are_no_relatives() -
 
 def test_a_strategy_that_names_companions_decides_who_can_be_chosen() -> None:
     operator, model = make_crossover()
-    for named, chosen in (("2", {(2,)}), ("0,2", {(2,)}), ("", {()}), ("0", {()})):  # 0 is an ancestor
-        proposals = [Proposal(parents=(1,), seed=seed, labels={"inspirations": named}) for seed in range(9)]
+    for named, chosen in (((2,), {(2,)}), ((0, 2), {(2,)}), ((), {()}), ((0,), {()})):  # 0 is an ancestor
+        proposals = [Proposal(parents=(1,), seed=seed, companions=named) for seed in range(9)]
         assert {operator.mutate(proposal, family()).extra_parents for proposal in proposals} == chosen
     assert "# The other program" not in model.asked[-1][1].text
 

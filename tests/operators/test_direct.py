@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from operators.base import MutationError, ProviderError
-from operators.chat import MODEL
 from operators.direct import DirectOperator
 from operators.trial import Proposal
 from tests.operators.scripted_model import Answer, ScriptedModel, make_prompt, make_resources, refusal
@@ -85,9 +84,9 @@ def test_after_the_last_attempt_the_trial_has_all_that_was_said_and_paid() -> No
     with pytest.raises(MutationError, match=r"no program after 3 answers; the last: syntax: train.py:1") as caught:
         operator.mutate(PROPOSAL, BASE)
 
-    assert caught.value.cost_usd == pytest.approx(0.03)
-    assert len(caught.value.exchanges) == len(model.asked) == 3
-    assert caught.value.prompt == make_prompt().label
+    assert caught.value.attempt.cost_usd == pytest.approx(0.03)
+    assert len(caught.value.attempt.exchanges) == len(model.asked) == 3
+    assert caught.value.attempt.prompt == make_prompt().label
 
 
 def test_an_outage_passes_through() -> None:
@@ -106,7 +105,7 @@ def test_requests_are_identified_by_seed_and_attempt_and_go_to_the_chosen_model(
 
     model = Model([ABSENT, GOOD])
     operator = DirectOperator(answer="patch", prompt=make_prompt(), attempts=2, resources=make_resources(model))
-    operator.mutate(Proposal(parents=(0,), seed=0, labels={MODEL: "b"}), BASE)
+    operator.mutate(Proposal(parents=(0,), seed=0, model="b"), BASE)
 
     assert said == [(0, 0, "b"), (0, 1, "b")]
 

@@ -123,9 +123,9 @@ def test_an_answer_of_no_use_is_the_trials_misfortune_and_its_price_is_kept(faul
         with pytest.raises(MutationError, match=UNUSABLE.get(fault, "gave an empty answer")) as caught:
             make_model(server, Clock()).complete(MESSAGES, seed=0, attempt=0)
 
-        (exchange,) = caught.value.exchanges
+        (exchange,) = caught.value.attempt.exchanges
         assert exchange.messages == MESSAGES
-        assert caught.value.cost_usd == exchange.reply.cost_usd
+        assert caught.value.attempt.cost_usd == exchange.reply.cost_usd
         asked = 3 if fault in EMPTY else 2 if fault == "truncated" else 1
         assert len(server.requests) == asked
         if fault != "policy":

@@ -8,7 +8,7 @@ import pytest
 from operators.base import MutationError
 from operators.mix import MixOperator
 from operators.population import Population
-from operators.trial import Failure, Mutation, Proposal, Status, Trial
+from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from target.program import Program
 from tests.operators.scripted_model import make_resources
 from tests.search.builders import make_population, make_trial
@@ -23,7 +23,7 @@ class Named:
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         if self._fails:
-            raise MutationError("no idea", cost_usd=0.5)
+            raise MutationError("no idea", Attempt(cost_usd=0.5))
         return Mutation(program=Program("A = 1\n"), operator=self.name, description="d")
 
 
@@ -44,7 +44,7 @@ def outcomes(*rows: tuple[str, float | None, float]) -> Population:
     for number, (name, score, cost_usd) in enumerate(rows, start=1):
         trial = make_trial(number, score, status=Status.NOT_BUILT if score is None else Status.DISCARD)
         mutation = trial.mutation and replace(trial.mutation, operator=f"mix/{name}", cost_usd=cost_usd)
-        failure = None if mutation else Failure(operator=f"mix/{name}", cost_usd=cost_usd)
+        failure = None if mutation else Attempt(operator=f"mix/{name}", cost_usd=cost_usd)
         trials.append(replace(trial, mutation=mutation, failure=failure))
     return Population(tuple(trials))
 
@@ -72,7 +72,7 @@ def test_a_failure_is_recorded_with_the_operator_that_failed() -> None:
     with pytest.raises(MutationError) as caught:
         make_mix(fails=True, weights={"dear": 1}).mutate(Proposal(parents=(0,), seed=0), make_population(2.0))
 
-    assert (caught.value.operator, caught.value.cost_usd) == ("mix/dear", 0.5)
+    assert (caught.value.attempt.operator, caught.value.attempt.cost_usd) == ("mix/dear", 0.5)
 
 
 def test_adaptive_shares_follow_gain_for_cost() -> None:

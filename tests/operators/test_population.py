@@ -24,9 +24,9 @@ def test_an_empty_population_has_no_champion() -> None:
 
 def test_a_trial_with_several_trainings_scores_their_mean() -> None:
     trial = make_trial(1, 1.5, status=Status.KEEP, seeds=(1, 2))
-    second = replace(trial.evaluations[1], val_bpb=1.7)
+    second = replace(trial.evaluations[1], score=1.7)
 
-    assert replace(trial, evaluations=(trial.evaluations[0], second)).val_bpb == pytest.approx(1.6)
+    assert replace(trial, evaluations=(trial.evaluations[0], second)).score == pytest.approx(1.6)
 
 
 def test_a_program_is_found_however_it_is_written() -> None:

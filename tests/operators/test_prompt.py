@@ -41,9 +41,14 @@ def history() -> Population:
 
 
 def ask(
-    prompt: Prompt, population: Population, base: int = 2, *, answer: str = "patch", labels: str | None = None
+    prompt: Prompt,
+    population: Population,
+    base: int = 2,
+    *,
+    answer: str = "patch",
+    companions: tuple[int, ...] | None = None,
 ) -> list[str]:
-    proposal = Proposal(parents=(base,), seed=0, labels={} if labels is None else {"inspirations": labels})
+    proposal = Proposal(parents=(base,), seed=0, companions=companions)
     briefing = Briefing(answer=answer, proposal=proposal, population=population, base=population.trials[base])
     messages = prompt.messages(briefing, direction="Go deep.", limits=LIMITS)
     assert [message.role for message in messages] == ["system", "user"]
@@ -69,7 +74,7 @@ def test_the_static_message_does_not_depend_on_the_proposal() -> None:
 
 def test_the_other_message_has_the_program_first_and_then_what_is_known() -> None:
     population = history()
-    _, task = ask(make_prompt(), population, labels="7")
+    _, task = ask(make_prompt(), population, companions=(7,))
     program = population.trials[2].program
     assert program is not None
     parts = [
@@ -117,9 +122,11 @@ def test_the_curve_has_few_points_and_the_last() -> None:
     assert "1.9 s: 2.069." in line
 
 
-@pytest.mark.parametrize(("labels", "shown"), [(None, ["#7", "#3"]), ("4", ["#4"]), ("1,4,99", ["#4"])])
-def test_inspirations_are_those_of_the_strategy_or_the_best_of_the_others(labels: str | None, shown: list[str]) -> None:
-    _, task = ask(make_prompt(near_misses=0, unsuccessful=0), history(), labels=labels)
+@pytest.mark.parametrize(("companions", "shown"), [(None, ["#7", "#3"]), ((4,), ["#4"]), ((1, 4, 99), ["#4"])])
+def test_inspirations_are_those_of_the_strategy_or_the_best_of_the_others(
+    companions: tuple[int, ...] | None, shown: list[str]
+) -> None:
+    _, task = ask(make_prompt(near_misses=0, unsuccessful=0), history(), companions=companions)
     section = task.split("# Other programs worth a look")[1].split("\n# ")[0]
     found = [line.split()[1] for line in section.split("\n") if line.startswith("- #")]
 
@@ -128,12 +135,12 @@ def test_inspirations_are_those_of_the_strategy_or_the_best_of_the_others(labels
 
 
 def test_a_strategy_can_name_nobody() -> None:
-    assert "# Other programs" not in ask(make_prompt(), history(), labels="")[1]
+    assert "# Other programs" not in ask(make_prompt(), history(), companions=())[1]
 
 
 def test_what_is_least_important_gives_way_first() -> None:
     population = history()
-    full = ask(make_prompt(constants=0), population, labels="7")
+    full = ask(make_prompt(constants=0), population, companions=(7,))
     size = sum(map(tokens, full))
     marks = {
         "unsuccessful": "clearly worse",
@@ -146,7 +153,7 @@ def test_what_is_least_important_gives_way_first() -> None:
     gone: list[str] = []
     for budget in range(size, 0, -3):
         try:
-            _, task = ask(make_prompt(max_tokens=budget, constants=0), population, labels="7")
+            _, task = ask(make_prompt(max_tokens=budget, constants=0), population, companions=(7,))
         except MutationError:
             break
         assert sum(map(tokens, (full[0], task))) <= budget
@@ -165,8 +172,8 @@ def test_a_section_gives_up_its_last_item_first() -> None:
         for number in (9, 10, 11)
     ]
     population = Population((*history().trials, *more))
-    size = sum(map(tokens, ask(make_prompt(constants=0), population, labels="7")))
-    _, task = ask(make_prompt(constants=0, max_tokens=size - 1), population, labels="7")
+    size = sum(map(tokens, ask(make_prompt(constants=0), population, companions=(7,))))
+    _, task = ask(make_prompt(constants=0, max_tokens=size - 1), population, companions=(7,))
 
     assert [mark in task for mark in ("worse 11", "worse 10", "worse 9", "clearly worse")] == [True, True, True, False]
 
@@ -174,7 +181,7 @@ def test_a_section_gives_up_its_last_item_first() -> None:
 def test_what_must_be_said_and_does_not_fit_is_refused_with_the_size_it_needs() -> None:
     with pytest.raises(MutationError, match=r"needs at least \d+ tokens, but prompt.max_tokens is 100") as caught:
         ask(make_prompt(max_tokens=100), history())
-    assert caught.value.prompt.startswith("default@")
+    assert caught.value.attempt.prompt.startswith("default@")
 
 
 def test_code_with_fences_stands_in_a_longer_fence() -> None:
@@ -276,7 +283,7 @@ def test_wrong_settings_are_refused_at_the_start(changes: dict[str, object], rea
 
 def test_a_result_says_how_sure_and_how_large_it_is() -> None:
     seed = make_trial(0, 2.0, status=Status.BASELINE, seeds=(1, 2))
-    run = Evaluation(outcome=Outcome.OK, seed=1, val_bpb=2.0, n_parameters=1_234_567, peak_memory_bytes=2_000_000_000)
+    run = Evaluation(outcome=Outcome.OK, seed=1, score=2.0, n_parameters=1_234_567, peak_memory_bytes=2_000_000_000)
     seed = replace(seed, evaluations=(run, *seed.evaluations[1:]))
     _, task = ask(make_prompt(), Population((seed,)), 0)
 

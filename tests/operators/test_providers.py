@@ -54,7 +54,7 @@ def test_a_second_request_that_is_refused_leaves_an_answer_that_was_cut_off(stat
             complete(make_model(server, tell=told.append))
 
         assert asked_for(server) == [100, 200]
-    assert caught.value.cost_usd > 0, "the first answer is paid"
+    assert caught.value.attempt.cost_usd > 0, "the first answer is paid"
     assert "refuses 200 tokens for an answer that was cut off" in told[-1]
 
 
@@ -147,8 +147,8 @@ def test_a_refusal_that_counts_nothing_was_free() -> None:
     with LlmServer([answer]) as server, pytest.raises(MutationError, match="refuses to answer") as caught:
         complete(make_model(server))
 
-    assert caught.value.cost_usd == 0
-    assert not caught.value.exchanges[0].reply.estimated
+    assert caught.value.attempt.cost_usd == 0
+    assert not caught.value.attempt.exchanges[0].reply.estimated
 
 
 # Settings that a provider refuses

@@ -95,8 +95,8 @@ def test_what_is_unclear_is_told_to_the_model_once() -> None:
     operator, model = patch(*[draft] * 3)
     with pytest.raises(MutationError, match="no program after 2 answers; the last: the answer was reasoning") as caught:
         operator.mutate(PROPOSAL, BASE)
-    assert len(model.asked) == len(caught.value.exchanges) == 2
-    assert caught.value.cost_usd == pytest.approx(0.02)
+    assert len(model.asked) == len(caught.value.attempt.exchanges) == 2
+    assert caught.value.attempt.cost_usd == pytest.approx(0.02)
 
 
 def test_an_edit_that_does_not_apply_is_refused_as_ever() -> None:

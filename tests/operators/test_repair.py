@@ -9,7 +9,7 @@ from operators.base import MutationError
 from operators.direct import DirectOperator
 from operators.population import Population
 from operators.repair import RepairOperator, broken
-from operators.trial import Failure, Proposal, Status, Trial
+from operators.trial import Attempt, Proposal, Status, Trial
 from tests.operators.scripted_model import ScriptedModel, make_prompt, make_resources, obliging
 from tests.search.builders import make_trial
 
@@ -67,7 +67,7 @@ def test_every_way_to_fail_can_be_mended(status: Status) -> None:
 
 def test_an_attempt_that_came_to_no_program_counts_as_tried() -> None:
     attempt = make_trial(2, status=Status.NOT_BUILT)
-    attempt = replace(attempt, failure=Failure(operator="repair", extra_parents=(1,)))
+    attempt = replace(attempt, failure=Attempt(operator="repair", extra_parents=(1,)))
 
     assert repairable(people(failed(1), attempt)) == []
 
@@ -100,11 +100,11 @@ def test_with_nothing_to_mend_the_fallback_works_and_its_failure_has_its_name() 
     assert make_repair(ScriptedModel(obliging)).mutate(proposal, people()).operator == "repair/patch"
     with pytest.raises(MutationError) as caught:
         make_repair(ScriptedModel(["?"])).mutate(proposal, people())
-    assert caught.value.operator == "repair/patch"
+    assert caught.value.attempt.operator == "repair/patch"
 
 
 def test_a_failed_repair_says_what_it_tried_to_mend() -> None:
     with pytest.raises(MutationError) as caught:
         make_repair(ScriptedModel(["?"])).mutate(Proposal(parents=(0,), seed=0), people(failed(1)))
 
-    assert (caught.value.operator, caught.value.extra_parents) == ("repair", (1,))
+    assert (caught.value.attempt.operator, caught.value.attempt.extra_parents) == ("repair", (1,))

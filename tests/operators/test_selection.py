@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from operators.chat import MODEL
 from operators.llm.selection import Choose, make_choice, upper_bounds
 from operators.population import Population
-from operators.trial import Failure, Status, Trial
+from operators.trial import Attempt, Status, Trial
 from tests.search.builders import make_trial
 
 NAMES = ["cheap", "dear", "new"]
@@ -26,8 +25,8 @@ def population_of(*rows: tuple[str, float | Status, float]) -> Population:
 
 def _labelled(trial: Trial, model: str, cost_usd: float) -> Trial:
     mutation = replace(trial.mutation, cost_usd=cost_usd) if trial.mutation else None
-    proposal = replace(trial.proposal, labels={MODEL: model})
-    failure = Failure(operator="x", cost_usd=cost_usd) if mutation is None else None
+    proposal = replace(trial.proposal, model=model)
+    failure = Attempt(operator="x", cost_usd=cost_usd) if mutation is None else None
     return replace(trial, proposal=proposal, mutation=mutation, failure=failure)
 
 

@@ -26,15 +26,15 @@ TUNE = TuneOperator(candidates=300, memory=100)
 def trial(
     number: int,
     source: str,
-    val_bpb: float | None,
+    score: float | None,
     *,
     parents: tuple[int, ...] = (0,),
     pending: bool = False,
     failed_seconds: float = 32.0,
 ) -> Trial:
-    outcome = Outcome.OUT_OF_MEMORY if val_bpb is None else Outcome.OK
-    run = Evaluation(outcome=outcome, seed=0, val_bpb=val_bpb, train_seconds=failed_seconds if val_bpb is None else 300)
-    status = Status.DISCARD if val_bpb is not None else Status.OUT_OF_MEMORY
+    outcome = Outcome.OUT_OF_MEMORY if score is None else Outcome.OK
+    run = Evaluation(outcome=outcome, seed=0, score=score, train_seconds=failed_seconds if score is None else 300)
+    status = Status.DISCARD if score is not None else Status.OUT_OF_MEMORY
     return Trial(
         number=number,
         proposal=Proposal(parents=parents if number else (), seed=number),

@@ -30,12 +30,12 @@ if __name__ == "__main__":
 CURVE = tuple((0.1 * step, 6.0 / (1 + 0.1 * step)) for step in range(20))
 
 
-def make_evaluation(val_bpb: float | None = 2.0, *, seed: int = 0, outcome: Outcome | None = None) -> Evaluation:
+def make_evaluation(score: float | None = 2.0, *, seed: int = 0, outcome: Outcome | None = None) -> Evaluation:
     """Return a finished training; without a score it has crashed."""
     return Evaluation(
-        outcome=outcome or (Outcome.CRASHED if val_bpb is None else Outcome.OK),
+        outcome=outcome or (Outcome.CRASHED if score is None else Outcome.OK),
         seed=seed,
-        val_bpb=val_bpb,
+        score=score,
         trained=outcome not in (Outcome.NOT_BUILT, Outcome.REJECTED),
         train_seconds=8.0,
         score_seconds=1.0,
@@ -47,7 +47,7 @@ def make_evaluation(val_bpb: float | None = 2.0, *, seed: int = 0, outcome: Outc
 
 def make_trial(
     number: int,
-    val_bpb: float | None = None,
+    score: float | None = None,
     *,
     status: Status,
     parents: tuple[int, ...] = (0,),
@@ -73,7 +73,7 @@ def make_trial(
         evaluations=()
         if untrained
         else tuple(
-            make_evaluation(val_bpb, seed=seed, outcome=None if val_bpb is not None else Outcome(status.value))
+            make_evaluation(score, seed=seed, outcome=None if score is not None else Outcome(status.value))
             for seed in seeds
         ),
         status=status,

@@ -21,7 +21,7 @@ class ScriptedExecutor:
     """Scores programs with a function; None is a crash. Work is finished when the observer ticks, youngest first.
 
     Args:
-        score: From program and training seed to val_bpb.
+        score: From program and training seed to score.
         slots: Trainings side by side.
         refuse: Programs that do not pass the pre-flight.
         fail_at: Training, counted from 1, at which the machine breaks down.
@@ -78,7 +78,7 @@ class ScriptedExecutor:
         result = Evaluation(
             outcome=outcome,
             seed=seed,
-            val_bpb=value,
+            score=value,
             holdout_bpb=value + 0.1 if holdout and value is not None else None,
             train_seconds=1.0,
             detail="" if value else "exit 1",

@@ -47,7 +47,7 @@ def settle(rule: Acceptance, effects: list[float], noise: float, rng: random.Ran
             for which, seed in step.trainings:
                 trial = people.trials[which]
                 assert trial.measurement(seed) is None, "nothing is measured twice"
-                run = Evaluation(outcome=Outcome.OK, seed=seed, val_bpb=effects[which] + rng.gauss(0, noise))
+                run = Evaluation(outcome=Outcome.OK, seed=seed, score=effects[which] + rng.gauss(0, noise))
                 people = people.with_trial(replace(trial, evaluations=(*trial.evaluations, run)))
     return people
 
@@ -157,7 +157,7 @@ def test_confirm_reports_its_champion_with_less_luck_than_naive_does() -> None:
     luck = {}
     for rule in (Confirm, Naive):
         champions = [settle(rule(seed=seed), equal, noise, random.Random(seed)).champion for seed in range(10)]
-        luck[rule] = statistics.fmean((2.0 - champion.val_bpb) / noise for champion in champions if champion)
+        luck[rule] = statistics.fmean((2.0 - champion.score) / noise for champion in champions if champion)
 
     assert luck[Naive] > 2.0  # the luckiest of 200
     assert luck[Confirm] < luck[Naive] / 2

@@ -113,7 +113,7 @@ def test_a_replay_gives_the_same_programs_without_a_provider(
         "finished",
         f"the record in {recorded} ends after trial {len(before.trials) - 1}",
     )
-    assert {trial.val_bpb for trial in after.scored}.isdisjoint({trial.val_bpb for trial in before.scored})
+    assert {trial.score for trial in after.scored}.isdisjoint({trial.score for trial in before.scored})
 
 
 def test_a_replay_ends_with_its_budget_and_can_be_resumed(recorded: Path, tmp_path: Path) -> None:
@@ -177,8 +177,8 @@ def test_several_models_are_chosen_with_the_proposal_and_asked_again_after_a_res
         population, _ = drive(tmp_path, models(), trainings=9)
         asked = [f"openai/{request.body['model']}" for request in server.requests]
 
-    labels = [trial.proposal.labels.get("model") for trial in population.trials[1:]]
-    assert labels == [("openai/a", "openai/b")[index % 2] for index in range(len(labels))]
+    asked_first = [trial.proposal.model for trial in population.trials[1:]]
+    assert asked_first == [("openai/a", "openai/b")[index % 2] for index in range(len(asked_first))]
     for trial in population.trials[1:]:
-        assert {exchange.reply.model for exchange in trial.exchanges} <= {trial.proposal.labels["model"]}
+        assert {exchange.reply.model for exchange in trial.exchanges} <= {trial.proposal.model}
     assert set(asked) == {"openai/a", "openai/b"}

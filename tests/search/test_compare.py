@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from operators.trial import Status
+from search.champions import champions
 from search.compare.__main__ import main
 from search.compare.arms import group_by_arm
 from search.compare.comparison import Comparison, compare
-from search.runs.finished import champions, find_runs, load_run
+from search.runs.finished import find_runs, load_run
 from tests.search.sweeps import ENVIRONMENT, write_run, write_sweep
 
 ROOT = Path(__file__).parents[2]

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from operators.base import MutationError
 from operators.chat import Exchange, Message, Reply
-from operators.trial import Failure, Mutation, Proposal, Status
+from operators.trial import Attempt, Mutation, Proposal, Status
 from search.errors import UserError
 from search.mlflow.records import trial_record
-from search.recorder import Spent
 from search.runs.exchanges import ExchangeStore
 from search.runs.ledger import Elapsed, Ledger, read_population
 from search.runs.rundir import RunDirectory
@@ -70,7 +68,7 @@ def test_a_damaged_record_is_refused_by_name(store: ExchangeStore, damage: bytes
         store.find(3, 1)
 
 
-def spend(run: RunDirectory, spent: Spent) -> Ledger:
+def spend(run: RunDirectory, spent: Attempt) -> Ledger:
     ledger = Ledger(run)
     ledger.propose(Proposal(parents=(), seed=0))
     ledger.build(0, Mutation(program=Program("A = 1\n"), operator="seed", description="d"))
@@ -81,9 +79,9 @@ def spend(run: RunDirectory, spent: Spent) -> Ledger:
         ledger.decide(
             1,
             Status.NOT_BUILT,
-            detail=str(spent),
+            detail="no code",
             elapsed=Elapsed(),
-            failure=Failure(operator="x", cost_usd=spent.cost_usd, exchanges=spent.exchanges),
+            failure=spent,
         )
     return ledger
 
@@ -96,7 +94,7 @@ def test_a_trial_comes_back_from_the_ledger_with_what_was_said_about_it(tmp_path
         run,
         Mutation(program=program, operator="x", description="d", cost_usd=0.25, exchanges=exchanges)
         if built
-        else MutationError("no code", cost_usd=0.25, exchanges=exchanges),
+        else Attempt(operator="x", cost_usd=0.25, exchanges=exchanges),
     )
 
     assert ledger.population.trials[1].exchanges == exchanges

@@ -147,7 +147,7 @@ def test_without_an_improvement_there_is_nothing_to_check(tmp_path: Path) -> Non
 
 def test_a_target_without_a_holdout_is_judged_on_fresh_seeds() -> None:
     runs = [
-        tuple(Evaluation(outcome=Outcome.OK, seed=seed, val_bpb=value + seed / 10) for value in (2.0, 1.9))
+        tuple(Evaluation(outcome=Outcome.OK, seed=seed, score=value + seed / 10) for value in (2.0, 1.9))
         for seed in range(3)
     ]
     report = judge_final(1, "id", runs, reported_difference=-0.1, looks=0)

@@ -239,7 +239,7 @@ def test_other_metrics_are_imported_with_their_sign(tmp_path):
     code, run = imported(agent, tmp_path, "--metric", "score", "--maximize")
 
     assert code == 0
-    assert [trial.val_bpb for trial in read_population(run).trials] == [-0.4, -0.5]
+    assert [trial.score for trial in read_population(run).trials] == [-0.4, -0.5]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import yaml
 
 from operators.population import Population
 from operators.prompts.history import earlier, effect, failures
-from operators.trial import IMPORTED, Failure, Proposal, Status
+from operators.trial import IMPORTED, Attempt, Proposal, Status
 from search.adopt import adopt
 from search.conditions import conditions, differences
 from search.errors import UserError
@@ -85,10 +85,11 @@ OTHER_CARD = {"cards": [{"name": "A100", "memory_bytes": 42_000_000_000}]}
 
 
 def test_the_next_search_begins_with_the_champion_and_proposes_nothing_that_was_tried(tmp_path: Path) -> None:
-    assert run(tmp_path, "name=a", *LANDSCAPE, "budget.trainings=14").returncode == 0
+    one_by_one = (*LANDSCAPE, "target.slots=1")  # so that the first search leaves no trial to finish
+    assert run(tmp_path, "name=a", *one_by_one, "budget.trainings=14").returncode == 0
     first, before = tmp_path / "outputs" / "a", state_of(tmp_path / "outputs" / "a")
     tried = read_population(RunDirectory(first))
-    again = ("name=b", "from=outputs/a", "seed=1", "max_failures=6", *LANDSCAPE)
+    again = ("name=b", "from=outputs/a", "seed=1", "max_failures=6", *one_by_one)
 
     done = run(tmp_path, *again, "budget.trainings=8")
     assert done.returncode == 0, done.stderr
@@ -269,7 +270,7 @@ def test_another_seed_program_comes_in_front_and_numbers_follow(source: SearchRu
     assert population.trials[5].origin == "mar8#4"
 
     crossed = replace(MIXED.trials[1], mutation=replace(MIXED.trials[1].mutation, extra_parents=(0,)))
-    failed = replace(MIXED.trials[4], failure=Failure(operator="crossover", extra_parents=(3,)))
+    failed = replace(MIXED.trials[4], failure=Attempt(operator="crossover", extra_parents=(3,)))
     moved = begin(replace(source, population=MIXED.with_trial(crossed).with_trial(failed)), mine, **OTHER_CARD)
     assert (moved.trials[2].extra_parents, moved.trials[5].extra_parents) == ((1,), (4,))
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState, create_trial
 
-from operators.trial import Failure, Mutation, Proposal, Status
+from operators.trial import Attempt, Mutation, Proposal, Status
 from search.errors import UserError
 from search.runs.ledger import Elapsed, Ledger, read_population
 from search.runs.rundir import RunDirectory
@@ -44,7 +47,7 @@ def write_search(run: RunDirectory) -> Ledger:
         )
     ledger.evaluate(0, make_evaluation(2.0, seed=5))
     ledger.decide(0, Status.BASELINE, detail="", elapsed=Elapsed(1.0, 0.5))
-    failure = Failure(operator="patch", cost_usd=0.125, prompt="default@0", extra_parents=(0,))
+    failure = Attempt(operator="patch", cost_usd=0.125, prompt="default@0", extra_parents=(0,))
     ledger.decide(1, Status.NOT_BUILT, detail="no code", elapsed=Elapsed(2.0, 0.5), failure=failure)
     ledger.evaluate(2, make_evaluation(1.5, seed=5))
     ledger.decide(2, Status.KEEP, detail="", elapsed=Elapsed(3.0, 1.5))
@@ -61,10 +64,52 @@ def test_what_was_written_is_read_back(run: RunDirectory) -> None:
     population = again.population
     assert [trial.status.value for trial in population.trials] == ["baseline", "not_built", "keep", "pending"]
     assert population.champion is population.trials[2]
-    assert population.trials[2].val_bpb == pytest.approx(1.6)  # the later training counts too
+    assert population.trials[2].score == pytest.approx(1.6)  # the later training counts too
     assert population.trainings == 3
     assert population.cost_usd == pytest.approx(0.875)
     assert population.trials[0].program == PROGRAM
+
+
+OLD = {
+    "number": 1,
+    "parents": [0],
+    "seed": 7,
+    "operator": None,
+    "labels": {"generation": 1, "inspirations": "3,7", "model": "openai/a"},
+}
+"""A proposal as the journal has it since the first version: companions and model are labels."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "companions", "model"),
+    [
+        ({}, (3, 7), "openai/a"),
+        ({"labels": {"inspirations": ""}}, (), None),
+        ({"labels": {"inspirations": "3"}}, (3,), None),
+        ({"labels": {"generation": 1}}, None, None),
+    ],
+)
+def test_a_proposal_of_an_earlier_version_is_read_and_written_as_it_was(
+    run: RunDirectory, changes: dict[str, Any], companions: tuple[int, ...] | None, model: str | None
+) -> None:
+    ledger = Ledger(run)
+    ledger.propose(Proposal(parents=(), seed=0))
+    storage = JournalStorage(JournalFileBackend(str(run.journal)))
+    old = create_trial(state=TrialState.RUNNING, user_attrs={"proposal": {**OLD, **changes}})
+    storage.create_new_trial(storage.get_all_studies()[0]._study_id, template_trial=old)
+
+    resumed = Ledger(run)
+    resumed.propose(replace(resumed.population.trials[1].proposal, seed=8))
+
+    proposal = resumed.population.trials[1].proposal
+    assert (proposal.companions, proposal.model) == (companions, model)
+    assert proposal.labels == {
+        name: value for name, value in {**OLD, **changes}["labels"].items() if name == "generation"
+    }
+    assert read_population(run) == resumed.population
+    written = [json.loads(line) for line in run.journal.read_text().splitlines()]
+    _, _, third = [line["user_attrs"]["proposal"] for line in written if "proposal" in line.get("user_attrs", {})]
+    assert json.dumps(third) == json.dumps({**OLD, **changes, "number": 2, "seed": 8})
 
 
 @pytest.mark.parametrize("cut", range(1, 60))

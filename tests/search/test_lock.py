@@ -78,5 +78,5 @@ def test_a_cache_on_a_disk_without_locks_says_what_it_needs(tmp_path: Path, monk
     monkeypatch.setattr(fcntl, "flock", no_locks)
 
     said = pytest.raises(TargetError, match=r"the cache must be on a file system with locks, .* export GRAFT_CACHE=DIR")
-    with said, cache.locked(tmp_path / "lock"):
+    with said, cache.exclusive(tmp_path / "lock"):
         pass

@@ -15,7 +15,7 @@ import pytest
 from operators.base import MutationError, Operator, ProviderError
 from operators.constants import ConstantsOperator
 from operators.population import Population
-from operators.trial import Mutation, Proposal, Status
+from operators.trial import Attempt, Mutation, Proposal, Status
 from search.acceptance import Confirm, Naive
 from search.budget import Budget
 from search.errors import SeedProgramError, UserError
@@ -237,7 +237,7 @@ class Refusing:
     name = "refusing"
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
-        raise MutationError("no code block", cost_usd=0.01)
+        raise MutationError("no code block", Attempt(cost_usd=0.01))
 
 
 def test_an_operator_that_never_builds_anything_ends_the_search(bench: Bench) -> None:

@@ -124,7 +124,7 @@ def test_every_decided_trial_is_one_flat_complete_run(outputs):
     assert [run.data.tags["graft.trial"] for run in runs] == [str(trial.number) for trial in decided]
     assert [run.info.run_name for run in runs] == [f"{trial.number:04d} {trial.status.value}" for trial in decided]
     assert [run.info.status for run in runs] == ["FINISHED" if trial.scored else "FAILED" for trial in decided]
-    assert [run.data.metrics.get("val_bpb") for run in runs] == [trial.val_bpb for trial in decided]
+    assert [run.data.metrics.get("val_bpb") for run in runs] == [trial.score for trial in decided]
     assert all("mlflow.parentRunId" not in run.data.tags for run in runs)
 
 

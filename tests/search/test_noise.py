@@ -39,7 +39,7 @@ NOISE = Noise(
 def runs(*values: float | None) -> list[Evaluation]:
     return [
         Evaluation(
-            outcome=Outcome.OK if value else Outcome.CRASHED, seed=seed, val_bpb=value, detail="" if value else "x"
+            outcome=Outcome.OK if value else Outcome.CRASHED, seed=seed, score=value, detail="" if value else "x"
         )
         for seed, value in enumerate(values)
     ]

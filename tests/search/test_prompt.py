@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from operators.chat import Exchange, Message
 from operators.population import Population
-from operators.trial import Failure, Status
+from operators.trial import Attempt, Status
 from search.mlflow.records import trial_record
 from search.prompt.__main__ import main
 from search.prompt.table import prompt_rows, prompt_table
@@ -37,7 +37,7 @@ def asked(population: Population, prompts: dict[int, str], operator: str = "patc
         trials[number] = (
             replace(trial, mutation=replace(trial.mutation, **made))
             if trial.mutation
-            else replace(trial, failure=Failure(**made))  # type: ignore[arg-type]
+            else replace(trial, failure=Attempt(**made))  # type: ignore[arg-type]
         )
     return Population(tuple(trials))
 

@@ -9,6 +9,7 @@ from operators.constants import ConstantsOperator
 from operators.trial import Mutation, Status
 from search.acceptance import Confirm
 from search.budget import Budget
+from search.champions import reigns
 from search.settings import Settings
 from search.simulate import simulate
 from search.strategies.greedy import Greedy
@@ -39,7 +40,9 @@ def test_a_day_of_training_is_charged_and_the_champions_get_better() -> None:
     assert 10 <= run.hours < 10.1
     assert run.hours == pytest.approx(seconds / 3600, abs=0.05)
     assert len(run.finished) == run.population.trainings
-    assert len(run.reigns) > 3
+    assert len(list(reigns(run.population))) > 3
+    assert len(run.decided) == len(run.population.decided)
+    assert run.decided == sorted(run.decided)
     assert landscape.truth(run.population.champion.program) < landscape.truth(landscape.seed_program()) - 0.003
 
 

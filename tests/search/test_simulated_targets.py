@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from search.session import MAY_CHANGE
-from target.simulated.recorded import read_record
+from target.simulated.recorded import read_recordings
 from tests.search.command import QUIET, assert_clean_failure, rows_of, summary_of
 from tests.target.test_surrogate import write_record
 
@@ -55,7 +55,7 @@ def test_an_external_record_or_our_own_searches_are_a_target(tmp_path: Path) -> 
     root = tmp_path / "outputs" / "b"
     assert summary_of(root)["best_val_bpb"] < summary_of(root)["baseline_val_bpb"]
 
-    ours = read_record(tmp_path / "outputs")
+    ours = read_recordings(tmp_path / "outputs")
     assert len(ours.rows) == 40
     assert ours.program.source == (root / "trials" / "0000" / "train.py").read_text()
 

@@ -75,7 +75,7 @@ def once(tmp_path):
 def test_the_checkout_as_it_is_scores_what_it_prints(evaluator, log):
     found = evaluator.evaluate(Program(TRAIN), 10, log)
 
-    assert (found.outcome, found.seed, found.val_bpb) == (Outcome.OK, 10, pytest.approx(0.92 + 3e-4))
+    assert (found.outcome, found.seed, found.score) == (Outcome.OK, 10, pytest.approx(0.92 + 3e-4))
     assert not found.verified
     assert found.peak_memory_bytes == int(45060.2 * 2**20)
     assert found.n_parameters == 50_300_000
@@ -90,10 +90,19 @@ def test_the_checkout_as_it_is_scores_what_it_prints(evaluator, log):
 
 
 def test_an_evaluation_from_before_the_mark_counts_as_verified():
-    record = Evaluation(outcome=Outcome.OK, seed=0, val_bpb=1.0).to_json()
+    record = Evaluation(outcome=Outcome.OK, seed=0, score=1.0).to_json()
     del record["verified"], record["reported"]
 
     assert Evaluation.from_json(record).verified
+
+
+def test_files_keep_the_name_of_the_score_that_they_always_had():
+    record = Evaluation(outcome=Outcome.OK, seed=0, score=1.25).to_json()
+
+    assert list(record)[:3] == ["outcome", "seed", "val_bpb"]
+    assert Evaluation.from_json(record).score == 1.25
+    with pytest.raises(ValueError, match="unknown keys in an evaluation: score"):
+        Evaluation.from_json({**record, "score": 1.25})
 
 
 @pytest.mark.parametrize(
@@ -120,7 +129,7 @@ def test_an_evaluation_from_before_the_mark_counts_as_verified():
 def test_the_last_line_with_the_metric_is_read_however_lines_end(evaluator, log, printed, val_bpb):
     source = f"import sys\nsys.stdout.buffer.write(b'{printed}')"
 
-    assert evaluator.evaluate(Program(source), 0, log).val_bpb == val_bpb
+    assert evaluator.evaluate(Program(source), 0, log).score == val_bpb
 
 
 @pytest.mark.parametrize(
@@ -143,7 +152,7 @@ def test_the_last_line_with_the_metric_is_read_however_lines_end(evaluator, log,
 def test_what_has_no_result_fails_and_says_why(evaluator, log, source, outcome, phrase):
     found = evaluator.evaluate(Program(source), 0, log)
 
-    assert (found.outcome, found.val_bpb, found.trained, found.verified) == (outcome, None, True, False)
+    assert (found.outcome, found.score, found.trained, found.verified) == (outcome, None, True, False)
     assert phrase in found.detail
 
 
@@ -168,7 +177,7 @@ def test_a_common_reason_for_a_failure_comes_with_what_to_do(evaluator, log, sou
 def test_a_run_that_fails_behind_its_score_is_told_apart(evaluator, log):
     found = evaluator.evaluate(Program("print('val_bpb: 1.25')\nraise RuntimeError('x' * 5_000)"), 0, log)
 
-    assert (found.outcome, found.val_bpb) == (Outcome.CRASHED, None)
+    assert (found.outcome, found.score) == (Outcome.CRASHED, None)
     assert found.detail.startswith(
         "it printed val_bpb: 1.25, but failed afterwards, so that does not count: the command"
     )
@@ -183,7 +192,7 @@ def test_what_hangs_is_killed_with_all_that_it_started(spec, tmp_path):
             Program(DAEMON + "print('val_bpb: 0.5', flush=True)\nwhile True: time.sleep(60)"), 0, tmp_path / "run.log"
         )
 
-        assert (found.outcome, found.val_bpb) == (Outcome.TIMED_OUT, None)
+        assert (found.outcome, found.score) == (Outcome.TIMED_OUT, None)
         assert "must end by itself within 1 seconds" in found.detail
         assert below(evaluator.zygote_pid) == []
 
@@ -191,7 +200,7 @@ def test_what_hangs_is_killed_with_all_that_it_started(spec, tmp_path):
 def test_a_daemon_that_is_left_behind_ends_with_the_command(evaluator, log):
     found = evaluator.evaluate(Program(DAEMON + "print('val_bpb: 0.5')"), 0, log)
 
-    assert found.val_bpb == 0.5
+    assert found.score == 0.5
     assert below(evaluator.zygote_pid) == []
 
 
@@ -230,7 +239,7 @@ print("val_bpb: 1.0")
     monkeypatch.setenv("PLANTED_API_KEY", "sk")
     found = evaluator.evaluate(Program(source), 0, log)
 
-    assert found.val_bpb == 1.0, found.detail
+    assert found.score == 1.0, found.detail
     assert [found.reported[name] for name in ("secret", "original", "cache", "keys")] == [0, 0, 0, 0]
     assert "data: tokens" in log.read_text()
     assert not (home / "mine").exists()
@@ -260,14 +269,14 @@ def test_a_text_that_is_not_python_is_refused_before_it_runs(evaluator, log):
 def test_a_file_without_the_number_fails_and_says_why(once, tmp_path, written, phrase):
     found = once(_measured_by_file(tmp_path), "" if written is None else f"open('result.json', 'w').write({written!r})")
 
-    assert (found.outcome, found.val_bpb) == (Outcome.CRASHED, None)
+    assert (found.outcome, found.score) == (Outcome.CRASHED, None)
     assert phrase in found.detail
 
 
 def test_a_number_that_is_maximized_is_a_score_with_its_sign_changed(once, tmp_path):
     found = once(_measured_by_file(tmp_path), "open('result.json', 'w').write('{\"ratio\": 3.5, \"seconds\": 2}')")
 
-    assert (found.outcome, found.val_bpb) == (Outcome.OK, -3.5)
+    assert (found.outcome, found.score) == (Outcome.OK, -3.5)
     assert found.reported == {"ratio": 3.5, "seconds": 2}
 
 

@@ -34,7 +34,7 @@ def test_an_honest_program_passes_the_preflight_and_scores(evaluator, log):
     found = evaluator.evaluate(Program(HONEST), 7, log)
 
     assert (found.outcome, found.detail, found.seed, found.trained) == (OK, "", 7, True)
-    assert 1 < found.val_bpb < 12
+    assert 1 < found.score < 12
     assert 0 < found.train_seconds < 1
     assert found.score_seconds < found.wall_seconds
     assert found.peak_memory_bytes > 50_000_000
@@ -50,7 +50,7 @@ def test_the_score_is_that_of_an_in_process_evaluation_of_the_same_weights(evalu
     found = evaluator.evaluate(Program(variant(("STEPS = 8", "STEPS = 0"))), 3, log)
 
     torch.manual_seed(3)
-    assert found.val_bpb == pytest.approx(_val_bpb(_build(HONEST), spec, corpus), abs=1e-5)
+    assert found.score == pytest.approx(_val_bpb(_build(HONEST), spec, corpus), abs=1e-5)
 
 
 def test_the_holdout_is_scored_when_it_is_asked_for_and_only_then(evaluator, log, spec, corpus):
@@ -60,9 +60,9 @@ def test_the_holdout_is_scored_when_it_is_asked_for_and_only_then(evaluator, log
     torch.manual_seed(3)
     model = _build(HONEST)
     assert plain.holdout_bpb is None
-    assert final.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
+    assert final.score == pytest.approx(plain.score, abs=1e-6)
     assert final.holdout_bpb == pytest.approx(_val_bpb(model, spec, corpus, holdout=True), abs=1e-5)
-    assert final.holdout_bpb != pytest.approx(final.val_bpb, abs=1e-4)
+    assert final.holdout_bpb != pytest.approx(final.score, abs=1e-4)
 
 
 def test_a_program_that_a_probe_refuses_is_not_scored_on_the_holdout(evaluator, log):
@@ -76,8 +76,8 @@ def test_the_seed_and_nothing_else_decides(evaluator, log):
     first, again, other = (evaluator.evaluate(program, seed, log) for seed in (1, 1, 2))
 
     assert first.weights_sha256 == again.weights_sha256 != other.weights_sha256
-    assert first.val_bpb == pytest.approx(again.val_bpb, abs=1e-6)
-    assert first.val_bpb != pytest.approx(other.val_bpb, abs=1e-4)
+    assert first.score == pytest.approx(again.score, abs=1e-6)
+    assert first.score != pytest.approx(other.score, abs=1e-4)
 
 
 PREFLIGHT = [
@@ -135,7 +135,7 @@ EVALUATE = [
 def test_what_does_not_deserve_a_score_gets_none(evaluator, log, source, outcome, said):
     found = evaluator.evaluate(Program(source), 1, log)
 
-    assert (found.outcome, found.val_bpb, found.trained) == (outcome, None, True)
+    assert (found.outcome, found.score, found.trained) == (outcome, None, True)
     assert re.search(said, found.detail), found.detail
     assert str(log.parent) not in found.detail
     assert below(evaluator.zygote_pid) == []
@@ -144,7 +144,7 @@ def test_what_does_not_deserve_a_score_gets_none(evaluator, log, source, outcome
 def test_a_thorough_evaluation_scores_the_same_and_measures_the_contrast(evaluator, log):
     plain, thorough = (evaluator.evaluate(Program(HONEST), 1, log, thorough=thorough) for thorough in (False, True))
 
-    assert thorough.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
+    assert thorough.score == pytest.approx(plain.score, abs=1e-6)
     further = thorough.probes.keys() - plain.probes.keys()
     assert {
         "d5_contrast_bpb",
@@ -234,7 +234,7 @@ def test_a_server_that_is_killed_once_is_replaced_and_the_same_weights_are_score
     assert (killed.outcome, killed.tries, killed.score_tries) == (OK, 1, 2), killed.detail
     assert (plain.tries, plain.score_tries) == (1, 1)
     assert killed.weights_sha256 == plain.weights_sha256
-    assert killed.val_bpb == pytest.approx(plain.val_bpb, abs=1e-6)
+    assert killed.score == pytest.approx(plain.score, abs=1e-6)
     assert killed.to_json()["score_tries"] == 2
     assert (changed.outcome, changed.score_tries) == (REJECTED, 2)
     assert "probe d3_state_nats" in changed.detail

@@ -9,6 +9,7 @@ import pytest
 
 from target import stages
 from target.command.target import CommandTarget
+from target.draft import Draft
 from target.errors import TargetError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
@@ -88,7 +89,7 @@ def test_a_training_sees_the_card_of_its_worker_and_a_preflight_none(cuda, corpu
             evaluator.bench(Program(show + in_main("raise SystemExit(3)")), trained) as bench,  # no card is started
             pytest.raises(CandidateFailure),
         ):
-            stages.train(bench, 0, {})
+            stages.train(bench, 0, Draft(seed=0))
 
     assert checked.read_text().startswith("sees -1\n")
     assert trained.read_text().startswith("sees 1\n")

@@ -7,6 +7,7 @@ from unittest.mock import sentinel
 
 import pytest
 
+from target.draft import Draft
 from target.errors import DiskFullError, machine_errors
 from target.feedback import CandidateFailure
 from target.launch.keeper import ZygoteKeeper
@@ -34,7 +35,7 @@ class Keeper(ZygoteKeeper):
                     raise result
             return result
 
-        return self._twice(piece, {}, "tries")
+        return self._twice(piece, Draft(seed=0), "tries")
 
 
 @pytest.fixture

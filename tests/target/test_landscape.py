@@ -17,7 +17,7 @@ def test_it_begins_at_the_public_baseline_and_can_gain_what_was_gained(seed: int
 
     assert landscape.truth(program) == pytest.approx(0.9979)
     assert landscape.optimum == pytest.approx(0.9679)
-    values = [landscape.evaluate(program, each).val_bpb for each in range(300)]
+    values = [landscape.evaluate(program, each).score for each in range(300)]
     assert statistics.fmean(values) == pytest.approx(0.9979, abs=1e-4)
     assert statistics.stdev(values) == pytest.approx(3e-4, rel=0.2)
 

@@ -82,8 +82,8 @@ def test_an_honest_model_gets_the_same_score_through_every_kind_of_buffer(evalua
 
     assert {mapped.outcome, device.outcome, staged.outcome} == {Outcome.OK}, (device.detail, staged.detail)
     assert mapped.weights_sha256 == device.weights_sha256 == staged.weights_sha256
-    assert device.val_bpb == pytest.approx(mapped.val_bpb, abs=1e-4)
-    assert staged.val_bpb == pytest.approx(mapped.val_bpb, abs=1e-4)
+    assert device.score == pytest.approx(mapped.score, abs=1e-4)
+    assert staged.score == pytest.approx(mapped.score, abs=1e-4)
     assert device.probes["d1_causality_nats"] == 0
     assert device.n_parameters == mapped.n_parameters
     assert "uses host memory" not in log

@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
+from target.draft import Draft
 from target.feedback import CandidateFailure
 from target.scoring import Text, measure_served
 from target.scoring.probes import Plan, compare_tries, judge
@@ -79,7 +80,7 @@ def ask(make_model, texts, rng, *, one_server):
     """Return what the probes measure; with one server, it remembers as a replica what it was asked at the score."""
     first = make_model()
     models = iter((first, first if one_server else make_model()))
-    record = {}
+    draft = Draft(seed=0)
 
     @contextlib.contextmanager
     def serve():
@@ -92,8 +93,8 @@ def ask(make_model, texts, rng, *, one_server):
         yield served
 
     with contextlib.suppress(CandidateFailure):
-        measure_served(serve, texts, SCORING, rng, record)
-    return record["probes"]
+        measure_served(serve, texts, SCORING, rng, draft)
+    return draft.probes
 
 
 def refusal(make_model, **options):

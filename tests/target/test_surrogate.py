@@ -10,7 +10,7 @@ import pytest
 
 from target.errors import TargetError
 from target.evaluation import Outcome
-from target.simulated.recorded import measured_noise, read_record
+from target.simulated.recorded import measured_spread, read_recordings
 from target.simulated.surrogate import fit_surrogate
 from target.simulated.surrogate_target import SurrogateOracle, surrogate_target
 
@@ -65,13 +65,13 @@ def recorded(tmp_path_factory):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_predicts_what_it_was_not_shown(recorded, family) -> None:
-    surrogate = fit_surrogate(read_record(recorded), family)
+    surrogate = fit_surrogate(read_recordings(recorded), family)
     rng = random.Random(1)
     errors = []
     for _ in range(40):
         lr, depth = math.exp(rng.uniform(math.log(0.005), math.log(0.1))), rng.randint(4, 10)
         found = surrogate.predict({"LR": lr, "DEPTH": depth, "KIND": "a", "DEVICE": 64, "TOTAL": 128})
-        errors.append(abs(found.val_bpb - truth(lr, depth)))
+        errors.append(abs(found.score - truth(lr, depth)))
         assert found.fail_probability < 0.5
         assert found.memory_bytes == pytest.approx(depth * 2e9, rel=0.2)
 
@@ -80,7 +80,7 @@ def test_it_predicts_what_it_was_not_shown(recorded, family) -> None:
 
 
 def test_the_record_gives_the_seed_program_with_its_ranges(recorded) -> None:
-    program = read_record(recorded).program
+    program = read_recordings(recorded).program
 
     assert program.constants == {"LR": 0.05, "DEPTH": 6, "KIND": "a", "DEVICE": 64, "TOTAL": 128}
     assert "DEPTH = 6  # knob: 2..16 int" in program.source
@@ -89,17 +89,17 @@ def test_the_record_gives_the_seed_program_with_its_ranges(recorded) -> None:
 
 
 def test_noise_is_that_of_the_repeats(recorded) -> None:
-    record = read_record(recorded)
+    record = read_recordings(recorded)
     oracle = SurrogateOracle(fit_surrogate(record, "forest"))
-    values = [oracle.evaluate(record.program, seed).val_bpb for seed in range(200)]
+    values = [oracle.evaluate(record.program, seed).score for seed in range(200)]
 
-    assert 1e-4 < measured_noise(record.rows).floor < 6e-4
+    assert 1e-4 < measured_spread(record.rows).floor < 6e-4
     assert statistics.fmean(values) == pytest.approx(oracle.truth(record.program), abs=2e-4)
     assert oracle.evaluate(record.program, 7) == oracle.evaluate(record.program, 7)
 
 
 def test_a_program_that_does_not_fit_never_does(recorded) -> None:
-    record = read_record(recorded)
+    record = read_recordings(recorded)
     oracle = SurrogateOracle(fit_surrogate(record, "forest"))
     program = record.program.with_constants({"DEPTH": 16})
     runs = [oracle.evaluate(program, seed) for seed in range(5)]
@@ -110,14 +110,14 @@ def test_a_program_that_does_not_fit_never_does(recorded) -> None:
 
 
 def test_a_combination_that_the_record_corrects_is_read_as_the_corrected_one(recorded) -> None:
-    surrogate = fit_surrogate(read_record(recorded), "forest")
+    surrogate = fit_surrogate(read_recordings(recorded), "forest")
     below, at = ({"LR": 0.02, "DEPTH": 8, "KIND": "a", "DEVICE": 128, "TOTAL": total} for total in (32, 128))
 
     assert surrogate.predict(below) == surrogate.predict(at)
 
 
 def test_the_cache_gives_the_same_model(recorded, tmp_path) -> None:
-    record = read_record(recorded)
+    record = read_recordings(recorded)
     first, again = (fit_surrogate(record, "blend", tmp_path) for _ in range(2))
 
     assert first.predict(record.program.constants) == again.predict(record.program.constants)
@@ -128,22 +128,24 @@ def test_compressed_or_not_is_the_same_record(recorded, tmp_path) -> None:
     packed = tmp_path / "trials.csv.gz"
     packed.write_bytes(gzip.compress(recorded.read_bytes()))
 
-    assert [row.constants for row in read_record(packed).rows] == [row.constants for row in read_record(recorded).rows]
+    assert [row.constants for row in read_recordings(packed).rows] == [
+        row.constants for row in read_recordings(recorded).rows
+    ]
 
 
 def test_bad_input_is_named(tmp_path) -> None:
     few = tmp_path / "few.csv"
     write_record(few, rows=9)
     with pytest.raises(TargetError, match="a surrogate needs 30"):
-        read_record(few)
+        read_recordings(few)
     with pytest.raises(TargetError, match=r"target\.trials must name recorded trainings"):
         surrogate_target(name="surrogate", trials=None, model="gp", slots=1)
     with pytest.raises(TargetError, match="there is no"):
         surrogate_target(name="surrogate", trials=str(tmp_path / "none.csv"), model="gp", slots=1)
     with pytest.raises(TargetError, match="blend, gp or forest"):
-        fit_surrogate(read_record_of(tmp_path), "tree")
+        fit_surrogate(read_recordings_of(tmp_path), "tree")
 
 
-def read_record_of(folder):
+def read_recordings_of(folder):
     write_record(folder / "good.csv")
-    return read_record(folder / "good.csv")
+    return read_recordings(folder / "good.csv")

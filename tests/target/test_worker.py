@@ -103,7 +103,7 @@ def test_the_end_of_stdin_ends_it_and_everything_below_it_in_mid_training(worker
 
 def _configuration(spec, corpus, scratch):
     settings = {"spec": spec.to_json(), "corpus": corpus.to_json()}
-    return {"evaluator": TrainedKind.evaluator, "settings": settings, "scratch": str(scratch)}
+    return {"evaluator": TrainedKind.evaluator, "path": str(ROOT), "settings": settings, "scratch": str(scratch)}
 
 
 def _wait_for(condition):
