@@ -144,11 +144,11 @@ def _our_training(rig: Rig, corpus: CorpusFiles) -> Found:
         found = evaluator.evaluate(with_marks(rig.short.seed_program()), 0, log)
     said = log.read_text(errors="replace")
     print(said, flush=True)
-    if found.val_bpb is None:
+    if found.score is None:
         return {FAILED: f"our own training: {found.outcome}: {found.detail}"}
     speed = read_speed(said)
     seconds = _seconds_behind_first_step(rig, found.train_seconds, read_marks(said))
-    return {"val_bpb": found.val_bpb, "seconds": seconds, "steps": speed.steps, "tokens/s": speed.tokens_per_second}
+    return {"val_bpb": found.score, "seconds": seconds, "steps": speed.steps, "tokens/s": speed.tokens_per_second}
 
 
 def _seconds_behind_first_step(rig: Rig, train_seconds: float, marks: dict[str, float]) -> float:

@@ -22,6 +22,7 @@ from benchmarks.gpu_plan import SEARCH_TRAININGS
 from benchmarks.gpu_runner import FAILED, Found
 from target import stages
 from target.corpus import CorpusFiles, prepare_corpus
+from target.draft import Draft
 from target.evaluation import Evaluation
 from target.evaluator import Evaluator
 from target.inside.model_server import build, forward, import_program
@@ -134,20 +135,20 @@ def check(rig: Rig) -> Found:
     program = with_marks(rig.short.seed_program())
     lenient = dataclasses.replace(rig.short.scoring, tolerance_nats=1e9)  # to see all findings of the probes
     spec = dataclasses.replace(rig.short, scoring=lenient)
-    record: Found = {}
+    draft = Draft(seed=0)
     log = rig.folder / "run.log"
     try:
         with (
             Evaluator(spec, rig.corpus(), scratch=rig.folder) as evaluator,
             evaluator.bench(program, log) as bench,
-            contextlib.closing(stages.train(bench, 0, record)) as weights,
+            contextlib.closing(stages.train(bench, 0, draft)) as weights,
         ):
             scores, seconds, probes = [], [], []
             for _ in range(3):
                 began = time.monotonic()
-                scores.append(stages.measure(bench, weights, bench.texts(thorough=False), record))
+                scores.append(stages.measure(bench, weights, bench.texts(thorough=False), draft))
                 seconds.append(time.monotonic() - began)
-                probes.append(record["probes"])
+                probes.append(draft.probes)
             own = in_process_bpb(program, weights, bench.validation, spec, rig.folder)
             staged = getattr(bench.buffers, "staged", None)
     finally:
@@ -156,7 +157,7 @@ def check(rig: Rig) -> Found:
     worst = {name: max(probe[name] for probe in probes) for name in probes[0] if name[:2] in ("d1", "d2", "d3")}
     speed = read_speed(said)
     return {
-        "isolation": list(record["isolation"]),
+        "isolation": list(draft.isolation),
         "logits": {None: "mapped memory", False: "CUDA IPC", True: "staged through the host"}[staged],
         "trusted val_bpb": scores[0],
         "in this process": own,
@@ -164,7 +165,7 @@ def check(rig: Rig) -> Found:
         "equal": abs(scores[0] - own) <= 1e-4,
         "three scores differ by": max(scores) - min(scores),
         "score and probes, s": min(seconds),
-        "train, s": record["train_seconds"],
+        "train, s": draft.train_seconds,
         "steps": speed.steps,
         "tokens/s": speed.tokens_per_second,
         "marks": read_marks(said),
@@ -366,7 +367,7 @@ def describe(found: Evaluation, log: str, spec: TargetSpec, device: str) -> Foun
     said = {
         "outcome": str(found.outcome),
         "detail": found.detail,
-        "val_bpb": found.val_bpb,
+        "val_bpb": found.score,
         "isolation": list(found.isolation),
         "parameters": found.n_parameters,
         "train, s": found.train_seconds,
@@ -381,7 +382,7 @@ def describe(found: Evaluation, log: str, spec: TargetSpec, device: str) -> Foun
         "epochs": found.epochs,
         "startup_seconds of the target": spec.startup_seconds,
     }
-    return said if found.val_bpb is not None else {FAILED: f"{found.outcome}: {found.detail}"} | said
+    return said if found.score is not None else {FAILED: f"{found.outcome}: {found.detail}"} | said
 
 
 def with_marks(program: Program) -> Program:

@@ -64,14 +64,3 @@ class Draft:
 
 def _values(draft: Draft) -> dict[str, Any]:
     return {each.name: getattr(draft, each.name) for each in fields(draft)}
-
-
-@contextlib.contextmanager
-def drafted(record: Draft | dict[str, Any]) -> Iterator[Draft]:
-    """Give a draft to fill; if it is a dict, as in `benchmarks/gpu_stages.py`, it gets the fields afterwards."""
-    draft = Draft(**{"seed": 0, **record}) if isinstance(record, dict) else record
-    try:
-        yield draft
-    finally:
-        if isinstance(record, dict):
-            record.update(_values(draft))

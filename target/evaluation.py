@@ -83,11 +83,6 @@ class Evaluation:
                 f"got score={self.score} with outcome={self.outcome.value!r}"
             )
 
-    @property
-    def val_bpb(self) -> float | None:
-        """The score of a target that is scored in bits per byte; for the GPU benchmarks."""
-        return self.score
-
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON types."""
         return {

@@ -8,13 +8,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from target.boundary.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Role
 from target.corpus import CorpusFiles
-from target.draft import Draft, drafted
+from target.draft import Draft
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.launch.launcher import Child, Ending, Zygote
@@ -244,7 +244,7 @@ def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: flo
         raise CandidateFailure(Outcome.REJECTED, f"{stage} ended the process; only main() may exit")
 
 
-def train(bench: Bench, seed: int, draft: Draft | dict[str, Any]) -> Weights:
+def train(bench: Bench, seed: int, draft: Draft) -> Weights:
     """Run main() under the clock, and return the weights it saved.
 
     They count only if the process ended by itself before the end of limit and grace: a program that saves and then
@@ -258,11 +258,6 @@ def train(bench: Bench, seed: int, draft: Draft | dict[str, Any]) -> Weights:
     Raises:
         CandidateFailure: There are no valid weights.
     """
-    with drafted(draft) as found:
-        return _train(bench, seed, found)
-
-
-def _train(bench: Bench, seed: int, draft: Draft) -> Weights:
     spec = bench.spec
     limit = spec.limit_seconds + GRACE_SECONDS
     on_cpu_clock = spec.clock == "cpu"
@@ -303,7 +298,7 @@ def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
     )
 
 
-def measure(bench: Bench, weights: Weights, texts: Sequence[Text], draft: Draft | dict[str, Any]) -> float:
+def measure(bench: Bench, weights: Weights, texts: Sequence[Text], draft: Draft) -> float:
     """Return the validation bits per byte of the weights, after they pass the probes on each text.
 
     Args:
@@ -315,5 +310,4 @@ def measure(bench: Bench, weights: Weights, texts: Sequence[Text], draft: Draft 
     Raises:
         CandidateFailure: The model cannot be scored, or a probe refuses it.
     """
-    with drafted(draft) as found:
-        return measure_served(lambda: bench.served(weights), texts, bench.spec.scoring, bench.rng, found)
+    return measure_served(lambda: bench.served(weights), texts, bench.spec.scoring, bench.rng, draft)

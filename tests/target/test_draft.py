@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from target.draft import Draft, drafted
+from target.draft import Draft
 from target.evaluation import Evaluation, Outcome
 
 
@@ -37,14 +37,3 @@ def test_a_second_try_begins_anew() -> None:
     draft.forget(keep=("tries", "verified"))
 
     assert draft == Draft(seed=7, tries=2, verified=False)
-
-
-def test_a_dict_is_filled_by_one_stage_after_another() -> None:
-    record: dict[str, object] = {}
-    with drafted(record) as draft:
-        draft.isolation = ("landlock",)
-    with pytest.raises(KeyError), drafted(record) as draft:
-        draft.probes = {"d1": 1.0}
-        raise KeyError
-
-    assert (record["isolation"], record["probes"], record["train_seconds"]) == (("landlock",), {"d1": 1.0}, 0.0)
