@@ -65,7 +65,7 @@ def draw_all(seed: int) -> Program:
     knobs = {name: constant for name, constant in parse_constants(program.source).items() if not constant.knob.fixed}
     while True:
         values = {name: draw(constant, rng) for name, constant in knobs.items()}
-        values |= {"BIGRAM_ROWS": rng.choice((0, 2, 97)), "SHORT_WINDOW": rng.choice((1, 5, 256))}
+        values["SHORT_WINDOW"] = rng.choice((1, 5, 256))
         if values["N_HEADS"] * values["HEAD_DIM"] <= MAX_WIDTH and values["DEPTH"] <= MAX_DEPTH:
             return program.with_constants(values)
 
