@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Final
 
 from operators.base import MutationError
 from operators.population import Population
@@ -11,9 +13,12 @@ from operators.trial import Failure, Mutation, Trial
 from search.acceptance import Verdict
 from search.observer import Observer
 from search.runs.ledger import Elapsed, Ledger
+from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary, summarize
 from search.settings import Settings
+
+_SUMMARY_SECONDS: Final = 1.0  # between two summaries while the search runs; it may decide faster than that
 
 Spent = MutationError | Mutation
 """Both carry what was spent."""
@@ -51,6 +56,8 @@ class Recorder:
         self._before = ledger.elapsed
         self._busy_seconds = 0.0
         self._trying_out_usd = ledger.trying_out_usd
+        self._results = ResultsTable(run)
+        self._summarised = -math.inf  # when the summary was written last
 
     @property
     def population(self) -> Population:
@@ -106,7 +113,7 @@ class Recorder:
         )
 
     def record(self, status: RunStatus, stop_reason: str) -> Summary:
-        """Rewrite the summary, complete the table, tell the observer."""
+        """Complete the table, rewrite the summary if it is old or the last one, tell the observer."""
         elapsed = self.elapsed()
         if status != "running":
             self._ledger.rest(elapsed)
@@ -122,7 +129,9 @@ class Recorder:
             busy_fraction=elapsed.busy_seconds / slot_seconds if slot_seconds else 0.0,
             cost_usd=self.cost_usd,
         )
-        self._run.append_results(self.population)
-        self._run.write_summary(summary)
+        self._results.append(self.population)
+        if status != "running" or self._clock() - self._summarised >= _SUMMARY_SECONDS:
+            self._run.write_summary(summary)
+            self._summarised = self._clock()
         self._observer.recorded(self.population, summary)
         return summary

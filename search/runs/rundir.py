@@ -58,7 +58,7 @@ class RunDirectory:
 
     @property
     def summary(self) -> Path:
-        """The current state, rewritten after every trial."""
+        """The current state, rewritten at most once a second, and at the end."""
         return self.root / "summary.json"
 
     @property
@@ -142,7 +142,7 @@ class RunDirectory:
         """
         lines = self._result_lines() or ["\t".join(COLUMNS)]
         known = {line.split("\t", 1)[0] for line in lines}
-        lines += ["\t".join(_row(trial, population)) for trial in population.decided if str(trial.number) not in known]
+        lines += ["\t".join(result_row(trial, population)) for trial in population.decided if str(trial.number) not in known]
         write_atomically(self.results, "\n".join(lines) + "\n")
 
     def numbers_in_results(self) -> list[str]:
@@ -192,7 +192,8 @@ def _evaluations_in(result: Path) -> int | None:
     return len(json.loads(result.read_text(encoding="utf-8"))["evaluations"]) if result.exists() else None
 
 
-def _row(trial: Trial, population: Population) -> list[str]:
+def result_row(trial: Trial, population: Population) -> list[str]:
+    """Return the cells of a trial's row in results.tsv."""
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     text = trial.mutation.description if trial.mutation else ""
     return [
