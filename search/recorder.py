@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Final
 
 from operators.base import MutationError
 from operators.population import Population
@@ -17,8 +15,6 @@ from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary, summarize
 from search.settings import Settings
-
-_SUMMARY_SECONDS: Final = 1.0  # between two summaries while the search runs; it may decide faster than that
 
 Spent = MutationError | Mutation
 """Both carry what was spent."""
@@ -57,7 +53,6 @@ class Recorder:
         self._busy_seconds = 0.0
         self._trying_out_usd = ledger.trying_out_usd
         self._results = ResultsTable(run)
-        self._summarised = -math.inf  # when the summary was written last
 
     @property
     def population(self) -> Population:
@@ -113,7 +108,7 @@ class Recorder:
         )
 
     def record(self, status: RunStatus, stop_reason: str) -> Summary:
-        """Complete the table, rewrite the summary if it is old or the last one, tell the observer."""
+        """Complete the table, rewrite the summary, tell the observer."""
         elapsed = self.elapsed()
         if status != "running":
             self._ledger.rest(elapsed)
@@ -130,8 +125,6 @@ class Recorder:
             cost_usd=self.cost_usd,
         )
         self._results.append(self.population)
-        if status != "running" or self._clock() - self._summarised >= _SUMMARY_SECONDS:
-            self._run.write_summary(summary)
-            self._summarised = self._clock()
+        self._run.write_summary(summary)
         self._observer.recorded(self.population, summary)
         return summary

@@ -58,7 +58,7 @@ class RunDirectory:
 
     @property
     def summary(self) -> Path:
-        """The current state, rewritten at most once a second, and at the end."""
+        """The current state, rewritten after every trial."""
         return self.root / "summary.json"
 
     @property
@@ -142,7 +142,9 @@ class RunDirectory:
         """
         lines = self._result_lines() or ["\t".join(COLUMNS)]
         known = {line.split("\t", 1)[0] for line in lines}
-        lines += ["\t".join(result_row(trial, population)) for trial in population.decided if str(trial.number) not in known]
+        lines += [
+            "\t".join(result_row(trial, population)) for trial in population.decided if str(trial.number) not in known
+        ]
         write_atomically(self.results, "\n".join(lines) + "\n")
 
     def numbers_in_results(self) -> list[str]:
@@ -229,7 +231,7 @@ def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
         "detail": trial.detail,
         "cost_usd": trial.cost_usd,
         "requests": [_request(exchange.reply) for exchange in trial.exchanges],
-        "evaluations": [run.to_json() for run in trial.evaluations],
+        "evaluations": [run.to_record() for run in trial.evaluations],
     }
 
 

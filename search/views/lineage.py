@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ class _Layout:
     low: float
     high: float
     ranks: dict[int, int]
-    scores: dict[int, float]
+    scores: Mapping[int, float]
 
     def x(self, number: int) -> float:
         usable = self.width - _LEFT - _RIGHT
