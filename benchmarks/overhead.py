@@ -10,7 +10,7 @@ measured belongs to the framework. With several strategies or operators there is
     rss_mb                largest resident memory of the process, in 1e6 bytes
     disk_kb_per_trial     size of all its files at the end, without `train.py` and `diff.patch`, in 1e3 bytes
     blocks_kb_per_trial   what all of them occupy on the file system, these two included, in 1024 bytes as `du` counts
-    resume_seconds        from the start of the same command, with a larger budget, to its first new proposal
+    resume_seconds        from the start of the same command, with a larger budget, to its first new verdict
 
 The CPU time of the search's process is sampled from outside; the times of the verdicts are those in the journal.
 `--folder` chooses the file system: on a disk the search waits for every record to be on it, which is no CPU time.
@@ -87,7 +87,7 @@ def measure(folder: Path, strategy: str, operator: str, trials: int) -> dict[str
     disk, blocks = sizes(folder)
     began = time.time()
     run_search(folder, [*choices, f"budget.trainings={budget + _MORE_TRAININGS}"])
-    resumed = min(at for at in times_in(journal, "datetime_start") if at > began)
+    resumed = min(at for at in times_in(journal, "datetime_complete") if at > began)
     return {
         "name": f"{strategy}/{operator} {trials}",
         "trials": n_trials,

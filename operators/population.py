@@ -93,6 +93,16 @@ class Population:
         """The first trial of each program, by the program's id."""
         return {trial.program.id: trial.number for trial in reversed(self.trials) if trial.program}
 
+    def spare(self, program_id: str) -> Trial | None:
+        """Return the trial for which a program was made and left out; None if there is none."""
+        number = self._spares.get(program_id)
+        return None if number is None else self.trials[number]
+
+    @functools.cached_property
+    def _spares(self) -> dict[str, int]:
+        made = ((trial.number, trial.mutation) for trial in self.trials if trial.mutation)
+        return {program.id: number for number, mutation in made for program in mutation.spares}
+
     def children(self, number: int) -> tuple[Trial, ...]:
         """Return the trials that have this one as a parent, pending ones included."""
         return tuple(trial for trial in self.trials if number in trial.proposal.parents)
@@ -160,6 +170,10 @@ class Population:
             if fresh and new.program and programs.get(new.program.id, new.number) >= new.number:
                 programs = {**programs, new.program.id: new.number}
             grown.__dict__["_programs"] = programs
+        if "_spares" in known and not (new.mutation and new.mutation.spares):
+            grown.__dict__["_spares"] = self._spares
+        elif "_spares" in known and new.mutation:
+            grown.__dict__["_spares"] = {**self._spares, **{each.id: new.number for each in new.mutation.spares}}
         if "_measurements" in known:
             before, after = _comparable(old) if old else {}, _comparable(new)
             changed = self._measurements if before == after else self._measurements.with_row(new.number, after)

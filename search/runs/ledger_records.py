@@ -35,27 +35,33 @@ def mutation_record(mutation: Mutation, parent: Program | None) -> dict[str, Any
         mutation: The mutation.
         parent: The program of the trial's first parent, if it has one: the source is kept as edits of that program's.
     """
-    program = mutation.program
-    source: Mapping[str, Any] = {"source": program.source}
-    if parent:
-        edits = {"edits": edits_between(parent.source, program.source)}
-        source = min(source, edits, key=lambda each: len(json.dumps(each)))
     rest = {
         "rationale": mutation.rationale,
         "cost_usd": mutation.cost_usd,
         "n_exchanges": len(mutation.exchanges),
         "prompt": mutation.prompt,
         "extra_parents": mutation.extra_parents,
+        "spares": [_program_record(spare, parent) for spare in mutation.spares],
     }
+    return {
+        **_program_record(mutation.program, parent),
+        "operator": mutation.operator,
+        "description": mutation.description,
+        **{name: value for name, value in rest.items() if value},
+    }
+
+
+def _program_record(program: Program, parent: Program | None) -> dict[str, Any]:
+    source: Mapping[str, Any] = {"source": program.source}
+    if parent:
+        edits = {"edits": edits_between(parent.source, program.source)}
+        source = min(source, edits, key=lambda each: len(json.dumps(each)))
     return {
         "program_id": program.id,
         "skeleton_id": program.skeleton_id,
         "ids_by": IDS_BY,
         "source_sha256": sha256_of(program.source),
         **source,
-        "operator": mutation.operator,
-        "description": mutation.description,
-        **{name: value for name, value in rest.items() if value},
     }
 
 
@@ -103,11 +109,8 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any],
 
 
 def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int, parent: Program | None) -> Mutation:
-    program = Program(_source(run, record, parent))
-    if record.get("ids_by") == IDS_BY:
-        program = Program.known(program.source, id=record["program_id"], skeleton_id=record["skeleton_id"])
     return Mutation(
-        program=program,
+        program=_program(run, record, parent),
         operator=record["operator"],
         description=record["description"],
         rationale=record.get("rationale", ""),
@@ -115,7 +118,15 @@ def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int, parent: P
         exchanges=ExchangeStore(run.exchanges).read(seed, record.get("n_exchanges", 0)),
         prompt=record.get("prompt", ""),
         extra_parents=tuple(record.get("extra_parents", ())),
+        spares=tuple(_program(run, spare, parent) for spare in record.get("spares", ())),
     )
+
+
+def _program(run: RunDirectory, record: Mapping[str, Any], parent: Program | None) -> Program:
+    source = _source(run, record, parent)
+    if record.get("ids_by") != IDS_BY:
+        return Program(source)
+    return Program.known(source, id=record["program_id"], skeleton_id=record["skeleton_id"])
 
 
 def _source(run: RunDirectory, record: Mapping[str, Any], parent: Program | None) -> str:

@@ -161,7 +161,7 @@ class RunDirectory:
         write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
 
     def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
-        """Write the readable files of a decided trial: program, diff against its parent, prompts, result.
+        """Write the readable files of a decided trial: program, diff against its parent, spares, prompts, result.
 
         Args:
             trial: The trial.
@@ -176,6 +176,8 @@ class RunDirectory:
             write_atomically(folder / "train.py", trial.program.source)
             parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
             write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program))
+        for spare in trial.mutation.spares if trial.mutation else ():
+            write_atomically(folder / "spares" / f"{spare.id}.py", spare.source)
         if trial.exchanges:
             write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
             write_atomically(folder / "reply.md", replies_text(trial.exchanges))
