@@ -71,12 +71,12 @@ class Population:
     @property
     def cost_usd(self) -> float:
         """Cost of the model calls of this search; those of imported trials belong to another search."""
-        return self.tally.cost_usd
+        return float(self.tally.cost_usd)
 
     @property
     def device_seconds(self) -> float:
         """Device time of all trainings and scores, by the clock of the target."""
-        return self.tally.device_seconds
+        return float(self.tally.device_seconds)
 
     @property
     def outcomes(self) -> Mapping[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -33,12 +34,19 @@ class Weights:
 
 
 def most_promising_first(
-    programs: Sequence[Program], parent: Program, population: Population, *, weights: Weights, memory: int
+    programs: Sequence[Program],
+    parent: Program,
+    population: Population,
+    *,
+    weights: Weights,
+    memory: int,
+    rng: random.Random,
 ) -> list[int]:
     """Return the places of programs, the most promising first; equal ones in their order.
 
-    Each criterion gives a program its rank, from 0 for the best to 1 for the worst, or 0.5 if it says nothing about it.
-    The weighted sum of the ranks decides.
+    Each criterion gives a program its rank, from 0 for the best to 1 for the worst, and the weighted sum decides. What
+    changes only constants is ranked apart from what changes structure, because the prediction says nothing about the
+    latter. Which of the two comes first is drawn by their numbers, so their shares stay those of the operator.
 
     Args:
         programs: The programs.
@@ -46,22 +54,29 @@ def most_promising_first(
         population: All trials.
         weights: Weights of the criteria.
         memory: Largest number of trials that the prediction uses.
+        rng: Randomness of this proposal.
     """
-    marks = [0.0] * len(programs)
+    same = [place for place, each in enumerate(programs) if each.skeleton_id == parent.skeleton_id]
+    other = [place for place in range(len(programs)) if place not in same]
+    marks = dict.fromkeys(range(len(programs)), 0.0)
     for weight, order in (
-        (weights.prediction, _by_prediction(programs, parent, population, memory) if weights.prediction else []),
-        (weights.novelty, _by_novelty(programs, population) if weights.novelty else []),
+        (weights.prediction, _by_prediction(programs, same, parent, population, memory) if weights.prediction else []),
+        (weights.novelty, _by_novelty(programs, same, population) if weights.novelty else []),
+        (weights.novelty, _by_novelty(programs, other, population) if weights.novelty else []),
     ):
-        ranks = {place: rank / max(len(order) - 1, 1) for rank, place in enumerate(order)}
-        marks = [mark + weight * ranks.get(place, 0.5) for place, mark in enumerate(marks)]
-    return sorted(range(len(programs)), key=lambda place: marks[place])
+        for rank, place in enumerate(order):
+            marks[place] += weight * rank / max(len(order) - 1, 1)
+    same.sort(key=marks.__getitem__)
+    other.sort(key=marks.__getitem__)
+    return same + other if rng.random() * len(programs) < len(same) else other + same
 
 
-def _by_prediction(programs: Sequence[Program], parent: Program, population: Population, memory: int) -> list[int]:
-    """Return the places of the programs about which the tuner's model says something, the best first."""
+def _by_prediction(
+    programs: Sequence[Program], same: list[int], parent: Program, population: Population, memory: int
+) -> list[int]:
+    """Return the places of programs with the parent's skeleton, the best first; empty if nothing can be predicted."""
     from threadpoolctl import threadpool_limits
 
-    same = [place for place, each in enumerate(programs) if each.skeleton_id == parent.skeleton_id]
     if len(same) < 2:
         return []
     try:
@@ -75,12 +90,14 @@ def _by_prediction(programs: Sequence[Program], parent: Program, population: Pop
         return [same[index] for index in Model(experience).order(points)]
 
 
-def _by_novelty(programs: Sequence[Program], population: Population) -> list[int]:
-    """Return the places of programs by the number of lines that differ from the most similar program, most first."""
+def _by_novelty(programs: Sequence[Program], places: list[int], population: Population) -> list[int]:
+    """Return the places by how many lines of a program differ from the most similar one that was tried, most first."""
+    if len(places) < 2:
+        return []
     tried = [trial.program for trial in itertools.islice(reversed(population.trials), _LATEST) if trial.program]
     known = [_lines(program.source) for program in tried]
-    apart = [min((len(_lines(each.source) ^ lines) for lines in known), default=0) for each in programs]
-    return sorted(range(len(programs)), key=lambda place: -apart[place])
+    apart = {at: min((len(_lines(programs[at].source) ^ lines) for lines in known), default=0) for at in places}
+    return sorted(places, key=lambda place: -apart[place])
 
 
 @functools.lru_cache(maxsize=2 * _LATEST)

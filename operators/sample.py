@@ -88,7 +88,8 @@ class SampleOperator:
                 prompt=next((each.prompt for each in samples if each.prompt), ""),
             )
         programs = [each.program for each in fresh]
-        order = most_promising_first(programs, parent, population, weights=self._weights, memory=self._memory)
+        rng = random.Random(f"sample {proposal.seed}")
+        order = most_promising_first(programs, parent, population, weights=self._weights, memory=self._memory, rng=rng)
         chosen = next((place for place in order if not self._resources.preflight(programs[place])), order[0])
         return replace(
             fresh[chosen],

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Final
 
 from operators.trial import Status, Trial
@@ -17,15 +18,18 @@ Trials = tuple[Trial, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What a search has, in sum; the attributes are those of `Population`, and are described there."""
+    """What a search has, in sum; the attributes are those of `Population`, and are described there.
+
+    Sums of floats are exact, so that they do not depend on the order in which trials change.
+    """
 
     scored: Trials = ()
     pending: Trials = ()
     decided: Trials = ()
     champions: Trials = ()
     trainings: int = 0
-    cost_usd: float = 0.0
-    device_seconds: float = 0.0
+    cost_usd: Fraction = Fraction(0)
+    device_seconds: Fraction = Fraction(0)
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -38,8 +42,8 @@ class Tally:
             decided=tuple(decided),
             champions=tuple(trial for trial in decided if trial.status in _CHAMPIONS),
             trainings=sum(trial.trainings for trial in trials),
-            cost_usd=sum(_own_cost_usd(trial) for trial in trials),
-            device_seconds=sum(trial.device_seconds for trial in trials),
+            cost_usd=sum((_own_cost_usd(trial) for trial in trials), Fraction(0)),
+            device_seconds=sum((_device_seconds(trial) for trial in trials), Fraction(0)),
             outcomes=Counter(trial.outcome.value for trial in trials if trial.outcome),
         )
 
@@ -75,8 +79,10 @@ class Tally:
             tally,
             pending=_by_number(others, new) if new.decided is None else others,
             trainings=tally.trainings + new.trainings - (old.trainings if old else 0),
-            cost_usd=tally.cost_usd + _own_cost_usd(new) - (_own_cost_usd(old) if old else 0.0),
-            device_seconds=tally.device_seconds + new.device_seconds - (old.device_seconds if old else 0.0),
+            cost_usd=tally.cost_usd + _own_cost_usd(new) - (_own_cost_usd(old) if old else 0),
+            device_seconds=tally.device_seconds
+            + Fraction(new.device_seconds)
+            - Fraction(old.device_seconds if old else 0),
         )
 
 
@@ -97,5 +103,9 @@ def _by_number(trials: Trials, new: Trial) -> Trials:
     return (*trials[:place], new, *trials[place + known :])
 
 
-def _own_cost_usd(trial: Trial) -> float:
-    return 0.0 if trial.imported else trial.cost_usd
+def _own_cost_usd(trial: Trial) -> Fraction:
+    return Fraction(0 if trial.imported else trial.cost_usd)
+
+
+def _device_seconds(trial: Trial) -> Fraction:
+    return Fraction(trial.device_seconds)

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from io import FileIO
@@ -29,13 +29,17 @@ REPLAY_ERRORS: Final = (
 
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)  # Optuna's lock is a symbolic link
 
-_WRITER_DIGITS: Final = 8
+_WRITER_DIGITS: Final = 4
+_OF_A_NEW_TRIAL: Final = frozenset(
+    {"value", "values", "distributions", "params", "system_attrs", "intermediate_values"}
+)
 
 
 class _JournalFile(JournalFileBackend):
     """Optuna's journal, but each line carries its number and hash, and lines are written whole or not at all.
 
-    Optuna names the writer of each line by 52 characters; the file has a few of their hash instead.
+    Optuna names the writer of each line by 52 characters; the file has a few of their hash instead. What is empty in a
+    new trial is left out; Optuna reads that as empty.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +60,7 @@ class _JournalFile(JournalFileBackend):
             end = self._followed(file)
             size, lines = end.n_bytes, list[bytes]()
             for log in logs:
-                lines.append(end.seal({**log, "worker_id": self._shortened(log["worker_id"])}))
+                lines.append(end.seal(self._brief(log)))
                 end.follow(lines[-1])
             try:
                 _write(file, b"".join(line + b"\n" for line in lines))
@@ -72,10 +76,12 @@ class _JournalFile(JournalFileBackend):
             writer = log["worker_id"]
             yield {**log, "worker_id": self._writers.get(writer, writer)}
 
-    def _shortened(self, writer: str) -> str:
+    def _brief(self, log: Mapping[str, Any]) -> dict[str, Any]:
+        writer = log["worker_id"]
         short = hashlib.sha256(writer.encode()).hexdigest()[:_WRITER_DIGITS]
         self._writers[short] = writer
-        return short
+        absent = _OF_A_NEW_TRIAL if "distributions" in log else frozenset()
+        return {key: log[key] for key in log if log[key] or key not in absent} | {"worker_id": short}
 
     def _followed(self, file: FileIO) -> Chain:
         """Follow the chain to the end of the file and return it: Optuna may have appended lines too."""

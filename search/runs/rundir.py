@@ -181,7 +181,7 @@ class RunDirectory:
         if trial.exchanges:
             write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
             write_atomically(folder / "reply.md", replies_text(trial.exchanges))
-        write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
+        write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=1) + "\n")
 
 
 def diff(old: Program, new: Program) -> str:
@@ -226,14 +226,22 @@ def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
         "program_id": trial.program.id if trial.program else None,
         "parents": list(trial.proposal.parents),
         "operator": trial.operator,
-        "prompt": trial.prompt,
-        "extra_parents": list(trial.extra_parents),
+        **{name: value for name, value in _perhaps(trial).items() if value},
         "description": trial.mutation.description if trial.mutation else "",
-        "rationale": trial.mutation.rationale if trial.mutation else "",
-        "detail": trial.detail,
         "cost_usd": trial.cost_usd,
         "requests": [_request(exchange.reply) for exchange in trial.exchanges],
         "evaluations": [run.to_record() for run in trial.evaluations],
+    }
+
+
+def _perhaps(trial: Trial) -> dict[str, Any]:
+    """Return the entries of result.json that are left out when they are empty."""
+    return {
+        "prompt": trial.prompt,
+        "extra_parents": list(trial.extra_parents),
+        "rationale": trial.mutation.rationale if trial.mutation else "",
+        "detail": trial.detail,
+        "spares": [spare.id for spare in trial.mutation.spares] if trial.mutation else [],
     }
 
 

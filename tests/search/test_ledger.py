@@ -13,6 +13,7 @@ from operators.population import Population
 from operators.trial import Failure, Mutation, Proposal, Status
 from search.errors import UserError
 from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.ledger_records import sha256_of
 from search.runs.rundir import RunDirectory
 from target.program import IDS_BY, Program
 from tests.search.builders import make_evaluation
@@ -145,6 +146,7 @@ def as_older_versions_wrote(run: RunDirectory, population: Population) -> None:
         if mutation := line.get("user_attr", {}).get("mutation"):
             made = population.trials[line["trial_id"]].mutation
             assert made is not None
+            mutation["source_sha256"] = sha256_of(made.program.source)
             run.program(mutation["source_sha256"]).write_bytes(made.program.source.encode())
             for key in ("source", "edits", "ids_by"):
                 mutation.pop(key, None)
@@ -185,6 +187,19 @@ def test_a_source_is_kept_as_what_differs_from_its_parent(run: RunDirectory) -> 
     assert second["edits"] == [[0, 1, "DEPTH = 6  # ü\r\n"]]
 
 
+def test_programs_that_were_left_out_are_read_back(run: RunDirectory) -> None:
+    ledger = write_search(run)
+    spares = tuple(PROGRAM.with_constants({"DEPTH": depth}) for depth in (20, 21))
+    ledger.propose(Proposal(parents=(0,), seed=8))
+    made = Mutation(program=Program("A = 1\n"), operator="sample/patch", description="d", spares=spares)
+    ledger.build(4, made)
+
+    population = Ledger(run).population
+    assert population == ledger.population
+    assert population.spare(spares[1].id) == population.trials[4] == ledger.population.spare(spares[1].id)
+    assert population.find(spares[1].id) is None
+
+
 def test_hashes_of_another_version_of_python_are_not_trusted(run: RunDirectory) -> None:
     written = write_search(run)
     text = run.journal.read_text()
@@ -207,16 +222,6 @@ def test_a_lock_left_by_a_killed_writer_does_not_block(run: RunDirectory) -> Non
 def test_no_search_is_said_so(run: RunDirectory) -> None:
     with pytest.raises(UserError, match="holds no search"):
         read_population(run)
-
-
-def test_the_program_is_kept_before_the_ledger_names_it(run: RunDirectory) -> None:
-    ledger = Ledger(run)
-    ledger.propose(Proposal(parents=(), seed=0))
-    (run.root / "programs").write_text("in the way")
-    with pytest.raises(OSError, match="programs"):
-        ledger.build(0, Mutation(program=PROGRAM, operator="seed", description=""))
-
-    assert Ledger(run).population.trials[0].program is None
 
 
 def test_time_goes_on_from_the_last_verdict_not_from_the_last_trial(run: RunDirectory) -> None:
