@@ -31,6 +31,7 @@ from typing import Any, Final
 
 import numpy as np
 
+ROOT: Final = Path(__file__).resolve().parents[1]
 _SAMPLE_SECONDS: Final = 0.05
 _SPAN: Final = 100  # trials at the beginning and at the end
 _MARGIN: Final = 1.03  # trainings for each trial: a good candidate is trained again
@@ -67,7 +68,7 @@ def main() -> None:
         for operator in options.operator:
             for trials in options.trials:
                 with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-                    row = measure(Path(folder), strategy, operator, trials)
+                    row = measure(Path(folder).resolve(), strategy, operator, trials)
                 rows.append(row)
                 cells = (f"{row[column]:,.1f}" if column != "trials" else f"{row[column]:,}" for column in COLUMNS)
                 print(f"{row['name']:34}" + "".join(f"{cell:>21}" for cell in cells), flush=True)
@@ -108,8 +109,9 @@ def run_search(folder: Path, choices: list[str]) -> tuple[list[tuple[float, floa
         SystemExit: The search failed.
     """
     fixed = ["name=measured", f"outputs={folder}", "target=landscape", "tracker=none", "llm=none"]
+    command = [sys.executable, "-m", "search", *fixed, *choices]
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "search", *fixed, *choices], stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
     samples: list[tuple[float, float]] = []
     while True:
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)

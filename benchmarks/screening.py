@@ -24,8 +24,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from strategies import configured, default_of, finite, interval, load_oracle, make_operator, resampled_medians
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where `benchmarks` is, also if it is not the current directory
+
+from benchmarks.strategies import (
+    configured,
+    default_of,
+    finite,
+    interval,
+    load_oracle,
+    make_operator,
+    resampled_medians,
+)
 from operators.base import Operator, Resources, no_model
 from operators.sample import SampleOperator
 from search.budget import Budget
