@@ -21,9 +21,9 @@ import copy
 import functools
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,7 @@ RIDGE: Final = 0.25
 """Residual variance over the variance between seeds: edits of one shape correlate by .93 to 1 between seeds."""
 
 _MAD_SD: Final = 1.4826  # sd of a normal distribution in units of its median absolute deviation
+_FEW_LOOK_UPS: Final = 32
 _FEWEST: Final = 3  # programs needed to estimate how much programs differ
 
 Values = Mapping[int, Mapping[int, float]]
@@ -145,7 +146,8 @@ class Measurements:
         if row == 0 or any(self._first.get(seed, number) >= number for seed in (*before, *runs)):
             return None
         changed = copy.copy(self)
-        changed.__dict__.pop("fit", None)
+        for derived in ("fit", "scores", "posterior"):
+            changed.__dict__.pop(derived, None)
         changed._numbers = (*self._numbers[:row], *((number,) if runs else ()), *self._numbers[row + old :])
         changed._rows = self._rows.with_row(row, old, _Rows.of([runs] if runs else [], self._place))
         return changed
@@ -155,21 +157,19 @@ class Measurements:
         """The model, fitted to the measurements."""
         return Fit(self._rows, self._baseline)
 
-    @property
+    @functools.cached_property
     def scores(self) -> Mapping[int, float]:
         """The score of each program."""
         if not self._numbers:
             return {}
-        scores = self.fit.scores
-        return _ByNumber(self._numbers, lambda row: float(scores[row]))
+        return _ByNumber(self._numbers, (self.fit.scores,), lambda score: score)
 
-    @property
+    @functools.cached_property
     def posterior(self) -> Mapping[int, tuple[float, float]]:
         """Posterior mean and standard error of each program's score."""
         if not self._numbers:
             return {}
-        means, errors = self.fit.posterior
-        return _ByNumber(self._numbers, lambda row: (float(means[row]), float(errors[row])))
+        return _ByNumber(self._numbers, self.fit.posterior, lambda mean, error: (mean, error))
 
     def best_first(self) -> list[int]:
         """Return the programs, best first; equal scores in order of number."""
@@ -179,18 +179,30 @@ class Measurements:
 
 
 class _ByNumber(Mapping[int, _Value], Generic[_Value]):
-    """A value for each program, looked up by its number."""
+    """A value for each program, looked up by its number.
 
-    def __init__(self, numbers: tuple[int, ...], value: Any) -> None:
+    Many callers ask for few values, and some for many: only for these, a dictionary of all is made.
+    """
+
+    def __init__(self, numbers: tuple[int, ...], columns: tuple[Floats, ...], value: Callable[..., _Value]) -> None:
         self._numbers = numbers
+        self._columns = columns
         self._value = value
+        self._looked_up = 0
+        self._all: dict[int, _Value] = {}
 
     def __getitem__(self, number: int) -> _Value:
+        if self._all:
+            return self._all[number]
+        self._looked_up += 1
+        if self._looked_up > _FEW_LOOK_UPS:
+            rows = zip(*(column.tolist() for column in self._columns), strict=True)
+            self._all = {each: self._value(*row) for each, row in zip(self._numbers, rows, strict=True)}
+            return self._all[number]
         row = bisect_left(self._numbers, number)
         if row == len(self._numbers) or self._numbers[row] != number:
             raise KeyError(number)
-        found: _Value = self._value(row)
-        return found
+        return self._value(*(float(column[row]) for column in self._columns))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._numbers)
