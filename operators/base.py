@@ -64,6 +64,12 @@ class ProviderRefusalError(ProviderError):
         self.said = said
 
 
+def no_preflight(program: Program) -> str:
+    """Find nothing wrong with a program."""
+    del program
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What a search provides to operators that ask for it.
@@ -74,12 +80,15 @@ class Resources:
         direction: The file with the human's direction, `program.md`; read it at every proposal.
         limits: The limits of a trial, as sentences for a prompt.
         contract: The rules for a program.
+        preflight: Checks a program without training it, for operators that make more programs than they give: returns
+            why it cannot train; empty if nothing is wrong. It blocks.
     """
 
     lend: Callable[[], ChatModel | None]
     direction: Path
     limits: tuple[str, ...]
     contract: Contract = TRAINED
+    preflight: Callable[[Program], str] = no_preflight
 
     @property
     def model(self) -> ChatModel | None:

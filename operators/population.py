@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from operators.scores import posterior, seed_adjusted
+from operators.scores import Measurements
+from operators.tally import Tally
 from operators.trial import Status, Trial
 
 
@@ -13,84 +15,119 @@ from operators.trial import Status, Trial
 class Population:
     """An immutable view of the trials.
 
+    What is derived from the trials is handed on to the next population, where it is changed by one trial. So a verdict
+    in a search of ten thousand trials takes hardly longer than one in a new search.
+
     Attributes:
         trials: By number, without gaps: `trials[n].number == n`.
+        tally: Sums and selections over the trials; counted if not given.
     """
 
     trials: tuple[Trial, ...] = ()
+    tally: Tally = field(default=None, repr=False, compare=False)  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
+        if self.tally is not None:  # by `with_trial`, which has checked the number
+            return
         if any(trial.number != index for index, trial in enumerate(self.trials)):
             raise ValueError(f"trials must be numbered without gaps, got {[trial.number for trial in self.trials]}")
+        object.__setattr__(self, "tally", Tally.of(self.trials))
 
-    @functools.cached_property
+    @property
     def scored(self) -> tuple[Trial, ...]:
         """Trials with a valid score, by number."""
-        return tuple(trial for trial in self.trials if trial.scored)
+        return self.tally.scored
 
-    @functools.cached_property
+    @property
     def pending(self) -> tuple[Trial, ...]:
         """Proposed trials without a verdict yet, by number."""
-        return tuple(trial for trial in self.trials if trial.status is Status.PENDING)
+        return self.tally.pending
 
-    @functools.cached_property
+    @property
+    def champions(self) -> tuple[Trial, ...]:
+        """The baseline and all trials that were kept, in the order of the verdicts."""
+        return self.tally.champions
+
+    @property
     def champion(self) -> Trial | None:
         """The trial kept last, or the baseline; None before the baseline is scored."""
-        kept = (trial for trial in self.trials if trial.status in (Status.BASELINE, Status.KEEP))
-        return max(kept, key=_rank, default=None)
+        return self.champions[-1] if self.champions else None
 
-    @functools.cached_property
+    @property
     def keeps(self) -> int:
         """How often the champion has changed."""
-        return sum(trial.status is Status.KEEP for trial in self.trials)
+        return sum(trial.status is Status.KEEP for trial in self.champions)
 
-    @functools.cached_property
+    @property
     def decided(self) -> tuple[Trial, ...]:
         """Trials with a verdict, in the order of the verdicts."""
-        return tuple(sorted((trial for trial in self.trials if trial.decided is not None), key=_rank))
+        return self.tally.decided
 
-    @functools.cached_property
+    @property
     def trainings(self) -> int:
         """Finished trainings that count against the budget."""
-        return sum(trial.trainings for trial in self.trials)
+        return self.tally.trainings
 
-    @functools.cached_property
+    @property
     def cost_usd(self) -> float:
         """Cost of the model calls of this search; those of imported trials belong to another search."""
-        return sum(trial.cost_usd for trial in self.trials if not trial.imported)
+        return float(self.tally.cost_usd)
+
+    @property
+    def device_seconds(self) -> float:
+        """Device time of all trainings and scores, by the clock of the target."""
+        return float(self.tally.device_seconds)
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """Number of decided trials by outcome."""
+        return self.tally.outcomes
 
     def find(self, program_id: str) -> Trial | None:
         """Return the trial of a program, or None if it has not been built before."""
-        return next((trial for trial in self.trials if trial.program and trial.program.id == program_id), None)
+        number = self._programs.get(program_id)
+        return None if number is None else self.trials[number]
+
+    @functools.cached_property
+    def _programs(self) -> dict[str, int]:
+        """The first trial of each program, by the program's id."""
+        return {trial.program.id: trial.number for trial in reversed(self.trials) if trial.program}
+
+    def spare(self, program_id: str) -> Trial | None:
+        """Return the trial for which a program was made and left out; None if there is none."""
+        number = self._spares.get(program_id)
+        return None if number is None else self.trials[number]
+
+    @functools.cached_property
+    def _spares(self) -> dict[str, int]:
+        made = ((trial.number, trial.mutation) for trial in self.trials if trial.mutation)
+        return {program.id: number for number, mutation in made for program in mutation.spares}
 
     def children(self, number: int) -> tuple[Trial, ...]:
         """Return the trials that have this one as a parent, pending ones included."""
         return tuple(trial for trial in self.trials if number in trial.proposal.parents)
 
-    @functools.cached_property
-    def scores(self) -> dict[int, float]:
+    @property
+    def scores(self) -> Mapping[int, float]:
         """Score by trial, as it would be on the seeds of the baseline; lower is better.
 
         Trials are compared by this score, because plain means of trainings on different seeds differ by luck. It has
         the scored trials, and the pending ones with their measurements so far.
         """
-        values = self._values
-        return seed_adjusted(values, min(values)) if values else {}
+        return self._measurements.scores
 
-    @functools.cached_property
-    def posterior(self) -> dict[int, tuple[float, float]]:
+    @property
+    def posterior(self) -> Mapping[int, tuple[float, float]]:
         """Posterior mean of the score and its standard error by trial: for the same trials and scale as `scores`.
 
         The mean is the score, shrunk towards the middle of all scores by as much as noise explains. The standard error
         is infinite as long as no program was trained on two seeds.
         """
-        values = self._values
-        return posterior(values, min(values)) if values else {}
+        return self._measurements.posterior
 
     @functools.cached_property
-    def _values(self) -> dict[int, dict[int, float]]:
-        measured = (trial for trial in self.trials if trial.scored or trial.status is Status.PENDING)
-        return {trial.number: trial.values for trial in measured if trial.values}
+    def _measurements(self) -> Measurements:
+        return Measurements({trial.number: values for trial in self.trials if (values := _comparable(trial))})
 
     def gain(self, trial: Trial) -> float:
         """Return by how much a trial is better than its first parent, in bits per byte; 0 if it is not, or unknown."""
@@ -101,14 +138,49 @@ class Population:
 
     def ranked(self) -> list[Trial]:
         """Return the scored trials, best first; equal scores in order of number."""
-        return sorted(self.scored, key=lambda trial: (self.scores[trial.number], trial.number))
+        return list(self._ranked)
+
+    @functools.cached_property
+    def _ranked(self) -> tuple[Trial, ...]:
+        best_first = (self.trials[number] for number in self._measurements.best_first())
+        return tuple(trial for trial in best_first if trial.scored)
 
     def with_trial(self, trial: Trial) -> Population:
-        """Return the population with a trial added, or replaced if its number is known."""
-        if trial.number == len(self.trials):
-            return Population((*self.trials, trial))
-        return Population((*self.trials[: trial.number], trial, *self.trials[trial.number + 1 :]))
+        """Return the population with a trial added, or replaced if its number is known.
+
+        Raises:
+            ValueError: There would be a gap before its number.
+        """
+        if trial.number > len(self.trials):
+            raise ValueError(f"trials must be numbered without gaps, got {trial.number} after {len(self.trials) - 1}")
+        old = self.trials[trial.number] if trial.number < len(self.trials) else None
+        trials = list(self.trials)
+        trials[trial.number : trial.number + 1] = [trial]
+        tally = self.tally.with_change(old, trial)
+        grown = Population(tuple(trials)) if tally is None else Population(tuple(trials), tally)
+        self._hand_on(grown, old, trial)
+        return grown
+
+    def _hand_on(self, grown: Population, old: Trial | None, new: Trial) -> None:
+        """Give another population what is already known here, changed by one trial."""
+        known = self.__dict__
+        if "_programs" in known and (old is None or old.program in (None, new.program)):
+            fresh = old is None or old.program is None
+            programs = self._programs
+            if fresh and new.program and programs.get(new.program.id, new.number) >= new.number:
+                programs = {**programs, new.program.id: new.number}
+            grown.__dict__["_programs"] = programs
+        if "_spares" in known and not (new.mutation and new.mutation.spares):
+            grown.__dict__["_spares"] = self._spares
+        elif "_spares" in known and new.mutation:
+            grown.__dict__["_spares"] = {**self._spares, **{each.id: new.number for each in new.mutation.spares}}
+        if "_measurements" in known:
+            before, after = _comparable(old) if old else {}, _comparable(new)
+            changed = self._measurements if before == after else self._measurements.with_row(new.number, after)
+            if changed is not None:
+                grown.__dict__["_measurements"] = changed
 
 
-def _rank(trial: Trial) -> int:
-    return -1 if trial.decided is None else trial.decided
+def _comparable(trial: Trial) -> dict[int, float]:
+    """Return the measurements of a trial by which it is compared with others."""
+    return trial.values if trial.scored or trial.status is Status.PENDING else {}

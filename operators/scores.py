@@ -17,23 +17,31 @@ moves by more than its standard error (limited translation, Efron & Morris 1972)
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+
 RIDGE: Final = 0.25
 """Residual variance over the variance between seeds: edits of one shape correlate by .93 to 1 between seeds."""
 
 _MAD_SD: Final = 1.4826  # sd of a normal distribution in units of its median absolute deviation
+_FEW_LOOK_UPS: Final = 32
 _FEWEST: Final = 3  # programs needed to estimate how much programs differ
 
 Values = Mapping[int, Mapping[int, float]]
 """Measured score by program and training seed; each program has at least one."""
+
+_Value = TypeVar("_Value")
 
 
 def seed_adjusted(values: Values, baseline: int) -> dict[int, float]:
@@ -43,7 +51,7 @@ def seed_adjusted(values: Values, baseline: int) -> dict[int, float]:
         values: The trainings.
         baseline: The reference program for effects.
     """
-    return dict(zip(values, _fit(values, baseline).scores.tolist(), strict=True))
+    return dict(zip(values, Measurements(values, baseline).fit.scores.tolist(), strict=True))
 
 
 def posterior(values: Values, baseline: int) -> dict[int, tuple[float, float]]:
@@ -55,56 +63,200 @@ def posterior(values: Values, baseline: int) -> dict[int, tuple[float, float]]:
         values: The trainings.
         baseline: The reference program for effects.
     """
-    import numpy as np
-
-    fit = _fit(values, baseline)
-    means, errors = fit.scores, np.sqrt(fit.variances)
-    if len(values) >= _FEWEST and np.isfinite(errors).all():
-        centre, typical = np.median(means), fit.variances.mean()
-        spread = (_MAD_SD * np.median(abs(means - centre))) ** 2 - typical
-        # Few programs cannot show that programs do not differ: use at least a standard error of this estimate.
-        prior = max(spread, typical * math.sqrt(2 / (len(values) - 1)))
-        noise = fit.variances / (prior + fit.variances) if prior else np.zeros(len(values))
-        means = means + np.clip(noise * (centre - means), -errors, errors)
-        errors = errors * np.sqrt(1 - noise)
+    means, errors = Measurements(values, baseline).fit.posterior
     return dict(zip(values, zip(means.tolist(), errors.tolist(), strict=True), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
-    """The model, fitted.
+class _Rows:
+    """Measurements of P programs on S seeds, and what follows for each program alone.
 
     Attributes:
-        scores: (P,), in the order of the programs.
-        variances: (P,), of the errors of the scores; infinite if no program was trained on two seeds.
+        present: (P, S), 1 where there is a measurement, else 0.
+        counts: (P,), the number of measurements.
+        share: (P, S), share of each seed in a program's trainings.
+        means: (P,), the mean of the measurements.
+        residuals: (P, S), the measurements minus their mean; 0 where there is none.
     """
 
-    scores: NDArray[np.float64]
-    variances: NDArray[np.float64]
+    present: Floats
+    counts: Floats
+    share: Floats
+    means: Floats
+    residuals: Floats
+
+    @classmethod
+    def of(cls, values: Iterable[Mapping[int, float]], place: Mapping[int, int]) -> _Rows:
+        """Derive the rows of some programs, given the column of each seed."""
+        import numpy as np
+
+        runs = list(values)
+        measured = np.zeros((len(runs), len(place)))
+        present = np.zeros_like(measured)
+        for row, each in enumerate(runs):
+            columns = [place[seed] for seed in each]
+            measured[row, columns] = list(each.values())
+            present[row, columns] = 1.0
+        counts = present.sum(axis=1)
+        means = measured.sum(axis=1) / counts
+        return cls(present, counts, present / counts[:, None], means, present * (measured - means[:, None]))
+
+    def with_row(self, row: int, old: int, new: _Rows) -> _Rows:
+        """Return these rows with one of them, if `old` is 1, or none, if it is 0, replaced by others."""
+        import numpy as np
+
+        def changed(name: str) -> Floats:
+            here, there = getattr(self, name), getattr(new, name)
+            return np.concatenate([here[:row], there, here[row + old :]])
+
+        return _Rows(*(changed(each.name) for each in fields(self)))
 
 
-def _fit(values: Values, baseline: int) -> _Fit:
-    """Eliminate the programs from the normal equations, and solve for the S seeds."""
-    import numpy as np
+class Measurements:
+    """The measured val_bpb of programs, and what follows from it; immutable.
 
-    place = {seed: index for index, seed in enumerate(dict.fromkeys(seed for runs in values.values() for seed in runs))}
-    measured = np.zeros((len(values), len(place)))
-    present = np.zeros_like(measured)
-    for row, runs in enumerate(values.values()):
-        columns = [place[seed] for seed in runs]
-        measured[row, columns] = list(runs.values())
-        present[row, columns] = 1.0
-    counts = present.sum(axis=1)
-    share = present / counts[:, None]  # (P, S), share of each seed in a program's trainings
-    means = measured.sum(axis=1) / counts
-    precision = RIDGE * np.eye(len(place)) + np.diag(present.sum(axis=0)) - present.T @ share
-    covariance = np.linalg.inv(precision)  # of the effects, over the residual variance
-    residuals = present * (measured - means[:, None])
-    effects = covariance @ residuals.sum(axis=0)
-    away = share[list(values).index(baseline)] - share
-    scores = means + away @ effects
+    Args:
+        values: The trainings; in order of the programs' numbers, unless only `fit` is used.
+        baseline: The reference program for effects; None for the first.
+    """
 
-    left = residuals - present * (effects - (share @ effects)[:, None])
-    freedom = int(counts.sum()) - len(values)
-    residual = (np.sum(left**2) + RIDGE * np.sum(effects**2)) / freedom if freedom else math.inf
-    return _Fit(scores, residual * (1 / counts + np.einsum("ps,st,pt->p", away, covariance, away, optimize=True)))
+    def __init__(self, values: Values, baseline: int | None = None) -> None:
+        self._numbers = tuple(values)
+        self._first: dict[int, int] = {}  # the first program of each seed, in the order of the columns
+        for number, runs in values.items():
+            for seed in runs:
+                self._first.setdefault(seed, number)
+        self._place = {seed: index for index, seed in enumerate(self._first)}
+        self._rows = _Rows.of(values.values(), self._place)
+        self._baseline = 0 if baseline is None else self._numbers.index(baseline)
+
+    def with_row(self, number: int, runs: Mapping[int, float]) -> Measurements | None:
+        """Return the measurements with others for one program.
+
+        Args:
+            number: The program; it may be new.
+            runs: Its trainings; empty to leave it out.
+
+        Returns:
+            The measurements, or None if the order of the seeds may change: then they must be built anew.
+        """
+        row = bisect_left(self._numbers, number)
+        old = int(row < len(self._numbers) and self._numbers[row] == number)
+        before = [seed for seed, column in self._place.items() if old and self._rows.present[row, column]]
+        if row == 0 or any(self._first.get(seed, number) >= number for seed in (*before, *runs)):
+            return None
+        changed = copy.copy(self)
+        for derived in ("fit", "scores", "posterior"):
+            changed.__dict__.pop(derived, None)
+        changed._numbers = (*self._numbers[:row], *((number,) if runs else ()), *self._numbers[row + old :])
+        changed._rows = self._rows.with_row(row, old, _Rows.of([runs] if runs else [], self._place))
+        return changed
+
+    @functools.cached_property
+    def fit(self) -> Fit:
+        """The model, fitted to the measurements."""
+        return Fit(self._rows, self._baseline)
+
+    @functools.cached_property
+    def scores(self) -> Mapping[int, float]:
+        """The score of each program."""
+        if not self._numbers:
+            return {}
+        return _ByNumber(self._numbers, (self.fit.scores,), lambda score: score)
+
+    @functools.cached_property
+    def posterior(self) -> Mapping[int, tuple[float, float]]:
+        """Posterior mean and standard error of each program's score."""
+        if not self._numbers:
+            return {}
+        return _ByNumber(self._numbers, self.fit.posterior, lambda mean, error: (mean, error))
+
+    def best_first(self) -> list[int]:
+        """Return the programs, best first; equal scores in order of number."""
+        if not self._numbers:
+            return []
+        return [self._numbers[row] for row in self.fit.scores.argsort(kind="stable").tolist()]
+
+
+class _ByNumber(Mapping[int, _Value], Generic[_Value]):
+    """A value for each program, looked up by its number.
+
+    Many callers ask for few values, and some for many: only for these, a dictionary of all is made.
+    """
+
+    def __init__(self, numbers: tuple[int, ...], columns: tuple[Floats, ...], value: Callable[..., _Value]) -> None:
+        self._numbers = numbers
+        self._columns = columns
+        self._value = value
+        self._looked_up = 0
+        self._all: dict[int, _Value] = {}
+
+    def __getitem__(self, number: int) -> _Value:
+        if self._all:
+            return self._all[number]
+        self._looked_up += 1
+        if self._looked_up > _FEW_LOOK_UPS:
+            rows = zip(*(column.tolist() for column in self._columns), strict=True)
+            self._all = {each: self._value(*row) for each, row in zip(self._numbers, rows, strict=True)}
+            return self._all[number]
+        row = bisect_left(self._numbers, number)
+        if row == len(self._numbers) or self._numbers[row] != number:
+            raise KeyError(number)
+        return self._value(*(float(column[row]) for column in self._columns))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+class Fit:
+    """The model, fitted; arrays have one entry for each program, in their order.
+
+    The programs are eliminated from the normal equations, which are solved for the seeds.
+
+    Args:
+        rows: The measurements.
+        baseline: Row of the reference program.
+    """
+
+    def __init__(self, rows: _Rows, baseline: int) -> None:
+        import numpy as np
+
+        self._rows = rows
+        n_seeds = rows.present.shape[1]
+        precision = RIDGE * np.eye(n_seeds) + np.diag(rows.present.sum(axis=0)) - rows.present.T @ rows.share
+        self._covariance = np.linalg.inv(precision)  # of the effects, over the residual variance
+        self._effects = self._covariance @ rows.residuals.sum(axis=0)
+        self._away = rows.share[baseline] - rows.share
+        self.scores: Floats = rows.means + self._away @ self._effects
+
+    @functools.cached_property
+    def variances(self) -> Floats:
+        """Variances of the errors of the scores; infinite if no program was trained on two seeds."""
+        import numpy as np
+
+        rows, effects = self._rows, self._effects
+        left = rows.residuals - rows.present * (effects - (rows.share @ effects)[:, None])
+        freedom = int(rows.counts.sum()) - len(rows.counts)
+        residual = (np.sum(left**2) + RIDGE * np.sum(effects**2)) / freedom if freedom else math.inf
+        spread = np.einsum("ps,st,pt->p", self._away, self._covariance, self._away, optimize=True)
+        found: Floats = residual * (1 / rows.counts + spread)
+        return found
+
+    @functools.cached_property
+    def posterior(self) -> tuple[Floats, Floats]:
+        """Posterior means of the scores, and their standard errors."""
+        import numpy as np
+
+        means, variances = self.scores, self.variances
+        errors = np.sqrt(variances)
+        if len(means) < _FEWEST or not np.isfinite(errors).all():
+            return means, errors
+        centre, typical = np.median(means), variances.mean()
+        spread = (_MAD_SD * np.median(abs(means - centre))) ** 2 - typical
+        # Few programs cannot show that programs do not differ: use at least a standard error of this estimate.
+        prior = max(spread, typical * math.sqrt(2 / (len(means) - 1)))
+        noise = variances / (prior + variances) if prior else np.zeros(len(means))
+        return means + np.clip(noise * (centre - means), -errors, errors), errors * np.sqrt(1 - noise)

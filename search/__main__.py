@@ -79,6 +79,7 @@ def _session(config: DictConfig) -> Session:
     from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
     from search.direction import find_direction
     from search.names import check_name, folder_of
+    from search.preflight import Preflight
     from search.secrets import refuse_secrets
     from search.session import Session
     from search.settings import Settings
@@ -97,11 +98,13 @@ def _session(config: DictConfig) -> Session:
     budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
     models = make_models(config.llm, run)
     models.check(budget)
+    preflight = Preflight()
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
         limits=target.limits,
         contract=target.contract,
+        preflight=preflight,
     )
     settings = Settings(
         name=name,
@@ -130,6 +133,7 @@ def _session(config: DictConfig) -> Session:
         overrides=tuple(job.overrides.task),
         models=models,
         final_seeds=config.final.seeds,
+        preflight=preflight,
     )
 
 

@@ -40,7 +40,10 @@ def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -
         return Refusal("the program is not valid UTF-8 text: it has a lone surrogate")
     twin = population.find(mutation.program.id)
     if twin is None:
-        return None
+        left_out = population.spare(mutation.program.id)
+        if left_out is None:
+            return None
+        return Refusal(f"the same program as one that was made for trial {left_out.number} and left out")
     again = acceptance.repeat(twin, population) if twin.scored else None
     return Refusal(f"the same program as trial {twin.number}", again.trainings if again else ())
 

@@ -10,6 +10,7 @@ from operators.trial import Attempt, Trial
 from search.acceptance import Verdict
 from search.observer import Observer
 from search.runs.ledger import Elapsed, Ledger
+from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary, summarize
 from search.settings import Settings
@@ -47,6 +48,7 @@ class Recorder:
         self._before = ledger.elapsed
         self._busy_seconds = 0.0
         self._trying_out_usd = ledger.trying_out_usd
+        self._results = ResultsTable(run)
 
     @property
     def population(self) -> Population:
@@ -102,7 +104,7 @@ class Recorder:
         )
 
     def record(self, status: RunStatus, stop_reason: str) -> Summary:
-        """Rewrite the summary, complete the table, tell the observer."""
+        """Complete the table, rewrite the summary, tell the observer."""
         elapsed = self.elapsed()
         if status != "running":
             self._ledger.rest(elapsed)
@@ -118,7 +120,7 @@ class Recorder:
             busy_fraction=elapsed.busy_seconds / slot_seconds if slot_seconds else 0.0,
             cost_usd=self.cost_usd,
         )
-        self._run.append_results(self.population)
+        self._results.append(self.population)
         self._run.write_summary(summary)
         self._observer.recorded(self.population, summary)
         return summary

@@ -20,6 +20,7 @@ from search.import_run import begin_with, find_source, import_run
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Search
 from search.models import Models
+from search.preflight import Preflight
 from search.runs.environment import describe_environment
 from search.runs.files import write_atomically
 from search.runs.finished import SearchRun
@@ -78,6 +79,7 @@ class Session:
         overrides: The part of it from the command line.
         models: Language models, for operators that need one.
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
+        preflight: Is lent the executor, for operators that need it.
     """
 
     settings: Settings
@@ -89,6 +91,7 @@ class Session:
     overrides: tuple[str, ...]
     models: Models = field(default_factory=Models)
     final_seeds: int = 0
+    preflight: Preflight = field(default_factory=Preflight)
 
     def __post_init__(self) -> None:
         if self.final_seeds < 0 or self.final_seeds == 1:
@@ -152,7 +155,7 @@ def _drive(
             raise
         try:
             search = make_search()
-            with interrupts.taken_by(search.interrupt):
+            with session.preflight.lent(executor), interrupts.taken_by(search.interrupt):
                 summary = search.run()
             if interrupts.came:
                 watch.say("what was under way is abandoned; another signal ends the process at once")

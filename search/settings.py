@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from operators.base import Operator
-from operators.trial import IMPORTED, Proposal, Trial
+from operators.trial import Proposal, Trial
 from search.acceptance import Acceptance
 from search.budget import Budget
 from search.errors import UserError
@@ -52,8 +53,9 @@ class Settings:
 
     def is_stuck(self, decided: Sequence[Trial]) -> bool:
         """Return whether the last `max_failures` verdicts had nothing to train; imported ones do not count."""
-        recent = [trial for trial in decided if IMPORTED not in trial.proposal.labels][-self.max_failures :]
-        return len(recent) == self.max_failures and not any(trial.trainings for trial in recent)
+        own = (trial for trial in reversed(decided) if not trial.imported)
+        failures = itertools.takewhile(lambda trial: not trial.trainings, itertools.islice(own, self.max_failures))
+        return sum(1 for _ in failures) == self.max_failures
 
     def operator_for(self, proposal: Proposal) -> Operator:
         """Return the operator that a proposal asks for, or the default one.

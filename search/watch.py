@@ -22,6 +22,7 @@ from target.evaluation import Evaluation
 
 _READY_SECONDS: Final = 30.0  # MLflow's import and a new database take five, an unreachable server longer
 _PICTURE_SECONDS: Final = 30.0  # between two drawings, which take longer than a verdict
+_PICTURE_SHARE: Final = 0.02  # of the time, at most: drawings of a long search take seconds
 
 
 class MakeTracker(Protocol):
@@ -45,7 +46,7 @@ class Watch:
         self._run = run
         self._display = Display(budget)
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
-        self._drawn = time.monotonic()
+        self._next_drawing = time.monotonic() + _PICTURE_SECONDS
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -69,7 +70,7 @@ class Watch:
 
     def recorded(self, population: Population, summary: Summary) -> None:
         """Pass on a verdict, or a new state of the search."""
-        if time.monotonic() - self._drawn > _PICTURE_SECONDS:
+        if time.monotonic() > self._next_drawing:
             self._draw(population, summary)
         self._display.recorded(population, summary)
         self._tracker.update(population, summary)
@@ -95,13 +96,16 @@ class Watch:
             draw_progress,  # matplotlib takes a second to import: only when there is something to draw
         )
 
+        began = time.monotonic()
+
         try:
             draw_progress(self._run.root / "progress.png", population, summary)
         except ModuleNotFoundError as error:  # matplotlib is missing, in a checkout that is not installed
             if (error.name or "").partition(".")[0] != "matplotlib":
                 raise
         write_atomically(self._run.root / "lineage.html", render_lineage(population, summary))
-        self._drawn = time.monotonic()
+        ended = time.monotonic()
+        self._next_drawing = ended + max(_PICTURE_SECONDS, (ended - began) / _PICTURE_SHARE)
 
     def _close(self) -> str | None:
         if self._closed:

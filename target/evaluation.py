@@ -92,9 +92,15 @@ class Evaluation:
             "reported": dict(self.reported),
         }
 
+    def to_record(self) -> dict[str, Any]:
+        """Return the evaluation as plain JSON types, without the fields that have their default value."""
+        usual = Evaluation(outcome=Outcome.CRASHED, seed=0).to_json()
+        del usual["outcome"], usual["seed"]  # these have no default
+        return {name: value for name, value in self.to_json().items() if name not in usual or value != usual[name]}
+
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Rebuild an evaluation from `to_json`; unknown keys are refused."""
+        """Rebuild an evaluation from `to_json` or `to_record`; unknown keys are refused."""
         unknown = record.keys() - {_key(f.name) for f in fields(cls)}
         if unknown:
             raise ValueError(f"unknown keys in an evaluation: {', '.join(sorted(unknown))}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from io import FileIO
@@ -28,15 +29,25 @@ REPLAY_ERRORS: Final = (
 
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)  # Optuna's lock is a symbolic link
 
+_WRITER_DIGITS: Final = 4
+_OF_A_NEW_TRIAL: Final = frozenset(
+    {"value", "values", "distributions", "params", "system_attrs", "intermediate_values"}
+)
+
 
 class _JournalFile(JournalFileBackend):
-    """Optuna's journal, but each line carries its number and hash, and lines are written whole or not at all."""
+    """Optuna's journal, but each line carries its number and hash, and lines are written whole or not at all.
+
+    Optuna names the writer of each line by 52 characters; the file has a few of their hash instead. What is empty in a
+    new trial is left out; Optuna reads that as empty.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lines_lock = JournalFileSymlinkLock(str(path))
         super().__init__(str(path), lock_obj=self._lines_lock)
         self._path = path
         self._chain = Chain()
+        self._writers: dict[str, str] = {}  # Optuna's names for this process, by the short ones
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, all of them or none.
@@ -49,7 +60,7 @@ class _JournalFile(JournalFileBackend):
             end = self._followed(file)
             size, lines = end.n_bytes, list[bytes]()
             for log in logs:
-                lines.append(end.seal(log))
+                lines.append(end.seal(self._brief(log)))
                 end.follow(lines[-1])
             try:
                 _write(file, b"".join(line + b"\n" for line in lines))
@@ -58,6 +69,19 @@ class _JournalFile(JournalFileBackend):
                 file.truncate(size)  # or the next line would follow a part of this one
                 raise
             self._chain = end
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a generator too
+        """Yield the lines from a number on, those of this process under the names that Optuna gave."""
+        for log in super().read_logs(log_number_from):
+            writer = log["worker_id"]
+            yield {**log, "worker_id": self._writers.get(writer, writer)}
+
+    def _brief(self, log: Mapping[str, Any]) -> dict[str, Any]:
+        writer = log["worker_id"]
+        short = hashlib.sha256(writer.encode()).hexdigest()[:_WRITER_DIGITS]
+        self._writers[short] = writer
+        absent = _OF_A_NEW_TRIAL if "distributions" in log else frozenset()
+        return {key: log[key] for key in log if log[key] or key not in absent} | {"worker_id": short}
 
     def _followed(self, file: FileIO) -> Chain:
         """Follow the chain to the end of the file and return it: Optuna may have appended lines too."""

@@ -12,22 +12,20 @@ from typing import Any, Final
 
 from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from operators.population import Population
 from operators.trial import SCORED, Attempt, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
-from search.runs.files import write_atomically
 from search.runs.journal import REPLAY_ERRORS, check_journal, mend_journal, open_journal
 from search.runs.ledger_records import (
     FAILED_ATTEMPTS,
     LATER,
-    failure_record,
     mutation_record,
     proposal_record,
     read_trial,
-    sha256_of,
+    verdict_record,
 )
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation
@@ -89,11 +87,11 @@ class Ledger:
 
     def build(self, number: int, mutation: Mutation) -> None:
         """Record the program of a trial."""
-        source_sha256 = sha256_of(mutation.program.source)
-        write_atomically(self._run.program(source_sha256), mutation.program.source)
         kept = self._exchanges.keep_all(self._seed(number), mutation.exchanges)
         mutation = replace(mutation, exchanges=kept)
-        self._storage.set_trial_user_attr(self._trial_id(number), "mutation", mutation_record(mutation))
+        parents = self.population.trials[number].proposal.parents
+        parent = self.population.trials[parents[0]].program if parents else None
+        self._storage.set_trial_user_attr(self._trial_id(number), "mutation", mutation_record(mutation, parent))
         self._update(number, mutation=mutation)
 
     def evaluate(self, number: int, evaluation: Evaluation) -> None:
@@ -102,10 +100,10 @@ class Ledger:
         index = len(trial.evaluations)
         if trial.decided is None:
             key = f"evaluation {index}"
-            self._storage.set_trial_user_attr(self._trial_id(number), key, evaluation.to_json())
+            self._storage.set_trial_user_attr(self._trial_id(number), key, evaluation.to_record())
         else:
             key = LATER.format(number=number, index=index)
-            self._storage.set_study_user_attr(self._study_id, key, evaluation.to_json())
+            self._storage.set_study_user_attr(self._study_id, key, evaluation.to_record())
         self._update(number, evaluations=(*trial.evaluations, evaluation))
 
     def attempt_failed(self, number: int, seed: int | None) -> int:
@@ -146,13 +144,7 @@ class Ledger:
         if failure:
             kept = self._exchanges.keep_all(self._seed(number), failure.exchanges)
             failure = replace(failure, exchanges=kept)
-        record = {
-            "status": status.value,
-            "decided": decided,
-            "detail": detail,
-            "failure": failure_record(failure) if failure else None,
-            **asdict(elapsed),
-        }
+        record = verdict_record(status, decided, detail=detail, failure=failure, seconds=asdict(elapsed))
         self._storage.set_trial_user_attr(self._trial_id(number), "verdict", record)
         self._update(
             number,
@@ -179,8 +171,10 @@ class Ledger:
 
     def seal_decided(self) -> None:
         """Give decided trials their Optuna state where it is missing after a crash, or was postponed."""
+        sealed = {each.number for each in self._frozen() if each.state.is_finished()}
         for trial in self.population.trials:
-            self._seal(trial)
+            if trial.decided is not None and trial.number not in sealed:
+                self._seal(trial)
 
     def rest(self, elapsed: Elapsed) -> None:
         """Record the time taken, at the end of a session."""
@@ -192,15 +186,15 @@ class Ledger:
         self._storage.set_study_user_attr(self._study_id, _BEGAN_WITH, origin)
 
     def _seal(self, trial: Trial) -> None:
-        """Give a decided trial its Optuna state, if that is missing."""
-        trial_id = self._trial_id(trial.number)
-        if trial.decided is None or self._storage.get_trial(trial_id).state.is_finished():
-            return
+        """Give a decided trial its Optuna state."""
         state = TrialState.COMPLETE if trial.status in SCORED else TrialState.FAIL
         if trial.status is Status.PRUNED:
             state = TrialState.PRUNED
         value = self.population.scores.get(trial.number) if trial.scored else None
-        self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+        self._storage.set_trial_state_values(self._trial_id(trial.number), state, None if value is None else [value])
+
+    def _frozen(self) -> list[FrozenTrial]:
+        return self._storage.get_all_trials(self._study_id, deepcopy=False)
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -302,7 +296,7 @@ def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Po
     trials, clocks = list[Trial](), [Elapsed(**later[_ELAPSED])] if _ELAPSED in later else [Elapsed()]
     for record in frozen:
         try:
-            trials.append(read_trial(run, record, later))
+            trials.append(read_trial(run, record, later, trials))
             if verdict := record.user_attrs.get("verdict"):
                 clocks.append(Elapsed(float(verdict["wall_seconds"]), float(verdict["busy_seconds"])))
         except REPLAY_ERRORS as error:

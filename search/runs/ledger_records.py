@@ -1,9 +1,10 @@
-"""Converts trials to records of the journal and back: plain JSON, with programs and exchanges in separate files."""
+"""Converts trials to records of the journal and back: plain JSON, with exchanges in separate files."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
@@ -13,8 +14,12 @@ from operators.trial import Attempt, Label, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
 from search.runs.rundir import RunDirectory
+from search.runs.sources import edited, edits_between
 from target.evaluation import Evaluation
-from target.program import Program
+from target.program import IDS_BY, Program
+
+_SECONDS_DIGITS: Final = 3
+_HASH_DIGITS: Final = 16  # of a source: it only detects damage
 
 LATER: Final = "trial {number} evaluation {index}"
 """Attribute of the study: a training that a trial got after its verdict."""
@@ -64,30 +69,60 @@ def _proposal(record: Mapping[str, Any]) -> Proposal:
     )
 
 
-def mutation_record(mutation: Mutation) -> dict[str, Any]:
-    """Return what the journal keeps of a mutation; program and exchanges are in separate files."""
-    return {
-        "program_id": mutation.program.id,
-        "skeleton_id": mutation.program.skeleton_id,
-        "source_sha256": sha256_of(mutation.program.source),
-        "operator": mutation.operator,
-        "description": mutation.description,
+def mutation_record(mutation: Mutation, parent: Program | None) -> dict[str, Any]:
+    """Return what the journal keeps of a mutation: its program, and what is not empty; exchanges are in other files.
+
+    Args:
+        mutation: The mutation.
+        parent: The program of the trial's first parent, if it has one: the source is kept as edits of that program's.
+    """
+    rest = {
         "rationale": mutation.rationale,
         "cost_usd": mutation.cost_usd,
-        "constants": mutation.program.constants,
         "n_exchanges": len(mutation.exchanges),
         "prompt": mutation.prompt,
         "extra_parents": mutation.extra_parents,
+        "spares": [_program_record(spare, parent) for spare in mutation.spares],
+    }
+    return {
+        **_program_record(mutation.program, parent),
+        "operator": mutation.operator,
+        "description": mutation.description,
+        **{name: value for name, value in rest.items() if value},
     }
 
 
-def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any]) -> Trial:
+def _program_record(program: Program, parent: Program | None) -> dict[str, Any]:
+    source: Mapping[str, Any] = {"source": program.source}
+    if parent:
+        edits = {"edits": edits_between(parent.source, program.source)}
+        source = min(source, edits, key=lambda each: len(json.dumps(each)))
+    return {
+        "program_id": program.id,
+        "skeleton_id": program.skeleton_id,
+        "ids_by": IDS_BY,
+        "source_sha256": sha256_of(program.source)[:_HASH_DIGITS],
+        **source,
+    }
+
+
+def verdict_record(
+    status: Status, decided: int, *, detail: str, failure: Attempt | None, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return what the journal keeps of a verdict; what is empty is left out, and times are rounded."""
+    rest = {"detail": detail, "failure": failure_record(failure) if failure else None}
+    rounded = {name: round(value, _SECONDS_DIGITS) for name, value in seconds.items()}
+    return {"status": status.value, "decided": decided, **{key: rest[key] for key in rest if rest[key]}, **rounded}
+
+
+def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any], earlier: Sequence[Trial]) -> Trial:
     """Return the trial of an Optuna trial.
 
     Args:
         run: Where programs and exchanges are kept.
         record: The Optuna trial.
         later: Attributes of the study, including trainings after a verdict.
+        earlier: The trials before it.
 
     Raises:
         UserError: If a file that it names is missing or was changed.
@@ -101,10 +136,11 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any])
     while (key := LATER.format(number=record.number, index=len(runs))) in later:
         runs.append(later[key])
     verdict = attributes.get("verdict", {})
+    parent = earlier[proposal.parents[0]].program if proposal.parents else None
     return Trial(
         number=record.number,
         proposal=proposal,
-        mutation=_mutation(run, attributes["mutation"], proposal.seed) if "mutation" in attributes else None,
+        mutation=_mutation(run, attributes["mutation"], proposal.seed, parent) if "mutation" in attributes else None,
         evaluations=tuple(Evaluation.from_json(run) for run in runs),
         status=Status(verdict.get("status", "pending")),
         decided=verdict.get("decided"),
@@ -113,24 +149,46 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any])
     )
 
 
-def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int) -> Mutation:
-    path = run.program(record["source_sha256"])
+def _mutation(run: RunDirectory, record: Mapping[str, Any], seed: int, parent: Program | None) -> Mutation:
+    return Mutation(
+        program=_program(run, record, parent),
+        operator=record["operator"],
+        description=record["description"],
+        rationale=record.get("rationale", ""),
+        cost_usd=record.get("cost_usd", 0.0),
+        exchanges=ExchangeStore(run.exchanges).read(seed, record.get("n_exchanges", 0)),
+        prompt=record.get("prompt", ""),
+        extra_parents=tuple(record.get("extra_parents", ())),
+        spares=tuple(_program(run, spare, parent) for spare in record.get("spares", ())),
+    )
+
+
+def _program(run: RunDirectory, record: Mapping[str, Any], parent: Program | None) -> Program:
+    source = _source(run, record, parent)
+    if record.get("ids_by") != IDS_BY:
+        return Program(source)
+    return Program.known(source, id=record["program_id"], skeleton_id=record["skeleton_id"])
+
+
+def _source(run: RunDirectory, record: Mapping[str, Any], parent: Program | None) -> str:
+    """Return the source of a program; searches of older versions have it in a file."""
+    if "source" not in record and "edits" not in record:
+        return _source_in_file(run, record["source_sha256"])
+    source: str = record["source"] if "source" in record else edited(parent.source if parent else "", record["edits"])
+    if not sha256_of(source).startswith(record["source_sha256"]):
+        raise ValueError("its source does not have the hash that was written with it")
+    return source
+
+
+def _source_in_file(run: RunDirectory, sha256: str) -> str:
+    path = run.program(sha256)
     try:
         source = path.read_bytes().decode(errors="surrogatepass")
     except OSError as error:
         raise UserError(f"cannot read {path}, which the ledger names: {error.strerror}") from error
-    if sha256_of(source) != record["source_sha256"]:
+    if sha256_of(source) != sha256:
         raise UserError(f"{path} was changed: its name is the hash of what it held; restore it")
-    return Mutation(
-        program=Program(source),
-        operator=record["operator"],
-        description=record["description"],
-        rationale=record["rationale"],
-        cost_usd=record["cost_usd"],
-        exchanges=ExchangeStore(run.exchanges).read(seed, record["n_exchanges"]),
-        prompt=record.get("prompt", ""),
-        extra_parents=tuple(record.get("extra_parents", ())),
-    )
+    return source
 
 
 def failure_record(failure: Attempt) -> dict[str, Any]:

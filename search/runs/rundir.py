@@ -142,7 +142,9 @@ class RunDirectory:
         """
         lines = self._result_lines() or ["\t".join(COLUMNS)]
         known = {line.split("\t", 1)[0] for line in lines}
-        lines += ["\t".join(_row(trial, population)) for trial in population.decided if str(trial.number) not in known]
+        lines += [
+            "\t".join(result_row(trial, population)) for trial in population.decided if str(trial.number) not in known
+        ]
         write_atomically(self.results, "\n".join(lines) + "\n")
 
     def numbers_in_results(self) -> list[str]:
@@ -159,7 +161,7 @@ class RunDirectory:
         write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
 
     def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
-        """Write the readable files of a decided trial: program, diff against its parent, prompts, result.
+        """Write the readable files of a decided trial: program, diff against its parent, spares, prompts, result.
 
         Args:
             trial: The trial.
@@ -174,10 +176,12 @@ class RunDirectory:
             write_atomically(folder / "train.py", trial.program.source)
             parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
             write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program))
+        for spare in trial.mutation.spares if trial.mutation else ():
+            write_atomically(folder / "spares" / f"{spare.id}.py", spare.source)
         if trial.exchanges:
             write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
             write_atomically(folder / "reply.md", replies_text(trial.exchanges))
-        write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=2) + "\n")
+        write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=1) + "\n")
 
 
 def diff(old: Program, new: Program) -> str:
@@ -192,7 +196,8 @@ def _evaluations_in(result: Path) -> int | None:
     return len(json.loads(result.read_text(encoding="utf-8"))["evaluations"]) if result.exists() else None
 
 
-def _row(trial: Trial, population: Population) -> list[str]:
+def result_row(trial: Trial, population: Population) -> list[str]:
+    """Return the cells of a trial's row in results.tsv."""
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     text = trial.mutation.description if trial.mutation else ""
     return [
@@ -221,14 +226,22 @@ def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
         "program_id": trial.program.id if trial.program else None,
         "parents": list(trial.proposal.parents),
         "operator": trial.operator,
-        "prompt": trial.prompt,
-        "extra_parents": list(trial.extra_parents),
+        **{name: value for name, value in _perhaps(trial).items() if value},
         "description": trial.mutation.description if trial.mutation else "",
-        "rationale": trial.mutation.rationale if trial.mutation else "",
-        "detail": trial.detail,
         "cost_usd": trial.cost_usd,
         "requests": [_request(exchange.reply) for exchange in trial.exchanges],
-        "evaluations": [run.to_json() for run in trial.evaluations],
+        "evaluations": [run.to_record() for run in trial.evaluations],
+    }
+
+
+def _perhaps(trial: Trial) -> dict[str, Any]:
+    """Return the entries of result.json that are left out when they are empty."""
+    return {
+        "prompt": trial.prompt,
+        "extra_parents": list(trial.extra_parents),
+        "rationale": trial.mutation.rationale if trial.mutation else "",
+        "detail": trial.detail,
+        "spares": [spare.id for spare in trial.mutation.spares] if trial.mutation else [],
     }
 
 

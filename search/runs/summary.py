@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -91,12 +90,12 @@ def summarize(
         stop_reason=stop_reason,
         trials=len(population.trials),
         trainings=population.trainings,
-        outcomes=dict(sorted(Counter(trial.outcome.value for trial in population.trials if trial.outcome).items())),
+        outcomes=dict(sorted(population.outcomes.items())),
         baseline_val_bpb=baseline,
         best_val_bpb=population.scores[best.number] if best else None,
         best_trial=best.number if best else None,
         best_program_id=best.program.id if best and best.program else None,
-        gpu_seconds=sum(trial.device_seconds for trial in population.trials),
+        gpu_seconds=population.device_seconds,
         wall_seconds=wall_seconds,
         cost_usd=population.cost_usd if cost_usd is None else cost_usd,
         busy_fraction=busy_fraction,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ _MIN_WIDTH: Final = 960
 _TRIAL_WIDTH: Final = 18
 _TICKS: Final = 6
 _LABELLED_TRIALS: Final = 60  # with more, the numbers would cover the nodes
+_LATEST_TRIALS: Final = 1000  # with more rows, browsers and the drawing would be slow
 _DIFF_LINES: Final = 400
 _RATIONALE_CHARACTERS: Final = 2000
 
@@ -46,7 +47,7 @@ class _Layout:
     low: float
     high: float
     ranks: dict[int, int]
-    scores: dict[int, float]
+    scores: Mapping[int, float]
 
     def x(self, number: int) -> float:
         usable = self.width - _LEFT - _RIGHT
@@ -63,7 +64,7 @@ class _Layout:
 
 
 def render_lineage(population: Population, summary: Summary) -> str:
-    """Return a page with the tree of the decided trials and a table of them.
+    """Return a page with the tree of the decided trials and a table of them; of a long search, of the latest and best.
 
     It loads nothing from elsewhere and runs no script; all text from models is escaped.
     """
@@ -72,13 +73,13 @@ def render_lineage(population: Population, summary: Summary) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("search"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    trials = population.decided
+    best = population.champion
+    path = {step.trial.number for step in ancestry(best, population)} if best else set()
+    trials = _shown(population, path)
     low, high = score_range(population)
     width = max(_MIN_WIDTH, _LEFT + _RIGHT + _TRIAL_WIDTH * len(trials))
     layout = _Layout(width, low, high, {trial.number: rank for rank, trial in enumerate(trials)}, population.scores)
-    best = population.champion
-    path = {step.trial.number for step in ancestry(best, population)} if best else set()
-    counts = Counter(trial.status for trial in trials)
+    counts = Counter(trial.status for trial in population.decided)
     return environment.get_template("lineage.html.j2").render(
         summary=summary,
         width=width,
@@ -89,7 +90,16 @@ def render_lineage(population: Population, summary: Summary) -> str:
         nodes=[_node(trial, layout, best, len(trials)) for trial in trials],
         legend=[{"status": s.value, "colour": COLOURS[s], "count": counts[s]} for s in Status if counts[s]],
         rows=[_row(trial, population, best) for trial in trials],
+        left_out=len(population.decided) - len(trials),
     )
+
+
+def _shown(population: Population, path: set[int]) -> Sequence[Trial]:
+    """Return the trials of the page: all, or in a long search the champions, the way to the best and the latest."""
+    decided = population.decided
+    kept = path | {trial.number for trial in population.champions}
+    earlier = [trial for trial in decided[:-_LATEST_TRIALS] if trial.number in kept]
+    return [*earlier, *decided[-_LATEST_TRIALS:]]
 
 
 def _ticks(layout: _Layout) -> list[dict[str, Any]]:

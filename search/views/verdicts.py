@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
 from operators.population import Population
 from operators.prompts.history import lineage
 from operators.trial import Status, Trial
-from search.champions import reigns
 
 COLOURS: Final = {
     Status.PENDING: "#9aa0a6",
@@ -41,11 +41,11 @@ class Step:
 
 def champion_before(trial: Trial, population: Population) -> Trial | None:
     """Return the champion at the time of the verdict on a trial; for a pending trial, the current champion."""
-    champions = [reign.champion for reign in reigns(population)]
     if trial.decided is None:
-        return champions[-1] if champions else None
-    earlier = [champion for champion in champions if (champion.decided or 0) < trial.decided]
-    return earlier[-1] if earlier else None
+        return population.champion
+    champions = population.champions
+    place = bisect_left(champions, trial.decided, key=lambda champion: champion.decided or 0)
+    return champions[place - 1] if place else None
 
 
 def delta(trial: Trial, reference: Trial | None, population: Population) -> float | None:
@@ -71,7 +71,7 @@ def score_range(population: Population) -> tuple[float, float]:
     values = sorted(population.scores[trial.number] for trial in population.scored)
     if not values:
         return 0.0, 1.0
-    champions = [population.scores[reign.champion.number] for reign in reigns(population)]
+    champions = [population.scores[trial.number] for trial in population.champions]
     low, anchor = values[0], max([*champions, values[len(values) // 2]])
     high = min(values[-1], anchor + 0.5 * (anchor - low))
     margin = max(0.06 * (high - low), 1e-4)

@@ -5,6 +5,6 @@ May be used by: everything. It imports nothing but the syntax tree, so it is saf
 Trusts: no text. A text that does not parse is a `SyntaxError` or a `ContractError`, and no line of it is ever run.
 """
 
-from target.program.program import Program, canonical
+from target.program.program import IDS_BY, Program, canonical
 
-__all__ = ["Program", "canonical"]
+__all__ = ["IDS_BY", "Program", "canonical"]

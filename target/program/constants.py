@@ -105,7 +105,7 @@ def parse_constants(source: str) -> dict[str, Constant]:
 @functools.lru_cache(maxsize=256)  # a program is asked for its constants many times
 def _parsed(source: str) -> tuple[Constant, ...]:
     tree = parse(source)
-    comments = _comments(source)
+    tokenised: dict[int, str] | None = None
     lines = list(io.StringIO(source, newline=""))  # not splitlines: form feeds end no line for `ast`
     stored = stored_names(tree)
     assigned = [(name, value) for name, value in assignments(tree) if stored[name] == 1]
@@ -116,7 +116,11 @@ def _parsed(source: str) -> tuple[Constant, ...]:
             value = _value(node)
             if value is None or node.lineno != node.end_lineno:
                 continue
-            knob = _knob(comments.get(node.lineno, ""), value, node.lineno)
+            comment = _comment_after(node, lines[node.lineno - 1])
+            if comment is None:  # something else follows: only the tokeniser knows
+                tokenised = _comments(source) if tokenised is None else tokenised
+                comment = tokenised.get(node.lineno, "")
+            knob = _knob(comment, value, node.lineno)
             stays = "fixed" if knob and knob.fixed else ""
             if knob is None:
                 stays = idle.get(whole, "") or why_it_stays(whole)
@@ -208,6 +212,12 @@ def _value(node: ast.expr) -> Value | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | str):
         return node.value
     return number_of(node)
+
+
+def _comment_after(node: ast.expr, line: str) -> str | None:
+    """Return the comment right after a value on its line; empty if nothing follows, None if something else does."""
+    rest = line.encode()[node.end_col_offset :].decode().strip()
+    return rest if not rest or rest.startswith("#") else None
 
 
 def _comments(source: str) -> dict[int, str]:

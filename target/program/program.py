@@ -5,11 +5,16 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Self
 
 from target.program.constants import Value, blank_constants, parse_constants, replace_constants
-from target.program.syntax import parse
+from target.program.syntax import parse_anew
+
+IDS_BY: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""What the hashes of programs depend on beside the source: the version of Python, which writes the canonical forms."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,13 @@ class Program:
     """
 
     source: str
+
+    @classmethod
+    def known(cls, source: str, *, id: str, skeleton_id: str) -> Self:  # noqa: A002 -- the attribute's name
+        """Return a program whose hashes, made by `IDS_BY`, are known already."""
+        program = cls(source)
+        vars(program).update(id=id, skeleton_id=skeleton_id)
+        return program
 
     @functools.cached_property
     def id(self) -> str:
@@ -63,7 +75,7 @@ def canonical(source: str) -> str:
     A source that does not parse is its own canonical form.
     """
     try:
-        tree = parse(source)
+        tree = parse_anew(source)
     except SyntaxError:
         return source
     for node in ast.walk(tree):

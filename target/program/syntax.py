@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import re
 import sys
 import threading
@@ -16,8 +17,18 @@ _TRIES: Final = 20
 _LONG_INTEGER: Final = re.compile(r"0[xXoObB][0-9a-fA-F_]{1000,}")
 
 
+@functools.lru_cache(maxsize=8)  # a new program is parsed for its identity, its constants and its form in turn
 def parse(source: str) -> ast.Module:
-    """Return the syntax tree of a source; safe to call from several threads.
+    """Return the syntax tree of a source, which others may hold too: do not change it. Threads may call this together.
+
+    Raises:
+        SyntaxError: As `parse_anew`.
+    """
+    return parse_anew(source)
+
+
+def parse_anew(source: str) -> ast.Module:
+    """Return a syntax tree of a source that the caller may change.
 
     Raises:
         SyntaxError: It does not parse. This includes null bytes, lone surrogates and nesting too deep for the parser.

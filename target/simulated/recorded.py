@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from target.errors import TargetError
-from target.evaluation import Outcome
+from target.evaluation import Evaluation, Outcome
 from target.program import Program
 from target.program.constants import Value, format_value
 
@@ -208,14 +208,14 @@ def _read_result(path: Path, skeleton_id: str) -> list[Recorded]:
     return [
         Recorded(
             constants=program.constants,
-            outcome=Outcome(run["outcome"]),
-            score=run["val_bpb"],
-            seconds=run["train_seconds"],
-            memory_bytes=run["peak_memory_bytes"],
+            outcome=run.outcome,
+            score=run.score,
+            seconds=run.train_seconds,
+            memory_bytes=run.peak_memory_bytes,
             source=str(path.parents[2]),
         )
-        for run in record["evaluations"]
-        if run["trained"]
+        for run in map(Evaluation.from_json, record["evaluations"])
+        if run.trained
     ]
 
 

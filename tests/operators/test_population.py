@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import itertools
+import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from operators.population import Population
-from operators.trial import Status
-from tests.search.builders import make_evaluation, make_population, make_trial
+from operators.trial import Status, Trial
+from tests.search.builders import MIXED, make_evaluation, make_population, make_trial
 
 
 def test_the_champion_is_the_trial_kept_last_not_the_one_numbered_last() -> None:
@@ -69,3 +72,53 @@ def test_a_child_of_two_is_a_child_of_each() -> None:
 
     assert population.children(1) == (child,)
     assert population.children(0) == (population.trials[1], child)
+
+
+def steps_of(population: Population, order: random.Random) -> Iterator[Trial]:
+    """Yield the states that trials go through: proposed, built, measured, decided, and some measured again later."""
+    waiting: list[list[Trial]] = []
+    ranks = itertools.count()
+    for trial in population.trials:
+        pending = replace(trial, status=Status.PENDING, decided=None, detail="")
+        waiting.append([replace(pending, mutation=None, evaluations=()), replace(pending, evaluations=()), pending])
+        yield waiting[-1].pop(0)
+        while len(waiting) > order.randrange(4):
+            chosen = order.choice(waiting)
+            if chosen:
+                yield chosen.pop(0)
+                continue
+            waiting.remove(chosen)
+    for left in waiting:
+        yield from left
+    for trial in order.sample(population.trials, len(population.trials)):
+        if trial.decided is not None:
+            yield replace(trial, decided=next(ranks))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_handed_on_is_what_would_be_counted_anew(seed: int) -> None:
+    order = random.Random(seed)
+    population = Population()
+    for trial in steps_of(MIXED, order):
+        again = order.random() < 0.3 and trial.evaluations
+        more = make_evaluation(1.0 + order.random(), seed=order.randrange(3)) if again else None
+        changed = replace(trial, evaluations=(*trial.evaluations, more)) if more else trial
+        population = population.with_trial(changed)
+        counted = Population(population.trials)
+
+        assert population.tally == counted.tally
+        assert population.scores == counted.scores
+        assert population.posterior == counted.posterior
+        assert population.ranked() == counted.ranked()
+        assert [population.find(each.program.id) for each in MIXED.trials if each.program] == [
+            counted.find(each.program.id) for each in MIXED.trials if each.program
+        ]
+
+
+def test_a_verdict_that_is_not_the_latest_is_counted_too() -> None:
+    population = make_population(2.0, Status.PENDING, 1.8)
+    late = replace(make_trial(1, 1.9, status=Status.KEEP), decided=1)
+    changed = population.with_trial(replace(population.trials[2], decided=2)).with_trial(late)
+
+    assert changed.tally == Population(changed.trials).tally
+    assert [trial.number for trial in changed.decided] == [0, 1, 2]

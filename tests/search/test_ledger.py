@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
+from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status
 from search.errors import UserError
 from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.ledger_records import sha256_of
 from search.runs.rundir import RunDirectory
-from target.program import Program
+from target.program import IDS_BY, Program
 from tests.search.builders import make_evaluation
 
 PROGRAM = Program('DEPTH = 4  # ü\r\nS = """a\tb"""\n')
@@ -179,8 +182,38 @@ def test_a_crash_between_verdict_and_seal_is_mended(run: RunDirectory) -> None:
     assert run.journal.read_bytes().count(b'"op_code":6') == 1
 
 
-def test_a_lost_or_edited_program_is_refused(run: RunDirectory) -> None:
-    write_search(run)
+def as_older_versions_wrote(run: RunDirectory, population: Population) -> None:
+    """Rewrite a journal: lines without a hash, sources in files, all fields of all records."""
+    lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
+    run.program("").parent.mkdir()
+    for line in lines:
+        del line["line"], line["sha256"]
+        if mutation := line.get("user_attr", {}).get("mutation"):
+            made = population.trials[line["trial_id"]].mutation
+            assert made is not None
+            mutation["source_sha256"] = sha256_of(made.program.source)
+            run.program(mutation["source_sha256"]).write_bytes(made.program.source.encode())
+            for key in ("source", "edits", "ids_by"):
+                mutation.pop(key, None)
+            usual = {"rationale": "", "cost_usd": 0.0, "n_exchanges": 0, "prompt": "", "extra_parents": []}
+            line["user_attr"]["mutation"] = {**usual, **mutation, "constants": made.program.constants}
+        if verdict := line.get("user_attr", {}).get("verdict"):
+            line["user_attr"]["verdict"] = {"detail": "", "failure": None, **verdict}
+    run.journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_search_of_an_older_version_goes_on(run: RunDirectory) -> None:
+    written = write_search(run)
+    as_older_versions_wrote(run, written.population)
+
+    ledger = Ledger(run)
+    assert ledger.population == written.population
+    ledger.propose(Proposal(parents=(2,), seed=9))
+    assert Ledger(run).population == ledger.population
+
+
+def test_a_lost_or_edited_program_of_an_older_version_is_refused(run: RunDirectory) -> None:
+    as_older_versions_wrote(run, write_search(run).population)
     program = next(iter((run.root / "programs").iterdir()))
     program.write_text(program.read_text() + "\n# edited\n")
     with pytest.raises(UserError, match="was changed"):
@@ -188,6 +221,39 @@ def test_a_lost_or_edited_program_is_refused(run: RunDirectory) -> None:
     program.unlink()
     with pytest.raises(UserError, match="cannot read"):
         Ledger(run)
+
+
+def test_a_source_is_kept_as_what_differs_from_its_parent(run: RunDirectory) -> None:
+    write_search(run)
+    records = [json.loads(line).get("user_attr", {}).get("mutation") for line in run.journal.read_text().splitlines()]
+
+    first, second, _ = [record for record in records if record]
+    assert first["source"] == PROGRAM.source
+    assert second["edits"] == [[0, 1, "DEPTH = 6  # ü\r\n"]]
+
+
+def test_programs_that_were_left_out_are_read_back(run: RunDirectory) -> None:
+    ledger = write_search(run)
+    spares = tuple(PROGRAM.with_constants({"DEPTH": depth}) for depth in (20, 21))
+    ledger.propose(Proposal(parents=(0,), seed=8))
+    made = Mutation(program=Program("A = 1\n"), operator="sample/patch", description="d", spares=spares)
+    ledger.build(4, made)
+
+    population = Ledger(run).population
+    assert population == ledger.population
+    assert population.spare(spares[1].id) == population.trials[4] == ledger.population.spare(spares[1].id)
+    assert population.find(spares[1].id) is None
+
+
+def test_hashes_of_another_version_of_python_are_not_trusted(run: RunDirectory) -> None:
+    written = write_search(run)
+    text = run.journal.read_text()
+    for old, new in ((IDS_BY, "3.0"), (PROGRAM.id, "0" * 16)):
+        text = text.replace(json.dumps(old), json.dumps(new))
+    lines = [re.sub(r',"line":\d+,"sha256":"\w+"}$', "}", line) for line in text.splitlines()]
+    run.journal.write_text("\n".join(lines) + "\n")
+
+    assert Ledger(run).population.find(PROGRAM.id) == written.population.trials[0]
 
 
 def test_a_lock_left_by_a_killed_writer_does_not_block(run: RunDirectory) -> None:
@@ -201,16 +267,6 @@ def test_a_lock_left_by_a_killed_writer_does_not_block(run: RunDirectory) -> Non
 def test_no_search_is_said_so(run: RunDirectory) -> None:
     with pytest.raises(UserError, match="holds no search"):
         read_population(run)
-
-
-def test_the_program_is_kept_before_the_ledger_names_it(run: RunDirectory) -> None:
-    ledger = Ledger(run)
-    ledger.propose(Proposal(parents=(), seed=0))
-    (run.root / "programs").write_text("in the way")
-    with pytest.raises(OSError, match="programs"):
-        ledger.build(0, Mutation(program=PROGRAM, operator="seed", description=""))
-
-    assert Ledger(run).population.trials[0].program is None
 
 
 def test_time_goes_on_from_the_last_verdict_not_from_the_last_trial(run: RunDirectory) -> None:

@@ -124,6 +124,16 @@ def test_a_thousand_trials_make_a_page_of_bearable_size():
     assert len(text) < 2_000_000
 
 
+def test_a_long_search_is_shown_by_its_champions_and_its_latest_trials():
+    scores = [2.0, 1.9, *[1.95] * 1008]
+    text = render(make_population(*scores))
+
+    rows = [attributes["id"] for tag, attributes in Page(text).elements if tag == "tr" and "id" in attributes]
+    assert rows == ["t0", "t1", *[f"t{number}" for number in range(10, 1010)]]
+    assert "8 others are in results.tsv" in text
+    assert "discard (1008)" in text
+
+
 def test_a_rewrite_of_a_long_program_is_cut_with_a_pointer_to_the_whole():
     long = Program("".join(f"A{index} = {index}\n" for index in range(3000)))
     child = make_trial(1, 1.9, status=Status.KEEP)
