@@ -113,7 +113,7 @@ class _Rows:
 
 
 class Measurements:
-    """The measured val_bpb of programs, and what follows from it; immutable.
+    """The measured scores of programs, and what follows from it; immutable.
 
     Args:
         values: The trainings; in order of the programs' numbers, unless only `fit` is used.

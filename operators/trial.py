@@ -75,7 +75,6 @@ class Attempt:
         exchanges: The requests to models and their replies, in order.
         prompt: Name and hash of the first prompt, as in `default@1a2b3c4d`; empty without a model.
         extra_parents: Trials whose programs the operator chose to use, in addition to the parents of the proposal.
-        spares: Other programs made for this proposal, which are left out: they are not trained, and not proposed again.
     """
 
     operator: str = ""
@@ -83,7 +82,6 @@ class Attempt:
     exchanges: tuple[Exchange, ...] = ()
     prompt: str = ""
     extra_parents: tuple[int, ...] = ()
-    spares: tuple[Program, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +92,14 @@ class Mutation(Attempt):
         program: The program.
         description: The change, in one line.
         rationale: The reason, in the operator's words.
+        spares: Other programs made for this proposal, which are left out: they are not trained, and not proposed again.
     """
 
     operator: str
     program: Program
     description: str
     rationale: str = ""
+    spares: tuple[Program, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-LONGEST = {"target/train.py": 400}  # a program is one file, so its parts cannot be modules
+LONGEST = {"target/train.py": 450}  # a program is one file, so its parts cannot be modules
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

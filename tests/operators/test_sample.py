@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from operators.base import MutationError, Operator, ProviderError, Resources, no_model
+from operators.base import MutationError, Operator, ProviderError, Resources
 from operators.population import Population
 from operators.sample import SampleOperator
-from operators.trial import Mutation, Proposal, Trial
+from operators.trial import Attempt, Mutation, Proposal, Trial
 from search.acceptance import Naive
 from search.decisions import refuse
 from target.program import Program
@@ -43,7 +43,7 @@ def rates(*values: float) -> list[Program]:
 def sample(
     operator: Operator, n: int, preflight: Callable[[Program], str] | None = None, **settings: float
 ) -> SampleOperator:
-    resources = Resources(lend=no_model, direction=Path(), limits=())
+    resources = Resources(lend=lambda: None, direction=Path(), limits=())
     if preflight:
         resources = replace(resources, preflight=preflight)
     weights = {"prediction": 1.0, "novelty": 0.1, "memory": 50, **settings}
@@ -78,7 +78,7 @@ def test_what_was_left_out_is_never_proposed_again() -> None:
 
     with pytest.raises(MutationError, match="none of 3 samples is a new program") as failure:
         sample(Scripted(*programs), 3).mutate(PROPOSAL, population)
-    assert failure.value.cost_usd == 1.5
+    assert failure.value.attempt.cost_usd == 1.5
     again = Mutation(program=first.spares[0], operator="constants", description="d")
     refusal = refuse(again, population, Naive(seed=0))
     assert refusal
@@ -119,7 +119,7 @@ def test_among_changes_of_structure_the_one_least_like_the_others_comes_first() 
 
 def test_failures_are_paid_for_and_an_outage_stops_the_search() -> None:
     (new,) = rates(0.3)
-    refused = MutationError("no code block", cost_usd=0.25)
+    refused = MutationError("no code block", Attempt(cost_usd=0.25))
     assert sample(Scripted(refused, new), 2).mutate(PROPOSAL, MIXED).cost_usd == 0.75
     with pytest.raises(MutationError, match="the last: no code block"):
         sample(Scripted(refused), 1).mutate(PROPOSAL, MIXED)
