@@ -99,14 +99,22 @@ def perturb(constant: Constant, rng: random.Random, step: float) -> Value:
     return value
 
 
-def _movable(program: Program) -> dict[str, Constant]:
+def read_constants(parent: Program) -> dict[str, Constant]:
+    """Return the constants of a parent by name.
+
+    Raises:
+        MutationError: It does not parse, or one of its knob comments does not.
+    """
     try:
-        constants = parse_constants(program.source)
+        return parse_constants(parent.source)
     except (SyntaxError, ValueError) as error:
         raise MutationError(f"the constants of the parent cannot be read: {error}") from error
+
+
+def _movable(program: Program) -> dict[str, Constant]:
     movable = {
         name: constant
-        for name, constant in constants.items()
+        for name, constant in read_constants(program).items()
         if not constant.knob.fixed and (constant.knob.choices or _is_number(constant.value))
     }
     if not movable:
