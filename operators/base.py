@@ -45,6 +45,10 @@ class MutationError(Exception):
         self.attempt = attempt
 
 
+class ExhaustedError(MutationError):
+    """The parent leaves this operator nothing new to make, at no cost; another operator may find something."""
+
+
 class ProviderError(Exception):
     """The provider of mutations fails, for example with an outage or a wrong key. No trial is consumed."""
 
@@ -64,6 +68,14 @@ class ProviderRefusalError(ProviderError):
         self.said = said
 
 
+class NoModelError(ValueError):
+    """An operator needs a language model, and none is configured."""
+
+
+def _unheard(text: str) -> None:
+    """Take a remark that no one asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What a search provides to operators that ask for it.
@@ -74,12 +86,14 @@ class Resources:
         direction: The file with the human's direction, `program.md`; read it at every proposal.
         limits: The limits of a trial, as sentences for a prompt.
         contract: The rules for a program.
+        remark: Takes one line that the user should read before the search begins.
     """
 
     lend: Callable[[], ChatModel | None]
     direction: Path
     limits: tuple[str, ...]
     contract: Contract = TRAINED
+    remark: Callable[[str], None] = _unheard
 
     @property
     def model(self) -> ChatModel | None:

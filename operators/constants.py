@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from operators.base import MutationError, parent_program
+from operators.base import ExhaustedError, MutationError, parent_program
 from operators.population import Population
 from operators.trial import Mutation, Proposal
 from target.program import Program
@@ -63,7 +63,7 @@ class ConstantsOperator:
                     program=program, operator=self.name, description=describe_changes(parent.constants, changes)
                 )
             known = twin.number if twin else known
-        raise MutationError(
+        raise ExhaustedError(
             f"{_DRAWS} draws gave no new program, the last was that of trial {known}"
             if known is not None
             else "no constant of the parent can move within its bounds"
@@ -118,7 +118,7 @@ def _movable(program: Program) -> dict[str, Constant]:
         if not constant.knob.fixed and (constant.knob.choices or _is_number(constant.value))
     }
     if not movable:
-        raise MutationError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
+        raise ExhaustedError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
     return movable
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from operators.base import MutationError, parent_program
+from operators.base import ExhaustedError, parent_program
 from operators.constants import describe_changes, read_constants
 from operators.population import Population
 from operators.trial import Mutation, Proposal
@@ -42,7 +42,7 @@ class SwitchOperator:
         """Return the first parent with one switch turned."""
         switches = [turns for turns in _switches(parent_program(proposal, population)) if turns]
         if not switches:
-            raise MutationError(
+            raise ExhaustedError(
                 "the parent has no switch to turn: it needs a boolean constant, a constant with names to choose from "
                 "(`KIND = 'a'  # knob: a | b`), or a line that ends with `# switch: this | that`"
             )
@@ -51,7 +51,7 @@ class SwitchOperator:
             program, description = rng.choice(rng.choice(switches))()
             if population.find(program.id) is None:
                 return Mutation(program=program, operator=self.name, description=description)
-        raise MutationError(f"{_DRAWS} draws gave no new program: the switches of the parent have been tried")
+        raise ExhaustedError(f"{_DRAWS} draws gave no new program: the switches of the parent have been tried")
 
 
 class _Line(NamedTuple):

@@ -97,11 +97,13 @@ def _session(config: DictConfig) -> Session:
     budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
     models = make_models(config.llm, run)
     models.check(budget)
+    remarks: list[str] = []
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
         limits=target.limits,
         contract=target.contract,
+        remark=remarks.append,
     )
     settings = Settings(
         name=name,
@@ -130,6 +132,7 @@ def _session(config: DictConfig) -> Session:
         overrides=tuple(job.overrides.task),
         models=models,
         final_seeds=config.final.seeds,
+        remarks=tuple(remarks),
     )
 
 
