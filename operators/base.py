@@ -45,6 +45,10 @@ class MutationError(Exception):
         self.attempt = attempt
 
 
+class ExhaustedError(MutationError):
+    """The parent leaves this operator nothing new to make, at no cost; another operator may find something."""
+
+
 class ProviderError(Exception):
     """The provider of mutations fails, for example with an outage or a wrong key. No trial is consumed."""
 
@@ -70,6 +74,14 @@ def no_preflight(program: Program) -> str:
     return ""
 
 
+class NoModelError(ValueError):
+    """An operator needs a language model, and none is configured."""
+
+
+def _unheard(text: str) -> None:
+    """Take a remark that no one asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What a search provides to operators that ask for it.
@@ -82,6 +94,7 @@ class Resources:
         contract: The rules for a program.
         preflight: Checks a program without training it, for operators that make more programs than they give: returns
             why it cannot train; empty if nothing is wrong. It blocks.
+        remark: Takes one line that the user should read before the search begins.
     """
 
     lend: Callable[[], ChatModel | None]
@@ -89,6 +102,7 @@ class Resources:
     limits: tuple[str, ...]
     contract: Contract = TRAINED
     preflight: Callable[[Program], str] = no_preflight
+    remark: Callable[[str], None] = _unheard
 
     @property
     def model(self) -> ChatModel | None:

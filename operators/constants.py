@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from operators.base import MutationError, parent_program
+from operators.base import ExhaustedError, MutationError, parent_program
 from operators.population import Population
 from operators.trial import Mutation, Proposal
 from target.program import Program
@@ -63,7 +63,7 @@ class ConstantsOperator:
                     program=program, operator=self.name, description=describe_changes(parent.constants, changes)
                 )
             known = twin.number if twin else known
-        raise MutationError(
+        raise ExhaustedError(
             f"{_DRAWS} draws gave no new program, the last was that of trial {known}"
             if known is not None
             else "no constant of the parent can move within its bounds"
@@ -99,18 +99,26 @@ def perturb(constant: Constant, rng: random.Random, step: float) -> Value:
     return value
 
 
-def _movable(program: Program) -> dict[str, Constant]:
+def read_constants(parent: Program) -> dict[str, Constant]:
+    """Return the constants of a parent by name.
+
+    Raises:
+        MutationError: It does not parse, or one of its knob comments does not.
+    """
     try:
-        constants = parse_constants(program.source)
+        return parse_constants(parent.source)
     except (SyntaxError, ValueError) as error:
         raise MutationError(f"the constants of the parent cannot be read: {error}") from error
+
+
+def _movable(program: Program) -> dict[str, Constant]:
     movable = {
         name: constant
-        for name, constant in constants.items()
+        for name, constant in read_constants(program).items()
         if not constant.knob.fixed and (constant.knob.choices or _is_number(constant.value))
     }
     if not movable:
-        raise MutationError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
+        raise ExhaustedError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
     return movable
 
 

@@ -26,5 +26,5 @@ def delegate(name: str, operator: Operator, proposal: Proposal, population: Popu
         mutation = operator.mutate(proposal, population)
     except MutationError as error:
         failed = replace(error.attempt, operator=f"{name}/{error.attempt.operator or operator.name}")
-        raise MutationError(str(error), failed) from error
+        raise type(error)(str(error), failed) from error
     return replace(mutation, operator=f"{name}/{mutation.operator}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from operators.base import MakeOperator, Operator, Resources, equip
+from operators.base import ExhaustedError, MakeOperator, NoModelError, Operator, Resources, equip
 from operators.delegate import delegate
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
@@ -38,6 +38,9 @@ class MixOperator:
     of its model calls and of the training time of its programs. Rates are shrunk towards the rate of all operators
     together.
 
+    Operators that need a language model are left out of a search that has none, with a remark. An operator to which the
+    parent leaves nothing new is passed over for this proposal.
+
     Args:
         operators: The operators by name.
         weights: Relative weight of each, at least 0; a missing name has weight 0.
@@ -48,6 +51,7 @@ class MixOperator:
 
     Raises:
         ValueError: If a weight is negative or names no operator, no weight is above 0, or a number is out of range.
+        NoModelError: If all operators of the mixture need a language model, and there is none.
     """
 
     name = "mix"
@@ -72,17 +76,24 @@ class MixOperator:
             raise ValueError(
                 f"gpu_usd_per_hour must be above 0 and floor from 0 to 1, got {gpu_usd_per_hour} and {floor}"
             )
-        self._weights = {name: float(weight) for name, weight in sorted(weights.items()) if weight}
-        self._operators = {name: equip(operators[name], resources) for name in self._weights}
+        chosen = {name: operators[name] for name, weight in sorted(weights.items()) if weight}
+        self._operators = _equipped(chosen, resources)
+        self._weights = {name: float(weights[name]) for name in self._operators}
         self._adaptive = adaptive
         self._gpu_usd_per_hour = gpu_usd_per_hour
         self._floor = floor
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the mutation made by the operator that is drawn."""
-        shares = self.probabilities(population)
-        (chosen,) = random.Random(f"mix {proposal.seed}").choices(list(shares), list(shares.values()))
-        return delegate(self.name, self._operators[chosen], proposal, population)
+        shares, rng = self.probabilities(population), random.Random(f"mix {proposal.seed}")
+        while True:
+            (chosen,) = rng.choices(list(shares), list(shares.values()))
+            try:
+                return delegate(self.name, self._operators[chosen], proposal, population)
+            except ExhaustedError:
+                del shares[chosen]
+                if not shares:
+                    raise
 
     def probabilities(self, population: Population) -> dict[str, float]:
         """Return the probability of each operator to be drawn, given the results of its trials."""
@@ -120,3 +131,20 @@ class MixOperator:
     def _cost_usd(self, trial: Trial) -> float:
         seconds = sum(run.train_seconds + run.score_seconds for run in trial.evaluations)
         return trial.cost_usd + seconds / 3600 * self._gpu_usd_per_hour
+
+
+def _equipped(operators: Mapping[str, Operator | MakeOperator], resources: Resources) -> dict[str, Operator]:
+    """Return the operators that are ready for work; without a language model, those that need none."""
+    ready, lacking = dict[str, Operator](), dict[str, NoModelError]()
+    for name, made in operators.items():
+        try:
+            ready[name] = equip(made, resources)
+        except NoModelError as error:
+            lacking[name] = error
+    if not ready:
+        raise next(iter(lacking.values()))
+    if lacking:
+        resources.remark(
+            f"mix draws {', '.join(ready)}; without llm.model it leaves out {', '.join(lacking)}, which need one"
+        )
+    return ready

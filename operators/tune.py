@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from operators.base import MutationError, parent_program
+from operators.base import ExhaustedError, MutationError, parent_program
 from operators.constants import describe_changes
 from operators.experience import Experience, gather
 from operators.population import Population
@@ -73,7 +73,7 @@ class TuneOperator:
         except (SyntaxError, ValueError) as error:
             raise MutationError(f"the constants of the parent cannot be read: {error}") from error
         if not experience.axes:
-            raise MutationError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
+            raise ExhaustedError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
         rng = np.random.default_rng(proposal.seed)
         candidates = draw_candidates(experience, self._candidates, rng)
         with threadpool_limits(limits=1, user_api="blas"):  # for such small matrices, more threads only wait
@@ -84,7 +84,7 @@ class TuneOperator:
             if changes and population.find(program.id) is None:
                 description = describe_changes(parent.constants, changes)
                 return Mutation(program=program, operator=self.name, description=description)
-        raise MutationError(f"the {_TRIES} best of {len(candidates)} variations are all known programs")
+        raise ExhaustedError(f"the {_TRIES} best of {len(candidates)} variations are all known programs")
 
 
 def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:

@@ -99,12 +99,14 @@ def _session(config: DictConfig) -> Session:
     models = make_models(config.llm, run)
     models.check(budget)
     preflight = Preflight()
+    remarks: list[str] = []
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
         limits=target.limits,
         contract=target.contract,
         preflight=preflight,
+        remark=remarks.append,
     )
     settings = Settings(
         name=name,
@@ -134,6 +136,7 @@ def _session(config: DictConfig) -> Session:
         models=models,
         final_seeds=config.final.seeds,
         preflight=preflight,
+        remarks=tuple(remarks),
     )
 
 

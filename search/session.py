@@ -80,6 +80,7 @@ class Session:
         models: Language models, for operators that need one.
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
         preflight: Is lent the executor, for operators that need it.
+        remarks: What the operators say to the user before the search begins, one line each.
     """
 
     settings: Settings
@@ -92,6 +93,7 @@ class Session:
     models: Models = field(default_factory=Models)
     final_seeds: int = 0
     preflight: Preflight = field(default_factory=Preflight)
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.final_seeds < 0 or self.final_seeds == 1:
@@ -169,6 +171,8 @@ def _get_ready(
     session: Session, source: SearchRun | None, ledger: Ledger, executor: Executor, watch: Watch
 ) -> Mapping[str, Any]:
     """Try the models out, prepare the target and import earlier trials; return the description of the target."""
+    for remark in session.remarks:
+        watch.say(remark)
     _try_out(session, ledger)
     described = session.target.prepare(watch.say)
     environment = _describe(session.run, described, ledger)

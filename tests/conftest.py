@@ -12,7 +12,7 @@ FAST = {
     "contracts": ("acceptance", "strategy"),
     "operators": (
         *("constants", "crossover", "direct", "edit", "edit_values", "hostile_text", "mix", "population", "prompt"),
-        *("reasoning", "repair", "retry", "scores", "selection", "statement", "token_limits"),
+        *("reasoning", "repair", "retry", "scores", "selection", "statement", "switch", "token_limits"),
     ),
     "search": (
         *("acceptance", "arguments", "budget", "construct", "contrast", "exchanges", "journal", "lineage_strategies"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from operators.base import MutationError, Resources
+from operators.base import MutationError, NoModelError, Resources
 from operators.chat import ChatModel, Exchange, Message, Reply
 from operators.edit import EditError, apply_reply
 from operators.edit.statement import difference, stated
@@ -122,10 +122,11 @@ def open_dialogue(operator: str, prompt: Prompt, attempts: int, resources: Resou
     """Return the dialogue of an operator.
 
     Raises:
-        ValueError: If there is no model, or `attempts` is below 1.
+        NoModelError: If there is no model.
+        ValueError: If `attempts` is below 1.
     """
     if resources.model is None:
-        raise ValueError(f"operator {operator} needs a language model: set llm.model, such as llm.model=openai/gpt-5")
+        raise NoModelError(f"operator {operator} needs a language model: set llm.model, such as llm.model=openai/gpt-5")
     if attempts < 1:
         raise ValueError(f"attempts must be at least 1, got {attempts}")
     return Dialogue(operator=operator, model=resources.model, prompt=prompt, attempts=attempts, resources=resources)

@@ -10,8 +10,12 @@ from operators.mix import MixOperator
 from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from target.program import Program
-from tests.operators.scripted_model import make_resources
+from target.simulated.landscape import SOURCE
+from tests.operators.composed import make_operator
+from tests.operators.scripted_model import ScriptedModel, make_resources, obliging
 from tests.search.builders import make_population, make_trial
+
+FREE = ("constants", "tune", "switch")
 
 
 class Named:
@@ -36,6 +40,12 @@ def make_mix(*, fails: bool = False, **settings: object) -> MixOperator:
         "floor": 0.1,
     }
     return MixOperator(**{**options, **settings}, resources=make_resources(None))  # type: ignore[arg-type]
+
+
+def with_program(source: str) -> Population:
+    """Return a baseline with some source."""
+    mutation = Mutation(program=Program(source), operator="seed", description="the seed program")
+    return Population((replace(make_trial(0, 2.0, status=Status.BASELINE), mutation=mutation),))
 
 
 def outcomes(*rows: tuple[str, float | None, float]) -> Population:
@@ -73,6 +83,50 @@ def test_a_failure_is_recorded_with_the_operator_that_failed() -> None:
         make_mix(fails=True, weights={"dear": 1}).mutate(Proposal(parents=(0,), seed=0), make_population(2.0))
 
     assert (caught.value.attempt.operator, caught.value.attempt.cost_usd) == ("mix/dear", 0.5)
+
+
+def test_without_a_model_the_default_mix_draws_what_needs_none_and_says_what_it_leaves_out() -> None:
+    remarks: list[str] = []
+    mix = make_operator("mix", replace(make_resources(None), remark=remarks.append))
+    landscape = with_program(SOURCE)
+    drawn = Counter(mix.mutate(Proposal(parents=(0,), seed=seed), landscape).operator for seed in range(90))
+
+    assert drawn.keys() == {"mix/constants", "mix/switch", "mix/tune"}
+    assert min(drawn.values()) > 20
+    assert remarks == [
+        "mix draws constants, switch, tune; without llm.model it leaves out crossover, patch, repair, rewrite, "
+        "which need one"
+    ]
+
+
+def test_with_a_model_8_of_11_proposals_of_the_default_mix_ask_it() -> None:
+    remarks: list[str] = []
+    mix = make_operator("mix", replace(make_resources(ScriptedModel(obliging)), remark=remarks.append))
+    assert isinstance(mix, MixOperator)
+    shares = mix.probabilities(make_population(2.0))
+
+    assert {name: round(11 * share, 6) for name, share in shares.items()} == {
+        **dict.fromkeys(("constants", "crossover", "rewrite", "switch", "tune"), 1),
+        "patch": 4,
+        "repair": 2,
+    }
+    assert remarks == []
+
+
+def test_a_mix_of_operators_that_all_need_a_model_needs_one() -> None:
+    with pytest.raises(ValueError, match=r"operator crossover needs a language model: set llm\.model"):
+        make_operator("mix", make_resources(None), *(f"operator.weights.{name}=0" for name in FREE))
+
+
+def test_an_operator_to_which_the_parent_leaves_nothing_is_passed_over() -> None:
+    mix = make_operator("mix", make_resources(None))
+    bare = with_program("LR = 0.1  # knob: 0.01..1 log\n")
+    drawn = {mix.mutate(Proposal(parents=(0,), seed=seed), bare).operator for seed in range(30)}
+    assert drawn == {"mix/constants", "mix/tune"}, "there is no switch"
+
+    with pytest.raises(MutationError, match="the parent has no") as caught:
+        mix.mutate(Proposal(parents=(0,), seed=0), with_program("x = 1\n"))
+    assert caught.value.attempt.operator.startswith("mix/")
 
 
 def test_adaptive_shares_follow_gain_for_cost() -> None:

@@ -268,6 +268,7 @@ def test_an_operator_without_what_it_needs_is_broken() -> None:
     assert operator("operator=agent", "agent.command=cat").state is State.FINE
     assert operator("operator=patch", "llm.model=openai/x", "llm.api_base=http://127.0.0.1:9/v1").state is State.FINE
     assert operator("direction=/nowhere.md").state is State.BROKEN
+    assert "without llm.model it leaves out crossover, patch" in operator("operator=mix").text
 
 
 def test_a_target_of_the_user_needs_its_directory_its_command_and_its_file(tmp_path: Path) -> None:

@@ -25,13 +25,14 @@ def search(cwd: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_landscape_is_searched_by_operators_that_change_code_and_by_the_tuner(tmp_path: Path) -> None:
-    first = ("name=a", "target=landscape", "operator=switch", "strategy=hybrid")
+    first = ("name=a", "target=landscape", "operator=mix", "strategy=hybrid")
     done = search(tmp_path, *first, "budget.trainings=30")
 
     assert done.returncode == 0, done.stderr
     root = tmp_path / "outputs" / "a"
     rows = rows_of(root)
-    assert {row["operator"] for row in rows} == {"seed", "switch", "tune"}
+    assert {row["operator"] for row in rows} == {"seed", "mix/constants", "mix/switch", "mix/tune", "tune"}
+    assert "without llm.model it leaves out crossover, patch, repair, rewrite" in done.stdout
     assert summary_of(root)["best_val_bpb"] < summary_of(root)["baseline_val_bpb"]
     assert "computed by a model" in done.stdout
     environment = json.loads((root / "environment.json").read_text())

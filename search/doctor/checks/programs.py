@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from operators.base import Resources
@@ -71,15 +72,16 @@ def check_operators(subject: Subject) -> Iterator[Row]:
     config = subject.config
     nodes = {"operator": config["operator"]}
     nodes |= {f"extra_operators.{name}": node for name, node in config["extra_operators"].items()}
+    remarks: list[str] = []
     try:
-        resources = _resources(subject)
+        resources = replace(_resources(subject), remark=remarks.append)
         names = [make_operator(node, group, resources).name for group, node in nodes.items()]
     except UserError as error:
         said = str(error).removeprefix("operator: ")
         problem, _, remedy = said.rpartition("; " if "; " in said else ": ")
         yield broken("operator", problem, cost="no proposal can be made", remedy=remedy)
         return
-    yield fine("operator", ", ".join(dict.fromkeys(names)))
+    yield fine("operator", "; ".join([", ".join(dict.fromkeys(names)), *remarks]))
 
 
 def _resources(subject: Subject) -> Resources:
