@@ -36,7 +36,7 @@ from benchmarks.strategies import (
     make_operator,
     resampled_medians,
 )
-from operators.base import Operator, Resources, no_model
+from operators.base import Operator, Resources
 from operators.sample import SampleOperator
 from search.budget import Budget
 from search.settings import Settings
@@ -119,7 +119,7 @@ def sampled(operator: str, n: int) -> Operator:
     plain = make_operator(operator)
     if n == 1:
         return plain
-    resources = Resources(lend=no_model, direction=Path(), limits=())
+    resources = Resources(lend=lambda: None, direction=Path(), limits=())
     return SampleOperator(of=operator, n=n, operators={operator: plain}, resources=resources, **SETTINGS)  # type: ignore[arg-type]
 
 

@@ -162,7 +162,7 @@ def test_a_search_never_asks_for_the_holdout(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     root = tmp_path / "outputs" / "f"
     results = [json.loads(path.read_text()) for path in root.glob("trials/*/result.json")]
-    assert {each["holdout_bpb"] for result in results for each in result["evaluations"]} == {None}
+    assert {each.get("holdout_bpb") for result in results for each in result["evaluations"]} == {None}
     assert summary_of(root)["trainings"] == 8
     assert len(rows_of(root)) == len(results)
 

@@ -372,6 +372,7 @@ def test_what_is_no_earlier_search_is_refused(
     given: str, said: str, source: SearchRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (source.root / "trials").mkdir(exist_ok=True)
     with pytest.raises(UserError) as error:
         find_source({"from": given, "outputs": "outputs", "target": TARGET}, RunDirectory(Path("outputs/new")))
 

@@ -62,9 +62,11 @@ def assert_leaves_all(tmp_path: Path, strategy: str, *overrides: str) -> None:
     assert len(rows) == sum(summary["outcomes"].values())
     for name in ("environment.json", "progress.png", "lineage.html", "report.md", "journal.log", ".hydra/config.yaml"):
         assert (root / name).stat().st_size > 0, name
-    for name in ("train.py", "run.log", "result.json"):
+    for name in ("train.py", "result.json"):
         assert (root / "trials" / "0000" / name).stat().st_size > 0, name
-    assert (root / "trials" / "0001" / "diff.patch").stat().st_size > 0
+    diffs = list((root / "trials").glob("*/diff.patch"))  # which trials train within the budget depends on the machine
+    assert diffs
+    assert all(path.stat().st_size > 0 for path in diffs)
     assert "budget.trainings=4 reached" in done.stdout
 
 

@@ -24,7 +24,7 @@ def gpu():
 @pytest.mark.parametrize(
     ("gigabytes", "depth", "micro_tokens", "batch_rows"),
     [
-        (80, 8, 131_072, 16),
+        (80, 9, 131_072, 16),
         (40, 6, 32_768, 8),
         (24, 6, 32_768, 8),
         (16, 4, 16_384, 4),
@@ -41,7 +41,7 @@ def test_a_card_gets_the_settings_of_the_largest_that_is_no_larger(gpu, gigabyte
     assert constants["MICRO_TOKENS"] == micro_tokens
     assert fitted.scoring.batch_rows == batch_rows
     assert said.startswith("Some Card, ")
-    assert ("DEPTH=" in said) == (depth != 8)
+    assert ("DEPTH=" in said) == (depth != 9)
     assert ("scoring.batch_rows=" in said) == (batch_rows != 16)
 
 

@@ -109,11 +109,12 @@ def test_any_legal_constants_build_and_take_a_step(load, seed):
     model = module.build_model(VOCAB_SIZE)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     tokens = torch.randint(VOCAB_SIZE, (2, 17))
+    optimizers = module.build_optimizers(model)
 
     for _ in range(3):  # zero-initialised projections hide the matrices before them from the first gradient
         logits = model(tokens[:, :-1])
         F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
-        for optimizer in module.build_optimizers(model):
+        for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
 
