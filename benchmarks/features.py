@@ -229,7 +229,7 @@ class _CountingPrepare(types.ModuleType):
         return max(0, self._calls) / self._task.steps
 
     def report(self, train_loss_nats: float) -> None:
-        """Nobody prunes here."""
+        """Ignore the curve: no training is pruned here."""
 
     def batches(self, rows: int, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield random windows, the same for every arm of a seed."""

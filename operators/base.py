@@ -78,8 +78,8 @@ class NoModelError(ValueError):
     """An operator needs a language model, and none is configured."""
 
 
-def _unheard(text: str) -> None:
-    """Take a remark that no one asked for."""
+def _ignore(remark: str) -> None:
+    """Ignore a remark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class Resources:
     limits: tuple[str, ...]
     contract: Contract = TRAINED
     preflight: Callable[[Program], str] = no_preflight
-    remark: Callable[[str], None] = _unheard
+    remark: Callable[[str], None] = _ignore
 
     @property
     def model(self) -> ChatModel | None:

@@ -78,7 +78,7 @@ def nonsense() -> None:
 
 
 def link() -> None:
-    """Leave a link to somebody's file."""
+    """Leave a link to a file of the user."""
     TRAIN.unlink()
     TRAIN.symlink_to("/etc/passwd")
 

@@ -97,7 +97,7 @@ def test_the_same_program_in_two_trials_is_degenerate() -> None:
     assert degenerate(people.trials[1], twin, people) == "they have the same program"
 
 
-def test_where_there_is_nobody_to_combine_with_the_fallback_works() -> None:
+def test_without_a_second_program_the_fallback_works() -> None:
     operator, _ = make_crossover()
     mutation = operator.mutate(Proposal(parents=(0,), seed=0), family())
 

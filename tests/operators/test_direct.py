@@ -118,7 +118,7 @@ def test_rewrite_asks_for_the_whole_file() -> None:
     assert mutation.operator == operator.name == "rewrite"
     assert "the whole new train.py" in model.asked[0][0].text
     assert "<<<<<<<" not in model.asked[0][0].text
-    assert mutation.description == "DEPTH 4 -> 7", "nobody said it, so it is looked up"
+    assert mutation.description == "DEPTH 4 -> 7", "the reply does not say it, so it is looked up"
 
 
 def test_suggest_asks_for_new_values_and_takes_nothing_else_away() -> None:

@@ -134,7 +134,7 @@ def test_inspirations_are_those_of_the_strategy_or_the_best_of_the_others(
     assert "-MATRIX_LR = 0.022" in section, "as a diff from the program at hand"
 
 
-def test_a_strategy_can_name_nobody() -> None:
+def test_a_strategy_can_name_no_companions() -> None:
     assert "# Other programs" not in ask(make_prompt(), history(), companions=())[1]
 
 

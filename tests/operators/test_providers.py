@@ -230,7 +230,7 @@ def test_a_profile_that_does_not_exist_is_about_credentials(monkeypatch: pytest.
 
 def test_a_local_server_at_its_usual_place_is_asked_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OLLAMA_API_BASE", raising=False)  # so that litellm takes its own default
-    with pytest.raises(ProviderError) as caught:  # nobody is there, or has such a model
+    with pytest.raises(ProviderError) as caught:  # there is no server, or no such model
         complete(make_model(None, Clock(), model="ollama/no-such-model", price=None, outage_minutes=0))
 
     assert "key" not in str(caught.value)

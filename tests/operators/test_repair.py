@@ -51,7 +51,7 @@ def test_the_model_sees_the_program_that_failed_and_how() -> None:
     assert (mutation.operator, mutation.extra_parents) == ("repair", (1,))
 
 
-def test_the_latest_failed_child_that_nobody_has_tried_to_mend_comes_first() -> None:
+def test_the_latest_failed_child_without_a_repair_comes_first() -> None:
     scored = make_trial(4, 1.9, status=Status.DISCARD)
 
     assert repairable(people(failed(1), failed(2), failed(3), scored)) == [3, 2, 1]

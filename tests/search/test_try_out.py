@@ -58,7 +58,7 @@ def test_the_models_are_asked_first_in_each_session_and_that_is_paid(tmp_path: P
 
         assert (first.returncode, again.returncode, done.returncode) == (0, 0, 0), first.stderr + again.stderr
         assert (sum(asked), asked[0], asked[n_first]) == (2, True, True)
-        assert len(server.requests) == n_again, "a search that is at its end asks nobody"
+        assert len(server.requests) == n_again, "a finished search asks no model"
         paid = sum(len(request.text) // 4 + 10 * (len(deeper(request)) // 4) for request in server.requests) / 1e6
     root = tmp_path / "outputs" / "t"
     trials = read_population(RunDirectory(root)).trials
