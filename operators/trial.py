@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from operators.chat import Exchange
 from target.evaluation import Evaluation, Outcome
@@ -103,6 +103,19 @@ class Mutation(Attempt):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """What a trial was before its edit was made to another parent.
+
+    Attributes:
+        parents: The parents that the strategy named.
+        program: The program that the operator made.
+    """
+
+    parents: tuple[int, ...]
+    program: Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One proposal and its results.
 
@@ -115,6 +128,10 @@ class Trial:
         decided: Rank of its verdict among all verdicts; None while pending.
         detail: Why it failed or was discarded, for people and models.
         failure: Its operator's attempt, if it produced no program.
+        original: What it was before its edit was made to another parent, a newer champion; None if this did not happen.
+            `proposal` and `mutation` have the new parent and the new program.
+        known_verdicts: Number of verdicts when it was proposed; None if this was not recorded.
+        begun_verdicts: Number of verdicts when its first training began; None if it was not recorded, or not trained.
     """
 
     number: int
@@ -125,6 +142,9 @@ class Trial:
     decided: int | None = None
     detail: str = ""
     failure: Attempt | None = None
+    original: Original | None = None
+    known_verdicts: int | None = None
+    begun_verdicts: int | None = None
 
     def __post_init__(self) -> None:
         if (self.decided is None) != (self.status is Status.PENDING):
@@ -137,6 +157,18 @@ class Trial:
     def program(self) -> Program | None:
         """The program; None if it has not been built."""
         return self.mutation.program if self.mutation else None
+
+    @property
+    def as_proposed(self) -> Proposal:
+        """The proposal as the strategy made it and the operator got it."""
+        return replace(self.proposal, parents=self.original.parents) if self.original else self.proposal
+
+    @property
+    def staleness(self) -> int | None:
+        """Verdicts that came between its proposal and its first training; None if it is not known."""
+        if self.known_verdicts is None or self.begun_verdicts is None:
+            return None
+        return self.begun_verdicts - self.known_verdicts
 
     @property
     def scored(self) -> bool:

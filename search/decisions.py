@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from operators.population import Population
@@ -57,3 +58,24 @@ def next_step(trial: Trial, population: Population, acceptance: Acceptance) -> M
     if failure:
         return Verdict(Status(failure.outcome.value), failure.detail)
     return acceptance.step(trial, population)
+
+
+def trainings_wanted(
+    steps: Iterable[Measure],
+    repeats: Iterable[tuple[int, int]],
+    under_way: set[tuple[int, int]],
+    population: Population,
+) -> dict[tuple[int, int], None]:
+    """Return the trainings, (number, seed), that verdicts need and that are not under way, in order.
+
+    The result of a candidate's first training decides whether there is a second, even if a keep rotates the seeds.
+
+    Args:
+        steps: What pending trials need.
+        repeats: Trainings of programs that were proposed again.
+        under_way: The trainings under way.
+        population: All trials.
+    """
+    undecided = {number for number, _ in under_way if number and not population.trials[number].evaluations}
+    trainings = (*(training for step in steps for training in step.trainings), *repeats)
+    return {each: None for each in trainings if each not in under_way and each[0] not in undecided}

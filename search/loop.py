@@ -18,16 +18,18 @@ from operators.base import MutationError, ProviderError
 from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
-from search.decisions import next_step, propose, refuse
-from search.errors import SeedProgramError, UserError
-from search.observer import Observer, Running
+from search.baseline import require_baseline, require_same_seed_program
+from search.decisions import Refusal, next_step, propose, refuse, trainings_wanted
+from search.errors import SeedProgramError
+from search.observer import Observer
+from search.reapply import Moved, reapply
 from search.recorder import Recorder
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary
 from search.settings import Settings
 from search.strategies.base import NothingToProposeError
-from search.tasks import ATTEMPTS, Stage, Task, call_in_thread, given_up
+from search.tasks import ATTEMPTS, Stage, Task, call_in_thread, given_up, running
 from target.errors import DiskFullError, TargetError, disk_is_full
 from target.evaluation import Evaluation
 from target.executor import Executor
@@ -127,29 +129,18 @@ class Search:
         first = self._population.trials[0]
         if first.program is None:
             self._ledger.build(0, Mutation(program=program, operator="seed", description="the seed program"))
-        elif first.program.id != program.id and not first.imported:
-            raise UserError(
-                f"{self._run.root} began with program {first.program.id}, the seed program is now {program.id}: "
-                "target/train.py or target.constants changed; restore them or choose another name"
-            )
+        else:
+            require_same_seed_program(first, program, self._run)
         self._recorder.repair()
-        self._require_baseline()
+        require_baseline(self._population.trials[0], self._run)
         for trial in self._population.pending:
             if trial.program is None:
                 self._submit_proposal(trial.number)
             elif trial.evaluations:
                 self._passed.add(trial.number)
-            else:
+            elif not self._reapplied(trial.number):
                 self._submit_preflight(trial.number)
         self._recorder.record("running", "")
-
-    def _require_baseline(self) -> None:
-        first = self._population.trials[0]
-        if first.decided is not None and first.status is not Status.BASELINE:
-            raise SeedProgramError(
-                f"the seed program does not score, so there is nothing to search from: {first.status.value}: "
-                f"{first.detail or 'no detail'}; its log is in {self._run.trial(0)}"
-            )
 
     # Deciding
 
@@ -171,7 +162,23 @@ class Search:
     def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
         self._recorder.decide(number, verdict, spent)
         self._passed.discard(number)
-        self._require_baseline()
+        require_baseline(self._population.trials[0], self._run)
+        if verdict.status is Status.KEEP:
+            for waiting in sorted(self._passed - {task.number for task in self._tasks.values()}):
+                self._reapplied(waiting)
+
+    def _reapplied(self, number: int) -> bool:
+        """Make the edit of a waiting trial to the new champion, if it has to be; return whether something was done."""
+        change = reapply(self._population.trials[number], self._population, self._settings)
+        match change:
+            case Moved():
+                self._ledger.move(number, change.onto, change.program)
+                self._passed.discard(number)
+                self._submit_preflight(number)
+            case Refusal():
+                self._decide(number, Verdict(Status.NOT_BUILT, change.reason))
+                self._repeats |= dict.fromkeys(change.again)
+        return change is not None
 
     def _exhausted(self) -> str | None:
         population = self._population
@@ -190,7 +197,8 @@ class Search:
     def _launch(self) -> None:
         """Fill the slots: first with trainings that verdicts need, then with new trials."""
         measuring = {(task.number, task.seed) for task in self._tasks.values() if task.seed is not None}
-        wanted = self._wanted(measuring)
+        steps = [step for _, step in self._steps(self._population) if isinstance(step, Measure)]
+        wanted = trainings_wanted(steps, self._repeats, measuring, self._population)
         left = self._settings.budget.trainings_left(self._population.trainings + len(measuring))
         slots = min(self._executor.slots - len(measuring), left)
         for number, seed in list(wanted)[: max(0, int(slots))]:
@@ -210,17 +218,6 @@ class Search:
             self._ledger.propose(proposal)
             self._submit_proposal(number)
 
-    def _wanted(self, measuring: set[tuple[int, int]]) -> dict[tuple[int, int], None]:
-        """Return the trainings, (number, seed), that verdicts need and that are not under way, in order.
-
-        The result of a candidate's first training decides whether there is a second, even if a keep rotates the seeds.
-        """
-        trials = self._population.trials
-        undecided = {number for number, _ in measuring if number and not trials[number].evaluations}
-        steps = (step for _, step in self._steps(self._population) if isinstance(step, Measure))
-        trainings = (*(training for step in steps for training in step.trainings), *self._repeats)
-        return {each: None for each in trainings if each not in measuring and each[0] not in undecided}
-
     def _submit_proposal(self, number: int) -> None:
         proposal = self._population.trials[number].proposal
         future = call_in_thread(self._settings.operator_for(proposal).mutate, proposal, self._population)
@@ -234,7 +231,10 @@ class Search:
         thorough = not number or bool(self._population.trials[number].evaluations)  # (candidate for) champion
         log = self._log(number, f"run-{seed}.log")
         future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough)
-        self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())
+        begun = len(self._population.decided)
+        self._tasks[future] = Task(
+            stage=Stage.MEASURE, number=number, seed=seed, started=self._clock(), begun_verdicts=begun
+        )
 
     def _program(self, number: int) -> Program:
         program = self._population.trials[number].program
@@ -267,7 +267,7 @@ class Search:
                     failures.append(error)
         if failures:
             raise failures[0]
-        self._observer.tick(self._running())
+        self._observer.tick(running(self._tasks.values(), self._clock()))
 
     def _given_up(self, task: Task, error: TargetError) -> Future[Evaluation] | None:
         """Return the evaluation of a program whose evaluations always end with an error; None to stop and try again.
@@ -289,12 +289,15 @@ class Search:
             self._repeats |= dict.fromkeys(refusal.again)
             return
         self._ledger.build(task.number, mutation)
-        self._submit_preflight(task.number)
+        if not self._reapplied(task.number):
+            self._submit_preflight(task.number)
 
     def _preflighted(self, task: Task, future: Future[Evaluation | None]) -> None:
         refusal = future.result()
         if refusal is not None:
             self._ledger.evaluate(task.number, refusal)
+        elif self._reapplied(task.number):
+            return
         self._passed.add(task.number)
 
     def _measured(self, task: Task, future: Future[Evaluation]) -> None:
@@ -305,7 +308,7 @@ class Search:
         log = self._log(task.number, f"run-{task.seed}.log")
         if log.exists():  # rename it by its place in the order of the trainings
             log.replace(log.with_name(f"run-{earlier + 1}.log" if earlier else "run.log"))
-        self._ledger.evaluate(task.number, evaluation)
+        self._ledger.evaluate(task.number, evaluation, begun_verdicts=task.begun_verdicts)
         self._repeats.pop((task.number, evaluation.seed), None)
         if trial.decided is not None:
             self._recorder.measured_again(task.number)
@@ -325,10 +328,3 @@ class Search:
     def _end_status(self, exhausted: str | None) -> RunStatus:
         done = bool(self._idle) or (exhausted or "").startswith("budget")
         return "finished" if done and not self._interrupted else "stopped"
-
-    def _running(self) -> list[Running]:
-        now = self._clock()
-        return [
-            Running(number=task.number, stage=task.stage.value, seconds=now - task.started)
-            for task in self._tasks.values()
-        ]

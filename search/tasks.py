@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
 from operators.base import MutationError, ProviderError
+from search.observer import Running
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 
@@ -37,12 +38,19 @@ class Task:
         number: Number of the trial.
         seed: Training seed, if it is a training.
         started: Start time, by the clock of the loop.
+        begun_verdicts: Number of verdicts at its start, if it is a training.
     """
 
     stage: Stage
     number: int
     seed: int | None = None
     started: float
+    begun_verdicts: int | None = None
+
+
+def running(tasks: Iterable[Task], now: float) -> list[Running]:
+    """Return what the observer sees of the work under way; `now` is the time by the clock of the loop."""
+    return [Running(number=task.number, stage=task.stage.value, seconds=now - task.started) for task in tasks]
 
 
 def given_up(task: Task, error: TargetError) -> Future[Evaluation]:

@@ -2,7 +2,8 @@
 
 A replay makes the same proposals as the record, in order and with the same replies, whatever the scores are now. So
 each program has the same parents as in the record, and must equal the recorded program. If an operator makes a
-different program from the same replies, it has changed since, and the replay stops.
+different program from the same replies, it has changed since, and the replay stops. An edit that the record made to a
+new champion is made from the old one here too, and then replaced by the recorded result.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from operators.base import MutationError, Operator, ProviderRefusalError
 from operators.chat import Exchange, Message, Reply
 from operators.llm import LanguageModel, usable
 from operators.population import Population
-from operators.trial import Attempt, Mutation, Proposal, Trial
+from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
 from search.runs.ledger import read_population
 from search.runs.rundir import RunDirectory
 from search.strategies.base import NothingToProposeError
+from target.program import Program
 
 _REPLAY: Final = "replay:"
 
@@ -140,20 +142,21 @@ class ReplayedOperator:
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the operator's program, which must equal the recorded one."""
         recorded = self._record.trial_of(proposal)
-        if recorded.program is None:  # perhaps only because another trial had it first
+        # without a program perhaps only because another trial had it first; with one, it came too late for its parent
+        if recorded.program is None or recorded.status is Status.NOT_BUILT:
             raise MutationError(recorded.detail, Attempt(exchanges=_free(recorded.exchanges)))
+        made = recorded.original.program if recorded.original else recorded.program
         try:
-            mutation = self._operator.mutate(proposal, population)
+            mutation = self._operator.mutate(recorded.as_proposed, population)
         except MutationError as error:
-            raise ProviderRefusalError(f"{self._differs(recorded)} makes none: {error}") from error
-        if mutation.program.id != recorded.program.id:
-            raise ProviderRefusalError(f"{self._differs(recorded)} makes program {mutation.program.id}")
-        return mutation
+            raise ProviderRefusalError(f"{self._differs(recorded, made)} makes none: {error}") from error
+        if mutation.program.id != made.id:
+            raise ProviderRefusalError(f"{self._differs(recorded, made)} makes program {mutation.program.id}")
+        return replace(mutation, program=recorded.program) if recorded.original else mutation
 
-    def _differs(self, recorded: Trial) -> str:
-        assert recorded.program is not None
+    def _differs(self, recorded: Trial, made: Program) -> str:
         return (
-            f"trial {recorded.number} of {self._record.root} has program {recorded.program.id}, but the operator "
+            f"trial {recorded.number} of {self._record.root} has program {made.id}, but the operator "
             f"{self.name} with the present code, settings and scores"
         )
 

@@ -130,13 +130,13 @@ def _briefing(trial: Trial, population: Population) -> Briefing:
     from operators.prompts.briefing import ANSWERS, Briefing
 
     operator = trial.operator.split("/")[-1]
-    others = [population.trials[number] for number in (*trial.proposal.parents[1:], *trial.extra_parents)]
+    others = [population.trials[number] for number in (*trial.as_proposed.parents[1:], *trial.extra_parents)]
     mended = operator == "repair" and others
     return Briefing(
         answer=operator if operator in ANSWERS else "patch",
-        proposal=trial.proposal,
+        proposal=trial.as_proposed,
         population=population,
-        base=others[0] if mended else population.trials[trial.proposal.parents[0]],
+        base=others[0] if mended else population.trials[trial.as_proposed.parents[0]],
         second=others[0] if operator == "crossover" and others else None,
     )
 

@@ -22,6 +22,9 @@ from search.runs.journal import REPLAY_ERRORS, check_journal, mend_journal, open
 from search.runs.ledger_records import (
     FAILED_ATTEMPTS,
     LATER,
+    evaluation_record,
+    moved_record,
+    moved_to,
     mutation_record,
     proposal_record,
     read_trial,
@@ -29,6 +32,7 @@ from search.runs.ledger_records import (
 )
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation
+from target.program import Program
 
 _ELAPSED: Final = "elapsed"
 _TRYING_OUT: Final = "usd for trying models out"
@@ -79,10 +83,11 @@ class Ledger:
     def propose(self, proposal: Proposal) -> int:
         """Record a proposal and return the number of its trial."""
         number = len(self.population.trials)
-        record = {"number": number, **proposal_record(proposal)}
+        known = len(self.population.decided)
+        record = {"number": number, **proposal_record(proposal), "known_verdicts": known}
         template = create_trial(state=TrialState.RUNNING, user_attrs={"proposal": record})
         self._storage.create_new_trial(self._study_id, template_trial=template)
-        self.population = self.population.with_trial(Trial(number=number, proposal=proposal))
+        self.population = self.population.with_trial(Trial(number=number, proposal=proposal, known_verdicts=known))
         return number
 
     def build(self, number: int, mutation: Mutation) -> None:
@@ -94,17 +99,36 @@ class Ledger:
         self._storage.set_trial_user_attr(self._trial_id(number), "mutation", mutation_record(mutation, parent))
         self._update(number, mutation=mutation)
 
-    def evaluate(self, number: int, evaluation: Evaluation) -> None:
-        """Record a finished evaluation; the trial may already have its verdict."""
+    def move(self, number: int, onto: int, program: Program) -> None:
+        """Record that the edit of a trial was made to another parent.
+
+        Args:
+            number: The trial; it is not trained yet.
+            onto: The new parent, an earlier trial.
+            program: The new program.
+        """
+        record = moved_record(onto, program, self.population.trials[onto].program)
+        self._storage.set_trial_user_attr(self._trial_id(number), "moved", record)
+        self.population = self.population.with_trial(moved_to(self.population.trials[number], onto, program))
+
+    def evaluate(self, number: int, evaluation: Evaluation, *, begun_verdicts: int | None = None) -> None:
+        """Record a finished evaluation; the trial may already have its verdict.
+
+        Args:
+            number: The trial.
+            evaluation: Its result.
+            begun_verdicts: Number of verdicts when it began; None for a pre-flight. Kept of the first training only.
+        """
         trial = self.population.trials[number]
         index = len(trial.evaluations)
+        begun = trial.begun_verdicts if index else begun_verdicts
         if trial.decided is None:
-            key = f"evaluation {index}"
-            self._storage.set_trial_user_attr(self._trial_id(number), key, evaluation.to_record())
+            record = evaluation_record(evaluation, None if index else begun)
+            self._storage.set_trial_user_attr(self._trial_id(number), f"evaluation {index}", record)
         else:
             key = LATER.format(number=number, index=index)
             self._storage.set_study_user_attr(self._study_id, key, evaluation.to_record())
-        self._update(number, evaluations=(*trial.evaluations, evaluation))
+        self._update(number, evaluations=(*trial.evaluations, evaluation), begun_verdicts=begun)
 
     def attempt_failed(self, number: int, seed: int | None) -> int:
         """Record that an evaluation ended with an error of the machine; return how often this has happened to it.

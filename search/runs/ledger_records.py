@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from optuna.trial import FrozenTrial
 
-from operators.trial import Attempt, Label, Mutation, Proposal, Status, Trial
+from operators.trial import Attempt, Label, Mutation, Original, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
 from search.runs.rundir import RunDirectory
@@ -27,6 +27,10 @@ LATER: Final = "trial {number} evaluation {index}"
 
 FAILED_ATTEMPTS: Final = "trial {number} failed attempts {stage}"
 """Attribute of the study: how often one evaluation, named by `stage`, ended with an error of the machine."""
+
+
+_BEGUN: Final = "begun_verdicts"
+"""Key of the first training of a trial: the number of verdicts when it began."""
 
 
 _COMPANIONS: Final = "inspirations"
@@ -92,6 +96,27 @@ def mutation_record(mutation: Mutation, parent: Program | None) -> dict[str, Any
     }
 
 
+def moved_record(onto: int, program: Program, parent: Program | None) -> dict[str, Any]:
+    """Return what the journal keeps of an edit that was made to another parent; what it was before stays there too.
+
+    Args:
+        onto: The new parent.
+        program: The new program.
+        parent: The program of the new parent.
+    """
+    return {"onto": onto, **_program_record(program, parent)}
+
+
+def evaluation_record(evaluation: Evaluation, begun_verdicts: int | None) -> dict[str, Any]:
+    """Return what the journal keeps of an evaluation.
+
+    Args:
+        evaluation: The evaluation.
+        begun_verdicts: Number of verdicts when it began, if it is the first training of its trial.
+    """
+    return {**evaluation.to_record(), **({} if begun_verdicts is None else {_BEGUN: begun_verdicts})}
+
+
 def _program_record(program: Program, parent: Program | None) -> dict[str, Any]:
     source: Mapping[str, Any] = {"source": program.source}
     if parent:
@@ -132,12 +157,13 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any],
     if attributes["proposal"]["number"] != record.number:
         raise ValueError("a line before it is missing")
     proposal = _proposal(attributes["proposal"])
-    runs = [attributes[key] for key in attributes if key.startswith("evaluation ")]
+    runs = [{**attributes[key]} for key in attributes if key.startswith("evaluation ")]
     while (key := LATER.format(number=record.number, index=len(runs))) in later:
         runs.append(later[key])
     verdict = attributes.get("verdict", {})
     parent = earlier[proposal.parents[0]].program if proposal.parents else None
-    return Trial(
+    begun = [run.pop(_BEGUN, None) for run in runs]
+    trial = Trial(
         number=record.number,
         proposal=proposal,
         mutation=_mutation(run, attributes["mutation"], proposal.seed, parent) if "mutation" in attributes else None,
@@ -146,6 +172,27 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any],
         decided=verdict.get("decided"),
         detail=verdict.get("detail", ""),
         failure=_failure(run, verdict["failure"], proposal.seed) if verdict.get("failure") else None,
+        known_verdicts=attributes["proposal"].get("known_verdicts"),
+        begun_verdicts=begun[0] if begun else None,
+    )
+    moved = attributes.get("moved")
+    return moved_to(trial, moved["onto"], _program(run, moved, earlier[moved["onto"]].program)) if moved else trial
+
+
+def moved_to(trial: Trial, onto: int, program: Program) -> Trial:
+    """Return a trial whose edit was made to another parent.
+
+    Args:
+        trial: The trial, with a program.
+        onto: The new parent.
+        program: The new program.
+    """
+    assert trial.mutation is not None, f"trial {trial.number} has no edit"
+    return replace(
+        trial,
+        proposal=replace(trial.proposal, parents=(onto,)),
+        mutation=replace(trial.mutation, program=program),
+        original=trial.original or Original(parents=trial.proposal.parents, program=trial.mutation.program),
     )
 
 

@@ -242,7 +242,16 @@ def _perhaps(trial: Trial) -> dict[str, Any]:
         "rationale": trial.mutation.rationale if trial.mutation else "",
         "detail": trial.detail,
         "spares": [spare.id for spare in trial.mutation.spares] if trial.mutation else [],
+        "original": _original(trial),
+        "staleness_verdicts": trial.staleness,
     }
+
+
+def _original(trial: Trial) -> dict[str, Any]:
+    """Return what a trial was before its edit was made to another parent; empty if it was not."""
+    if trial.original is None:
+        return {}
+    return {"parents": list(trial.original.parents), "program_id": trial.original.program.id}
 
 
 def _request(reply: Reply) -> dict[str, Any]:

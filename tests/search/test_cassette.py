@@ -5,21 +5,23 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from operators.base import ProviderRefusalError, Resources
+from operators.base import MutationError, ProviderRefusalError, Resources, parent_program
 from operators.population import Population
-from operators.trial import Mutation, Proposal, Status
+from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Confirm
 from search.budget import Budget
 from search.errors import UserError
 from search.loop import Search
 from search.models import Models
-from search.models.cassette import open_record
+from search.models.cassette import Record, ReplayedOperator, open_record
 from search.runs.ledger import Ledger
+from search.runs.ledger_records import moved_to
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.settings import Settings
@@ -28,7 +30,7 @@ from target.program import Program
 from tests.llm_server import LlmServer
 from tests.operators.asking import AskingOperator
 from tests.operators.test_llm import make_model
-from tests.search.builders import SEED_SOURCE
+from tests.search.builders import SEED_SOURCE, make_population
 from tests.search.scripted import ScriptedExecutor, ScriptedObserver
 
 FAULTS = {4: "refusal", 6: "empty", 9: "truncated"}
@@ -114,6 +116,37 @@ def test_a_replay_gives_the_same_programs_without_a_provider(
         f"the record in {recorded} ends after trial {len(before.trials) - 1}",
     )
     assert {trial.score for trial in after.scored}.isdisjoint({trial.score for trial in before.scored})
+
+
+class Doubling:
+    """Doubles the rate of the parent."""
+
+    name = "doubling"
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        parent = parent_program(proposal, population)
+        program = parent.with_constants({"MATRIX_LR": 2 * float(parent.constants["MATRIX_LR"])})
+        return Mutation(program=program, operator=self.name, description="doubled")
+
+
+def test_a_replay_has_what_became_of_edits_of_a_former_champion(tmp_path: Path) -> None:
+    seed, deeper = make_population(1.0, 0.9).trials
+    assert seed.program
+    assert deeper.mutation
+    deeper = replace(deeper, mutation=replace(deeper.mutation, program=seed.program.with_constants({"DEPTH": 8})))
+    known = Population((seed, deeper))
+    proposal = Proposal(parents=(0,), seed=7)
+    made = Doubling().mutate(proposal, known)
+    merged = Doubling().mutate(Proposal(parents=(1,), seed=7), known).program
+    waiting = Trial(number=2, proposal=proposal, mutation=made)
+    moved = moved_to(waiting, 1, merged)
+    late = replace(waiting, status=Status.NOT_BUILT, decided=2, detail="too late")
+    late = replace(late, number=3, proposal=replace(proposal, seed=8))
+    replayed = ReplayedOperator(Doubling(), Record(tmp_path, Population((seed, deeper, moved, late))))
+
+    assert replayed.mutate(moved.proposal, known).program == merged
+    with pytest.raises(MutationError, match="too late"):
+        replayed.mutate(late.proposal, known)
 
 
 def test_a_replay_ends_with_its_budget_and_can_be_resumed(recorded: Path, tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""What a search requires of its trial 0."""
+
+from __future__ import annotations
+
+from operators.trial import Status, Trial
+from search.errors import SeedProgramError, UserError
+from search.runs.rundir import RunDirectory
+from target.program import Program
+
+
+def require_same_seed_program(first: Trial, program: Program, run: RunDirectory) -> None:
+    """Refuse to continue a search with another seed program.
+
+    Args:
+        first: Trial 0, with its program.
+        program: The seed program now.
+        run: The folder of the search.
+
+    Raises:
+        UserError: The programs differ.
+    """
+    if first.program and first.program.id != program.id and not first.imported:
+        raise UserError(
+            f"{run.root} began with program {first.program.id}, the seed program is now {program.id}: "
+            "target/train.py or target.constants changed; restore them or choose another name"
+        )
+
+
+def require_baseline(first: Trial, run: RunDirectory) -> None:
+    """Refuse to search without a score of the seed program.
+
+    Args:
+        first: Trial 0.
+        run: The folder of the search.
+
+    Raises:
+        SeedProgramError: It has a verdict and no score.
+    """
+    if first.decided is not None and first.status is not Status.BASELINE:
+        raise SeedProgramError(
+            f"the seed program does not score, so there is nothing to search from: {first.status.value}: "
+            f"{first.detail or 'no detail'}; its log is in {run.trial(0)}"
+        )

@@ -1,0 +1,180 @@
+"""Edits that wait when a keep replaces their parent: the real loop and ledger, on scripted trainings."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operators.base import MutationError
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status
+from search.acceptance import Naive
+from search.strategies.base import Strategy
+from search.strategies.evolution import RegularisedEvolution
+from search.strategies.greedy import Greedy
+from search.strategies.random import RandomSearch
+from target.program import Program
+from tests.search.test_loop import Bench, WatchfulExecutor, check
+
+SEED = Program("LR = 0.1\nDEPTH = 4\nWIDTH = 8\n")
+FASTER, DEEPER, SLOWER = ("LR = 0.1", "LR = 0.2"), ("DEPTH = 4", "DEPTH = 8"), ("LR = 0.1", "LR = 0.05")
+
+
+class Script:
+    """Makes one edit for each trial, in their order; then it gives up.
+
+    The edit that trial 1 was proposed with gains, and the others do not.
+    """
+
+    name = "script"
+
+    def __init__(self, *edits: tuple[str, str]) -> None:
+        self._edits = edits
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        number = next(trial.number for trial in population.trials if trial.proposal == proposal)
+        program = population.trials[proposal.parents[0]].program
+        assert program
+        if number > len(self._edits):
+            raise MutationError("no more")
+        old, new = self._edits[number - 1]
+        return Mutation(program=Program(program.source.replace(old, new)), operator=self.name, description=new)
+
+
+def faster_is_better(program: Program, seed: int) -> float:
+    return 1.0 - float(program.constants["LR"]) + float(program.constants["DEPTH"]) / 100
+
+
+class Patient(WatchfulExecutor):
+    """Ends no training of trial 1 before the next program has passed its pre-flight, or there is none to come."""
+
+    ticks = 0
+
+    def finish(self) -> None:
+        self.ticks += 1
+        trains_first = [program for program, _ in self.trained][-1:] == [SEED.with_constants({"LR": 0.2}).id]
+        waits = trains_first and len(self.overlapped) < 3  # those of the seed program and of trial 1 come before
+        if not waits or self.ticks > 2000:
+            super().finish()
+
+
+def search(bench: Bench, *edits: tuple[str, str], strategy: Strategy | None = None, **settings: Any) -> None:
+    bench.slots, bench.score, bench.operator, bench.make_executor = 1, faster_is_better, Script(*edits), Patient
+    acceptance = Naive(seed=0)
+    bench.settings = {"seed_program": SEED, "propose_ahead": 1, "max_failures": 3, "acceptance": acceptance}
+    bench.settings["strategy"] = strategy or Greedy()
+    check(bench, bench.search(trainings=99, **settings))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_waiting_edit_is_made_to_the_new_champion(bench: Bench) -> None:
+    search(bench, FASTER, DEEPER)
+
+    first, waiting = bench.ledger.population.trials[1:3]
+    assert first.status is Status.KEEP
+    assert waiting.program == SEED.with_constants({"LR": 0.2, "DEPTH": 8})
+    assert waiting.proposal.parents == (1,)
+    assert waiting.original
+    assert (waiting.original.parents, waiting.original.program) == ((0,), SEED.with_constants({"DEPTH": 8}))
+    assert waiting.as_proposed.parents == (0,)
+    assert waiting.known_verdicts == 1
+    assert waiting.staleness in (1, 2)  # the keep, and perhaps the first proposal that failed
+    folder = bench.run.trial(2)
+    assert (folder / "train.py").read_text() == waiting.program.source
+    assert "-DEPTH = 4\n+DEPTH = 8\n" in (folder / "diff.patch").read_text()
+    assert "LR = 0.1" not in (folder / "diff.patch").read_text()
+    result = json.loads((folder / "result.json").read_text())
+    assert result["parents"] == [1]
+    assert result["original"] == {"parents": [0], "program_id": waiting.original.program.id}
+    assert result["staleness_verdicts"] == waiting.staleness
+    assert isinstance(bench.executor, Patient)
+    assert len(bench.executor.overlapped) == 4, "the merged program has a pre-flight too"
+
+
+def test_it_is_compared_on_the_seeds_of_the_new_champion(bench: Bench) -> None:
+    search(bench, FASTER, DEEPER)
+
+    champion, waiting = bench.ledger.population.trials[1:3]
+    assert {run.seed for run in waiting.evaluations} <= {run.seed for run in champion.evaluations}
+
+
+def test_a_conflict_ends_the_trial_and_the_next_is_proposed_from_the_new_champion(bench: Bench) -> None:
+    search(bench, FASTER, SLOWER, DEEPER)
+
+    waiting, anew = bench.ledger.population.trials[2:4]
+    assert waiting.status is Status.NOT_BUILT
+    assert waiting.detail == (
+        "it edits trial 0, which trial 1 has replaced as the champion, and cannot be made to that: "
+        "both change line 1 of their common parent"
+    )
+    assert waiting.trainings == 0
+    assert anew.proposal.parents == (1,)
+    assert anew.original is None
+
+
+def test_a_program_that_is_known_is_not_trained_again(bench: Bench) -> None:
+    search(bench, FASTER, FASTER)  # refused at once: the twin of a pending trial
+    assert bench.ledger.population.trials[2].detail == "the same program as trial 1"
+
+    other = Bench(bench.root.with_name("other"))
+    search(other, FASTER, ("LR = 0.1", "# faster\nLR = 0.2"))
+    assert other.ledger.population.trials[2].detail == "the same program as trial 1"
+
+
+class Once(RandomSearch):
+    """Like random search, but draws the seeds of operators by another rule each time it is asked."""
+
+    def ask(self, population: Population, rng: random.Random) -> Proposal:
+        proposal = super().ask(population, rng)
+        champion = population.champion
+        assert champion
+        return replace(proposal, parents=(champion.number,), seed=rng.getrandbits(20) + (len(population.decided) << 20))
+
+
+@pytest.mark.parametrize(
+    "strategy", [RandomSearch(), Once(), RegularisedEvolution(population_size=1, tournament_size=1)], ids=type
+)
+def test_a_strategy_that_would_propose_something_else_keeps_its_proposal(bench: Bench, strategy: Strategy) -> None:
+    search(bench, FASTER, DEEPER, strategy=strategy)
+
+    waiting = bench.ledger.population.trials[2]
+    moves = isinstance(strategy, RegularisedEvolution)  # the one program that is alive is the champion
+    assert (waiting.original is not None) == moves
+    assert waiting.proposal.parents == ((1,) if moves else (0,))
+    assert waiting.trainings == 1
+    assert waiting.staleness
+
+
+def test_an_edit_that_waits_over_an_interrupt_is_made_to_the_new_champion_on_resume(bench: Bench) -> None:
+    search(bench, FASTER, DEEPER, strategy=Still(), interrupt_after=2)
+    assert bench.ledger.population.trials[2].original is None
+
+    search(bench, FASTER, DEEPER)
+    waiting = bench.ledger.population.trials[2]
+    assert waiting.proposal.parents == (1,)
+    assert waiting.program == SEED.with_constants({"LR": 0.2, "DEPTH": 8})
+
+
+class Still(Greedy):
+    """Greedy, but after a keep it asks for another operator."""
+
+    def ask(self, population: Population, rng: random.Random) -> Proposal:
+        proposal = super().ask(population, rng)
+        return replace(proposal, operator="none") if population.keeps else proposal
+
+
+def test_what_came_while_the_champion_changed_is_moved_before_its_preflight(bench: Bench) -> None:
+    """Trial 3 is asked for while trial 1 trains, and its answer comes after the keep."""
+    search(bench, FASTER, DEEPER, ("WIDTH = 8", "WIDTH = 16"))
+    trials = bench.ledger.population.trials
+    assert trials[3].proposal.parents == (1,)
+    assert trials[3].program == SEED.with_constants({"LR": 0.2, "WIDTH": 16})
