@@ -82,6 +82,10 @@ def _ignore(remark: str) -> None:
     """Ignore a remark."""
 
 
+def _pass() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What a search provides to operators that ask for it.
@@ -95,6 +99,8 @@ class Resources:
         preflight: Checks a program without training it, for operators that make more programs than they give: returns
             why it cannot train; empty if nothing is wrong. It blocks.
         remark: Takes one line that the user should read before the search begins.
+        slow: Is called by an operator that takes a noticeable part of a training for a program, as an agent does: its
+            programs are made while slots train. An operator that takes the model need not call it.
     """
 
     lend: Callable[[], ChatModel | None]
@@ -103,6 +109,7 @@ class Resources:
     contract: Contract = TRAINED
     preflight: Callable[[Program], str] = no_preflight
     remark: Callable[[str], None] = _ignore
+    slow: Callable[[], None] = _pass
 
     @property
     def model(self) -> ChatModel | None:

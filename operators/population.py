@@ -83,6 +83,17 @@ class Population:
         """Number of decided trials by outcome."""
         return self.tally.outcomes
 
+    @property
+    def staleness(self) -> float | None:
+        """Mean number of verdicts between a proposal and its first training; None if no trial has one."""
+        total, count = self.tally.staleness
+        return total / count if count else None
+
+    @property
+    def reapplied(self) -> int:
+        """Number of trials whose edit was made to a newer champion than the one it was proposed for."""
+        return self.tally.reapplied
+
     def find(self, program_id: str) -> Trial | None:
         """Return the trial of a program, or None if it has not been built before."""
         number = self._programs.get(program_id)

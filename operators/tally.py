@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
@@ -20,6 +20,8 @@ Trials = tuple[Trial, ...]
 class Tally:
     """What a search has, in sum; the attributes are those of `Population`, and are described there.
 
+    `staleness` is the sum over the trials for which it is known, and their number.
+
     Sums of floats are exact, so that they do not depend on the order in which trials change.
     """
 
@@ -31,6 +33,8 @@ class Tally:
     cost_usd: Fraction = Fraction(0)
     device_seconds: Fraction = Fraction(0)
     outcomes: Mapping[str, int] = field(default_factory=dict)
+    staleness: tuple[int, int] = (0, 0)
+    reapplied: int = 0
 
     @classmethod
     def of(cls, trials: Sequence[Trial]) -> Tally:
@@ -45,6 +49,8 @@ class Tally:
             cost_usd=sum((_own_cost_usd(trial) for trial in trials), Fraction(0)),
             device_seconds=sum((_device_seconds(trial) for trial in trials), Fraction(0)),
             outcomes=Counter(trial.outcome.value for trial in trials if trial.outcome),
+            staleness=_sum(_staleness(trial) for trial in trials),
+            reapplied=sum(trial.original is not None for trial in trials),
         )
 
     def with_change(self, old: Trial | None, new: Trial) -> Tally | None:
@@ -83,6 +89,8 @@ class Tally:
             device_seconds=tally.device_seconds
             + Fraction(new.device_seconds)
             - Fraction(old.device_seconds if old else 0),
+            staleness=_sum((tally.staleness, _staleness(new), _staleness(old, -1))),
+            reapplied=tally.reapplied + (new.original is not None) - bool(old and old.original),
         )
 
 
@@ -109,3 +117,16 @@ def _own_cost_usd(trial: Trial) -> Fraction:
 
 def _device_seconds(trial: Trial) -> Fraction:
     return Fraction(trial.device_seconds)
+
+
+def _staleness(trial: Trial | None, sign: int = 1) -> tuple[int, int]:
+    """Return the staleness of a trial and 1, both with a sign; zeros if it is not known."""
+    known = trial.staleness if trial else None
+    return (0, 0) if known is None else (sign * known, sign)
+
+
+def _sum(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    total = count = 0
+    for staleness, one in pairs:
+        total, count = total + staleness, count + one
+    return total, count

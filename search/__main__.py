@@ -74,6 +74,7 @@ def _doctor(config: DictConfig) -> str:
 
 def _session(config: DictConfig) -> Session:
     from operators.base import Resources
+    from search.ahead import Pace, ahead_per_slot
     from search.budget import Budget
     from search.composed import make_target
     from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
@@ -100,6 +101,7 @@ def _session(config: DictConfig) -> Session:
     models.check(budget)
     preflight = Preflight()
     remarks: list[str] = []
+    pace = Pace()
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
@@ -107,6 +109,7 @@ def _session(config: DictConfig) -> Session:
         contract=target.contract,
         preflight=preflight,
         remark=remarks.append,
+        slow=pace.slow,
     )
     settings = Settings(
         name=name,
@@ -122,7 +125,7 @@ def _session(config: DictConfig) -> Session:
         acceptance=instantiate(config.acceptance, "acceptance"),
         budget=budget,
         propose_ahead=config.propose_ahead,
-        ahead_per_slot=target.ahead_per_slot,
+        ahead_per_slot=ahead_per_slot(target, slow_operator=pace.is_slow or models.asked),
         max_failures=config.max_failures,
     )
     return Session(

@@ -31,7 +31,7 @@ class Settings:
         budget: When to stop.
         propose_ahead: Programs that may be made while all slots are busy; None for `ahead_per_slot` of each slot.
         max_failures: Stop after this many trials in a row that produced nothing to train.
-        ahead_per_slot: Number of programs per slot that the target allows to be made ahead.
+        ahead_per_slot: Number of programs per slot that suits the target and the operators (`search.ahead`).
     """
 
     name: str

@@ -36,10 +36,10 @@ class Target(Protocol):
 
     @property
     def ahead_per_slot(self) -> int:
-        """Programs to propose and pre-flight for each slot while it trains, unless `propose_ahead` says otherwise.
+        """Programs to propose and pre-flight for each slot while it trains, with an operator that answers at once.
 
-        A program proposed ahead is proposed without the result of the training that still runs. That pays where
-        proposing and pre-flight would keep an expensive device waiting.
+        1 if the pre-flight would keep an expensive device waiting, and does not disturb its trainings; else 0. With an
+        operator that asks a model or runs an agent it is at least 1 (`search.ahead`). `propose_ahead` overrules both.
         """
 
     def seed_program(self) -> Program:

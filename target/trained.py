@@ -94,7 +94,7 @@ class TrainedTarget:
 
     @property
     def ahead_per_slot(self) -> int:
-        """One on a GPU: proposing and pre-flight use the CPU, so the next training can begin at once."""
+        """One on a GPU, whose trainings a pre-flight does not disturb; on a CPU it shares their cores."""
         return int(self._spec.device == "cuda")
 
     def seed_program(self) -> Program:

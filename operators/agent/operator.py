@@ -75,6 +75,7 @@ class AgentOperator:
         self._cost = Cost(file=cost_file, pattern=_compiled(cost_pattern))
         self._environment = tuple(environment)
         self._resources = resources
+        resources.slow()
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the first parent as edited by the agent."""

@@ -13,6 +13,7 @@ from operators.scores import seed_adjusted
 from operators.trial import Trial
 from search.champions import Point, champions
 from search.compare.arms import Arms, group_by_arm, obstacles
+from search.compare.staleness import Staleness, staleness_of
 from search.runs.finished import SearchRun
 from search.statistics import (
     ALPHA,
@@ -67,6 +68,7 @@ class Arm:
         gpu_hours: In all.
         usd: In all.
         curves: Best so far, by axis.
+        staleness: How late its proposals were trained.
         ranks: The best and the worst rank that the tests allow; None if it is not ranked.
     """
 
@@ -80,6 +82,7 @@ class Arm:
     gpu_hours: float
     usd: float
     curves: dict[Axis, Curve]
+    staleness: Staleness
     ranks: tuple[int, int] | None = None
 
     @property
@@ -210,6 +213,7 @@ def _arm(
         gpu_hours=sum(run.summary.gpu_seconds for run in members) / 3600,
         usd=sum(run.summary.cost_usd for run in members),
         curves={axis: _curve(paths, axis, end, value) for axis, end in ends.items() if end > 0},
+        staleness=staleness_of(run.population for run in members),
     )
 
 

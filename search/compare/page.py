@@ -117,6 +117,7 @@ def _render(
             for pair in comparison.pairs
         ],
         power=power_text(comparison),
+        ahead=[_ahead(arm) for arm in comparison.arms] if any(arm.staleness.mean for arm in comparison.arms) else [],
         picture=picture,
         runs=runs,
         skipped=skipped,
@@ -138,6 +139,16 @@ def _row(arm: Arm) -> dict[str, Any]:
         "trainings": arm.trainings,
         "gpu_hours": f"{arm.gpu_hours:.3g}",
         "usd": f"{arm.usd:.2f}",
+    }
+
+
+def _ahead(arm: Arm) -> dict[str, str]:
+    late = arm.staleness
+    kept = {"fresh": late.fresh, "stale": late.stale, "reapplied": late.reapplied}
+    return {
+        "label": arm.label,
+        "mean": "" if late.mean is None else f"{late.mean:.2f}",
+        **{name: f"{each.kept} of {each.trained}" for name, each in kept.items()},
     }
 
 

@@ -36,6 +36,11 @@ class Models:
     tried_out: bool = True
     lent: bool = field(default=False, init=False)
 
+    @property
+    def asked(self) -> bool:
+        """Whether an operator is going to ask a model, or repeats what a model answered."""
+        return self.lent and (self.live is not None or self.record is not None)
+
     def chat(self, run: RunDirectory) -> ChatModel | None:
         """Return the model that operators ask; None if there is none."""
         if self.record:

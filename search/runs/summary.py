@@ -31,6 +31,8 @@ class Summary:
         wall_seconds: Wall time of the search, over all its sessions.
         cost_usd: Price of all model calls, including the test requests before the search.
         busy_fraction: Share of the wall time that the evaluation slots were busy.
+        mean_staleness: Mean number of verdicts between a proposal and its first training; None if there is none.
+        reapplied: Trials whose edit was made to a newer champion than the one it was proposed for.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Summary:
     wall_seconds: float
     cost_usd: float
     busy_fraction: float
+    mean_staleness: float | None = None
+    reapplied: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain JSON types."""
@@ -99,4 +103,6 @@ def summarize(
         wall_seconds=wall_seconds,
         cost_usd=population.cost_usd if cost_usd is None else cost_usd,
         busy_fraction=busy_fraction,
+        mean_staleness=population.staleness,
+        reapplied=population.reapplied,
     )

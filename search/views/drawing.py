@@ -117,7 +117,8 @@ def final_view(
         patch = diff(population.trials[0].program, best.program)
         shown = _printable_lines(patch)
         parts += [Text("seed program -> best:"), _coloured_diff(shown) if coloured else Text(shown), Text()]
-    parts += [_result_text(population, summary), Text(f"{summary.status}: {one_line(summary.stop_reason)}"), Text()]
+    parts += [_result_text(population, summary), Text(f"{summary.status}: {one_line(summary.stop_reason)}")]
+    parts += [Text(f"slots busy {100 * summary.busy_fraction:.0f} % of {duration(summary.wall_seconds)}"), Text()]
     number = best.number if best else 0
     places = [(run.root / name.format(best=number), what) for name, what in _FILES]
     parts += [Text(f"{path}  {what}") for path, what in places if path.exists()]
@@ -145,7 +146,8 @@ def _headline(summary: Summary) -> Text:
     if summary.best_val_bpb is None:
         return text.append("  measuring the seed program")
     text.append(f"  val_bpb {summary.baseline_val_bpb:.4f} -> ")
-    return text.append(f"{summary.best_val_bpb:.4f}", style="bold green").append(f"  (trial #{summary.best_trial})")
+    text.append(f"{summary.best_val_bpb:.4f}", style="bold green").append(f"  (trial #{summary.best_trial})  ")
+    return text.append(f"busy {100 * summary.busy_fraction:.0f} %", style="dim")
 
 
 def _trial_table(population: Population, running: Sequence[Running], n_rows: int) -> Table:

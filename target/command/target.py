@@ -80,7 +80,7 @@ class CommandTarget:
 
     @property
     def ahead_per_slot(self) -> int:
-        """One if the command has a GPU, which would wait while the next program is proposed."""
+        """One if the command has a GPU, which would wait while the next program is made."""
         return int(self._spec.device == "cuda")
 
     def seed_program(self) -> Program:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from operators.population import Population
-from operators.trial import Status, Trial
+from operators.trial import Original, Status, Trial
 from tests.search.builders import MIXED, make_evaluation, make_population, make_trial
 
 
@@ -103,16 +103,23 @@ def test_what_is_handed_on_is_what_would_be_counted_anew(seed: int) -> None:
         again = order.random() < 0.3 and trial.evaluations
         more = make_evaluation(1.0 + order.random(), seed=order.randrange(3)) if again else None
         changed = replace(trial, evaluations=(*trial.evaluations, more)) if more else trial
+        if changed.evaluations and changed.number % 2:
+            changed = replace(changed, known_verdicts=1, begun_verdicts=changed.number)
+        if changed.program and changed.number % 3 == 1:
+            changed = replace(changed, original=Original(parents=(0,), program=changed.program))
         population = population.with_trial(changed)
         counted = Population(population.trials)
 
         assert population.tally == counted.tally
+        assert population.staleness == counted.staleness
         assert population.scores == counted.scores
         assert population.posterior == counted.posterior
         assert population.ranked() == counted.ranked()
         assert [population.find(each.program.id) for each in MIXED.trials if each.program] == [
             counted.find(each.program.id) for each in MIXED.trials if each.program
         ]
+    assert population.staleness
+    assert population.reapplied == 3
 
 
 def test_a_verdict_that_is_not_the_latest_is_counted_too() -> None:

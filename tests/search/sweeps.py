@@ -34,6 +34,7 @@ def write_run(
     status: RunStatus = "finished",
     config: dict[str, Any] | None = None,
     environment: dict[str, Any] | None = None,
+    staleness: Sequence[int] = (),
 ) -> Population:
     """Write the folder of a search whose trials got these verdicts; trial n has a program of its own in each search."""
     run = RunDirectory(root)
@@ -46,8 +47,9 @@ def write_run(
             source = trial.mutation.program.source + f"SEARCH = {f'{root}'!r}\n" * (trial.number > 0)
             program = replace(trial.mutation.program, source=source)
             ledger.build(trial.number, replace(trial.mutation, program=program))
+        begun = trial.number + staleness[trial.number] if staleness else None
         for evaluation in trial.evaluations:
-            ledger.evaluate(trial.number, replace(evaluation, seed=training_seed(seed, 0)))
+            ledger.evaluate(trial.number, replace(evaluation, seed=training_seed(seed, 0)), begun_verdicts=begun)
         if trial.decided is not None:
             ledger.decide(trial.number, trial.status, detail=trial.detail, elapsed=Elapsed())
     summary = summarize(

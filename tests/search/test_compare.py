@@ -15,6 +15,7 @@ from search.champions import champions
 from search.compare.__main__ import main
 from search.compare.arms import group_by_arm
 from search.compare.comparison import Comparison, compare
+from search.compare.staleness import Kept
 from search.runs.finished import find_runs, load_run
 from tests.search.sweeps import ENVIRONMENT, write_run, write_sweep
 
@@ -121,6 +122,31 @@ def test_failures_are_counted_over_the_seeds(tmp_path: Path) -> None:
 
     assert arm.failure_rate == pytest.approx(0.5)
     assert arm.outcomes == {"ok": 4, "crashed": 2, "out_of_memory": 2}
+
+
+def test_what_proposals_made_ahead_cost_is_shown_by_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "ahead", [2.0, 1.9, 1.95, 1.8, 1.85], strategy="beam", staleness=[0, 0, 1, 1, 1])
+    write_run(tmp_path / "serial", [2.0, 1.9, 1.95, 1.8, 1.85], strategy="greedy", staleness=[0] * 5)
+    late = {arm.label: arm.staleness for arm in compared(tmp_path).arms}
+
+    assert late["strategy=beam"].mean == pytest.approx(3 / 4)
+    assert (late["strategy=beam"].fresh, late["strategy=beam"].stale) == (
+        Kept(trained=1, kept=1),
+        Kept(trained=3, kept=1),
+    )
+    assert (late["strategy=greedy"].mean, late["strategy=greedy"].stale) == (0, Kept(trained=0, kept=0))
+    assert main([str(tmp_path), "--tracking-uri", "none"]) == 0
+    assert "| strategy=beam | 0.75 | 1 of 1 | 1 of 3 | 0 of 0 |" in capsys.readouterr().out
+    assert '<td class="number">1 of 3</td>' in (tmp_path / "compare.html").read_text()
+
+
+def test_without_proposals_made_ahead_there_is_no_table_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "a", [2.0, 1.9], staleness=[0, 0])
+    write_run(tmp_path / "b", [2.0, 1.9], strategy="beam")  # of a version that did not record it
+    main([str(tmp_path), "--tracking-uri", "none"])
+    assert "made ahead" not in capsys.readouterr().out
 
 
 def test_the_command_writes_pages_that_agree(tmp_path: Path) -> None:

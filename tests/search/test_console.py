@@ -158,6 +158,7 @@ def test_the_budget_says_what_is_used_and_what_is_left():
     assert "2:30 min of 30:00 min" in text
     assert "0.10/2" in text
     assert "about 1:30 min" in text
+    assert "busy 90 %" in text
 
 
 @pytest.mark.parametrize("budget", [Budget(trainings=5), Budget(hours=1.0), Budget(usd=1.0)])
@@ -205,6 +206,7 @@ def test_the_end_says_what_came_of_it_and_where_it_is(tmp_path, make_display):
     assert "baseline 2.0000" in text
     assert "gain 0.2000" in text
     assert "finished: budget.trainings=12 reached" in text
+    assert "slots busy 90 % of" in text
     assert "the best program" in text
     assert "report.md" not in text
     assert text.rstrip().endswith("mlflow ui --here")

@@ -31,6 +31,8 @@ SUMMARY_FIELDS = [
     "wall_seconds",
     "cost_usd",
     "busy_fraction",
+    "mean_staleness",
+    "reapplied",
 ]
 
 
