@@ -21,6 +21,7 @@ from search.acceptance import Measure, Verdict
 from search.baseline import require_baseline, require_same_seed_program
 from search.decisions import Refusal, next_step, propose, refuse, trainings_wanted
 from search.errors import SeedProgramError
+from search.evidence import evidence_for
 from search.observer import Observer
 from search.reapply import Moved, reapply
 from search.recorder import Recorder
@@ -224,7 +225,8 @@ class Search:
         self._tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
 
     def _submit_preflight(self, number: int) -> None:
-        future = self._executor.preflight(self._program(number), self._log(number, "preflight.log"))
+        program, log = self._program(number), self._log(number, "preflight.log")
+        future = self._executor.preflight(program, log, evidence=evidence_for(program, self._population))
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 
     def _submit_training(self, number: int, seed: int) -> None:

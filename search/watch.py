@@ -15,6 +15,7 @@ from search.report import render_report
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.tasks import Stage
 from search.tracker import Tracker
 from search.views.console import Display
 from search.views.lineage import render_lineage
@@ -47,6 +48,7 @@ class Watch:
         self._display = Display(budget)
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
         self._next_drawing = time.monotonic() + _PICTURE_SECONDS
+        self._shown: tuple[Population, Summary] | None = None
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -69,8 +71,12 @@ class Watch:
         self._tracker.get_ready(_READY_SECONDS)
 
     def recorded(self, population: Population, summary: Summary) -> None:
-        """Pass on a verdict, or a new state of the search."""
-        if time.monotonic() > self._next_drawing:
+        """Pass on a verdict, or a new state of the search.
+
+        Pictures take longer than a verdict, and a slot waits for the next step now: they are drawn while it trains.
+        """
+        self._shown = (population, summary)
+        if time.monotonic() > self._next_drawing + _PICTURE_SECONDS:  # trainings too short to be seen
             self._draw(population, summary)
         self._display.recorded(population, summary)
         self._tracker.update(population, summary)
@@ -82,6 +88,9 @@ class Watch:
     def tick(self, running: Sequence[Running]) -> None:
         """Pass on what is under way."""
         self._display.tick(running)
+        trains = any(each.stage == Stage.MEASURE for each in running)
+        if trains and self._shown and time.monotonic() > self._next_drawing:
+            self._draw(*self._shown)
 
     def finish(self, population: Population, summary: Summary) -> None:
         """Write the report, send what is left to the tracker, and show the result of the search."""

@@ -25,6 +25,7 @@ class Draft:
     score_seconds: float = 0.0
     wall_seconds: float = 0.0
     peak_memory_bytes: int | None = None
+    memory_bytes: int | None = None
     n_parameters: int | None = None
     weights_sha256: str | None = None
     probes: Mapping[str, float] = field(default_factory=dict)

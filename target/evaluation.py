@@ -41,6 +41,7 @@ class Evaluation:
         score_seconds: Wall time of the scored pass and its probes.
         wall_seconds: Start of the training process to the score, wall clock.
         peak_memory_bytes: Peak memory of the training; None if it is not known.
+        memory_bytes: Memory of the card, or the limit, that was not enough; None unless the training ran out of it.
         n_parameters: Parameters of the trained model, counted by the scorer from the saved weights.
         weights_sha256: Hash of the weights that were scored.
         detail: Why it failed, as feedback that a person or a model can act on; empty when `outcome` is OK.
@@ -64,6 +65,7 @@ class Evaluation:
     score_seconds: float = 0.0
     wall_seconds: float = 0.0
     peak_memory_bytes: int | None = None
+    memory_bytes: int | None = None
     n_parameters: int | None = None
     weights_sha256: str | None = None
     detail: str = ""

@@ -23,6 +23,7 @@ from target.corpus.readable import read_access
 from target.draft import Draft
 from target.errors import machine_errors
 from target.evaluation import Evaluation, Outcome
+from target.evidence import NO_EVIDENCE, Evidence
 from target.feedback import CandidateFailure
 from target.launch.keeper import ZygoteKeeper
 from target.launch.launcher import Zygote
@@ -50,6 +51,7 @@ class Evaluator(ZygoteKeeper):
         lifelines: Descriptors that stay open as long as the zygote lives.
         buffers: Memory for the logits at scoring; None for the kind that suits the device of the target.
         access: Access that candidates get to the device; None for what the device of the target needs.
+        memory_bytes: What a training may use; None for the limit on a CPU, and if it is not known on a GPU.
 
     Raises:
         TargetError: The target cannot be evaluated here.
@@ -65,6 +67,7 @@ class Evaluator(ZygoteKeeper):
         lifelines: Sequence[int] = (),
         buffers: Buffers | None = None,
         access: Access | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
         super().__init__(sandbox=spec.sandbox, scratch=scratch)
         self._spec = spec
@@ -74,6 +77,7 @@ class Evaluator(ZygoteKeeper):
         self._packages, self._withheld = read_access(spec, corpus)
         self._buffers = buffers or buffers_for(spec.device)
         self._access = access or access_to(spec.device)
+        self._memory_bytes = memory_bytes or (spec.memory_bytes if spec.device == "cpu" else None)
         self._validation = Validation.load(corpus, n_rows=spec.scoring.rows, sequence_tokens=spec.sequence_tokens)
         self._contrast = Validation.load_contrast(
             corpus,
@@ -89,12 +93,13 @@ class Evaluator(ZygoteKeeper):
         self._running_zygote()
         return self
 
-    def preflight(self, program: Program, log: Path) -> Evaluation | None:
+    def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Evaluation | None:
         """Check a program without training it.
 
         Args:
             program: The program.
             log: File for what it prints.
+            evidence: What earlier trainings say about memory.
 
         Returns:
             None if it passes, else the verdict, with `trained=False`.
@@ -107,7 +112,7 @@ class Evaluator(ZygoteKeeper):
         def check(zygote: Zygote) -> None:
             with self._bench(zygote, program, log) as bench:
                 stages.check_text(program)
-                stages.preflight(bench, draft)
+                stages.preflight(bench, draft, evidence)
 
         try:
             self._twice(check, draft, "tries")
@@ -139,6 +144,7 @@ class Evaluator(ZygoteKeeper):
                     texts = bench.texts(thorough=thorough, holdout=self._holdout if holdout else None)
                     score = self._measure(bench, weights, texts, draft)
         except CandidateFailure as failure:
+            draft.memory_bytes = self._memory_bytes if failure.outcome is Outcome.OUT_OF_MEMORY else None
             return draft.end(failure.outcome, detail=failure.detail)
         return draft.end(Outcome.OK, score=score)
 
@@ -199,6 +205,7 @@ class Evaluator(ZygoteKeeper):
                 access=self._access,
                 packages=self._packages,
                 withheld=self._withheld,
+                memory_bytes=self._memory_bytes,
             )
 
     def _new_zygote(self) -> Zygote:
@@ -218,4 +225,5 @@ class Evaluator(ZygoteKeeper):
 def open_evaluator(settings: dict[str, Any], *, scratch: Path, lifelines: Sequence[int]) -> Evaluator:
     """Return the evaluator of a target that is trained here; see `target.kind.OpenEvaluator`."""
     spec, corpus = TargetSpec.from_config(settings["spec"]), CorpusFiles.from_json(settings["corpus"])
-    return Evaluator(spec, corpus, scratch=scratch, lifelines=lifelines)
+    memory_bytes = settings.get("card_bytes")
+    return Evaluator(spec, corpus, scratch=scratch, lifelines=lifelines, memory_bytes=memory_bytes)

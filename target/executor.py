@@ -17,6 +17,7 @@ from typing import IO, Any, Final, Generic, Protocol, TypeVar
 from target.device import allot
 from target.errors import DiskFullError, TargetError, machine_errors
 from target.evaluation import Evaluation
+from target.evidence import NO_EVIDENCE, Evidence
 from target.kind import Kind, place_of
 from target.process.scratch import scratch_directory
 from target.program import Program
@@ -39,8 +40,14 @@ class Executor(Protocol):
     def start(self) -> None:
         """Get ready; raises `TargetError` if the target cannot be evaluated here."""
 
-    def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
-        """Check a program without training it; None if it passes, else the verdict."""
+    def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Future[Evaluation | None]:
+        """Check a program without training it; None if it passes, else the verdict.
+
+        Args:
+            program: The program.
+            log: File for what it prints.
+            evidence: What earlier trainings say about memory.
+        """
 
     def evaluate(
         self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
@@ -124,10 +131,13 @@ class LocalExecutor:
             self.close()
             raise
 
-    def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
+    def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Future[Evaluation | None]:
         """Check a program without training it; None if it passes, else the verdict."""
-        request = {"preflight": {"source": program.source, "log": str(log.absolute())}}
-        return self._submit("preflight", request, lambda reply: reply and Evaluation.from_json(reply))
+        request = {"source": program.source, "log": str(log.absolute())}
+        known = {"evidence": evidence.to_json()} if evidence.failed else {}
+        return self._submit(
+            "preflight", {"preflight": {**request, **known}}, lambda reply: reply and Evaluation.from_json(reply)
+        )
 
     def evaluate(
         self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False

@@ -16,14 +16,21 @@ from typing import Any, Literal, Protocol, Self
 from target.device.cards import Card, ListedCard
 from target.errors import TargetError
 from target.evaluation import Evaluation
+from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
 
 
 class Evaluator(Protocol):
     """Evaluates programs in a worker process, one at a time."""
 
-    def preflight(self, program: Program, log: Path) -> Evaluation | None:
-        """Check a program without training it; None if it passes, else the verdict."""
+    def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Evaluation | None:
+        """Check a program without training it; None if it passes, else the verdict.
+
+        Args:
+            program: The program.
+            log: File for what it prints.
+            evidence: What earlier trainings say about memory; given only if one of them has `Evaluation.memory_bytes`.
+        """
 
     def evaluate(
         self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False

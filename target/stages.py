@@ -12,10 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from target.boundary.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job, Role
+from target.boundary.job import BUILD, EARLIER, IMPORT, PASSED, PROBE, REFUSED, STEP, TOO_LARGE, Job, Role
 from target.corpus import CorpusFiles
 from target.draft import Draft
 from target.evaluation import Outcome
+from target.evidence import Evidence
 from target.feedback import CandidateFailure, failure_from_log, refusal
 from target.launch.launcher import Child, Ending, Zygote
 from target.launch.workspace import Weights, Workspace
@@ -67,6 +68,7 @@ class Bench:
         access: What candidates need for the device of the target.
         packages: Paths of packages that candidates may use beside those of torch.
         withheld: Paths that candidates may not read, in any directory.
+        memory_bytes: What a training may use: of the card, or the limit on a CPU; None if that is not known.
     """
 
     spec: TargetSpec
@@ -82,6 +84,7 @@ class Bench:
     access: Access
     packages: tuple[Path, ...]
     withheld: tuple[Path, ...]
+    memory_bytes: int | None = None
 
     def workspace(self, role: Role, *, seed: int = 0) -> Workspace:
         """Make a workspace; only a training gets the path of the training text."""
@@ -125,6 +128,8 @@ class Bench:
             batch_rows=spec.scoring.batch_rows,
             sequence_tokens=min(spec.sequence_tokens, _PREFLIGHT_TOKENS) if preflight else spec.sequence_tokens,
             tolerance_nats=spec.scoring.tolerance_nats,
+            memory_bytes=self.memory_bytes if preflight else None,
+            weights_bytes=spec.weights_bytes if preflight else None,
         )
 
     def _withheld(self, role: Role) -> Iterator[Path]:
@@ -202,12 +207,13 @@ def check_text(program: Program) -> None:
         raise CandidateFailure(Outcome.REJECTED, str(error)) from error
 
 
-def preflight(bench: Bench, draft: Draft) -> None:
+def preflight(bench: Bench, draft: Draft, evidence: Evidence) -> None:
     """Run the pre-flight child.
 
     Args:
         bench: The evaluation.
         draft: Gets what is found.
+        evidence: What earlier trainings say about memory; what ran out of less than there is here does not count.
 
     Raises:
         CandidateFailure: The program does not pass.
@@ -216,6 +222,7 @@ def preflight(bench: Bench, draft: Draft) -> None:
     limits = bench.limits(cpu_seconds=seconds, wall_seconds=seconds * bench.spec.stall_factor)
     marks_fd, child_marks_fd = os.pipe()
     with os.fdopen(marks_fd, "rb", buffering=0) as marks_file, bench.workspace(Role.PREFLIGHT) as space:
+        _give(evidence, space, bench.memory_bytes)
         try:
             ending, child = bench.run(bench.job(Role.PREFLIGHT, space, cpu_seconds=seconds), limits, child_marks_fd)
         finally:
@@ -223,6 +230,18 @@ def preflight(bench: Bench, draft: Draft) -> None:
         draft.isolation = child.isolation
         marks = marks_file.read(_MARKS_BYTES)
     _judge_preflight(marks, ending, bench.log.tail(), seconds)
+
+
+def _give(evidence: Evidence, space: Workspace, memory_bytes: int | None) -> None:
+    """Put the programs of the evidence where the child finds them."""
+    folder = space.root / EARLIER
+    failed = [each for each in evidence.failed if memory_bytes is not None and each.memory_bytes >= memory_bytes]
+    sources = {f"failed-{each.number}.py": each.program.source for each in failed}
+    sources |= {f"trained-{index}.py": program.source for index, program in enumerate(evidence.trained)}
+    if failed:
+        folder.mkdir()
+        for name, source in sources.items():
+            (folder / name).write_text(source, encoding="utf-8", newline="")
 
 
 def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: float) -> None:
@@ -236,6 +255,8 @@ def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: flo
             f"{stage} must end within {limit_seconds:g} CPU seconds, but was still running with "
             f"{ending.exceeded.words}; look for an endless loop, and do the work in main()",
         )
+    if marks.endswith(TOO_LARGE):
+        raise CandidateFailure(Outcome.OUT_OF_MEMORY, f"pre-flight: it cannot fit: {refusal(tail)}")
     if marks.endswith(REFUSED):
         raise CandidateFailure(Outcome.REJECTED, refusal(tail))
     if ending.status:

@@ -58,7 +58,8 @@ class TrainedKind:
         """Prepare the corpus, and return it with the settings as plain JSON types; `scratch` is not used."""
         del scratch
         corpus = self._corpus or prepare_corpus(self.spec.corpus)
-        return {"spec": self.spec.to_json(), "corpus": corpus.to_json()}
+        card_bytes = min((card.memory_bytes for card in self.cards()), default=None)
+        return {"spec": self.spec.to_json(), "corpus": corpus.to_json(), "card_bytes": card_bytes}
 
 
 class TrainedTarget:

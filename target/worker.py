@@ -1,7 +1,7 @@
 """One evaluator behind a pipe: `python -m target.worker`. Requests and replies are JSON, one per line.
 
     {"configure": {"evaluator": module, "path", "settings", "scratch": ...}}  -> {"ok": null}
-    {"preflight": {"source": ..., "log": ...}}                                -> {"ok": evaluation or null}
+    {"preflight": {"source", "log", perhaps "evidence": ...}}                 -> {"ok": evaluation or null}
     {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}       -> {"ok": evaluation}
 
 `module` is the evaluator's module, from the kind of the target (`target/kind.py`); `path` is the
@@ -29,6 +29,7 @@ from typing import Any
 
 from target.boundary.job import KILL_SECONDS
 from target.errors import DiskFullError, TargetError
+from target.evidence import Evidence
 from target.kind import OpenEvaluator
 from target.process.processes import become_subreaper, kill_descendants
 from target.program import Program
@@ -46,7 +47,8 @@ class _Worker:
                 self._configure(**arguments)
                 return None
             case "preflight":
-                refused = self._evaluator.preflight(Program(arguments["source"]), Path(arguments["log"]))
+                known = {"evidence": Evidence.from_json(arguments["evidence"])} if "evidence" in arguments else {}
+                refused = self._evaluator.preflight(Program(arguments["source"]), Path(arguments["log"]), **known)
                 return refused and refused.to_json()
             case "evaluate":
                 program, log = Program(arguments["source"]), Path(arguments["log"])

@@ -35,7 +35,8 @@ class Role(enum.StrEnum):
 
 
 # A pre-flight child writes one byte when each stage begins, then one for the result.
-IMPORT, BUILD, STEP, PROBE, PASSED, REFUSED = b"i", b"b", b"s", b"c", b"p", b"x"
+IMPORT, BUILD, STEP, PROBE, PASSED, REFUSED, TOO_LARGE = b"i", b"b", b"s", b"c", b"p", b"x", b"m"
+EARLIER: Final = "earlier"  # of a pre-flight's workspace: programs of its evidence, failed-NUMBER.py and trained-N.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,8 @@ class Job:
         sequence_tokens: Tokens of a row, T.
         logits: What the descriptor of the logits is: `mapped` memory, or the `device` handle of memory on a GPU.
         tolerance_nats: Largest accepted change of a log-probability that must not change.
+        memory_bytes: What a training may use at most, for a pre-flight; None if that is not known.
+        weights_bytes: Largest file of weights, for a pre-flight.
     """
 
     role: Role
@@ -62,6 +65,8 @@ class Job:
     batch_rows: int
     sequence_tokens: int
     tolerance_nats: float
+    memory_bytes: int | None = None
+    weights_bytes: int | None = None
     logits: Literal["mapped", "device"] = "mapped"
 
     def to_json(self) -> dict[str, Any]:

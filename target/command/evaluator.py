@@ -22,6 +22,7 @@ from target.command.spec import CommandSpec
 from target.draft import Draft
 from target.errors import TargetError, machine_errors
 from target.evaluation import Evaluation, Outcome
+from target.evidence import NO_EVIDENCE, Evidence
 from target.feedback import DETAIL_CHARACTERS, CandidateFailure, failure_from_log
 from target.launch.keeper import ZygoteKeeper
 from target.launch.launcher import Zygote
@@ -66,9 +67,9 @@ class CommandEvaluator(ZygoteKeeper):
         self._lifelines = tuple(lifelines)
         self._scorer = scorer or Reported(spec)
 
-    def preflight(self, program: Program, log: Path) -> Evaluation | None:
-        """Check the text of a program; nothing is run or logged."""
-        del log
+    def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Evaluation | None:
+        """Check the text of a program; nothing is run or logged, and its memory is not judged."""
+        del log, evidence
         try:
             check_program(self._spec, program.source)
         except ContractError as error:

@@ -34,7 +34,12 @@ from target.program.contract import ContractError
 
 def import_program(workspace: Path) -> types.ModuleType:
     """Import the candidate's train.py as the module `train`."""
-    spec = importlib.util.spec_from_file_location("train", workspace / "train.py")
+    return load_program(workspace / "train.py")
+
+
+def load_program(path: Path) -> types.ModuleType:
+    """Import a program from a file as the module `train`."""
+    spec = importlib.util.spec_from_file_location("train", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

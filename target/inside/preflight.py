@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from target.boundary.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, Job
+from target.boundary.job import BUILD, IMPORT, PASSED, PROBE, REFUSED, STEP, TOO_LARGE, Job
 from target.inside.model_server import build, forward, import_program
+from target.inside.size import TooLargeError, refuse_too_large
 from target.process.processes import children
 from target.process.trees import files_below
 from target.program.contract import ContractError
@@ -27,7 +28,7 @@ _SHOWN_FILES = 3
 
 
 def check(job: Job, marks_fd: int) -> None:
-    """Import the program, build its model, take a step and probe it; write one byte for each stage reached.
+    """Import the program, judge its size, build its model, take a step and probe it; write one byte for each stage.
 
     Raises:
         ContractError: The program breaks the contract.
@@ -40,8 +41,8 @@ def check(job: Job, marks_fd: int) -> None:
     torch.manual_seed(0)
     try:
         _check(job, mark)
-    except ContractError:
-        mark(REFUSED)
+    except ContractError as error:
+        mark(TOO_LARGE if isinstance(error, TooLargeError) else REFUSED)
         raise
     mark(PASSED)
 
@@ -54,6 +55,7 @@ def _check(job: Job, mark: Callable[[bytes], None]) -> None:
     new = (path for path, _ in files_below(workspace) if path not in files)
     _refuse_side_effects(set(itertools.islice(new, _SHOWN_FILES)))
     mark(BUILD)
+    refuse_too_large(job)
     model = build(module, job.vocab_size)
     mark(STEP)
     _take_step(model, job)

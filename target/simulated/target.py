@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
+from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
 from target.program.contract import TRAINED, Contract, ContractError, check_source
 
@@ -55,6 +56,8 @@ class SimulatedExecutor:
         self,
         program: Program,
         log: Path,  # noqa: ARG002 -- nothing is printed
+        *,
+        evidence: Evidence = NO_EVIDENCE,  # noqa: ARG002 -- memory is not simulated
     ) -> Future[Evaluation | None]:
         """Check the form of a program."""
         self._require_open()

@@ -39,6 +39,7 @@ from search.tracker import NullTracker
 from target.base import MakeExecutor
 from target.errors import DiskFullError, disk_is_full
 from target.evaluation import Evaluation, Outcome
+from target.evidence import NO_EVIDENCE, Evidence
 from target.executor import LocalExecutor
 from target.program import Program
 
@@ -134,7 +135,7 @@ class InstantExecutor:
     def close(self) -> None:
         """Do nothing."""
 
-    def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
+    def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Future[Evaluation | None]:
         log.write_text("checked\n")
         return _done(None)
 

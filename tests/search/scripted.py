@@ -12,6 +12,7 @@ from search.observer import Running
 from search.runs.summary import Summary
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
+from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
 
 Score = Callable[[Program, int], float | None]
@@ -59,7 +60,7 @@ class ScriptedExecutor:
     def close(self) -> None:
         """Do nothing."""
 
-    def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
+    def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Future[Evaluation | None]:
         done: Future[Evaluation | None] = Future()
         refusal = Evaluation(outcome=Outcome.REJECTED, seed=0, trained=False, detail="no build_model")
         done.set_result(refusal if self._refuse(program) else None)

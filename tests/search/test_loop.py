@@ -27,6 +27,7 @@ from search.settings import Settings
 from search.strategies.greedy import Greedy
 from target.errors import TargetError
 from target.evaluation import Evaluation
+from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
 from tests.search.scripted import Score, ScriptedExecutor, ScriptedObserver
 
@@ -413,9 +414,9 @@ class WatchfulExecutor(ScriptedExecutor):
         super().__init__(*arguments, **settings)
         self.overlapped: list[bool] = []
 
-    def preflight(self, program: Program, log: Path) -> Future[Evaluation | None]:
+    def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Future[Evaluation | None]:
         self.overlapped.append(bool(self._open))
-        return super().preflight(program, log)
+        return super().preflight(program, log, evidence=evidence)
 
 
 class WaitingExecutor(WatchfulExecutor):

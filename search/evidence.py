@@ -1,0 +1,47 @@
+"""Chooses the earlier trainings by which a pre-flight judges whether a program fits into memory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from operators.population import Population
+from operators.trial import Status, Trial
+from target.evaluation import Outcome
+from target.evidence import NO_EVIDENCE, Evidence, OutOfMemory
+from target.program import Program
+from target.program.comparable import comparable
+
+_FAILED: Final = 3  # each costs the pre-flight a build without memory
+_TRAINED: Final = 2
+
+
+def evidence_for(program: Program, population: Population) -> Evidence:
+    """Return the trainings that are comparable with one of a new program, if any of them ran out of memory.
+
+    Of those that failed the latest ones count, of those that did not the ones with the most parameters.
+
+    Args:
+        program: The new program.
+        population: All trials.
+    """
+    if not population.outcomes.get(Outcome.OUT_OF_MEMORY.value):
+        return NO_EVIDENCE
+    alike = [trial for trial in population.decided if trial.program and comparable(program, trial.program)]
+    failed = [failure for trial in reversed(alike) if (failure := _failure(trial))]
+    if not failed:
+        return NO_EVIDENCE
+    trained = sorted((trial for trial in alike if trial.scored), key=_parameters, reverse=True)
+    return Evidence(
+        failed=tuple(failed[:_FAILED]), trained=tuple(each.program for each in trained[:_TRAINED] if each.program)
+    )
+
+
+def _failure(trial: Trial) -> OutOfMemory | None:
+    if trial.status is not Status.OUT_OF_MEMORY or trial.program is None:
+        return None
+    given = next((run.memory_bytes for run in trial.evaluations if run.trained and run.memory_bytes), None)
+    return None if given is None else OutOfMemory(number=trial.number, program=trial.program, memory_bytes=given)
+
+
+def _parameters(trial: Trial) -> int:
+    return max((run.n_parameters or 0 for run in trial.evaluations), default=0)
