@@ -1,7 +1,8 @@
-"""The size of a model, found without memory for it: it is built on torch's meta device. Runs in a confined child.
+"""The size of a model, found without memory for it: it is built of torch's fake tensors. Runs in a confined child.
 
-The device has shapes and no values, so some honest programs cannot be built on it: for example, they read a value. Then
-nothing is known here, and nothing is refused: the build with memory decides.
+A fake tensor is a meta tensor that names a device, as `torch.autocast` requires. It has a shape and no values, so some
+honest programs cannot be built of them: for example, they read a value. Then nothing is known here, and nothing is
+refused: the build with memory decides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from target.boundary.job import EARLIER, Job
@@ -35,7 +37,7 @@ class Size:
     Attributes:
         elements: Numbers in its parameters and buffers.
         bytes: Their size as built.
-        saved_bytes: What a forward pass over a few rows keeps for the backward pass; None if that is not known.
+        saved_bytes: What a forward pass over a few rows keeps for the backward pass; None if it is not known.
     """
 
     elements: int
@@ -60,7 +62,8 @@ def refuse_too_large(job: Job) -> None:
         ContractError: Its weights cannot fit into their file.
     """
     workspace = job.confinement.workspace
-    size = measure(workspace / "train.py", job)
+    earlier = workspace / EARLIER
+    size = measure(workspace / "train.py", job, saved=earlier.exists())
     if size is None:
         return
     numbers = f"the parameters and buffers of the model are {size.elements:,} numbers, and even at a byte each"
@@ -68,10 +71,10 @@ def refuse_too_large(job: Job) -> None:
         raise ContractError(f"weights: {numbers} more than weights.pt may have: {job.weights_bytes:,} bytes")
     if job.memory_bytes is not None and size.elements > job.memory_bytes:
         raise TooLargeError(f"{numbers} more than the memory of a training: {job.memory_bytes:,} bytes")
-    for failed in sorted((workspace / EARLIER).glob("failed-*.py")):
-        other = measure(failed, job)
+    for failed in sorted(earlier.glob("failed-*.py")):
+        other = measure(failed, job, saved=True)
         if other and size.at_least(other):
-            trained = (measure(each, job) for each in (workspace / EARLIER).glob("trained-*.py"))
+            trained = (measure(each, job, saved=True) for each in earlier.glob("trained-*.py"))
             if any(each and each.at_least(size) for each in trained):
                 return
             raise TooLargeError(
@@ -82,19 +85,24 @@ def refuse_too_large(job: Job) -> None:
             )
 
 
-def measure(path: Path, job: Job) -> Size | None:
+def measure(path: Path, job: Job, *, saved: bool) -> Size | None:
     """Return the size of a program's model; None if it cannot be built without memory.
 
     The program is imported anew, so that nothing it remembers of this build is found by the next one.
+
+    Args:
+        path: Its file.
+        job: The pre-flight.
+        saved: Whether to run a forward pass for `saved_bytes`.
     """
     try:
-        with _aside(), torch.device("meta"):
+        with _aside(), FakeTensorMode():
             model = build(load_program(path), job.vocab_size)
             tensors = [*model.parameters(), *model.buffers()]
             return Size(
                 elements=sum(each.numel() for each in tensors),
                 bytes=sum(each.numel() * each.element_size() for each in tensors),
-                saved_bytes=_saved_bytes(model, job),
+                saved_bytes=_saved_bytes(model, job) if saved else None,
             )
     except (Exception, SystemExit):  # noqa: BLE001 -- the candidate's, of any kind: the real build shows it, if it is real
         return None
