@@ -63,6 +63,11 @@ PROGRAM: Final = """import time
 MATRIX_LR = 0.02
 DECAY = 0.1
 BETA = 0.8
+HEAD_LR = 0.004
+SCALE = 1.3
+SOFTCAP = 15.0
+BASE = 100.0
+FRACTION = 0.6
 
 
 def build_model(vocab_size):
@@ -70,7 +75,8 @@ def build_model(vocab_size):
 
 
 time.sleep({seconds})
-print("val_bpb:", 1.0 + abs(MATRIX_LR - 0.05) + abs(DECAY - 0.2) + abs(BETA - 0.9))
+wrong = (MATRIX_LR / 0.05, DECAY / 0.2, BETA / 0.9, HEAD_LR / 0.01, SCALE, SOFTCAP / 20, BASE / 200, FRACTION / 0.4)
+print("val_bpb:", 1.0 + sum(abs(each - 1) for each in wrong) / 10)
 """
 
 

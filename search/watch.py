@@ -24,6 +24,7 @@ from target.evaluation import Evaluation
 _READY_SECONDS: Final = 30.0  # MLflow's import and a new database take five, an unreachable server longer
 _PICTURE_SECONDS: Final = 30.0  # between two drawings, which take longer than a verdict
 _PICTURE_SHARE: Final = 0.02  # of the time, at most: drawings of a long search take seconds
+_YOUNG_SECONDS: Final = 2.0  # a training that began so recently hardly ends before a drawing does
 
 
 class MakeTracker(Protocol):
@@ -76,7 +77,7 @@ class Watch:
         Pictures take longer than a verdict, and a slot waits for the next step now: they are drawn while it trains.
         """
         self._shown = (population, summary)
-        if time.monotonic() > self._next_drawing + _PICTURE_SECONDS:  # trainings too short to be seen
+        if time.monotonic() > self._next_drawing + 2 * _PICTURE_SECONDS:  # trainings that are too short to be seen
             self._draw(population, summary)
         self._display.recorded(population, summary)
         self._tracker.update(population, summary)
@@ -88,9 +89,12 @@ class Watch:
     def tick(self, running: Sequence[Running]) -> None:
         """Pass on what is under way."""
         self._display.tick(running)
-        trains = any(each.stage == Stage.MEASURE for each in running)
-        if trains and self._shown and time.monotonic() > self._next_drawing:
-            self._draw(*self._shown)
+        overdue_seconds = time.monotonic() - self._next_drawing
+        if self._shown and overdue_seconds > 0:
+            oldest_seconds = max((each.seconds for each in running if each.stage == Stage.MEASURE), default=None)
+            late = overdue_seconds > _PICTURE_SECONDS
+            if oldest_seconds is not None and (oldest_seconds < _YOUNG_SECONDS or late):
+                self._draw(*self._shown)
 
     def finish(self, population: Population, summary: Summary) -> None:
         """Write the report, send what is left to the tracker, and show the result of the search."""
