@@ -35,7 +35,8 @@ def test_the_plan_leaves_nothing_out() -> None:
 
 
 def overrides(server: LlmServer, *more: str) -> tuple[str, ...]:
-    return (*ASKING, *QUICK, "strategy=evolution", f"llm.api_base={server.url}", QUIET, *more)
+    serial = "propose_ahead=0"  # requests have the order of the trials
+    return (*ASKING, *QUICK, serial, "strategy=evolution", f"llm.api_base={server.url}", QUIET, *more)
 
 
 def test_a_search_survives_every_fault_and_loses_nothing(tmp_path: Path) -> None:
