@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import functools
 from concurrent.futures import Future
@@ -16,7 +17,8 @@ from target.process.scratch import scratch_directory
 from target.program import Program
 from target.workers import Pool, WorkerProcess
 
-_TRIES: Final = 3
+TRIES: Final = 3
+"""How often an evaluation is begun whose worker process dies on this machine."""
 
 
 class Executor(Protocol):
@@ -49,40 +51,35 @@ class Executor(Protocol):
         """End everything at once; unfinished work raises `TargetError`. Closing twice is allowed."""
 
 
-class LocalExecutor:
-    """Runs evaluations in worker processes on this machine.
-
-    A worker that dies is replaced once all of its processes are gone, and its job is run again.
+class PooledExecutor(abc.ABC):
+    """An executor whose trainings and pre-flights are the tasks of two pools of workers.
 
     Args:
         kind: The target.
-        workers: Number of evaluations side by side; None for one per GPU, or on a CPU for as many as fit its cores.
-        preflight_workers: Number of pre-flights that run beside the evaluations.
-
-    Raises:
-        TargetError: There are fewer GPUs than workers, or none for a target that trains on one.
+        preflight_workers: Number of pre-flights that run beside the evaluations, on this machine.
     """
 
-    def __init__(
-        self,
-        kind: Kind,
-        *,
-        workers: int | None = None,
-        preflight_workers: int = 1,
-    ) -> None:
+    def __init__(self, kind: Kind, *, preflight_workers: int) -> None:
         if preflight_workers < 1:
             raise TargetError(f"executor.preflight_workers must be at least 1, got {preflight_workers}")
-        self._allotment = allot(kind, workers)
-        self._kind = kind.with_threads(self._allotment.threads)
+        self._kind = kind
         self._preflight_workers = preflight_workers
         self._pools: dict[str, Pool] = {}
         self._scratch = contextlib.ExitStack()
         self._closed = False
 
     @property
+    @abc.abstractmethod
     def slots(self) -> int:
         """How many evaluations run side by side."""
-        return self._allotment.slots
+
+    @abc.abstractmethod
+    def _make_training_pool(self, first: dict[str, Any]) -> Pool:
+        """Return the pool of the trainings.
+
+        Args:
+            first: The request that makes a worker of this machine ready.
+        """
 
     def start(self) -> None:
         """Prepare what the workers share, such as the corpus, and start them.
@@ -93,10 +90,10 @@ class LocalExecutor:
         with machine_errors("cannot make a directory for the workers"):
             scratch = self._scratch.enter_context(scratch_directory())
         first = first_request(self._kind, scratch)
-        environments = [self._allotment.environment(slot) for slot in range(self.slots)]
-        for name, each in (("evaluate", environments), ("preflight", [{}] * self._preflight_workers)):
-            self._pools[name] = Pool([functools.partial(WorkerProcess, own) for own in each], first, tries=_TRIES)
+        starts = [functools.partial(WorkerProcess, {})] * self._preflight_workers
+        self._pools["preflight"] = Pool(starts, first, tries=TRIES)
         try:
+            self._pools["evaluate"] = self._make_training_pool(first)
             for pool in self._pools.values():
                 pool.start()
         except TargetError:
@@ -118,7 +115,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         """End everything at once; unfinished work raises `TargetError`."""
-        if self._closed or not self._pools:
+        if self._closed:
             return
         self._closed = True
         for pool in self._pools.values():
@@ -131,6 +128,34 @@ class LocalExecutor:
         if self._closed or not self._pools:
             raise RuntimeError("the executor must be started, and not closed, to take work")
         return self._pools[name]
+
+
+class LocalExecutor(PooledExecutor):
+    """Runs evaluations in worker processes on this machine.
+
+    A worker that dies is replaced once all of its processes are gone, and its job is run again.
+
+    Args:
+        kind: The target.
+        workers: Number of evaluations side by side; None for one per GPU, or on a CPU for as many as fit its cores.
+        preflight_workers: Number of pre-flights that run beside the evaluations.
+
+    Raises:
+        TargetError: There are fewer GPUs than workers, or none for a target that trains on one.
+    """
+
+    def __init__(self, kind: Kind, *, workers: int | None = None, preflight_workers: int = 1) -> None:
+        self._allotment = allot(kind, workers)
+        super().__init__(kind.with_threads(self._allotment.threads), preflight_workers=preflight_workers)
+
+    @property
+    def slots(self) -> int:
+        """How many evaluations run side by side."""
+        return self._allotment.slots
+
+    def _make_training_pool(self, first: dict[str, Any]) -> Pool:
+        environments = map(self._allotment.environment, range(self.slots))
+        return Pool([functools.partial(WorkerProcess, own) for own in environments], first, tries=TRIES)
 
 
 def first_request(kind: Kind, scratch: Path) -> dict[str, Any]:

@@ -60,6 +60,10 @@ class TrainedKind:
         corpus = self._corpus or prepare_corpus(self.spec.corpus)
         return {"spec": self.spec.to_json(), "corpus": corpus.to_json()}
 
+    def data_hashes(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the hash of the text."""
+        return {"the text": settings["corpus"]["hash"]}
+
 
 class TrainedTarget:
     """A target whose programs are trained.
