@@ -15,7 +15,7 @@ from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
 
 CONF = Path(__file__).parents[2] / "conf" / "executor"
 EXECUTORS = sorted(path.stem for path in CONF.glob("*.yaml"))
-ALONE = {"ray": {"address": "local"}, "slurm": {"cluster": "local", "workers": 2}}  # settings for a machine without a cluster
+ALONE = {"ray": {"address": "local"}, "slurm": {"cluster": "local", "workers": 2}}  # without a cluster
 WAIT_SECONDS = 90
 
 
