@@ -12,9 +12,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import shlex
 import shutil
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -30,6 +32,8 @@ from target.workers import Pool, WorkerDied
 
 _TRIES: Final = 2  # a training whose job is lost is submitted again once
 _LOOK_SECONDS: Final = 1.0
+_LOOKS_PER_QUEUE: Final = 30
+_ABSENCES: Final = 3  # its result may take a while to appear on a file system of many hosts
 
 
 class SlurmExecutor(PooledExecutor):
@@ -100,7 +104,8 @@ class SlurmExecutor(PooledExecutor):
     def _make_training_pool(self, first: dict[str, Any]) -> Pool:
         expected = likeness(self._kind, first["configure"]["settings"])
         submit = functools.partial(self._jobs.submit, _Training(self._kind, expected))
-        place = functools.partial(_Job, submit, self._submitit.core.utils)
+        is_queued = _is_queued if self._jobs.cluster == "slurm" else lambda _: True
+        place = functools.partial(_Job, submit, is_queued, self._submitit.core.utils)
         return Pool([place] * self._workers, {"begin": {}}, tries=_TRIES)
 
 
@@ -129,8 +134,9 @@ class _Training:
 class _Job:
     """Submits one job for each request, as a pool's worker."""
 
-    def __init__(self, submit: Callable[..., Any], errors: Any) -> None:
+    def __init__(self, submit: Callable[..., Any], is_queued: Callable[[str], bool], errors: Any) -> None:
         self._submit = submit
+        self._is_queued = is_queued
         self._errors = errors
         self._job: Any = None
         self._hung_up = threading.Event()
@@ -144,10 +150,16 @@ class _Job:
             self._job = job = self._submit(request)
         except self._errors.FailedJobError as error:
             raise TargetError(f"the batch system refused a job: {_in_one_line(error)}") from error
+        looks = absent = 0
         while not job.done():
             if self._hung_up.wait(_LOOK_SECONDS):
                 self._cancel()
                 raise WorkerDied("the search ended it")
+            looks += 1
+            if not looks % _LOOKS_PER_QUEUE:
+                absent = 0 if self._is_queued(job.job_id) else absent + 1
+            if absent >= _ABSENCES:
+                raise WorkerDied(f"job {job.job_id} has left the queue without a result")
         try:
             answer: Answer = job.result()
         except self._errors.UncompletedJobError as error:
@@ -171,11 +183,21 @@ class _Job:
             self._job.cancel(check=False)
 
 
+def _is_queued(job_id: str) -> bool:
+    """Return whether the batch system has a job: submitit asks `sacct`, which answers only with an accounting database.
+
+    A failure to ask counts as a yes.
+    """
+    asked = subprocess.run(["squeue", "--noheader", "--jobs", job_id], capture_output=True, text=True, check=False)
+    return bool(asked.stdout.strip()) or (asked.returncode != 0 and "Invalid job id" not in asked.stderr)
+
+
 def _import_submitit(cluster: str) -> Any:
     try:
         submitit = importlib.import_module("submitit")
     except ImportError as error:
         raise TargetError(f"executor=slurm needs submitit: pip install 'graft-search[slurm]' ({error})") from error
+    logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns at each look where there is no accounting
     if cluster not in ("slurm", "local"):
         raise TargetError(f"executor.cluster must be slurm or local, got {cluster!r}")
     if cluster == "slurm" and shutil.which("sbatch") is None:
