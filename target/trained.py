@@ -126,6 +126,8 @@ class TrainedTarget:
     @functools.cached_property
     def _cards(self) -> tuple[Card, ...]:
         # only when needed: the results of a GPU search are also read on machines without a GPU
+        if self._spec.card_gb is not None:
+            return (Card(name="a GPU of the cluster", memory_bytes=int(self._spec.card_gb * 1e9)),)
         return self.kind.cards()
 
     @property

@@ -75,7 +75,7 @@ class Host:
             with machine_errors("cannot make a directory for the worker"):
                 self._scratch = stack.enter_context(scratch_directory())
             first = first_request(kind, self._scratch)
-            refuse_another(self._expected, likeness(kind, first["configure"]["settings"]), self._name)
+            refuse_another(self._expected, likeness(kind, first["configure"]["settings"]))
             start = functools.partial(WorkerProcess, allotment.environment(0))
             self._pool = Pool([start], first, tries=TRIES)
             stack.callback(self._pool.join)
@@ -96,11 +96,14 @@ class Host:
         try:
             reply = self._pool.submit({name: {**arguments, "log": str(log)}}, lambda answer: answer).result()
         except TargetError as error:
-            message = f"{self._name}: {error}"
-            return Answer(error=message, disk_full=isinstance(error, DiskFullError), log=_content(log))
+            return self.failure(error, _content(log))
         if reply is not None:
             reply |= {"host": self._name, "card": self._card}
         return Answer(ok=reply, log=_content(log))
+
+    def failure(self, error: TargetError, log: bytes = b"") -> Answer:
+        """Return the answer of a host that cannot do it."""
+        return Answer(error=f"host {self._name}: {error}", disk_full=isinstance(error, DiskFullError), log=log)
 
 
 def _content(log: Path) -> bytes:

@@ -31,13 +31,13 @@ def likeness(kind: Kind, settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def refuse_another(expected: Mapping[str, str], found: Mapping[str, str], host: str) -> None:
-    """Raise `TargetError` if a host differs from the one where the search runs."""
+def refuse_another(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Raise `TargetError` if this host differs from the one where the search runs."""
     for name, here in expected.items():
         there = found.get(name, "none")
         if there != here:
             raise TargetError(
-                f"host {host} has another version of {name} ({there[:12]}) than the host of the search ({here[:12]}): "
+                f"another version of {name} ({there[:12]}) than on the host of the search ({here[:12]}): "
                 "scores could not be compared; install the same on all hosts"
             )
 

@@ -90,7 +90,7 @@ class _Actor:
         try:
             self._host.start()
         except TargetError as error:
-            return Answer(error=str(error))
+            return self._host.failure(error)
         return Answer()
 
     def evaluate(self, **arguments: Any) -> Answer:

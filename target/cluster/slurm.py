@@ -122,7 +122,7 @@ class _Training:
         try:
             host.start()
         except TargetError as error:
-            return Answer(error=str(error))
+            return host.failure(error)
         with contextlib.closing(host):
             return host.ask(request)
 

@@ -101,7 +101,5 @@ def test_settings_that_do_not_fit_are_one_sentence(kind, tmp_path, settings, mes
 def test_a_machine_without_sbatch_says_so(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(
-        TargetError, match=r"there is no `sbatch` here; run it on a login node"
-    ):
+    with pytest.raises(TargetError, match=r"there is no `sbatch` here; run it on a login node"):
         SlurmExecutor(kind, folder=str(tmp_path))
