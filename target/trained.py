@@ -58,8 +58,17 @@ class TrainedKind:
         """Prepare the corpus, and return it with the settings as plain JSON types; `scratch` is not used."""
         del scratch
         corpus = self._corpus or prepare_corpus(self.spec.corpus)
-        card_bytes = min((card.memory_bytes for card in self.cards()), default=None)
-        return {"spec": self.spec.to_json(), "corpus": corpus.to_json(), "card_bytes": card_bytes}
+        return {"spec": self.spec.to_json(), "corpus": corpus.to_json(), "card_bytes": self._card_bytes()}
+
+    def _card_bytes(self) -> int | None:
+        """Return the memory of the smallest GPU, or that which the settings name; None on a CPU."""
+        if self.spec.card_gb is not None:
+            return int(self.spec.card_gb * 1e9)
+        return min((card.memory_bytes for card in self.cards()), default=None)
+
+    def data_hashes(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the hash of the text."""
+        return {"the text": settings["corpus"]["hash"]}
 
 
 class TrainedTarget:
@@ -123,6 +132,8 @@ class TrainedTarget:
     @functools.cached_property
     def _cards(self) -> tuple[Card, ...]:
         # only when needed: the results of a GPU search are also read on machines without a GPU
+        if self._spec.card_gb is not None:
+            return (Card(name="a GPU of the cluster", memory_bytes=int(self._spec.card_gb * 1e9)),)
         return self.kind.cards()
 
     @property
