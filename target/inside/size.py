@@ -35,12 +35,12 @@ class Size:
     """What a model takes.
 
     Attributes:
-        elements: Numbers in its parameters and buffers.
-        bytes: Their size as built.
+        trained: Numbers in the parameters that are trained.
+        bytes: Size of all parameters and buffers as built.
         saved_bytes: What a forward pass over a few rows keeps for the backward pass; None if it is not known.
     """
 
-    elements: int
+    trained: int
     bytes: int
     saved_bytes: int | None
 
@@ -66,11 +66,11 @@ def refuse_too_large(job: Job) -> None:
     size = measure(workspace / "train.py", job, saved=earlier.exists())
     if size is None:
         return
-    numbers = f"the parameters and buffers of the model are {size.elements:,} numbers, and even at a byte each"
-    if job.weights_bytes is not None and size.elements > job.weights_bytes:
-        raise ContractError(f"weights: {numbers} more than weights.pt may have: {job.weights_bytes:,} bytes")
-    if job.memory_bytes is not None and size.elements > job.memory_bytes:
-        raise TooLargeError(f"{numbers} more than the memory of a training: {job.memory_bytes:,} bytes")
+    numbers = f"the model trains {size.trained:,} numbers, which at a byte each are more than"
+    if job.weights_bytes is not None and size.trained > job.weights_bytes:
+        raise ContractError(f"weights: {numbers} weights.pt may have: {job.weights_bytes:,} bytes")
+    if job.memory_bytes is not None and size.trained > job.memory_bytes:
+        raise TooLargeError(f"{numbers} the memory of a training: {job.memory_bytes:,} bytes")
     for failed in sorted(earlier.glob("failed-*.py")):
         other = measure(failed, job, saved=True)
         if other and size.at_least(other):
@@ -100,7 +100,7 @@ def measure(path: Path, job: Job, *, saved: bool) -> Size | None:
             model = build(load_program(path), job.vocab_size)
             tensors = [*model.parameters(), *model.buffers()]
             return Size(
-                elements=sum(each.numel() for each in tensors),
+                trained=sum(each.numel() for each in model.parameters() if each.requires_grad),
                 bytes=sum(each.numel() * each.element_size() for each in tensors),
                 saved_bytes=_saved_bytes(model, job) if saved else None,
             )
