@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,16 +75,24 @@ def test_what_ran_out_of_memory_refuses_what_is_no_smaller(evaluator: Evaluator,
     assert evaluator.preflight(wider(31), log, evidence=failed(wider(32))) is None
 
 
-def test_the_first_program_of_a_search_can_be_judged(spec: TargetSpec, corpus: CorpusFiles, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def patient(spec: TargetSpec, corpus: CorpusFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluator]:
+    """An evaluator with time for a larger program, and room for its weights."""
+    target = dataclasses.replace(spec, preflight_seconds=10, weights_bytes=10**15)
+    with Evaluator(target, corpus, scratch=tmp_path_factory.mktemp("scratch")) as shared:
+        yield shared
+
+
+def test_the_first_program_of_a_search_can_be_judged(patient: Evaluator, spec: TargetSpec, log: Path) -> None:
     """It uses `torch.autocast`, attention kernels and tables made at the first call."""
     small = {"DEPTH": 2, "N_HEADS": 2, "HEAD_DIM": 16, "BATCH_TOKENS": 256}
     program = dataclasses.replace(spec, constants=small).seed_program()
     deeper, shallower = program.with_constants({"DEPTH": 3}), program.with_constants({"DEPTH": 1})
-    with Evaluator(dataclasses.replace(spec, preflight_seconds=10), corpus, scratch=tmp_path) as evaluator:
-        found = evaluator.preflight(deeper, tmp_path / "log", evidence=failed(program))
-        assert found is not None
-        assert found.outcome is Outcome.OUT_OF_MEMORY
-        assert evaluator.preflight(shallower, tmp_path / "log", evidence=failed(program)) is None
+
+    found = patient.preflight(deeper, log, evidence=failed(program))
+    assert found is not None
+    assert found.outcome is Outcome.OUT_OF_MEMORY
+    assert patient.preflight(shallower, log, evidence=failed(program)) is None
 
 
 def test_what_was_too_large_for_less_memory_refuses_nothing(evaluator: Evaluator, log: Path) -> None:
@@ -117,10 +126,8 @@ def test_an_absurd_size_is_refused_without_memory(evaluator: Evaluator, log: Pat
     assert re.search(said, found.detail), found.detail
 
 
-def test_what_exceeds_the_memory_is_out_of_memory(spec: TargetSpec, corpus: CorpusFiles, tmp_path: Path) -> None:
-    roomy = dataclasses.replace(spec, weights_bytes=10**15)
-    with Evaluator(roomy, corpus, scratch=tmp_path) as evaluator:
-        found = evaluator.preflight(wider(10**5), tmp_path / "log")
+def test_what_exceeds_the_memory_is_out_of_memory(patient: Evaluator, log: Path) -> None:
+    found = patient.preflight(wider(10**5), log)
 
     assert found is not None
     assert found.outcome is Outcome.OUT_OF_MEMORY
