@@ -88,12 +88,12 @@ def _several(arguments: Sequence[str]) -> str:
     return ""
 
 
-def setting(key: str, value: object) -> str:
-    """Return `KEY=VALUE` for a command that is shown, with the quotes that Hydra and the shell need."""
+def hydra_setting(key: str, value: object) -> str:
+    """Return `KEY=VALUE` with the quotes that Hydra needs."""
     plain = f"{key}={value}"
     parsed = _parsed(plain)
     is_plain = parsed is not None and not parsed.is_sweep_override() and parsed.value() == str(value)
-    return shlex.quote(plain if is_plain else f"{key}={_quoted(str(value))}")
+    return plain if is_plain else f"{key}={_quoted(str(value))}"
 
 
 def _how_to_quote(key: str, value: str) -> str:

@@ -23,17 +23,17 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: There is no such group or setting, or a value does not fit.
     """
-    from hydra import compose, initialize_config_module
+    from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
 
-    from conf.schema import schema
     from search.arguments import complaint, quote_homes, refuse_secret_arguments
     from search.errors import UserError
+    from search.schema import CONF, schema
 
     refuse_secret_arguments(overrides)
     ConfigStore.instance().store(name="schema", node=schema())
     try:
-        with initialize_config_module(version_base="1.3", config_module="conf"):
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             return compose("config", quote_homes(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaint(error, overrides)) from error

@@ -16,13 +16,14 @@ from typing import Final
 
 from operators.trial import IMPORTED, Mutation, Proposal, Trial
 from search.adopt import adopt, counts, shown
-from search.arguments import setting
+from search.arguments import hydra_setting
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.import_git.git import Repository, open_repository
 from search.import_git.imported import History, read_history
 from search.import_git.log import counted, decode_results, parse_results, told
 from search.names import folder_of
+from search.printed import command
 from search.runs.ledger import Ledger, read_population
 from search.runs.lock import locked
 from search.runs.rundir import RunDirectory
@@ -203,7 +204,7 @@ def _remarks(history: History) -> list[str]:
 def _go_on(options: argparse.Namespace, root: Path) -> str:
     places = [("outputs", options.outputs)] * (options.outputs != OUTPUTS)
     settings = [("name", options.name), *places, ("target", "autoresearch"), ("target.root", root)]
-    return f"continue with: python -m search {' '.join(setting(key, value) for key, value in settings)}"
+    return f"continue with: {command('search', *(hydra_setting(key, value) for key, value in settings))}"
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ class Display:
         """
         self._population, self._summary = population, summary
         self.stop()
-        self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal))
+        self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal), crop=False)
 
     def _suspend(self, number: int, _: FrameType | None) -> None:
         """Show the cursor while the process is stopped by Ctrl-Z, and hide it again afterwards."""
@@ -142,8 +142,9 @@ class Display:
             )
             self._live.update(view, refresh=True)
 
-    def _print(self, view: RenderableType) -> None:
-        self._console.print(view, soft_wrap=not self._console.is_terminal, markup=False, highlight=False)
+    def _print(self, view: RenderableType, *, crop: bool = True) -> None:
+        soft_wrap = not self._console.is_terminal
+        self._console.print(view, soft_wrap=soft_wrap, crop=crop, markup=False, highlight=False)
 
 
 def _live(console: Console) -> Live:

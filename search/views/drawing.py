@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +15,7 @@ from operators.population import Population
 from operators.trial import Status, Trial
 from search.budget import Budget
 from search.observer import Running
+from search.printed import command
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.text import duration
@@ -119,14 +119,19 @@ def final_view(
         parts += [Text("seed program -> best:"), _coloured_diff(shown) if coloured else Text(shown), Text()]
     parts += [_result_text(population, summary), Text(f"{summary.status}: {one_line(summary.stop_reason)}"), Text()]
     number = best.number if best else 0
-    places = [(run.root / name.format(best=number), what) for name, what in _FILES]
-    parts += [Text(f"{path}  {what}") for path, what in places if path.exists()]
-    if best and best.number and not run.final.exists():
-        command = f"python -m search.final {shlex.quote(str(run.root))}"
-        parts.append(Text(f"{command}  whether the improvement holds: fresh seeds, holdout"))
+    places = [(run.root / name.format(best=number), what) for name, what in _FILES[0 if number else 1 :]]
+    parts += [_uncut(f"{path}  {what}") for path, what in places if path.exists()]
+    if number and not run.final.exists():
+        holds = command("search.final", str(run.root))
+        parts.append(_uncut(f"{holds}  whether the improvement holds: fresh seeds, holdout"))
     if hint:
-        parts.append(Text(hint))
+        parts.append(_uncut(hint))
     return Group(*parts)
+
+
+def _uncut(text: str) -> Text:
+    """Return a line that the console does not wrap, so that a command in it can be copied."""
+    return Text(text, no_wrap=True, overflow="ignore")
 
 
 def _printable_lines(patch: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.arguments import quote_homes, setting
+from search.arguments import hydra_setting, quote_homes
 from search.construct import compose_config
 from search.errors import UserError
 from tests.search.command import QUIET, assert_clean_failure, run
@@ -151,6 +150,4 @@ def test_other_mistakes_are_named(argument: str, phrase: str) -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12))
 def test_a_setting_that_is_shown_can_be_pasted(value: str) -> None:
-    (word,) = shlex.split(setting("direction", value))
-
-    assert OverridesParser.create().parse_override(word).value() == value
+    assert OverridesParser.create().parse_override(hydra_setting("direction", value)).value() == value
