@@ -190,12 +190,13 @@ def run() -> None:
     redact_logs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # we get the original errors, not Hydra's summary of them
     ConfigStore.instance().store(name="schema", node=schema())
-    from search.arguments import complaint, quote_homes, refuse_secret_arguments
+    from search.arguments import complaint, quote_homes, refuse_arguments
     from search.errors import UserError
 
-    sys.argv[1:] = quote_homes(sys.argv[1:])
+    words = quote_homes(sys.argv[1:])
+    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra wants them in front
     try:
-        refuse_secret_arguments(sys.argv[1:])
+        refuse_arguments(sys.argv[1:])
     except UserError as error:
         _leave(EXIT_USAGE, str(error))
     remember_shared(sys.argv[1:])

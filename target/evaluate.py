@@ -69,6 +69,11 @@ def load_target(name: str, overrides: Sequence[str] = ()) -> TargetSpec:
     except OmegaConfBaseException as error:
         raise TargetError(f"--set must be key=value, as in scoring.rows=128: {error}") from error
     assert isinstance(plain, dict)
+    if "_target_" in plain:
+        trained = [path.stem for path in TARGETS.glob("*.yaml") if "_target_:" not in path.read_text(encoding="utf-8")]
+        raise TargetError(
+            f"the target must be one whose programs Graft itself trains: {' or '.join(sorted(trained))}, got {name}"
+        )
     return TargetSpec.from_config({str(key): value for key, value in plain.items()})
 
 

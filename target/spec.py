@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from target.errors import TargetError
+from target.fits import misfit
 from target.program import Program
 from target.program.constants import Value
 
@@ -223,6 +224,12 @@ class TargetSpec:
             TargetError: If a key is missing, unknown, or its value does not fit.
         """
         plain = {**config}
+        if missing := [name for name in ("corpus", "scoring") if not isinstance(plain.get(name), Mapping)]:
+            raise TargetError(f"the configuration of a target that trains must have {' and '.join(missing)}")
+        for prefix, made in (("corpus.", Corpus), ("scoring.", Scoring), ("", cls)):
+            settings = plain[prefix[:-1]] if prefix else plain
+            if wrong := misfit(made, settings):
+                raise TargetError(f"target.{prefix}{wrong[0]} {wrong[1]}")
         try:
             plain["corpus"] = Corpus(**plain["corpus"])
             plain["packages"] = _names(plain.get("packages"))
