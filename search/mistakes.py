@@ -137,7 +137,7 @@ def plain_keys(chosen: Sequence[str]) -> dict[str, Any]:
 
 def _leaves(config: DictConfig, prefix: str) -> Iterator[tuple[str, Any]]:
     for key in config:
-        path = f"{prefix}{key}"
+        path = prefix + str(key)
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
             yield from _leaves(node, f"{path}.")
@@ -152,4 +152,5 @@ def no_number(error: BaseException | None) -> str:
     said = _CONVERTED.match(str(error)) if error else None
     if not error or not said or said["kind"] not in _KINDS:
         return ""
-    return f"{error.full_key} must be {_KINDS[said['kind']]}, got {said['value']!s}"
+    key = str(error.full_key)
+    return f"{key} must be {_KINDS[said['kind']]}, got {said['value']}"

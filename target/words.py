@@ -24,3 +24,8 @@ def command(module: str, *words: str) -> str:
         words: Its arguments.
     """
     return shlex.join([sys.executable, "-m", module, *words])
+
+
+def user_path(text: str) -> Path:
+    """Return the path that an argument names; a type for argparse. Shells do not expand `~/` in `--json=~/x.json`."""
+    return Path(text).expanduser()

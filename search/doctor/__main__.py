@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from operators.secrets import redact
 from search.commands import fails_with_a_line
 from search.printed import command
+from target.words import user_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings, as python -m search takes them")
     parser.add_argument("--target", metavar="NAME", help="the same as target=NAME")
     parser.add_argument("--model", action="store_true", help="send one short request to each language model")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to a file")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the rows to a file")
     return parser
 
 

@@ -29,6 +29,7 @@ from search.runs.lock import locked
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from search.views.verdicts import one_line
+from target.words import user_path
 
 OPERATOR: Final = "import"
 OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
@@ -139,12 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m search.import_git", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("repository", type=Path, help="directory of the checkout")
+    parser.add_argument("repository", type=user_path, help="directory of the checkout")
     parser.add_argument("--branch", required=True, help="such as autoresearch/mar5")
     parser.add_argument("--name", required=True, help="name of the search: it becomes outputs/NAME")
-    parser.add_argument("--outputs", type=Path, default=OUTPUTS, help="default: %(default)s")
+    parser.add_argument("--outputs", type=user_path, default=OUTPUTS, help="default: %(default)s")
     parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
-    parser.add_argument("--results", type=Path, help=f"the table, if it is not the branch's {RESULTS}")
+    parser.add_argument("--results", type=user_path, help=f"the table, if it is not the branch's {RESULTS}")
     parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be imported, and write nothing")
     parser.add_argument("--maximize", action="store_true", help="larger scores are better; their sign is changed")

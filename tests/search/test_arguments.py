@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from search.arguments import hydra_setting, quote_homes
 from search.construct import compose_config
 from search.errors import UserError
+from target.words import user_path
 from tests.search.command import QUIET, assert_clean_failure, run
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,15 @@ def test_a_path_in_the_home_is_that_of_the_user(tmp_path: Path, overrides: tuple
     assert said.format(home=tmp_path / "me") in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "~").exists()
+
+
+def test_a_file_that_an_argument_names_may_be_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    folders = ("search", "target", "operators", "benchmarks")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+    assert user_path("~/x.json") == Path("/home/me/x.json")
+    assert [path for path in sources if "type=Path" in path.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ STRATEGIES = ", ".join(sorted(path.stem for path in (Path(__file__).parents[2] /
         ("llm=3", "llm is not one setting but several: write llm.model=3, llm.models=3, llm.selection=3, ..."),
         ("strategy=3", f"strategy must be one of {STRATEGIES}, got '3'"),
         ("strategy=gredy", f"strategy must be one of {STRATEGIES}, got 'gredy'; did you mean strategy=greedy?"),
-        ("acceptance=confirm2", "did you mean acceptance=confirm3?"),
+        ("acceptance=confirm4", "did you mean acceptance=confirm"),
         ("budget.training=10", "budget.training is not a setting of this search: did you mean budget.trainings=10?"),
         ("trainings=10", "trainings is not a setting of this search: did you mean budget.trainings=10?"),
         ("strategy=beam strategy.wdth=3", "did you mean strategy.width=3?"),
