@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -15,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from search.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_RESUMABLE, EXIT_USAGE, Ending, Sweep, tell
+from search.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_RESUMABLE, EXIT_USAGE, Ending, Sweep, end_state, tell
 from search.printed import command, named, one_of_sweep
 from search.schema import CONF, schema
 from search.sweep import count_searches, few_seeds, remember_shared, sweep_name
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from search.session import Session
 
 _MAKE_ROOM = "nothing is lost: make room, then resume"
+_results: TextIO | None = None  # where the end state of each search goes with --json
 _sweep = Sweep()  # Hydra starts the searches of a sweep one after another in this process
 
 
@@ -33,10 +35,13 @@ def main(config: DictConfig) -> None:
     is_sweep = HydraConfig.get().mode is RunMode.MULTIRUN
     if is_sweep and not _sweep.endings and (warning := few_seeds(sys.argv[1:])):
         sys.stderr.write(f"{warning}\n")
+    if is_sweep:
+        _sweep.name = _sweep.name or str(config.name)
     ending = _search(config)
     tell(ending)
+    if _results is not None:
+        _results.write(f"{json.dumps(end_state(ending, config.outputs))}\n")
     if is_sweep:
-        _sweep.name = str(config.name)
         _sweep.endings.append(ending)
     if ending.stops_sweep or (ending.code and not is_sweep):
         sys.exit(ending.code)
@@ -102,7 +107,8 @@ def _name(config: DictConfig) -> str:
     """Return the name of the search; in a sweep it contains what distinguishes the search from the others."""
     from search.names import check_name
 
-    job, name = HydraConfig.get(), str(config.name)
+    job, is_given = HydraConfig.get(), any(word.startswith("name=") for word in sys.argv)
+    name = str(config.name) if is_given else _sweep.name or str(config.name)  # by default it is the time of each start
     check_name(name)
     return f"sweeps/{name}/{sweep_name(job.overrides.task, job.job.num)}" if job.mode is RunMode.MULTIRUN else name
 
@@ -193,6 +199,10 @@ def run() -> None:
     from search.arguments import complaint, quote_homes, refuse_arguments
     from search.errors import UserError
 
+    if "--json" in sys.argv[1:]:
+        global _results
+        sys.argv.remove("--json")
+        _results, sys.stdout = sys.stdout, sys.stderr
     words = quote_homes(sys.argv[1:])
     sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra wants them in front
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from search.printed import command, named
 
@@ -48,6 +50,22 @@ def tell(ending: Ending) -> None:
     sys.stderr.write(printable("".join(f"{line}\n" for line in lines)))
 
 
+def end_state(ending: Ending, outputs: str) -> dict[str, Any]:
+    """Return how a search ended, as plain JSON types: its summary, folder, exit status, message and resumption.
+
+    Args:
+        ending: How it ended.
+        outputs: The folder of all searches.
+    """
+    folder = Path(outputs).expanduser() / ending.name
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it did not begin
+        summary = {"name": ending.name}
+    resume = command("search", *ending.resume) if ending.resume else None
+    return {**summary, "folder": str(folder), "exit": ending.code, "error": ending.message or None, "resume": resume}
+
+
 @dataclass(slots=True)
 class Sweep:
     """How a sweep ends.
@@ -86,6 +104,7 @@ class Sweep:
             text += f"; failed: {shown}: {textwrap.shorten(reason, _REASON_CHARACTERS, placeholder=' ...')}"
         left = searches - len(self.endings)
         text += f"; not started: {left}" if left else ""
-        resume = command("search", *named(arguments, self.name))
+        is_named = any(word.startswith("name=") for word in arguments)
+        resume = command("search", *(arguments if is_named else named(arguments, self.name)))
         advice = "the same command resumes" if left or any(each.resume for each in failed) else "it goes on after a fix"
         return printable(redact(f"{text}; {advice}\n")) + f"resume: {resume}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -91,6 +92,27 @@ def test_the_last_lines_of_a_sweep_name_what_failed_and_why() -> None:
     assert said == f"1 of 3 finished; failed: sweeps/s/b: no GPU; not started: 1; the same command resumes\n{resume}"
     said = Sweep(name="s", endings=[bad] * 3).text(3, arguments)
     assert said == f"0 of 3 finished; failed: all: no GPU; it goes on after a fix\n{resume}"
+
+
+def test_a_sweep_without_a_name_has_one_folder_and_is_resumed_there(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "--json", *LANDSCAPE, "seed=0,1", "budget.trainings=0,1")
+
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    states = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted({Path(state["folder"]).parent.name for state in states}) == [folder.name]
+    assert sorted((state["exit"], state.get("status", "")) for state in states) == [(0, "finished")] * 2 + [(2, "")] * 2
+    assert done.stderr.splitlines()[-1].endswith(f" name={folder.name}")
+
+
+def test_the_end_state_is_one_json_object_on_standard_output(tmp_path: Path) -> None:
+    done = run(tmp_path, "--json", *LANDSCAPE, "name=g", "budget.trainings=2")
+
+    state = json.loads(done.stdout)
+    assert (state["status"], state["trainings"], state["exit"], state["error"]) == ("finished", 2, 0, None)
+    assert Path(tmp_path, state["folder"], "report.md").is_file()
+    assert "#0000 baseline" in done.stderr
+    refused = json.loads(run(tmp_path, "--json", *LANDSCAPE, "name=h", "budget.trainings=0").stdout)
+    assert (refused["exit"], refused["error"]) == (2, "budget.trainings must be at least 1, got 0")
 
 
 @pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((0, 2), 2), ((2, 2), 2), ((2, 75), 1)])
