@@ -18,13 +18,14 @@ from search.observer import Running
 from search.printed import command
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
+from search.views.pulse import Pulse
 from search.views.text import duration
 from search.views.verdicts import champion_before, delta, description_of, one_line, score_text
 from target.evaluation import Evaluation
 
-_ROWS: Final = 12
+_ROWS: Final = 30  # at most: each redraw costs time that the trainings need
 _DIFF_LINES: Final = 150
-_CHROME_LINES: Final = 11  # header, bars and borders: lines that the table must leave free
+_CHROME_LINES: Final = 14  # header, pulse, champion, bars and borders: lines that the table must leave free
 _STYLES: Final = {
     Status.PENDING: "cyan",
     Status.BASELINE: "blue",
@@ -50,6 +51,8 @@ def live_view(
     *,
     wall_seconds: float,
     height: int,
+    improved_seconds_ago: float | None = None,
+    noise_sd: float | None = None,
 ) -> RenderableType:
     """Return the live screen: the state of the search, the last trials, the work under way, the rest of the budget.
 
@@ -60,10 +63,19 @@ def live_view(
         budget: The limits.
         wall_seconds: Time that the search has taken so far.
         height: Lines of the terminal.
+        improved_seconds_ago: Time since the last improvement; None if it was before this session.
+        noise_sd: Standard deviation of a score between seeds; None if it is not known.
     """
     rows = max(3, min(_ROWS, height - _CHROME_LINES - len(running)))
     return Group(
         _headline(summary),
+        Pulse(
+            population=population,
+            summary=summary,
+            running=running,
+            improved_seconds_ago=improved_seconds_ago,
+            noise_sd=noise_sd,
+        ),
         _trial_table(population, running, rows),
         _budget_table(summary, budget, wall_seconds),
     )
@@ -159,7 +171,10 @@ def _trial_table(population: Population, running: Sequence[Running], n_rows: int
         right = name in ("trial", "val_bpb", "delta", "seconds")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     table.add_column("description", no_wrap=True, overflow="ellipsis", ratio=1)
-    for trial in population.decided[-n_rows:]:
+    latest, champion = population.decided[-n_rows:], population.champion
+    if champion and champion not in latest:
+        _add(table, champion, population, f"{_train_seconds(champion):.1f}", "champion", _STYLES[Status.KEEP])
+    for trial in latest:
         _add(table, trial, population, f"{_train_seconds(trial):.1f}", trial.status.value)
     for work in sorted(running, key=lambda each: (each.stage != "train", each.number)):
         if work.number >= len(population.trials):
