@@ -37,12 +37,15 @@ def main(config: DictConfig) -> None:
         sys.stderr.write(f"{warning}\n")
     if is_sweep:
         _sweep.name = _sweep.name or str(config.name)
-    ending = _search(config)
+    ending = Ending(name=str(config.name), code=EXIT_FAILED, reason="an error of Graft itself: see its traceback")
+    try:
+        ending = _search(config)
+    finally:
+        if is_sweep:
+            _sweep.endings.append(ending)
     tell(ending)
     if _results is not None:
         _results.write(f"{json.dumps(end_state(ending, config.outputs))}\n")
-    if is_sweep:
-        _sweep.endings.append(ending)
     if ending.stops_sweep or (ending.code and not is_sweep):
         sys.exit(ending.code)
 

@@ -29,12 +29,13 @@ def refuse_mistakes(arguments: Sequence[str]) -> None:
     Raises:
         UserError: A group has a value that is not a text, or a setting is written as a flag.
     """
+    known = groups(arguments)
     for argument in arguments:
         flag = _FLAG.fullmatch(argument)
         if flag and not argument.startswith(tuple(f"--{each}" for each in _HYDRA_FLAGS)):
             raise UserError(f"settings have no dashes: write {flag['setting']}")
         key, _, value = argument.partition("=")
-        if key in groups(arguments) and _NO_CHOICE.fullmatch(value):
+        if key in known and _NO_CHOICE.fullmatch(value):
             raise UserError(_no_choice(key, value, arguments))
 
 
@@ -58,11 +59,12 @@ def _folders(arguments: Sequence[str]) -> Iterator[Path]:
 
 def what_was_meant(word: str, arguments: Sequence[str]) -> str:
     """Return a question about a word without `=`: the setting it may be a part of; empty if nothing is near."""
-    for group, choices in groups(arguments).items():
+    known = groups(arguments)
+    for group, choices in known.items():
         if word in choices and word not in ("default", "none"):
             return f"did you mean {group}={word}?"
-    if word in groups(arguments):
-        return f"{word} is one of {', '.join(groups(arguments)[word])}"
+    if word in known:
+        return f"{word} is one of {', '.join(known[word])}"
     near = nearest(word, list(plain_keys(())))
     return f"did you mean {near}=...?" if near else ""
 
@@ -75,9 +77,9 @@ def mistake(arguments: Sequence[str]) -> str:
         for choice in _choices(value) if key in known else ():
             if choice not in known[key] and choice != "null":
                 return _no_choice(key, choice, arguments)
-    chosen = [f"{key}={_choices(value)[0]}" for key, _, value in settings if key in known]
-    keys = plain_keys(chosen)
-    for key, _, value in settings:
+    chosen = {key: _choices(value)[0] for key, _, value in settings if key in known}
+    keys = plain_keys([f"{group}={choice}" for group, choice in chosen.items() if choice != "null"])
+    for key, _, value in settings if keys else ():
         if key not in known and key not in keys and "@" not in key:
             return _no_key(key, value, keys)
     return ""
@@ -117,7 +119,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 
 def plain_keys(chosen: Sequence[str]) -> dict[str, Any]:
-    """Return all settings of a search, with dots in them, and their values.
+    """Return all settings of a search, with dots in them, and their values; none if a choice is the user's own.
 
     Args:
         chosen: The choices of groups, as `GROUP=CHOICE`.
@@ -130,8 +132,8 @@ def plain_keys(chosen: Sequence[str]) -> dict[str, Any]:
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             config = compose("config", list(chosen))
-    except (HydraException, OmegaConfBaseException):  # a choice of the user's own folder
-        config = schema()
+    except (HydraException, OmegaConfBaseException):
+        return {}
     return dict(_leaves(config, ""))
 
 

@@ -54,13 +54,14 @@ def few_seeds(arguments: Sequence[str]) -> str:
 
     counts = _counts(arguments)
     seeds = counts.pop("seed", 1)
-    arms = math.prod(counts.values())
+    arms = math.prod(count for key, count in counts.items() if key not in _WHERE)
     needed = seeds_to_rank(arms * (arms - 1) // 2) if arms > 1 else 0
     if seeds >= needed:
         return ""
+    enough = ",".join(map(str, range(needed)))
     return (
         f"warning: {arms} arms with {seeds} seed{'s' * (seeds > 1)} each: however far apart they end, search.compare "
-        f"cannot call a difference significant with fewer than {needed} seeds each: seed=range({needed})"
+        f"cannot call a difference significant with fewer than {needed} seeds each: seed={enough}"
     )
 
 

@@ -16,6 +16,7 @@ from operators.population import Population
 from operators.trial import Status
 from search.budget import Budget
 from search.observer import Running
+from search.printed import command
 from search.runs.rundir import RunDirectory
 from search.views.console import Display
 from search.views.drawing import live_view
@@ -273,6 +274,16 @@ def test_the_end_says_what_came_of_it_and_where_it_is(tmp_path, make_display):
     assert "the best program" in text
     assert "report.md" not in text
     assert text.rstrip().endswith("mlflow ui --here")
+
+
+def test_a_command_at_the_end_is_one_line_however_narrow_the_terminal(tmp_path):
+    display, out = terminal_display(width=40)
+    run = RunDirectory(tmp_path / "a folder with a long name")
+    display.finish(MIXED, make_summary(MIXED), run, "python -m search.ui and a long argument of it")
+
+    lines = Text.from_ansi(out.getvalue()).plain.splitlines()
+    assert any(line.startswith(f"{command('search.final', str(run.root))}  whether") for line in lines)
+    assert lines[-1] == "python -m search.ui and a long argument of it"
 
 
 def test_the_end_of_a_search_without_a_score():
