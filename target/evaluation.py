@@ -53,6 +53,8 @@ class Evaluation:
         verified: Whether the score was computed here, by a process that runs no code of the program. If not, the
             program reported the score, and it is unchecked.
         reported: Figures that the program reported beside it, by name. Not trusted.
+        host: Name of the host of a cluster that ran it; empty on the machine of the search.
+        card: Name of the GPU of that host; empty on a CPU, and on the machine of the search.
     """
 
     outcome: Outcome
@@ -75,6 +77,8 @@ class Evaluation:
     score_tries: int = 1
     verified: bool = True
     reported: Mapping[str, float] = field(default_factory=dict)
+    host: str = ""
+    card: str = ""
 
     def __post_init__(self) -> None:
         if (self.score is not None) != (self.outcome is Outcome.OK):
