@@ -80,6 +80,7 @@ class Config:
     agent: Agent = field(default_factory=Agent)
     llm: Any = MISSING
     acceptance: Any = MISSING
+    pruning: Any = MISSING
     target: Any = MISSING
     executor: Any = MISSING
     tracker: Any = MISSING

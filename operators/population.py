@@ -49,6 +49,11 @@ class Population:
         return self.tally.champions
 
     @property
+    def checked(self) -> tuple[Trial, ...]:
+        """Trials whose training failed a check, whether it was stopped or ran on, in the order of the verdicts."""
+        return self.tally.checked
+
+    @property
     def champion(self) -> Trial | None:
         """The trial kept last, or the baseline; None before the baseline is scored."""
         return self.champions[-1] if self.champions else None

@@ -13,6 +13,7 @@ from search.runs.summary import Summary
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
+from target.stopping import StopRule
 
 Score = Callable[[Program, int], float | None]
 
@@ -66,7 +67,14 @@ class ScriptedExecutor:
         return done
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,
+        holdout: bool = False,
+        stop: StopRule | None = None,
     ) -> Future[Evaluation]:
         future: Future[Evaluation] = Future()
         self.trained.append((program.id, seed))
