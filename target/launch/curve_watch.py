@@ -30,6 +30,7 @@ class CurveWatch:
         self.failed: FailedCheck | None = None
         self._rule = rule
         self._space = space
+        self._looked = False
         self._on_cpu_clock = spec.clock == "cpu"
         self._limit_seconds = spec.limit_seconds
         self._next_seconds = min((check.fraction for check in rule.checks), default=math.inf) * spec.limit_seconds
@@ -37,8 +38,10 @@ class CurveWatch:
     def look(self, clock: TreeClock) -> Excess | None:
         """Return why the training ends now; None if it goes on, as an audit does in any case."""
         now = clock.cpu_seconds if self._on_cpu_clock else clock.wall_seconds
-        if self.failed or not self._next_seconds <= now <= LATEST_FRACTION * self._limit_seconds:
+        late = self._looked and now > LATEST_FRACTION * self._limit_seconds
+        if self.failed or late or now < self._next_seconds:
             return None
+        self._looked = True  # the first look is made however late it is; it uses the points of the first half
         self._next_seconds = now + _LOOK_FRACTION * self._limit_seconds
         self.failed = failed_check(self._rule, self._space.curve(), self._limit_seconds)
         return Excess(Outcome.PRUNED, str(self.failed)) if self.failed and not self._rule.audit else None

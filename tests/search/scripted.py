@@ -44,6 +44,7 @@ class ScriptedExecutor:
     ) -> None:
         self.slots = slots
         self.trained: list[tuple[str, int]] = []
+        self.stops: dict[tuple[str, int], StopRule | None] = {}
         self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
         self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
         self.most_at_once = 0
@@ -80,6 +81,7 @@ class ScriptedExecutor:
         self.trained.append((program.id, seed))
         if thorough:
             self.probed.append((program.id, seed))
+        self.stops[program.id, seed] = stop
         log.write_text("trained\n")
         value = self._score(program, seed)
         outcome = Outcome.CRASHED if value is None else Outcome.OK
