@@ -26,7 +26,7 @@ class Budget:
     """Limits of a search; null means no limit of that kind.
 
     Attributes:
-        trainings: Finished trainings, trial 0 and confirmations included.
+        trainings: Finished trainings; trial 0, confirmations and trainings stopped early included.
         hours: Wall time, over all sessions.
         usd: Price of all model calls.
         unset: Limits that apply if all three are null.

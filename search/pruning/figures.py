@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from search.views.verdicts import champion_before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +39,6 @@ def pruning_figures(population: Population) -> PruningFigures:
 
 
 def _beat_the_champion(trial: Trial, population: Population) -> bool:
-    champion = champion_before(trial, population)
+    champion = population.champion_before(trial)
     better = trial.scored and champion and population.scores[trial.number] < population.scores[champion.number]
     return trial.status is Status.KEEP or bool(better)

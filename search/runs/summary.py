@@ -22,7 +22,7 @@ class Summary:
         status: `running`; `finished` when a budget was used up; `stopped` when it ended for any other reason.
         stop_reason: The limit that was reached, or why it stopped; empty while running.
         trials: Trials proposed so far, pending ones included.
-        trainings: Finished trainings, trial 0 and confirmations included.
+        trainings: Finished trainings; trial 0, confirmations and trainings stopped early included.
         outcomes: Number of decided trials by outcome.
         baseline_val_bpb: Mean score of the seed program; None before it is known.
         best_val_bpb: Mean score of the champion, corrected for its seeds: comparable with the baseline's.
