@@ -77,14 +77,14 @@ def _pruning(summary: Summary) -> str:
     """Return what pruning saved, and what the audits say about its mistakes; empty if no training failed a check."""
     if not summary.pruned + summary.audited:
         return ""
-    audits = "no training that was to be stopped has been audited, so nothing is known about false prunes"
+    audits = "none that was to be stopped has been audited, so nothing is known about false prunes"
     if summary.audited:
         rate = summary.false_prunes / summary.audited
         audits = (
             f"of {summary.audited} that were to be stopped and ran on as an audit, {summary.false_prunes} ended better "
             f"than the champion: an observed false-prune rate of {rate:.0%}"
         )
-    return f"{summary.pruned} trainings stopped early, {duration(summary.saved_seconds)} saved; {audits}"
+    return f"trainings stopped early: {summary.pruned}, {duration(summary.saved_seconds)} saved; {audits}"
 
 
 def _belief(population: Population, noise: Noise | None) -> str:

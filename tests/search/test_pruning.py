@@ -14,6 +14,7 @@ from operators.experience import gather
 from operators.population import Population
 from operators.prompts.history import failures, unsuccessful
 from operators.trial import Status
+from search.compare.comparison import Arm
 from search.mlflow.records import trial_record
 from search.pruning.champion import ChampionCurve
 from search.pruning.figures import PruningFigures, pruning_figures
@@ -25,6 +26,7 @@ from search.runs.rundir import RunDirectory, result_row
 from search.strategies.tree import Tree
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
+from target.simulated.recorded import read_recordings
 from target.stopping import FailedCheck, StopRule, failed_check
 from tests.search.builders import make_evaluation, make_population, make_summary
 from tests.search.command import assert_clean_failure, run
@@ -152,7 +154,7 @@ def test_audits_give_the_rate_of_false_prunes(tmp_path: Path) -> None:
 
     assert pruning_figures(people) == PruningFigures(pruned=1, audited=2, false_prunes=1, saved_seconds=5.0)
     text = render_report(people, make_summary(people), RunDirectory(tmp_path))
-    assert "| pruning | 1 trainings stopped early" in text
+    assert "| pruning | trainings stopped early: 1, 5 s saved; of 2" in text
     assert "of 2 that were to be stopped and ran on as an audit, 1 ended better" in text
     assert "50%" in text
     plain = make_population(2.0, 1.9)
@@ -197,6 +199,31 @@ def test_mlflow_shows_it_as_killed() -> None:
     people = with_pruned()
 
     assert trial_record(people.trials[2], people).state == "KILLED"
+
+
+def test_a_surrogate_learns_nothing_from_it(tmp_path: Path) -> None:
+    people = make_population(2.0, Status.PRUNED, *(2.0 + 0.01 * number for number in range(30)))
+    for trial in people.trials:
+        RunDirectory(tmp_path).write_trial(trial, people)
+
+    assert {row.outcome for row in read_recordings(tmp_path).rows} == {Outcome.OK}
+
+
+def test_a_comparison_does_not_count_it_as_a_failure() -> None:
+    arm = Arm(
+        label="a",
+        finals=(1.0,),
+        areas=(1.0,),
+        final=None,
+        area=None,
+        outcomes={"ok": 5, "pruned": 3, "crashed": 2},
+        trainings=10,
+        gpu_hours=1.0,
+        usd=0.0,
+        curves={},
+    )
+
+    assert arm.failure_rate == pytest.approx(0.2)
 
 
 def test_pruning_that_needs_a_curve_is_refused_where_there_is_none(tmp_path: Path) -> None:
