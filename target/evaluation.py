@@ -57,6 +57,8 @@ class Evaluation:
         reported: Figures that the program reported beside it, by name. Not trusted.
         failed_check: The check for which the training was stopped. If `outcome` is not PRUNED, the training was an
             audit and ran on. None if it failed no check.
+        host: Name of the host of a cluster that ran it; empty on the machine of the search.
+        card: Name of the GPU of that host; empty on a CPU, and on the machine of the search.
     """
 
     outcome: Outcome
@@ -80,6 +82,8 @@ class Evaluation:
     verified: bool = True
     reported: Mapping[str, float] = field(default_factory=dict)
     failed_check: FailedCheck | None = None
+    host: str = ""
+    card: str = ""
 
     def __post_init__(self) -> None:
         if (self.score is not None) != (self.outcome is Outcome.OK):

@@ -8,7 +8,7 @@ pass on its settings.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -100,4 +100,11 @@ class Kind(Protocol):
 
         Raises:
             TargetError: The target cannot be evaluated here.
+        """
+
+    def data_hashes(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the hashes of the data that must be equal on all hosts, by what they are.
+
+        Args:
+            settings: The result of `describe` on one host.
         """

@@ -83,6 +83,7 @@ class TargetSpec:
         constants: Values for constants of `target/train.py`.
         cards: Settings for devices, by their least memory in GB: `constants` are added, `batch_rows` is that of the
             scoring.
+        card_gb: Memory in GB of the GPUs of a cluster, for a search on a machine without one; None to ask torch here.
         device: The device for training.
         clock: What the budget counts: CPU seconds of the process tree, or wall-clock seconds.
         threads: CPU threads of one training.
@@ -110,6 +111,7 @@ class TargetSpec:
     program: Path | None = None
     constants: Mapping[str, Value] = field(default_factory=dict)
     cards: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    card_gb: float | None = None
     device: Literal["cpu", "cuda"]
     clock: Literal["cpu", "wall"]
     threads: int
@@ -135,6 +137,8 @@ class TargetSpec:
             raise TargetError(
                 f"target.device must be cpu or cuda and target.clock cpu or wall, got {self.device} and {self.clock}"
             )
+        if self.card_gb is not None and not (self.device == "cuda" and self.card_gb > 0):
+            raise TargetError(f"target.card_gb must be positive, and only for device=cuda, got {self.card_gb}")
         for gigabytes, card in self.cards.items():
             if not isinstance(gigabytes, int) or card.keys() - {"constants", "batch_rows"}:
                 raise TargetError(

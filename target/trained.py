@@ -60,6 +60,10 @@ class TrainedKind:
         corpus = self._corpus or prepare_corpus(self.spec.corpus)
         return {"spec": self.spec.to_json(), "corpus": corpus.to_json()}
 
+    def data_hashes(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the hash of the text."""
+        return {"the text": settings["corpus"]["hash"]}
+
 
 class TrainedTarget:
     """A target whose programs are trained.
@@ -127,6 +131,8 @@ class TrainedTarget:
     @functools.cached_property
     def _cards(self) -> tuple[Card, ...]:
         # only when needed: the results of a GPU search are also read on machines without a GPU
+        if self._spec.card_gb is not None:
+            return (Card(name="a GPU of the cluster", memory_bytes=int(self._spec.card_gb * 1e9)),)
         return self.kind.cards()
 
     @property

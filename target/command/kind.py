@@ -60,4 +60,8 @@ class CommandKind:
         """
         more = self._describe_more()
         snapshot = copy_checkout(self.spec, scratch / "checkout")
-        return {"spec": self.spec.to_json(), "checkout": str(snapshot.root), **more}
+        return {"spec": self.spec.to_json(), "checkout": str(snapshot.root), "checkout_hash": snapshot.hash, **more}
+
+    def data_hashes(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the hash of the directory, without the file that programs replace."""
+        return {"the directory": settings["checkout_hash"]}

@@ -16,12 +16,14 @@ from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
 
 CONF = Path(__file__).parents[2] / "conf" / "executor"
 EXECUTORS = sorted(path.stem for path in CONF.glob("*.yaml"))
+ALONE = {"ray": {"address": "local"}, "slurm": {"cluster": "local", "workers": 2}}  # without a cluster
 WAIT_SECONDS = 90
 
 
 @pytest.fixture(scope="module", params=EXECUTORS)
 def executor(request, spec, corpus):  # noqa: F811
-    make = instantiate(OmegaConf.load(CONF / f"{request.param}.yaml"))
+    settings = OmegaConf.merge(OmegaConf.load(CONF / f"{request.param}.yaml"), ALONE.get(request.param, {}))
+    make = instantiate(settings)
     executor = make(
         TrainedKind(replace(spec, sandbox="off"), corpus=corpus)
     )  # candidates meet through files in one test

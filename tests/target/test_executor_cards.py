@@ -131,6 +131,17 @@ def test_a_command_target_warns_where_no_card_is_found(monkeypatch, tmp_path):
     assert "warning: target.device=cuda, but no GPU was found here; look at nvidia-smi" in said
 
 
+def test_a_search_on_a_machine_without_a_gpu_fits_its_program_to_the_cards_of_its_cluster(spec):
+    cards = {8: {"constants": {"DEPTH": 4}}, 80: {"constants": {"DEPTH": 7}}}
+    spec = dataclasses.replace(spec, program=None, constants={}, cards=cards, device="cuda", clock="wall")
+
+    for gigabytes, depth in ((8, 4), (80, 7)):
+        program = TrainedTarget(dataclasses.replace(spec, card_gb=gigabytes)).seed_program()
+        assert f"DEPTH = {depth}" in program.source
+    with pytest.raises(TargetError, match=r"target\.card_gb must be positive, and only for device=cuda, got 8"):
+        dataclasses.replace(spec, device="cpu", card_gb=8)
+
+
 def _wait_for(condition):
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
