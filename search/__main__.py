@@ -169,6 +169,8 @@ def _session(config: DictConfig, name: str) -> Session:
         budget=budget,
         propose_ahead=config.propose_ahead,
         ahead_per_slot=target.ahead_per_slot,
+        pruning=instantiate(config.pruning, "pruning"),
+        curve_seconds=target.curve_seconds,
         max_failures=config.max_failures,
     )
     return Session(

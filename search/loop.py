@@ -230,9 +230,11 @@ class Search:
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 
     def _submit_training(self, number: int, seed: int) -> None:
-        thorough = not number or bool(self._population.trials[number].evaluations)  # (candidate for) champion
+        trial = self._population.trials[number]
+        thorough = not number or bool(trial.evaluations)  # (candidate for) champion
+        stop = self._settings.stop_rule(trial, self._population)
         log = self._log(number, f"run-{seed}.log")
-        future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough)
+        future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough, stop=stop)
         self._tasks[future] = Task(stage=Stage.MEASURE, number=number, seed=seed, started=self._clock())
 
     def _program(self, number: int) -> Program:

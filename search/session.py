@@ -57,6 +57,7 @@ MAY_CHANGE: Final = (
     "name",
     "outputs",
     "propose_ahead",
+    "pruning",
     "tracker",
 )
 """Keys, with all below them, that may change when a search is resumed, because they do not decide what is searched.

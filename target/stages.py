@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,9 +17,10 @@ from target.corpus import CorpusFiles
 from target.draft import Draft
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, failure_from_log, refusal
+from target.launch.curve_watch import CurveWatch
 from target.launch.launcher import Child, Ending, Zygote
 from target.launch.workspace import Weights, Workspace
-from target.process.clock import Excess, Limits
+from target.process.clock import Excess, Limits, TreeClock
 from target.process.runlog import RunLog
 from target.program import Program
 from target.program.contract import ContractError, check_source
@@ -31,6 +32,7 @@ from target.scoring.logits import Buffers
 from target.scoring.scorer import Validation
 from target.scoring.served import ServedModel, ServingLimits, serve
 from target.spec import TargetSpec
+from target.stopping import StopRule
 
 # Seconds between the limit and the kill: for saving, leaving the interpreter and our checks. The same for all programs.
 GRACE_SECONDS: Final = 0.5
@@ -161,10 +163,12 @@ class Bench:
             disk_bytes=self.spec.disk_bytes,
         )
 
-    def run(self, job: Job, limits: Limits, *fds: int) -> tuple[Ending, Child]:
+    def run(
+        self, job: Job, limits: Limits, *fds: int, look: Callable[[TreeClock], Excess | None] = lambda _: None
+    ) -> tuple[Ending, Child]:
         """Run a child to its end; afterwards none of its processes is alive and the log has all of its output."""
         with self.log.pipe() as log_fd, self.zygote.fork(job, (log_fd, *fds)) as child:
-            ending = child.wait(limits)
+            ending = child.wait(limits, look)
         return ending, child
 
     @contextlib.contextmanager
@@ -244,7 +248,7 @@ def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: flo
         raise CandidateFailure(Outcome.REJECTED, f"{stage} ended the process; only main() may exit")
 
 
-def train(bench: Bench, seed: int, draft: Draft) -> Weights:
+def train(bench: Bench, seed: int, draft: Draft, stop: StopRule | None = None) -> Weights:
     """Run main() under the clock, and return the weights it saved.
 
     They count only if the process ended by itself before the end of limit and grace: a program that saves and then
@@ -254,6 +258,7 @@ def train(bench: Bench, seed: int, draft: Draft) -> Weights:
         bench: The evaluation.
         seed: Seed of the training.
         draft: Gets what is found.
+        stop: When to end the training early; None for never.
 
     Raises:
         CandidateFailure: There are no valid weights.
@@ -268,7 +273,9 @@ def train(bench: Bench, seed: int, draft: Draft) -> Weights:
     )
     with bench.workspace(Role.TRAIN, seed=seed) as space:
         job = bench.job(Role.TRAIN, space, cpu_seconds=limit if on_cpu_clock else None)
-        ending, child = bench.run(job, limits)
+        watch = CurveWatch(stop or StopRule(), space, spec)
+        ending, child = bench.run(job, limits, look=watch.look)
+        draft.failed_check = watch.failed
         clock = child.clock
         draft.isolation = child.isolation
         draft.train_seconds = clock.cpu_seconds if on_cpu_clock else clock.wall_seconds
@@ -289,6 +296,8 @@ def train(bench: Bench, seed: int, draft: Draft) -> Weights:
 
 
 def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
+    if exceeded.outcome is Outcome.PRUNED:
+        return f"stopped {exceeded.words}"
     if exceeded.outcome is not Outcome.TIMED_OUT:
         return f"training was stopped, {exceeded.words}"
     kind = "CPU seconds" if spec.clock == "cpu" else "seconds"

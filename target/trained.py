@@ -101,6 +101,11 @@ class TrainedTarget:
         """One on a GPU: proposing and pre-flight use the CPU, so the next training can begin at once."""
         return int(self._spec.device == "cuda")
 
+    @property
+    def curve_seconds(self) -> float:
+        """The limit of a training: `prepare.report` has the same clock."""
+        return self._spec.limit_seconds
+
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""
         return self._fitted.seed_program()

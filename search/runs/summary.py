@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from operators.population import Population
+from search.pruning.figures import pruning_figures
 
 RunStatus = Literal["running", "finished", "stopped"]
 
@@ -21,7 +22,7 @@ class Summary:
         status: `running`; `finished` when a budget was used up; `stopped` when it ended for any other reason.
         stop_reason: The limit that was reached, or why it stopped; empty while running.
         trials: Trials proposed so far, pending ones included.
-        trainings: Finished trainings, trial 0 and confirmations included.
+        trainings: Finished trainings; trial 0, confirmations and trainings stopped early included.
         outcomes: Number of decided trials by outcome.
         baseline_val_bpb: Mean score of the seed program; None before it is known.
         best_val_bpb: Mean score of the champion, corrected for its seeds: comparable with the baseline's.
@@ -31,6 +32,10 @@ class Summary:
         wall_seconds: Wall time of the search, over all its sessions.
         cost_usd: Price of all model calls, including the test requests before the search.
         busy_fraction: Share of the wall time that the evaluation slots were busy.
+        pruned: As in `PruningFigures`, like all that follow.
+        audited: Trainings that were to be stopped, and ran on.
+        false_prunes: Those of them that ended better than the champion.
+        saved_seconds: Training time saved.
     """
 
     name: str
@@ -49,6 +54,10 @@ class Summary:
     wall_seconds: float
     cost_usd: float
     busy_fraction: float
+    pruned: int = 0
+    audited: int = 0
+    false_prunes: int = 0
+    saved_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain JSON types."""
@@ -99,4 +108,5 @@ def summarize(
         wall_seconds=wall_seconds,
         cost_usd=population.cost_usd if cost_usd is None else cost_usd,
         busy_fraction=busy_fraction,
+        **asdict(pruning_figures(population)),
     )

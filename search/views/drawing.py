@@ -20,7 +20,7 @@ from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.pulse import Pulse
 from search.views.text import duration
-from search.views.verdicts import champion_before, delta, description_of, one_line, score_text
+from search.views.verdicts import delta, description_of, one_line, score_text
 from target.evaluation import Evaluation
 
 _ROWS: Final = 30  # at most: each redraw costs time that the trainings need
@@ -252,7 +252,7 @@ def _result_text(population: Population, summary: Summary) -> Text:
 
 
 def _delta_text(trial: Trial, population: Population) -> str:
-    difference = delta(trial, champion_before(trial, population), population)
+    difference = delta(trial, population.champion_before(trial), population)
     return "" if difference is None else f"{difference:+.4f}"
 
 
