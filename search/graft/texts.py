@@ -15,6 +15,8 @@ COMMANDS: Final = {
     "status": ("search.status", "the searches in outputs, what runs, and how to resume what stopped"),
     "report": ("search.report", "the report of a search, finished or not"),
     "compare": ("search.compare", "which arm of a sweep is better, and how certain that is"),
+    "best": ("search.best", "the best program of a search, or what changed in it"),
+    "export": ("search.export", "the lineage of the best program as commits of a new branch"),
     "final": ("search.final", "does the improvement hold? fresh seeds, sealed holdout"),
     "noise": ("search.noise", "how far apart two trainings of one program end on this machine"),
     "ui": ("search.ui", "every trial in the MLflow UI, in a browser"),
@@ -24,8 +26,8 @@ COMMANDS: Final = {
 }
 """Names of the commands, with their modules and what they do."""
 _WITH_SETTINGS: Final = ("search", "doctor", "noise")
-_WITH_FOLDERS: Final = ("report", "compare", "final", "prompt", "status", "ui")
-_SHOWN_GROUPS: Final = ("strategy", "operator", "target", "corpus", "acceptance", "prompt", "executor", "tracker")
+_WITH_FOLDERS: Final = ("report", "compare", "best", "export", "final", "prompt", "status", "ui")
+_SHOWN_GROUPS: Final = ("strategy", "operator", "target", "corpus", "acceptance", "pruning", "prompt", "executor", "tracker")
 _SHOWN_SETTINGS: Final = (
     *("name", "outputs", "from", "seed", "budget.trainings", "budget.hours", "budget.usd", "final.seeds"),
     *("max_failures", "propose_ahead", "direction", "executor.workers", "target.program", "llm.model"),
