@@ -49,6 +49,7 @@ from target.evaluation import Evaluation
 from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
 from target.simulated.target import Oracle
+from target.stopping import StopRule
 from tests.llm_habits import habit
 from tests.llm_server import LlmServer, Request
 
@@ -233,10 +234,17 @@ class Timed:
         return self._later(PREFLIGHT_SECONDS, None)
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,
+        holdout: bool = False,
+        stop: StopRule | None = None,
     ) -> Future[Evaluation]:
         """Return the result of a training, after a while."""
-        del log, thorough, holdout
+        del log, thorough, holdout, stop
         return self._later(TRAINING_SECONDS, self._oracle.evaluate(program, seed))
 
     def _later(self, seconds: float, result: Any) -> Future[Any]:

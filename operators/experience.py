@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from target.evaluation import Outcome
 from target.program import Program
 from target.program.constants import Value, parse_constants
 from target.program.space import Axis, axes_of
@@ -20,7 +21,8 @@ class Seen:
 
     Attributes:
         constants: Its constants.
-        score: Its score, comparable between seeds; None if it failed or is pending.
+        score: Its score, comparable between seeds; None if it failed or is pending. A training that was stopped early
+            counts as bad as the worst one known: it was clearly worse than the champion.
         failed: Whether its training failed; None while pending.
         foreign: Whether it belongs to the skeleton from which this one was made.
     """
@@ -74,8 +76,9 @@ def gather(program: Program, population: Population, *, limit: int) -> Experienc
         else [trial for trial in population.trials if trial.program and trial.program.skeleton_id == ancestor]
     )
     foreign = _limited(foreign, population, max(limit // 2 - len(chosen), 0))
-    seen = [_seen(trial, population, foreign=False) for trial in chosen]
-    seen += [_seen(trial, population, foreign=True) for trial in foreign]
+    worst = max((population.scores[trial.number] for trial in chosen + foreign if trial.scored), default=None)
+    seen = [_seen(trial, population, worst, foreign=False) for trial in chosen]
+    seen += [_seen(trial, population, worst, foreign=True) for trial in foreign]
     return Experience(
         axes=axes_of(parse_constants(program.source)),
         default=program.constants,
@@ -84,11 +87,11 @@ def gather(program: Program, population: Population, *, limit: int) -> Experienc
     )
 
 
-def _seen(trial: Trial, population: Population, *, foreign: bool) -> Seen | None:
+def _seen(trial: Trial, population: Population, worst: float | None, *, foreign: bool) -> Seen | None:
     assert trial.program is not None
-    score = population.scores.get(trial.number)
+    score = worst if trial.status is Status.PRUNED else population.scores.get(trial.number)
     if score is None and trial.decided is not None and trial.status not in FAILED:
-        return None  # refused before it trained
+        return None  # refused before it trained, or stopped with nothing to compare it with
     failed = None if score is None and trial.decided is None else score is None
     return Seen(trial.program.constants, score, failed, foreign)
 
@@ -113,5 +116,6 @@ def _ancestor(own: list[Trial], population: Population) -> str | None:
 
 
 def _mean_seconds(trials: list[Trial], *, failed: bool) -> float:
-    runs = [run for trial in trials for run in trial.evaluations if (run.score is None) == failed]
+    ended = [run for trial in trials for run in trial.evaluations if run.outcome is not Outcome.PRUNED]
+    runs = [run for run in ended if (run.score is None) == failed]
     return sum(run.train_seconds for run in runs) / len(runs) if runs else 0.0

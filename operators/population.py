@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -49,9 +50,21 @@ class Population:
         return self.tally.champions
 
     @property
+    def checked(self) -> tuple[Trial, ...]:
+        """Trials whose training failed a check, whether it was stopped or ran on, in the order of the verdicts."""
+        return self.tally.checked
+
+    @property
     def champion(self) -> Trial | None:
         """The trial kept last, or the baseline; None before the baseline is scored."""
         return self.champions[-1] if self.champions else None
+
+    def champion_before(self, trial: Trial) -> Trial | None:
+        """Return the champion at the time of the verdict on a trial; for a pending trial, the current champion."""
+        if trial.decided is None:
+            return self.champion
+        place = bisect_left(self.champions, trial.decided, key=lambda champion: champion.decided or 0)
+        return self.champions[place - 1] if place else None
 
     @property
     def keeps(self) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from operators.chat import Exchange
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
+from target.stopping import FailedCheck
 
 Label = int | float | str
 
@@ -31,7 +32,7 @@ class Status(enum.StrEnum):
     BASELINE = "baseline"  # trial 0, the seed program
     KEEP = "keep"  # became the champion
     DISCARD = "discard"  # scored, but not better
-    PRUNED = "pruned"
+    PRUNED = "pruned"  # its training was stopped, because its loss was clearly too high
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
@@ -196,6 +197,11 @@ class Trial:
     def trainings(self) -> int:
         """Finished trainings that count against the budget; one that was killed and repeated counts twice."""
         return sum(run.tries for run in self.evaluations if run.trained)
+
+    @property
+    def failed_check(self) -> FailedCheck | None:
+        """The check that its first training failed; None if it failed none."""
+        return self.evaluations[0].failed_check if self.evaluations else None
 
     @property
     def device_seconds(self) -> float:

@@ -13,7 +13,7 @@ class Budget:
     """Limits of a search; None means no limit of that kind.
 
     Attributes:
-        trainings: Finished trainings, trial 0 and confirmations included.
+        trainings: Finished trainings; trial 0, confirmations and trainings stopped early included.
         hours: Wall time, over all sessions of a resumed search.
         usd: Price of all model calls.
     """

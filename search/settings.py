@@ -5,14 +5,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from operators.base import Operator
+from operators.base import NOTHING_NEW, Operator
+from operators.population import Population
 from operators.trial import Proposal, Trial
 from search.acceptance import Acceptance
 from search.budget import Budget
 from search.errors import UserError
+from search.pruning.plan import Pruning
 from search.strategies.base import Strategy
 from target.program import Program
+from target.stopping import StopRule
+
+NOTHING_TO_PROPOSE: Final = "nothing new to propose"
+THE_SAME: Final = "the same program as"
+"""How the reason of a trial begins whose program was made before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +40,8 @@ class Settings:
         propose_ahead: Programs that may be made while all slots are busy; None for `ahead_per_slot` of each slot.
         max_failures: Stop after this many trials in a row that produced nothing to train.
         ahead_per_slot: Number of programs per slot that suits the target and the operators (`search.ahead`).
+        pruning: Decides which trainings are stopped early.
+        curve_seconds: Time of a training by the clock of its loss curve; None if the target has no curve.
     """
 
     name: str
@@ -45,11 +55,31 @@ class Settings:
     propose_ahead: int | None
     max_failures: int
     ahead_per_slot: int = 0
+    pruning: Pruning = field(default_factory=Pruning)
+    curve_seconds: float | None = None
     extra_operators: Mapping[str, Operator] = field(default_factory=dict)
 
     def programs_ahead(self, slots: int) -> int:
         """Return how many programs may be made while that many slots are busy."""
         return slots * self.ahead_per_slot if self.propose_ahead is None else self.propose_ahead
+
+    def stuck_reason(self, decided: Sequence[Trial]) -> str:
+        """Return why a search cannot go on that `is_stuck`, or an empty text.
+
+        It begins with `NOTHING_TO_PROPOSE` if every one of its last trials would have been a repetition: all programs
+        that its operators can make have been tried.
+        """
+        if not self.is_stuck(decided):
+            return ""
+        last = [trial for trial in decided if not trial.imported][-self.max_failures :]
+        many = f"{self.max_failures} trials in a row"
+        if all((trial.detail or "").startswith((NOTHING_NEW, THE_SAME)) for trial in last):
+            return f"{NOTHING_TO_PROPOSE}: {many} made no new program; the last: {last[-1].detail}"
+        return f"{many} produced nothing to train; the last: {last[-1].detail}"
+
+    def stop_rule(self, trial: Trial, population: Population) -> StopRule | None:
+        """Return when the next training of a trial is stopped early; None for never."""
+        return self.pruning.rule(trial, population, self.curve_seconds)
 
     def is_stuck(self, decided: Sequence[Trial]) -> bool:
         """Return whether the last `max_failures` verdicts had nothing to train; imported ones do not count."""
@@ -75,6 +105,11 @@ class Settings:
             ) from None
 
     def __post_init__(self) -> None:
+        if self.pruning.needs_curve and self.curve_seconds is None:
+            raise UserError(
+                "this pruning compares loss curves, and the trainings of this target report none; "
+                "give pruning=none, or pruning=auto, which prunes only where there are curves"
+            )
         if (self.propose_ahead or 0) < 0 or self.max_failures < 1:
             raise UserError(
                 "propose_ahead must be null or at least 0 and max_failures at least 1, "

@@ -42,6 +42,10 @@ class Target(Protocol):
         operator that asks a model or runs an agent it is at least 1 (`search.ahead`). `propose_ahead` overrules both.
         """
 
+    @property
+    def curve_seconds(self) -> float | None:
+        """Time of a training, by the clock of the loss curve that it reports; None if trainings report no curve."""
+
     def seed_program(self) -> Program:
         """Return the program that a search begins with; raises `TargetError` if there is none."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from target.evaluation import Evaluation, Outcome
+from target.stopping import FailedCheck
 
 Seconds = Literal["score_seconds", "wall_seconds"]
 Tries = Literal["tries", "score_tries"]
@@ -36,6 +37,7 @@ class Draft:
     score_tries: int = 1
     verified: bool = True
     reported: Mapping[str, float] = field(default_factory=dict)
+    failed_check: FailedCheck | None = None
 
     def end(self, outcome: Outcome, *, score: float | None = None, detail: str = "") -> Evaluation:
         """Return the evaluation.

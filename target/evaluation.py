@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+from target.stopping import FailedCheck
+
 
 class Outcome(enum.StrEnum):
     """How an evaluation, and with it a trial, ended."""
 
     OK = "ok"
-    PRUNED = "pruned"
+    PRUNED = "pruned"  # stopped before its end, because its loss was too high
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
@@ -54,6 +56,8 @@ class Evaluation:
         verified: Whether the score was computed here, by a process that runs no code of the program. If not, the
             program reported the score, and it is unchecked.
         reported: Figures that the program reported beside it, by name. Not trusted.
+        failed_check: The check for which the training was stopped. If `outcome` is not PRUNED, the training was an
+            audit and ran on. None if it failed no check.
         host: Name of the host of a cluster that ran it; empty on the machine of the search.
         card: Name of the GPU of that host; empty on a CPU, and on the machine of the search.
     """
@@ -79,6 +83,7 @@ class Evaluation:
     score_tries: int = 1
     verified: bool = True
     reported: Mapping[str, float] = field(default_factory=dict)
+    failed_check: FailedCheck | None = None
     host: str = ""
     card: str = ""
 
@@ -116,5 +121,6 @@ class Evaluation:
                 "outcome": Outcome(record["outcome"]),
                 "curve": tuple((float(seconds), float(loss)) for seconds, loss in record.get("curve", ())),
                 "isolation": tuple(record.get("isolation", ())),
+                "failed_check": FailedCheck.from_json(check) if (check := record.get("failed_check")) else None,
             }
         )

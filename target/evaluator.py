@@ -29,6 +29,7 @@ from target.launch.keeper import ZygoteKeeper
 from target.launch.launcher import Zygote
 from target.launch.layers import refuse_what_stops, start_device
 from target.launch.workspace import Weights
+from target.preflight import preflight
 from target.process.runlog import RunLog
 from target.program import Program
 from target.sandbox import layers_of, namespaces
@@ -38,6 +39,7 @@ from target.scoring.logits import Buffers, buffers_for
 from target.scoring.scorer import Validation
 from target.spec import TargetSpec
 from target.stages import Bench
+from target.stopping import StopRule
 
 
 class Evaluator(ZygoteKeeper):
@@ -112,7 +114,7 @@ class Evaluator(ZygoteKeeper):
         def check(zygote: Zygote) -> None:
             with self._bench(zygote, program, log) as bench:
                 stages.check_text(program)
-                stages.preflight(bench, draft, evidence)
+                preflight(bench, draft, evidence)
 
         try:
             self._twice(check, draft, "tries")
@@ -121,7 +123,14 @@ class Evaluator(ZygoteKeeper):
         return None
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,
+        holdout: bool = False,
+        stop: StopRule | None = None,
     ) -> Evaluation:
         """Train a program, and score its weights.
 
@@ -131,6 +140,7 @@ class Evaluator(ZygoteKeeper):
             log: File for what it prints.
             thorough: Run the more thorough probes, for a candidate for champion.
             holdout: Score the sealed split too: for a final report only, never for a decision of a search.
+            stop: When to end the training early; None for never.
 
         Raises:
             TargetError: The evaluation cannot be done here.
@@ -139,7 +149,7 @@ class Evaluator(ZygoteKeeper):
         try:
             with self._bench(self._running_zygote(), program, log) as bench, draft.timed("wall_seconds"):
                 stages.check_text(program)
-                weights = self._train(bench, draft)
+                weights = self._train(bench, draft, stop)
                 with draft.timed("score_seconds"), contextlib.closing(weights):
                     texts = bench.texts(thorough=thorough, holdout=self._holdout if holdout else None)
                     score = self._measure(bench, weights, texts, draft)
@@ -148,11 +158,11 @@ class Evaluator(ZygoteKeeper):
             return draft.end(failure.outcome, detail=failure.detail)
         return draft.end(Outcome.OK, score=score)
 
-    def _train(self, bench: Bench, draft: Draft) -> Weights:
+    def _train(self, bench: Bench, draft: Draft, stop: StopRule | None) -> Weights:
         def train(zygote: Zygote) -> Weights:
             self._start_device_once(zygote)
             draft.forget(keep=("tries",))
-            return stages.train(dataclasses.replace(bench, zygote=zygote), draft.seed, draft)
+            return stages.train(dataclasses.replace(bench, zygote=zygote), draft.seed, draft, stop)
 
         return self._twice(train, draft, "tries")
 

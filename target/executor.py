@@ -16,6 +16,7 @@ from target.evidence import NO_EVIDENCE, Evidence
 from target.kind import Kind, place_of
 from target.process.scratch import scratch_directory
 from target.program import Program
+from target.stopping import StopRule
 from target.workers import Pool, WorkerProcess
 
 TRIES: Final = 3
@@ -42,7 +43,14 @@ class Executor(Protocol):
         """
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,
+        holdout: bool = False,
+        stop: StopRule | None = None,
     ) -> Future[Evaluation]:
         """Train a program with a seed and score it.
 
@@ -52,6 +60,7 @@ class Executor(Protocol):
             log: File for what it prints.
             thorough: Run the more thorough probes, for a candidate for champion.
             holdout: Score the sealed split too: for a final report only, never for a decision of a search.
+            stop: When to end the training early; None for never.
         """
 
     def close(self) -> None:
@@ -114,11 +123,18 @@ class PooledExecutor(abc.ABC):
         return self._pool("preflight").submit(request, lambda reply: reply and Evaluation.from_json(reply))
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,
+        holdout: bool = False,
+        stop: StopRule | None = None,
     ) -> Future[Evaluation]:
         """Train a program with a seed and score it."""
         arguments = {"source": program.source, "seed": seed, "log": str(log.absolute())}
-        flags = {"thorough": thorough, "holdout": holdout}
+        flags = {"thorough": thorough, "holdout": holdout, **({"stop": stop.to_json()} if stop else {})}
         return self._pool("evaluate").submit({"evaluate": {**arguments, **flags}}, Evaluation.from_json)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
+from target.stopping import StopRule
 
 
 class Evaluator(Protocol):
@@ -33,9 +34,25 @@ class Evaluator(Protocol):
         """
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,
+        holdout: bool = False,
+        stop: StopRule | None = None,
     ) -> Evaluation:
-        """Train a program with a seed and score it."""
+        """Train a program with a seed and score it.
+
+        Args:
+            program: The program.
+            seed: Seed of the training.
+            log: File for what it prints.
+            thorough: Run the more thorough probes, for a candidate for champion.
+            holdout: Score the sealed split too.
+            stop: When to end the training early; it is passed only if the target's trainings report a curve.
+        """
 
 
 class OpenEvaluator(Protocol):

@@ -1,26 +1,25 @@
-"""The stages of an evaluation: pre-flight, train, score. Each is a function that returns, or raises the reason."""
+"""The stages of an evaluation: train, score. Each is a function that returns, or raises the reason."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from target.boundary.job import BUILD, EARLIER, IMPORT, PASSED, PROBE, REFUSED, STEP, TOO_LARGE, Job, Role
+from target.boundary.job import Job, Role
 from target.corpus import CorpusFiles
 from target.draft import Draft
 from target.evaluation import Outcome
-from target.evidence import Evidence
-from target.feedback import CandidateFailure, failure_from_log, refusal
+from target.feedback import CandidateFailure, failure_from_log
+from target.launch.curve_watch import CurveWatch
 from target.launch.launcher import Child, Ending, Zygote
 from target.launch.workspace import Weights, Workspace
-from target.process.clock import Excess, Limits
+from target.process.clock import Excess, Limits, TreeClock
 from target.process.runlog import RunLog
 from target.program import Program
 from target.program.contract import ContractError, check_source
@@ -32,22 +31,15 @@ from target.scoring.logits import Buffers
 from target.scoring.scorer import Validation
 from target.scoring.served import ServedModel, ServingLimits, serve
 from target.spec import TargetSpec
+from target.stopping import StopRule
 
 # Seconds between the limit and the kill: for saving, leaving the interpreter and our checks. The same for all programs.
 GRACE_SECONDS: Final = 0.5
 _RLIMIT_MARGIN_SECONDS: Final = 2  # so that our kill comes first, with its reason
-_MARKS_BYTES: Final = 64
 _PREFLIGHT_TOKENS: Final = 512  # of a row: a GPU's model takes minutes for whole rows on a CPU
 
 # System directories with text that a model could be trained on, and from which no library is loaded.
 _NOT_TO_SERVE: Final = ("/usr/games", "/usr/local/share", "/usr/local/src", "/usr/share", "/usr/src")
-
-_PREFLIGHT_STAGES: Final = {
-    IMPORT: "the import of train.py",
-    BUILD: "build_model(vocab_size)",
-    STEP: "the first training step",
-    PROBE: "the causality probe at random weights",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +158,12 @@ class Bench:
             disk_bytes=self.spec.disk_bytes,
         )
 
-    def run(self, job: Job, limits: Limits, *fds: int) -> tuple[Ending, Child]:
+    def run(
+        self, job: Job, limits: Limits, *fds: int, look: Callable[[TreeClock], Excess | None] = lambda _: None
+    ) -> tuple[Ending, Child]:
         """Run a child to its end; afterwards none of its processes is alive and the log has all of its output."""
         with self.log.pipe() as log_fd, self.zygote.fork(job, (log_fd, *fds)) as child:
-            ending = child.wait(limits)
+            ending = child.wait(limits, look)
         return ending, child
 
     @contextlib.contextmanager
@@ -207,65 +201,7 @@ def check_text(program: Program) -> None:
         raise CandidateFailure(Outcome.REJECTED, str(error)) from error
 
 
-def preflight(bench: Bench, draft: Draft, evidence: Evidence) -> None:
-    """Run the pre-flight child.
-
-    Args:
-        bench: The evaluation.
-        draft: Gets what is found.
-        evidence: What earlier trainings say about memory; what ran out of less than there is here does not count.
-
-    Raises:
-        CandidateFailure: The program does not pass.
-    """
-    seconds = bench.spec.preflight_seconds
-    limits = bench.limits(cpu_seconds=seconds, wall_seconds=seconds * bench.spec.stall_factor)
-    marks_fd, child_marks_fd = os.pipe()
-    with os.fdopen(marks_fd, "rb", buffering=0) as marks_file, bench.workspace(Role.PREFLIGHT) as space:
-        _give(evidence, space, bench.memory_bytes)
-        try:
-            ending, child = bench.run(bench.job(Role.PREFLIGHT, space, cpu_seconds=seconds), limits, child_marks_fd)
-        finally:
-            os.close(child_marks_fd)
-        draft.isolation = child.isolation
-        marks = marks_file.read(_MARKS_BYTES)
-    _judge_preflight(marks, ending, bench.log.tail(), seconds)
-
-
-def _give(evidence: Evidence, space: Workspace, memory_bytes: int | None) -> None:
-    """Put the programs of the evidence where the child finds them."""
-    folder = space.root / EARLIER
-    failed = [each for each in evidence.failed if memory_bytes is not None and each.memory_bytes >= memory_bytes]
-    sources = {f"failed-{each.number}.py": each.program.source for each in failed}
-    sources |= {f"trained-{index}.py": program.source for index, program in enumerate(evidence.trained)}
-    if failed:
-        folder.mkdir()
-        for name, source in sources.items():
-            (folder / name).write_text(source, encoding="utf-8", newline="")
-
-
-def _judge_preflight(marks: bytes, ending: Ending, tail: str, limit_seconds: float) -> None:
-    stages = [_PREFLIGHT_STAGES[bytes([mark])] for mark in marks if bytes([mark]) in _PREFLIGHT_STAGES]
-    stage = f"pre-flight: {stages[-1] if stages else 'its start'}"
-    if ending.exceeded:
-        if ending.exceeded.outcome is not Outcome.TIMED_OUT:
-            raise CandidateFailure(ending.exceeded.outcome, f"{stage} {ending.exceeded.words}")
-        raise CandidateFailure(
-            Outcome.REJECTED,
-            f"{stage} must end within {limit_seconds:g} CPU seconds, but was still running with "
-            f"{ending.exceeded.words}; look for an endless loop, and do the work in main()",
-        )
-    if marks.endswith(TOO_LARGE):
-        raise CandidateFailure(Outcome.OUT_OF_MEMORY, f"pre-flight: it cannot fit: {refusal(tail)}")
-    if marks.endswith(REFUSED):
-        raise CandidateFailure(Outcome.REJECTED, refusal(tail))
-    if ending.status:
-        raise failure_from_log(tail, ending.status, stage=stage)
-    if not marks.endswith(PASSED):
-        raise CandidateFailure(Outcome.REJECTED, f"{stage} ended the process; only main() may exit")
-
-
-def train(bench: Bench, seed: int, draft: Draft) -> Weights:
+def train(bench: Bench, seed: int, draft: Draft, stop: StopRule | None = None) -> Weights:
     """Run main() under the clock, and return the weights it saved.
 
     They count only if the process ended by itself before the end of limit and grace: a program that saves and then
@@ -275,6 +211,7 @@ def train(bench: Bench, seed: int, draft: Draft) -> Weights:
         bench: The evaluation.
         seed: Seed of the training.
         draft: Gets what is found.
+        stop: When to end the training early; None for never.
 
     Raises:
         CandidateFailure: There are no valid weights.
@@ -289,7 +226,9 @@ def train(bench: Bench, seed: int, draft: Draft) -> Weights:
     )
     with bench.workspace(Role.TRAIN, seed=seed) as space:
         job = bench.job(Role.TRAIN, space, cpu_seconds=limit if on_cpu_clock else None)
-        ending, child = bench.run(job, limits)
+        watch = CurveWatch(stop or StopRule(), space, spec)
+        ending, child = bench.run(job, limits, look=watch.look)
+        draft.failed_check = watch.failed
         clock = child.clock
         draft.isolation = child.isolation
         draft.train_seconds = clock.cpu_seconds if on_cpu_clock else clock.wall_seconds
@@ -298,9 +237,9 @@ def train(bench: Bench, seed: int, draft: Draft) -> Weights:
         if spec.device == "cpu":
             draft.peak_memory_bytes = max(ending.peak_bytes, clock.peak_resident_bytes)
         if exceeded := ending.exceeded or clock.exceeded(limits):
-            raise CandidateFailure(exceeded.outcome, _stopped(exceeded, spec))
+            raise _advised(CandidateFailure(exceeded.outcome, _stopped(exceeded, spec)), bench, draft)
         if ending.status:
-            raise failure_from_log(bench.log.tail(), ending.status, stage="training")
+            raise _advised(failure_from_log(bench.log.tail(), ending.status, stage="training"), bench, draft)
         space.refuse_changes()
         weights = space.take_weights(spec.weights_bytes)
     if weights is None:
@@ -310,6 +249,8 @@ def train(bench: Bench, seed: int, draft: Draft) -> Weights:
 
 
 def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
+    if exceeded.outcome is Outcome.PRUNED:
+        return f"stopped {exceeded.words}"
     if exceeded.outcome is not Outcome.TIMED_OUT:
         return f"training was stopped, {exceeded.words}"
     kind = "CPU seconds" if spec.clock == "cpu" else "seconds"
@@ -317,6 +258,15 @@ def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
         f"training must end by itself within {spec.limit_seconds:g} {kind}, but it was still running with "
         f"{exceeded.words}; stop when prepare.seconds_left() is less than one more step takes"
     )
+
+
+def _advised(failure: CandidateFailure, bench: Bench, draft: Draft) -> CandidateFailure:
+    """Return a failure of a training; one of time or memory before the first step says what may be too large."""
+    if draft.curve or failure.outcome not in (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY):
+        return failure
+    hint = bench.spec.too_large(bench.program) or "a smaller model or batch may help"
+    detail = f"{failure.detail}; it reported no step: {hint}"
+    return CandidateFailure(failure.outcome, detail, killed=failure.killed)
 
 
 def measure(bench: Bench, weights: Weights, texts: Sequence[Text], draft: Draft) -> float:

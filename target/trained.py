@@ -107,6 +107,11 @@ class TrainedTarget:
         """One on a GPU, whose trainings a pre-flight does not disturb; on a CPU it shares their cores."""
         return int(self._spec.device == "cuda")
 
+    @property
+    def curve_seconds(self) -> float:
+        """The limit of a training: `prepare.report` has the same clock."""
+        return self._spec.limit_seconds
+
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""
         return self._fitted.seed_program()
@@ -123,6 +128,8 @@ class TrainedTarget:
             say(f"warning: {warning}")
         if self._cards:
             say(f"device: {describe(self._spec, self._cards, slots=self._slots)[1]}")
+        if (path := self._spec.program) and (remark := self._fitted.constants_text(path, self.seed_program())):
+            say(remark)
         say("preparing the corpus")
         corpus = self._spec.corpus
         files = prepare_corpus(corpus)

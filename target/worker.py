@@ -2,7 +2,7 @@
 
     {"configure": {"evaluator": module, "path", "settings", "scratch": ...}}  -> {"ok": null}
     {"preflight": {"source", "log", perhaps "evidence": ...}}                 -> {"ok": evaluation or null}
-    {"evaluate": {"source", "seed", "log", "thorough", "holdout": ...}}       -> {"ok": evaluation}
+    {"evaluate": {"source", "seed", "log", "thorough", "holdout", "stop": ...}} -> {"ok": evaluation}
 
 `module` is the evaluator's module, from the kind of the target (`target/kind.py`); `path` is the
 directory of its package, because a kind need not be a part of Graft.
@@ -33,6 +33,7 @@ from target.evidence import Evidence
 from target.kind import OpenEvaluator
 from target.process.processes import become_subreaper, kill_descendants
 from target.program import Program
+from target.stopping import StopRule
 
 
 class _Worker:
@@ -53,6 +54,8 @@ class _Worker:
             case "evaluate":
                 program, log = Program(arguments["source"]), Path(arguments["log"])
                 flags = {name: arguments.get(name, False) for name in ("thorough", "holdout")}
+                if stop := arguments.get("stop"):
+                    flags["stop"] = StopRule.from_json(stop)
                 return self._evaluator.evaluate(program, arguments["seed"], log, **flags).to_json()
         raise ValueError(f"a request must be configure, preflight or evaluate, got {name!r}")
 

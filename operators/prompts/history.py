@@ -12,7 +12,7 @@ from operators.trial import Proposal, Status, Trial
 
 _NOISE_FRACTION: Final = 0.002  # of the score: a trial closer to its parent than this is a near miss
 _DETAIL_CHARACTERS: Final = 600
-_FAILED: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED, Status.PRUNED})
+_FAILED: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED})
 
 
 def lineage(trial: Trial, population: Population) -> list[Trial]:
@@ -47,7 +47,7 @@ def steps(trial: Trial, population: Population) -> list[str]:
 def effect(trial: Trial, population: Population) -> str:
     """Return a trial in one line: its change, its score and the difference to its parent."""
     change = trial.mutation.description if trial.mutation else "no program came of it"
-    if trial.status is Status.UNMEASURED:
+    if trial.status in (Status.UNMEASURED, Status.PRUNED):
         return f"#{trial.number} {change}: {shortened(trial.detail)}"
     score = population.scores.get(trial.number) if trial.scored else None
     if score is None:
@@ -77,11 +77,14 @@ def companions(proposal: Proposal, population: Population) -> list[Trial]:
 
 
 def unsuccessful(parent: Trial, population: Population) -> Iterator[Trial]:
-    """Yield the scored trials that did not beat their parents: the parent's own children first, then the latest."""
+    """Yield the trials that ran and did not beat their parents: the parent's own children first, then the latest.
+
+    They include those whose training was stopped early; their line says at which loss.
+    """
     kept = [
         trial
-        for trial in population.scored
-        if trial.status is Status.DISCARD and trial.mutation and trial.proposal.parents
+        for trial in population.decided
+        if trial.status in (Status.DISCARD, Status.PRUNED) and trial.mutation and trial.proposal.parents
     ]
     yield from sorted(kept, key=lambda trial: (parent.number not in trial.proposal.parents, -trial.number))
 

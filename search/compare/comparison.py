@@ -87,9 +87,10 @@ class Arm:
 
     @property
     def failure_rate(self) -> float:
-        """Share of the decided trials that have no score; trials that were not run in this search are left out."""
+        """Share of the decided trials that failed; those that were not run in this search are left out."""
         decided = sum(self.outcomes.values()) - self.outcomes.get("unmeasured", 0)
-        return 1 - self.outcomes.get("ok", 0) / decided if decided else 0.0
+        sound = self.outcomes.get("ok", 0) + self.outcomes.get("pruned", 0)
+        return 1 - sound / decided if decided else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

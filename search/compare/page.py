@@ -125,7 +125,8 @@ def _render(
 
 
 def _row(arm: Arm) -> dict[str, Any]:
-    failed = ", ".join(f"{count} {name}" for name, count in sorted(arm.outcomes.items()) if name != "ok")
+    ends = sorted(arm.outcomes.items())
+    failed = ", ".join(f"{count} {name}" for name, count in ends if name not in ("ok", "pruned"))
     rank = (
         "" if arm.ranks is None else str(arm.ranks[0]) if arm.ranks[0] == arm.ranks[1] else "{}–{}".format(*arm.ranks)
     )

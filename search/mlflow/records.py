@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from operators.population import Population
-from operators.trial import Trial
+from operators.trial import Status, Trial
 from search.final.report import FinalReport
 from search.runs.ledger_records import labels_of
 from search.runs.summary import Summary
@@ -48,7 +48,7 @@ class TrialRecord:
 
     number: int
     run_name: str
-    state: Literal["FINISHED", "FAILED"]
+    state: Literal["FINISHED", "FAILED", "KILLED"]
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -88,7 +88,7 @@ def trial_record(trial: Trial, population: Population) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         run_name=f"{trial.number:04d} {trial.status.value}",
-        state="FINISHED" if trial.scored else "FAILED",
+        state="FINISHED" if trial.scored else "KILLED" if trial.status is Status.PRUNED else "FAILED",
         tags={key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()},
         params=_params(trial),
         metrics=_metrics(trial, population.trials[parents[0]] if parents else None, population),

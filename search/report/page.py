@@ -47,6 +47,7 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
         summary=summary,
         result=f"{_result(population)} {metric_sentence(run)}".strip(),
         belief=_belief(population, noise_of(run)),
+        pruning=_pruning(summary),
         final=final,
         outcomes=", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
         wall=duration(summary.wall_seconds),
@@ -70,6 +71,20 @@ def _result(population: Population) -> str:
     scores = f"{score_text(population.trials[0], population)} → {score_text(best, population)}"
     gain = delta(best, population.trials[0], population)
     return f"**val_bpb {scores}** (lower is better), trial #{best.number}; difference {gain:+.4f}."
+
+
+def _pruning(summary: Summary) -> str:
+    """Return what pruning saved, and what the audits say about its mistakes; empty if no training failed a check."""
+    if not summary.pruned + summary.audited:
+        return ""
+    audits = "none that was to be stopped has been audited, so nothing is known about false prunes"
+    if summary.audited:
+        rate = summary.false_prunes / summary.audited
+        audits = (
+            f"of {summary.audited} that were to be stopped and ran on as an audit, {summary.false_prunes} ended better "
+            f"than the champion: an observed false-prune rate of {rate:.0%}"
+        )
+    return f"trainings stopped early: {summary.pruned}, {duration(summary.saved_seconds)} saved; {audits}"
 
 
 def _belief(population: Population, noise: Noise | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from operators.population import Population
+from search.pruning.figures import pruning_figures
 
 RunStatus = Literal["running", "finished", "stopped"]
 
@@ -21,7 +22,7 @@ class Summary:
         status: `running`; `finished` when a budget was used up; `stopped` when it ended for any other reason.
         stop_reason: The limit that was reached, or why it stopped; empty while running.
         trials: Trials proposed so far, pending ones included.
-        trainings: Finished trainings, trial 0 and confirmations included.
+        trainings: Finished trainings; trial 0, confirmations and trainings stopped early included.
         outcomes: Number of decided trials by outcome.
         baseline_val_bpb: Mean score of the seed program; None before it is known.
         best_val_bpb: Mean score of the champion, corrected for its seeds: comparable with the baseline's.
@@ -33,6 +34,10 @@ class Summary:
         busy_fraction: Share of the wall time that the evaluation slots were busy.
         mean_staleness: Mean number of verdicts between a proposal and its first training; None if there is none.
         reapplied: Trials whose edit was made to a newer champion than the one it was proposed for.
+        pruned: As in `PruningFigures`, like all that follow.
+        audited: Trainings that were to be stopped, and ran on.
+        false_prunes: Those of them that ended better than the champion.
+        saved_seconds: Training time saved.
     """
 
     name: str
@@ -53,6 +58,10 @@ class Summary:
     busy_fraction: float
     mean_staleness: float | None = None
     reapplied: int = 0
+    pruned: int = 0
+    audited: int = 0
+    false_prunes: int = 0
+    saved_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain JSON types."""
@@ -105,4 +114,5 @@ def summarize(
         busy_fraction=busy_fraction,
         mean_staleness=population.staleness,
         reapplied=population.reapplied,
+        **asdict(pruning_figures(population)),
     )

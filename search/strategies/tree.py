@@ -107,8 +107,8 @@ def _grow(population: Population) -> dict[int, _Node]:
         above.asked += 1
         node = nodes.get(trial.number)
         if node is None:
-            above.visits += 1  # failed or pending: a visit without a new value
-            above.failed |= trial.decided is not None
+            above.visits += 1  # failed, pruned or pending: a visit without a new value
+            above.failed |= trial.decided is not None and trial.status is not Status.PRUNED
             continue
         above.children.append(trial.number)
         above.visits += node.visits

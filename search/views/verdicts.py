@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,15 +36,6 @@ class Step:
 
     trial: Trial
     delta: float | None
-
-
-def champion_before(trial: Trial, population: Population) -> Trial | None:
-    """Return the champion at the time of the verdict on a trial; for a pending trial, the current champion."""
-    if trial.decided is None:
-        return population.champion
-    champions = population.champions
-    place = bisect_left(champions, trial.decided, key=lambda champion: champion.decided or 0)
-    return champions[place - 1] if place else None
 
 
 def delta(trial: Trial, reference: Trial | None, population: Population) -> float | None:

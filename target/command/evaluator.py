@@ -33,6 +33,7 @@ from target.program.contract import ContractError, check_size, check_syntax
 from target.sandbox import Confinement, layers_of, namespaces, scrubbed_environment
 from target.sandbox.access import access_to
 from target.sandbox.grants import libraries
+from target.stopping import StopRule
 
 SEED_VARIABLE: Final = "GRAFT_SEED"
 _MEMORY_FIGURE: Final = "peak_vram_mb"  # as autoresearch prints it: MiB of the device
@@ -78,14 +79,21 @@ class CommandEvaluator(ZygoteKeeper):
         return None
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,
+        holdout: bool = False,
+        stop: StopRule | None = None,
     ) -> Evaluation:
-        """Run the command with a program, and score it; there is nothing to probe, and no holdout.
+        """Run the command with a program, and score it; there is nothing to probe, no holdout and no curve.
 
         Raises:
             TargetError: The evaluation cannot be done here.
         """
-        del thorough, holdout
+        del thorough, holdout, stop
         draft = Draft(seed=seed, verified=self._scorer.verified)
 
         def run(zygote: Zygote) -> float:

@@ -83,6 +83,11 @@ class CommandTarget:
         """One if the command has a GPU, which would wait while the next program is made."""
         return int(self._spec.device == "cuda")
 
+    @property
+    def curve_seconds(self) -> None:
+        """None: a command reports no curve."""
+        return
+
     def seed_program(self) -> Program:
         """Return the program that a search begins with.
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -232,8 +232,12 @@ class Child:
             self._zygote.close()  # its orphans hold the log open
             raise
 
-    def wait(self, limits: Limits) -> Ending:
-        """Wait until the child ends or exceeds a limit.
+    def wait(self, limits: Limits, look: Callable[[TreeClock], Excess | None] = lambda _: None) -> Ending:
+        """Wait until the child ends, exceeds a limit, or is found to have gone on long enough.
+
+        Args:
+            limits: The limits.
+            look: Called at every look at the clock; what it returns ends the child.
 
         Raises:
             ZygoteDied: The zygote is gone.
@@ -242,7 +246,7 @@ class Child:
             message = self._zygote.receive(_POLL_SECONDS)
             if message is not None:
                 return Ending(status=message["exited"], exceeded=None, peak_bytes=message["peak_bytes"])
-            if exceeded := self.excess(limits):
+            if exceeded := self.excess(limits) or look(self.clock):
                 return Ending(status=None, exceeded=exceeded, peak_bytes=0)
 
     def excess(self, limits: Limits) -> Excess | None:

@@ -215,7 +215,7 @@ def _read_result(path: Path, skeleton_id: str) -> list[Recorded]:
             source=str(path.parents[2]),
         )
         for run in map(Evaluation.from_json, record["evaluations"])
-        if run.trained
+        if run.trained and run.outcome is not Outcome.PRUNED  # neither a score nor a failure
     ]
 
 

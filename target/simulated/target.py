@@ -14,6 +14,7 @@ from target.evaluation import Evaluation, Outcome
 from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
 from target.program.contract import TRAINED, Contract, ContractError, check_source
+from target.stopping import StopRule
 
 _Result = TypeVar("_Result")
 
@@ -71,6 +72,7 @@ class SimulatedExecutor:
         *,
         thorough: bool = False,  # noqa: ARG002 -- there is nothing to probe
         holdout: bool = False,  # noqa: ARG002 -- there is no sealed text
+        stop: StopRule | None = None,  # noqa: ARG002 -- no time passes
     ) -> Future[Evaluation]:
         """Compute a training."""
         self._require_open()
@@ -145,6 +147,11 @@ class SimulatedTarget:
     def ahead_per_slot(self) -> int:
         """0: there is no waiting time to use."""
         return 0
+
+    @property
+    def curve_seconds(self) -> None:
+        """None: there is no curve."""
+        return
 
     def seed_program(self) -> Program:
         """Return the program that a search begins with."""

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from target.evaluation import Outcome
 from target.program import Program
+from target.stopping import Check, StopRule
 from target.trained import TrainedKind
 from tests.target.candidates import HONEST, in_main
 from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
@@ -47,6 +48,14 @@ def test_the_holdout_is_scored_when_it_is_asked_for(executor, tmp_path):
     found = executor.evaluate(Program(HONEST), 3, tmp_path / "a.log", holdout=True).result(WAIT_SECONDS)
 
     assert found.holdout_bpb > 1
+
+
+def test_a_training_is_stopped_by_its_rule(executor, tmp_path):
+    loop = "while prepare.progress() < 0.7:\n    prepare.report(9.0)\n    sum(range(50_000))"
+    rule = StopRule(checks=(Check(fraction=0.3, limit_nats=8.0),))
+    found = executor.evaluate(Program(in_main(loop)), 3, tmp_path / "a.log", stop=rule).result(WAIT_SECONDS)
+
+    assert (found.outcome, found.failed_check.limit_nats) == (Outcome.PRUNED, 8.0)
 
 
 def test_a_failure_of_a_candidate_is_data(executor, tmp_path):

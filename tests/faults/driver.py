@@ -140,7 +140,7 @@ class InstantExecutor:
         return _done(None)
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False, stop=None
     ) -> Future[Evaluation]:
         with self._diary.open("a") as diary:
             diary.write(f"{program.id} {seed}\n")

@@ -14,6 +14,7 @@ from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
+from target.stopping import StopRule
 
 Score = Callable[[Program, int], float | None]
 
@@ -44,6 +45,7 @@ class ScriptedExecutor:
     ) -> None:
         self.slots = slots
         self.trained: list[tuple[str, int]] = []
+        self.stops: dict[tuple[str, int], StopRule | None] = {}
         self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
         self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
         self.most_at_once = 0
@@ -67,12 +69,20 @@ class ScriptedExecutor:
         return done
 
     def evaluate(
-        self, program: Program, seed: int, log: Path, *, thorough: bool = False, holdout: bool = False
+        self,
+        program: Program,
+        seed: int,
+        log: Path,
+        *,
+        thorough: bool = False,
+        holdout: bool = False,
+        stop: StopRule | None = None,
     ) -> Future[Evaluation]:
         future: Future[Evaluation] = Future()
         self.trained.append((program.id, seed))
         if thorough:
             self.probed.append((program.id, seed))
+        self.stops[program.id, seed] = stop
         log.write_text("trained\n")
         value = self._score(program, seed)
         outcome = Outcome.CRASHED if value is None else Outcome.OK

@@ -11,7 +11,7 @@ import pytest
 from operators.population import Population
 from operators.trial import Status
 from search.views.lineage import render_lineage
-from search.views.verdicts import ancestry, champion_before, delta
+from search.views.verdicts import ancestry, delta
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 
@@ -163,7 +163,7 @@ def test_the_way_to_the_best_follows_first_parents():
 
 
 def test_the_champion_at_the_time_of_a_verdict():
-    at = {trial.number: champion_before(trial, MIXED) for trial in MIXED.trials}
+    at = {trial.number: MIXED.champion_before(trial) for trial in MIXED.trials}
 
     assert at[0] is None
     assert {number: champion.number for number, champion in at.items() if champion} == {

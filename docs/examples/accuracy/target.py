@@ -31,6 +31,7 @@ class AccuracyTarget:
     """
 
     ahead_per_slot = 0
+    curve_seconds = None
     direction = None
 
     def __init__(self, spec: CommandSpec, data: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from omegaconf import MISSING, DictConfig, OmegaConf, StringNode, open_dict
+
+CONF: Final = Path(__file__).parents[1] / "conf"
+"""The folder with the YAML files: used by its path, since a `conf.py` in the working directory hides the package."""
 
 
 @dataclass
@@ -26,7 +30,7 @@ class Budget:
     """Limits of a search; null means no limit of that kind.
 
     Attributes:
-        trainings: Finished trainings, trial 0 and confirmations included.
+        trainings: Finished trainings; trial 0, confirmations and trainings stopped early included.
         hours: Wall time, over all sessions.
         usd: Price of all model calls.
         unset: Limits that apply if all three are null.
@@ -80,6 +84,7 @@ class Config:
     agent: Agent = field(default_factory=Agent)
     llm: Any = MISSING
     acceptance: Any = MISSING
+    pruning: Any = MISSING
     target: Any = MISSING
     executor: Any = MISSING
     tracker: Any = MISSING
