@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from operators.base import MutationError
+from operators.base import MutationError, Operator
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status
 from search.acceptance import Naive
@@ -51,20 +52,28 @@ def faster_is_better(program: Program, seed: int) -> float:
 
 
 class Patient(WatchfulExecutor):
-    """Ends no training of trial 1 before the next program has passed its pre-flight, or there is none to come."""
+    """Ends no training of the program that gains before the next one has passed its pre-flight, or none is to come."""
 
     ticks = 0
 
     def finish(self) -> None:
         self.ticks += 1
         trains_first = [program for program, _ in self.trained][-1:] == [SEED.with_constants({"LR": 0.2}).id]
-        waits = trains_first and len(self.overlapped) < 3  # those of the seed program and of trial 1 come before
+        waits = trains_first and len(self.overlapped) <= len({program for program, _ in self.trained})
         if not waits or self.ticks > 2000:
             super().finish()
 
 
-def search(bench: Bench, *edits: tuple[str, str], strategy: Strategy | None = None, **settings: Any) -> None:
-    bench.slots, bench.score, bench.operator, bench.make_executor = 1, faster_is_better, Script(*edits), Patient
+def search(
+    bench: Bench,
+    *edits: tuple[str, str],
+    strategy: Strategy | None = None,
+    operator: Operator | None = None,
+    executor: type[WatchfulExecutor] | None = None,
+    **settings: Any,
+) -> None:
+    bench.slots, bench.score = 1, faster_is_better
+    bench.operator, bench.make_executor = operator or Script(*edits), executor or Patient
     acceptance = Naive(seed=0)
     bench.settings = {"seed_program": SEED, "propose_ahead": 1, "max_failures": 3, "acceptance": acceptance}
     bench.settings["strategy"] = strategy or Greedy()
@@ -122,12 +131,12 @@ def test_a_conflict_ends_the_trial_and_the_next_is_proposed_from_the_new_champio
 
 
 def test_a_program_that_is_known_is_not_trained_again(bench: Bench) -> None:
-    search(bench, FASTER, FASTER)  # refused at once: the twin of a pending trial
-    assert bench.ledger.population.trials[2].detail == "the same program as trial 1"
+    deepest = ("DEPTH = 4", "DEPTH = 40")
+    search(bench, ("LR = 0.1\nDEPTH = 4", "LR = 0.2\nDEPTH = 40"), FASTER, deepest)
 
-    other = Bench(bench.root.with_name("other"))
-    search(other, FASTER, ("LR = 0.1", "# faster\nLR = 0.2"))
-    assert other.ledger.population.trials[2].detail == "the same program as trial 1"
+    both, faster, waiting = bench.ledger.population.trials[1:4]
+    assert (both.status, faster.status, waiting.status) == (Status.DISCARD, Status.KEEP, Status.NOT_BUILT)
+    assert waiting.detail == "with its edit made to trial 2, the new champion: the same program as trial 1"
 
 
 class Once(RandomSearch):
@@ -172,9 +181,29 @@ class Still(Greedy):
         return replace(proposal, operator="none") if population.keeps else proposal
 
 
-def test_what_came_while_the_champion_changed_is_moved_before_its_preflight(bench: Bench) -> None:
-    """Trial 3 is asked for while trial 1 trains, and its answer comes after the keep."""
-    search(bench, FASTER, DEEPER, ("WIDTH = 8", "WIDTH = 16"))
-    trials = bench.ledger.population.trials
-    assert trials[3].proposal.parents == (1,)
-    assert trials[3].program == SEED.with_constants({"LR": 0.2, "WIDTH": 16})
+class Late(Script):
+    """Answers about trial 2 when the champion has changed."""
+
+    def __init__(self, *edits: tuple[str, str]) -> None:
+        super().__init__(*edits)
+        self.kept = threading.Event()
+
+    def look(self, population: Population) -> None:
+        if population.keeps:
+            self.kept.set()
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        if len(population.trials) == 3:
+            assert self.kept.wait(60)
+        return super().mutate(proposal, population)
+
+
+def test_what_comes_after_the_champion_changed_is_moved_before_its_preflight(bench: Bench) -> None:
+    operator = Late(FASTER, DEEPER)
+    search(bench, operator=operator, executor=WatchfulExecutor, after=operator.look)
+
+    late = bench.ledger.population.trials[2]
+    assert late.program == SEED.with_constants({"LR": 0.2, "DEPTH": 8})
+    assert late.original
+    assert isinstance(bench.executor, WatchfulExecutor)
+    assert len(bench.executor.overlapped) == 3, "one for each program that may train"
