@@ -43,6 +43,7 @@ from search.acceptance import Acceptance, Measure, Verdict
 from search.decisions import next_step
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
+from target.words import user_path
 
 RULES = ("naive", "confirm", "confirm3", "confirm_fixed")
 SDS = (0.0005, 0.001, 0.002)
@@ -193,7 +194,7 @@ def main() -> None:
     parser.add_argument("--correlation", type=float, default=0.0)
     parser.add_argument("--inheritance", type=float, default=0.0)
     parser.add_argument("--rules", default=",".join(RULES), help="rules to compare (default: %(default)s)")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=user_path)
     options = parser.parse_args()
 
     settings = (

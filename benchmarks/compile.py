@@ -34,6 +34,7 @@ from target.launch.workspace import PREPARE
 from target.program import Program
 from target.program.constants import Value
 from target.spec import SEED_PROGRAM
+from target.words import user_path
 
 ARMS: Final = ("eager", "whole and Muon", "whole", "regional")
 # for each device: constants of train.py, then rows, tokens per row and vocabulary of a step
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--device", choices=SHAPES, default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20, help="after the first (default: %(default)s)")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=user_path)
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)  # one run, in its own process
     arguments = parser.parse_args()
     if arguments.arm:

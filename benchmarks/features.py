@@ -46,6 +46,7 @@ from target.evaluate import load_target  # noqa: E402
 from target.program import Program  # noqa: E402
 from target.program.constants import Value  # noqa: E402
 from target.scoring.scorer import Validation, bits_per_byte  # noqa: E402
+from target.words import user_path  # noqa: E402
 
 PARTS: Final[dict[str, dict[str, Value]]] = {  # the constants that take a part away
     "value embeddings": {"VALUE_EMBEDDINGS": "none"},
@@ -130,9 +131,11 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--corpus", default="packages", help="name of the text (default: %(default)s)")
     parser.add_argument("--arms", default="", help="regular expression for their names (default: all)")
-    parser.add_argument("--before", type=Path, help="another program to compare with, with the constants of the size")
+    parser.add_argument(
+        "--before", type=user_path, help="another program to compare with, with the constants of the size"
+    )
     parser.add_argument("--minutes", type=float, default=math.inf, help="print what is there after this time")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=user_path)
     options = parser.parse_args()
     size = SIZES[options.size]
 

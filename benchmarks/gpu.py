@@ -47,6 +47,7 @@ from target.errors import TargetError  # noqa: E402
 from target.evaluate import load_target  # noqa: E402
 from target.process.processes import die_with_parent  # noqa: E402
 from target.spec import TargetSpec  # noqa: E402
+from target.words import user_path  # noqa: E402
 
 STAGES = ("doctor", "check", "anchor", "baseline", "startup", "search", "features", "noise", "calls")
 NEED_NO_SETUP = ("doctor",)  # useful even where nothing else works
@@ -192,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--minutes", type=float, default=9, help="for all stages (default: %(default)s)")
     parser.add_argument("--stages", default=",".join(STAGES), help="stages to run, in this order (default: all)")
-    parser.add_argument("--anchor", type=Path, metavar="DIR", help="an autoresearch checkout; it is only read")
+    parser.add_argument("--anchor", type=user_path, metavar="DIR", help="an autoresearch checkout; it is only read")
     parser.add_argument("--budget-seconds", type=float, help="of a short training (default: what the time allows)")
     parser.add_argument("--full-seconds", type=float, help="of the baseline (default: the time left for it)")
     parser.add_argument("--startup-seconds", type=float, help="allowance of each training (default: measured)")
@@ -200,8 +201,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the target"
     )
-    parser.add_argument("--json", type=Path, default=Path("gpu.json"), help="the results (default: %(default)s)")
-    parser.add_argument("--logs", type=Path, help="folder of the logs (default: beside the results)")
+    parser.add_argument("--json", type=user_path, default=Path("gpu.json"), help="the results (default: %(default)s)")
+    parser.add_argument("--logs", type=user_path, help="folder of the logs (default: beside the results)")
     parser.add_argument("--stage", nargs=3, help=argparse.SUPPRESS)  # one stage in this process: name, folder, result
     return parser
 

@@ -31,6 +31,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from target.words import user_path
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 _SAMPLE_SECONDS: Final = 0.05
 _SPAN: Final = 100  # trials at the beginning and at the end
@@ -56,8 +58,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[1000, 10000], help="of each search, about")
     parser.add_argument("--strategy", nargs="+", default=["greedy"])
     parser.add_argument("--operator", nargs="+", default=["constants"])
-    parser.add_argument("--folder", type=Path, help="where the searches are written (default: a temporary folder)")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--folder", type=user_path, help="where the searches are written (default: a temporary folder)")
+    parser.add_argument("--json", type=user_path)
     options = parser.parse_args()
     if min(options.trials) < 2 * _SPAN:
         parser.error(f"--trials must be at least {2 * _SPAN}, got {min(options.trials)}")

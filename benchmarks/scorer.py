@@ -48,6 +48,7 @@ from target.scoring.probes import Plan
 from target.scoring.scorer import Validation, Watched, score
 from target.spec import TargetSpec
 from target.stages import Bench
+from target.words import user_path
 
 _IDLE = Program("pass\n")
 _LIMITS = Limits(cpu_seconds=60, wall_seconds=120)
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--vocabularies", type=int, nargs="+", default=[512, 8192])
     parser.add_argument("--rows", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=user_path)
     arguments = parser.parse_args()
 
     spec = load_target("tiny", [f"scoring.rows={arguments.rows}", "scoring.pass_seconds=10"])

@@ -42,6 +42,7 @@ from search.budget import Budget
 from search.settings import Settings
 from search.simulate import Simulation, simulate
 from target.errors import TargetError
+from target.words import user_path
 
 OPERATORS: Final = ("constants", "switch", "mixed")
 SAMPLES: Final = (1, 4, 16)  # of each proposal; 1 is the plain operator
@@ -53,13 +54,13 @@ _MARGIN: Final = 1.5  # failed trainings are shorter, so a search gets more of t
 def main() -> None:
     """Run everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="recorded trainings; the landscape without them")
+    parser.add_argument("--data", type=user_path, help="recorded trainings; the landscape without them")
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--trainings", type=int, default=100)
     parser.add_argument("--usd-per-answer", type=float, default=0.01)
     parser.add_argument("--usd-per-hour", type=float, default=2.0)
     parser.add_argument("--jobs", type=int, default=2, help="searches side by side")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=user_path)
     options = parser.parse_args()
     target = "surrogate" if options.data else "landscape"
     try:

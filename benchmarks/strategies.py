@@ -49,6 +49,7 @@ from target.program.space import Axis, axes_of
 from target.simulated.landscape import Landscape
 from target.simulated.surrogate_target import load_surrogate
 from target.simulated.target import Oracle
+from target.words import user_path
 
 CONF: Final = Path(__file__).parents[1] / "conf"
 STRATEGIES: Final = sorted(path.stem for path in (CONF / "strategy").glob("*.yaml"))
@@ -69,7 +70,7 @@ Measured = dict[str, list[float]]
 def main() -> None:
     """Run everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="recorded trainings (surrogate)")
+    parser.add_argument("--data", type=user_path, help="recorded trainings (surrogate)")
     parser.add_argument("--target", choices=("surrogate", "landscape"), default="surrogate")
     parser.add_argument("--model", choices=("blend", "gp", "forest"), default="gp", help="surrogate's family")
     parser.add_argument("--seeds", type=int, default=16)
@@ -79,7 +80,7 @@ def main() -> None:
         "--acceptance", choices=RULES, default=default_of("acceptance"), help="rule (default: %(default)s)"
     )
     parser.add_argument("--jobs", type=int, default=2, help="searches side by side")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=user_path)
     options = parser.parse_args()
     if options.target == "surrogate" and options.data is None:
         parser.error("--data FILE is required for the surrogate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from operators.chat import ChatModel
 from operators.population import Population
@@ -32,6 +32,10 @@ class Operator(Protocol):
         """
 
 
+NOTHING_NEW: Final = "nothing new: "
+"""How the reason of a trial begins whose operator found nothing that was not tried before."""
+
+
 class MutationError(Exception):
     """The operator could not build a program from this proposal.
 
@@ -46,7 +50,15 @@ class MutationError(Exception):
 
 
 class ExhaustedError(MutationError):
-    """The parent leaves this operator nothing new to make, at no cost; another operator may find something."""
+    """The parent leaves this operator nothing new to make, at no cost; another operator may find something.
+
+    Args:
+        message: Why.
+        attempt: Which operator tried.
+    """
+
+    def __init__(self, message: str, attempt: Attempt = Attempt()) -> None:  # noqa: B008 -- it is frozen
+        super().__init__(f"{NOTHING_NEW}{message.removeprefix(NOTHING_NEW)}", attempt)
 
 
 class ProviderError(Exception):

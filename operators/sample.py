@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from operators.base import MakeOperator, MutationError, Operator, ProviderError, Resources, equip, parent_program
+from operators.base import (
+    NOTHING_NEW,
+    ExhaustedError,
+    MakeOperator,
+    MutationError,
+    Operator,
+    ProviderError,
+    Resources,
+    equip,
+    parent_program,
+)
 from operators.population import Population
 from operators.ranking import Weights, most_promising_first
 from operators.trial import Attempt, Mutation, Proposal
@@ -83,9 +93,11 @@ class SampleOperator:
         )
         fresh = _fresh(samples, population)
         if not fresh:
-            failed = [str(each) for each in samples if isinstance(each, MutationError)]
-            last = failed[-1] if failed else "all are programs that were made before"
-            raise MutationError(f"none of {self._n} samples is a new program; the last: {last}", spent)
+            failed = [each for each in samples if isinstance(each, MutationError)]
+            last = str(failed[-1]).removeprefix(NOTHING_NEW) if failed else "all are programs that were made before"
+            is_exhausted = not spent.exchanges and all(isinstance(each, ExhaustedError) for each in failed)
+            kind = ExhaustedError if is_exhausted else MutationError
+            raise kind(f"none of {self._n} samples is a new program; the last: {last}", spent)
         programs = [each.program for each in fresh]
         rng = random.Random(f"sample {proposal.seed}")
         order = most_promising_first(programs, parent, population, weights=self._weights, memory=self._memory, rng=rng)

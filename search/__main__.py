@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
 import sys
 import tempfile
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -16,80 +16,126 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from conf.schema import schema
+from search.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_RESUMABLE, EXIT_USAGE, Ending, Sweep, end_state, tell
+from search.printed import command, named, one_of_sweep
+from search.schema import CONF, schema
+from search.sweep import count_searches, few_seeds, remember_shared, sweep_name
 
 if TYPE_CHECKING:
     from search.session import Session
 
-EXIT_FAILED, EXIT_USAGE, EXIT_RESUMABLE, EXIT_INTERRUPTED = 1, 2, 75, 130
-_MAKE_ROOM = "nothing is lost: make room, and the same command resumes"
+_MAKE_ROOM = "nothing is lost: make room, then resume"
+_results: TextIO | None = None  # where the end state of each search goes with --json
+_sweep = Sweep()  # Hydra starts the searches of a sweep one after another in this process
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Run the search that a configuration describes; exit with a non-zero status unless it ended by its budget."""
+    is_sweep = HydraConfig.get().mode is RunMode.MULTIRUN
+    if is_sweep and not _sweep.endings and (warning := few_seeds(sys.argv[1:])):
+        sys.stderr.write(f"{warning}\n")
+    if is_sweep:
+        _sweep.name = _sweep.name or str(config.name)
+    ending = Ending(name=str(config.name), code=EXIT_FAILED, reason="an error of Graft itself: see its traceback")
+    try:
+        ending = _search(config)
+    finally:
+        if is_sweep:
+            _sweep.endings.append(ending)
+    tell(ending)
+    if _results is not None:
+        _results.write(f"{json.dumps(end_state(ending, config.outputs))}\n")
+    if ending.stops_sweep or (ending.code and not is_sweep):
+        sys.exit(ending.code)
+
+
+def _search(config: DictConfig) -> Ending:
+    """Run one search, and return how it ended."""
     # Imported here so that `--help` does not load the ledger and the console.
     from operators.base import ProviderError, ProviderRefusalError
     from search.errors import SeedProgramError, UserError
     from search.session import run_session
     from target.errors import DiskFullError, TargetError, disk_is_full
 
-    session = None
+    session, name = None, str(config.name)
+
+    def ended(code: int, message: str, *, resumes: bool = True, stops_sweep: bool = False) -> Ending:
+        begun = session is not None and session.run.journal.exists()
+        resume = session.arguments if session and begun and resumes else ()
+        return Ending(name=name, code=code, message=message, reason=message, resume=resume, stops_sweep=stops_sweep)
+
     try:
-        session = _session(config)
+        name = _name(config)
+        session = _session(config, name)
         summary = run_session(session)
     except DiskFullError as error:
-        _leave(EXIT_RESUMABLE, f"{error}; {_MAKE_ROOM}")
+        return ended(EXIT_RESUMABLE, f"{error}; {_MAKE_ROOM}", stops_sweep=True)
     except UserError as error:
-        _leave(EXIT_USAGE, str(error))
+        return ended(EXIT_USAGE, str(error), resumes=False)
     except TargetError as error:
-        _leave(EXIT_USAGE, f"{error}{_doctor(config)}")
+        return ended(EXIT_USAGE, f"{error}{_doctor(config)}")
     except SeedProgramError as error:
-        _leave(EXIT_FAILED, str(error))
+        return ended(EXIT_FAILED, str(error), resumes=False)
     except ProviderRefusalError as error:
-        _leave(EXIT_USAGE, f"{error}; nothing is lost: fix that, and the same command resumes")
+        return ended(EXIT_USAGE, f"{error}; nothing is lost: fix that, then resume")
     except ProviderError as error:
-        _leave(EXIT_RESUMABLE, f"{error}; nothing is lost: the same command resumes")
+        return ended(EXIT_RESUMABLE, f"{error}; nothing is lost")
+    except KeyboardInterrupt:
+        return ended(EXIT_INTERRUPTED, "interrupted", stops_sweep=True)
     except (OSError, RuntimeError) as error:  # Optuna's lock raises RuntimeError if the journal is gone
         if isinstance(error, OSError) and disk_is_full(error):
             place = f": {error.filename}" if error.filename else ""
-            _leave(EXIT_RESUMABLE, f"{error.strerror}{place}; {_MAKE_ROOM}")
+            return ended(EXIT_RESUMABLE, f"{error.strerror}{place}; {_MAKE_ROOM}", stops_sweep=True)
         if session is not None and not session.run.journal.exists():
             moved = session.run.root
-            _leave(EXIT_RESUMABLE, f"{moved} was moved or removed while its search ran; move it back to resume it")
+            return ended(
+                EXIT_RESUMABLE, f"{moved} was moved or removed while its search ran; move it back to resume it"
+            )
         raise
-    if summary.status != "finished":
-        sys.exit(EXIT_INTERRUPTED if "interrupted" in summary.stop_reason else EXIT_FAILED)
+    if summary.status == "finished":
+        return Ending(name=name, code=0)
+    assert session is not None
+    was_interrupted = "interrupted" in summary.stop_reason
+    return Ending(
+        name=name,
+        code=EXIT_INTERRUPTED if was_interrupted else EXIT_FAILED,
+        reason=summary.stop_reason,
+        resume=session.arguments,
+        stops_sweep=was_interrupted,
+    )
+
+
+def _name(config: DictConfig) -> str:
+    """Return the name of the search; in a sweep it contains what distinguishes the search from the others."""
+    from search.names import check_name
+
+    job, is_given = HydraConfig.get(), any(word.startswith("name=") for word in sys.argv)
+    name = str(config.name) if is_given else _sweep.name or str(config.name)  # by default it is the time of each start
+    check_name(name)
+    return f"sweeps/{name}/{sweep_name(job.overrides.task, job.job.num)}" if job.mode is RunMode.MULTIRUN else name
 
 
 def _doctor(config: DictConfig) -> str:
     """Return advice to run the doctor for this search if its target needs a GPU; empty for other targets."""
-    from search.secrets import redact_settings
-
     if config.target.get("device") != "cuda":
         return ""
-    command = redact_settings(shlex.join(["python", "-m", "search.doctor", *HydraConfig.get().overrides.task]))
-    return f"; `{command}` says what this machine lacks"
+    return f"; `{command('search.doctor', *HydraConfig.get().overrides.task)}` says what this machine lacks"
 
 
-def _session(config: DictConfig) -> Session:
+def _session(config: DictConfig, name: str) -> Session:
     from operators.base import Resources
     from search.budget import Budget
     from search.composed import make_target
     from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
     from search.direction import find_direction
-    from search.names import check_name, folder_of
+    from search.names import folder_of
     from search.preflight import Preflight
     from search.secrets import refuse_secrets
     from search.session import Session
     from search.settings import Settings
-    from search.sweep import sweep_name
 
     job = HydraConfig.get()
-    name = config.name
-    check_name(name)
-    if job.mode is RunMode.MULTIRUN:
-        name = f"sweeps/{name}/{sweep_name(job.overrides.task, job.job.num)}"
     limits = budget_limits(config.budget)
     plain = plain_config(config)
     refuse_secrets(plain)
@@ -135,6 +181,7 @@ def _session(config: DictConfig) -> Session:
         make_tracker=instantiate(config.tracker, "tracker"),
         config=plain,
         overrides=tuple(job.overrides.task),
+        arguments=tuple(named(one_of_sweep(sys.argv[1:], job.overrides.task), name)),
         models=models,
         final_seeds=config.final.seeds,
         preflight=preflight,
@@ -143,10 +190,7 @@ def _session(config: DictConfig) -> Session:
 
 
 def _leave(code: int, message: str) -> NoReturn:
-    from operators.secrets import redact
-    from target.printable import printable
-
-    sys.stderr.write(printable(f"error: {redact(message)}\n"))
+    tell(Ending(name="", code=code, message=message))
     sys.exit(code)
 
 
@@ -157,13 +201,17 @@ def run() -> None:
     redact_logs()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # we get the original errors, not Hydra's summary of them
     ConfigStore.instance().store(name="schema", node=schema())
-    from search.arguments import complaint, quote_homes, refuse_secret_arguments
+    from search.arguments import complaint, quote_homes, refuse_arguments
     from search.errors import UserError
-    from search.sweep import remember_shared
 
-    sys.argv[1:] = quote_homes(sys.argv[1:])
+    if "--json" in sys.argv[1:]:
+        global _results
+        sys.argv.remove("--json")
+        _results, sys.stdout = sys.stdout, sys.stderr
+    words = quote_homes(sys.argv[1:])
+    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra wants them in front
     try:
-        refuse_secret_arguments(sys.argv[1:])
+        refuse_arguments(sys.argv[1:])
     except UserError as error:
         _leave(EXIT_USAGE, str(error))
     remember_shared(sys.argv[1:])
@@ -174,7 +222,18 @@ def run() -> None:
         except (HydraException, OmegaConfBaseException) as error:
             _leave(EXIT_USAGE, complaint(error, sys.argv[1:]))
         except KeyboardInterrupt:
-            _leave(EXIT_INTERRUPTED, "interrupted; the same command resumes")
+            _leave(EXIT_INTERRUPTED, "interrupted before the search began")
+        finally:
+            _end_sweep()
+
+
+def _end_sweep() -> None:
+    """Say how a sweep ended, and exit with a non-zero status if a search of it failed."""
+    if not _sweep.endings:
+        return
+    sys.stderr.write(_sweep.text(count_searches(sys.argv[1:]), sys.argv[1:]))
+    if sys.exc_info()[0] is None and _sweep.code:
+        sys.exit(_sweep.code)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 
+from search.mistakes import mistake, no_number, refuse_mistakes, what_was_meant
 from search.secrets import redact_settings, refuse_secrets
 
 _ELEMENT: Final = re.compile(r"[^,\[\]]+")  # of a list, or of several choices
@@ -39,8 +40,8 @@ def _quoted_home(element: str) -> str:
     return element.replace(text, _quoted(text)) if _HOME.search(text) else element
 
 
-def refuse_secret_arguments(arguments: Sequence[str]) -> None:
-    """Refuse a setting that is named like a secret, before a parser's error or anything else repeats its value.
+def refuse_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what Hydra must not see: a setting that is named like a secret, which its error would repeat, and more.
 
     Raises:
         UserError: There is one.
@@ -48,6 +49,7 @@ def refuse_secret_arguments(arguments: Sequence[str]) -> None:
     for argument in arguments:
         key, _, value = argument.partition("=")
         refuse_secrets({key.lstrip("+"): value if value != "null" else ""})
+    refuse_mistakes(arguments)
 
 
 def complaint(error: Exception, arguments: Sequence[str]) -> str:
@@ -57,16 +59,21 @@ def complaint(error: Exception, arguments: Sequence[str]) -> str:
         error: Hydra's.
         arguments: Those of the command line.
     """
-    own = _unreadable(error.override) if isinstance(error, OverrideParseException) else _several(arguments)
+    if isinstance(error, OverrideParseException):
+        own = _unreadable(error.override, arguments)
+    else:
+        own = _several(arguments) or no_number(error) or mistake(arguments)
     causes = (str(each).strip() for each in (error, error.__cause__) if each)
     return redact_settings(own or "\n".join(dict.fromkeys(causes)))
 
 
-def _unreadable(argument: str) -> str:
+def _unreadable(argument: str, arguments: Sequence[str]) -> str:
     """Return what to write instead of an argument that Hydra's grammar refuses; empty if quotes do not help."""
     key, is_setting, value = argument.partition("=")
     if not is_setting:
-        return f"arguments must be settings, KEY=VALUE, or choices, GROUP=CHOICE, got {argument!r}"
+        meant = what_was_meant(argument, arguments)
+        form = f"arguments must be settings, KEY=VALUE, or choices, GROUP=CHOICE, got {argument!r}"
+        return f"{form}; {meant}" if meant else form
     if not value.isprintable():
         return f"{key} must be text without line breaks and control characters, got {value!r}"
     if _parsed(f"{key}={_quoted(value)}") is None:
@@ -88,12 +95,12 @@ def _several(arguments: Sequence[str]) -> str:
     return ""
 
 
-def setting(key: str, value: object) -> str:
-    """Return `KEY=VALUE` for a command that is shown, with the quotes that Hydra and the shell need."""
+def hydra_setting(key: str, value: object) -> str:
+    """Return `KEY=VALUE` with the quotes that Hydra needs."""
     plain = f"{key}={value}"
     parsed = _parsed(plain)
     is_plain = parsed is not None and not parsed.is_sweep_override() and parsed.value() == str(value)
-    return shlex.quote(plain if is_plain else f"{key}={_quoted(str(value))}")
+    return plain if is_plain else f"{key}={_quoted(str(value))}"
 
 
 def _how_to_quote(key: str, value: str) -> str:

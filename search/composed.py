@@ -40,13 +40,9 @@ def make_target(config: Mapping[str, Any]) -> Target:
     """
     if "_target_" not in config:
         return TrainedTarget(TargetSpec.from_config(config))
-    import hydra.utils
-    from hydra.errors import InstantiationException
+    from search.construct import instantiate
 
-    try:
-        made: Target = hydra.utils.instantiate(dict(config))
-    except InstantiationException as error:
-        raise UserError(f"target: {error.__cause__ or error}") from error
+    made: Target = instantiate(dict(config), "target")
     return made
 
 

@@ -23,17 +23,17 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: There is no such group or setting, or a value does not fit.
     """
-    from hydra import compose, initialize_config_module
+    from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
 
-    from conf.schema import schema
-    from search.arguments import complaint, quote_homes, refuse_secret_arguments
+    from search.arguments import complaint, quote_homes, refuse_arguments
     from search.errors import UserError
+    from search.schema import CONF, schema
 
-    refuse_secret_arguments(overrides)
+    refuse_arguments(overrides)
     ConfigStore.instance().store(name="schema", node=schema())
     try:
-        with initialize_config_module(version_base="1.3", config_module="conf"):
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             return compose("config", quote_homes(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaint(error, overrides)) from error
@@ -91,7 +91,15 @@ def instantiate(node: DictConfig | Mapping[str, Any], group: str) -> Any:
         UserError: The constructor does not accept its settings.
     """
     from search.errors import UserError
+    from target.fits import misfit
 
+    try:
+        made = hydra.utils.get_object(str(node["_target_"])) if "_target_" in node else None
+    except (ImportError, ValueError):  # `instantiate` says what is wrong with the name
+        made = None
+    settings = plain_config(node) if isinstance(node, DictConfig) else node
+    if made and (wrong := misfit(made, settings)):
+        raise UserError(f"{group}.{wrong[0]} {wrong[1]}")
     try:
         return hydra.utils.instantiate(node)
     except InstantiationException as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Acceptance, Measure, Verdict
-from search.settings import Settings
+from search.settings import THE_SAME, Settings
 from target.evaluation import Outcome
 
 
@@ -43,9 +43,9 @@ def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -
         left_out = population.spare(mutation.program.id)
         if left_out is None:
             return None
-        return Refusal(f"the same program as one that was made for trial {left_out.number} and left out")
+        return Refusal(f"{THE_SAME} one that was made for trial {left_out.number} and left out")
     again = acceptance.repeat(twin, population) if twin.scored else None
-    return Refusal(f"the same program as trial {twin.number}", again.trainings if again else ())
+    return Refusal(f"{THE_SAME} trial {twin.number}", again.trainings if again else ())
 
 
 def next_step(trial: Trial, population: Population, acceptance: Acceptance) -> Measure | Verdict:

@@ -25,7 +25,7 @@ from search.recorder import Recorder
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary
-from search.settings import Settings
+from search.settings import NOTHING_TO_PROPOSE, Settings
 from search.strategies.base import NothingToProposeError
 from search.tasks import ATTEMPTS, Stage, Task, call_in_thread, given_up
 from target.errors import DiskFullError, TargetError, disk_is_full
@@ -176,9 +176,8 @@ class Search:
     def _exhausted(self) -> str | None:
         population = self._population
         decided = population.decided[self._decided_before :]
-        if self._settings.is_stuck(decided):
-            many = f"{self._settings.max_failures} trials in a row"
-            return f"{many} produced nothing to train; the last: {decided[-1].detail}"
+        if reason := self._settings.stuck_reason(decided):
+            return reason
         return self._settings.budget.exhausted(
             trainings=population.trainings,
             wall_seconds=self._recorder.elapsed().wall_seconds,
@@ -325,7 +324,7 @@ class Search:
                 self._decide(trial.number, Verdict(status, "the budget ended before it was measured again"))
 
     def _end_status(self, exhausted: str | None) -> RunStatus:
-        done = bool(self._idle) or (exhausted or "").startswith("budget")
+        done = bool(self._idle) or (exhausted or "").startswith(("budget", NOTHING_TO_PROPOSE))
         return "finished" if done and not self._interrupted else "stopped"
 
     def _running(self) -> list[Running]:

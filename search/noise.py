@@ -37,6 +37,7 @@ from target.executor import LocalExecutor
 from target.program import Program
 from target.spec import TargetSpec
 from target.trained import TrainedKind
+from target.words import user_path
 
 _FORMAT: Final = 1
 
@@ -169,8 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--slots", type=_count(1), help="trainings side by side (default: one on each GPU, or as many as fit the cores)"
     )
-    parser.add_argument("--program", type=Path, help="another program; its noise is printed, not kept")
-    parser.add_argument("--json", type=Path, help="write every figure to a file")
+    parser.add_argument("--program", type=user_path, help="another program; its noise is printed, not kept")
+    parser.add_argument("--json", type=user_path, help="write every figure to a file")
     return parser
 
 

@@ -21,6 +21,7 @@ from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Search
 from search.models import Models
 from search.preflight import Preflight
+from search.printed import command, stored_arguments
 from search.runs.environment import describe_environment
 from search.runs.files import write_atomically
 from search.runs.finished import SearchRun
@@ -78,6 +79,7 @@ class Session:
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The part of it from the command line.
+        arguments: Arguments of `python -m search` that start or resume this search alone, its name included.
         models: Language models, for operators that need one.
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
         preflight: Is lent the executor, for operators that need it.
@@ -91,6 +93,7 @@ class Session:
     make_tracker: MakeTracker
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
     models: Models = field(default_factory=Models)
     final_seeds: int = 0
     preflight: Preflight = field(default_factory=Preflight)
@@ -120,9 +123,10 @@ def run_session(session: Session) -> Summary:
         run.clear_leftovers()
         ledger = Ledger(run)
         if ledger.population.trials:  # before the first trial, all settings may still change
-            _check_config(run, config)
+            _check_config(session, config)
         write_atomically(run.config, yaml.safe_dump(config, sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
+        write_atomically(run.arguments, yaml.safe_dump(redact_all(session.arguments), sort_keys=False))
         with _watch(session) as watch:
             session.models.tell(watch.say)
             summary = _drive(session, source, ledger, executor, watch, interrupts)
@@ -243,8 +247,9 @@ def _watch(session: Session) -> Watch:
     return Watch(session.run, name=settings.name, budget=settings.budget, make_tracker=session.make_tracker)
 
 
-def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
+def _check_config(session: Session, config: Mapping[str, Any]) -> None:
     """Refuse to continue a search with another configuration than that in the folder."""
+    run = session.run
     if not run.config.exists():
         return
     old, new = (flatten(each) for each in (read_config(run), config))
@@ -252,8 +257,8 @@ def _check_config(run: RunDirectory, config: Mapping[str, Any]) -> None:
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
         raise UserError(
-            f"{run.root} holds a search with another configuration: {changes}. "
-            "Give the same command to resume it, or choose another name"
+            f"{run.root} holds a search with another configuration: {changes}; choose another name, or resume it: "
+            f"{command('search', *stored_arguments(run, session.settings.name))}"
         )
 
 

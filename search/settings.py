@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from operators.base import Operator
+from operators.base import NOTHING_NEW, Operator
 from operators.population import Population
 from operators.trial import Proposal, Trial
 from search.acceptance import Acceptance
@@ -16,6 +17,10 @@ from search.pruning.plan import Pruning
 from search.strategies.base import Strategy
 from target.program import Program
 from target.stopping import StopRule
+
+NOTHING_TO_PROPOSE: Final = "nothing new to propose"
+THE_SAME: Final = "the same program as"
+"""How the reason of a trial begins whose program was made before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,20 @@ class Settings:
     def programs_ahead(self, slots: int) -> int:
         """Return how many programs may be made while that many slots are busy."""
         return slots * self.ahead_per_slot if self.propose_ahead is None else self.propose_ahead
+
+    def stuck_reason(self, decided: Sequence[Trial]) -> str:
+        """Return why a search cannot go on that `is_stuck`, or an empty text.
+
+        It begins with `NOTHING_TO_PROPOSE` if every one of its last trials would have been a repetition: all programs
+        that its operators can make have been tried.
+        """
+        if not self.is_stuck(decided):
+            return ""
+        last = [trial for trial in decided if not trial.imported][-self.max_failures :]
+        many = f"{self.max_failures} trials in a row"
+        if all((trial.detail or "").startswith((NOTHING_NEW, THE_SAME)) for trial in last):
+            return f"{NOTHING_TO_PROPOSE}: {many} made no new program; the last: {last[-1].detail}"
+        return f"{many} produced nothing to train; the last: {last[-1].detail}"
 
     def stop_rule(self, trial: Trial, population: Population) -> StopRule | None:
         """Return when the next training of a trial is stopped early; None for never."""

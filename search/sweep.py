@@ -1,19 +1,21 @@
-"""Names of the searches of a sweep: unique, made of what differs between them, and short enough for a folder."""
+"""The searches of a sweep: how many there are, and their names, which are unique and made of what differs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
 from typing import Final
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from operators.secrets import redact
+from search.schema import CONF
 
 _SHARED: Final = "GRAFT_SWEEP_SHARED"  # environment variable of a sweep's process and its children
 _WHERE: Final = ("name", "outputs")  # they are in the path already
@@ -35,6 +37,53 @@ def remember_shared(arguments: Sequence[str]) -> None:
         if not parsed.is_sweep_override():
             shared.append(_text(parsed))
     os.environ[_SHARED] = json.dumps(shared)
+
+
+def count_searches(arguments: Sequence[str]) -> int:
+    """Return how many searches the arguments of a sweep describe."""
+    return math.prod(_counts(arguments).values())
+
+
+def few_seeds(arguments: Sequence[str]) -> str:
+    """Return a warning if a sweep has too few seeds to tell its arms apart; empty otherwise.
+
+    Args:
+        arguments: Those of the sweep.
+    """
+    from search.statistics import seeds_to_rank
+
+    counts = _counts(arguments)
+    seeds = counts.pop("seed", 1)
+    arms = math.prod(count for key, count in counts.items() if key not in _WHERE)
+    needed = seeds_to_rank(arms * (arms - 1) // 2) if arms > 1 else 0
+    if seeds >= needed:
+        return ""
+    enough = ",".join(map(str, range(needed)))
+    return (
+        f"warning: {arms} arms with {seeds} seed{'s' * (seeds > 1)} each: however far apart they end, search.compare "
+        f"cannot call a difference significant with fewer than {needed} seeds each: seed={enough}"
+    )
+
+
+def _counts(arguments: Sequence[str]) -> dict[str, int]:
+    """Return the number of values of each setting that has several."""
+    counts = {}
+    for argument in arguments:
+        try:
+            parsed = OverridesParser.create().parse_override(argument)
+        except HydraException:  # a flag
+            continue
+        if parsed.is_sweep_override():
+            counts[parsed.key_or_group] = len(_choices(parsed))
+    return counts
+
+
+def _choices(parsed: Override) -> list[str]:
+    value = parsed.value()
+    if isinstance(value, Glob):
+        files = (CONF / parsed.key_or_group).glob("*.yaml")
+        return [str(each) for each in value.filter([path.stem for path in files])]
+    return list(parsed.sweep_string_iterator())
 
 
 def sweep_name(overrides: Sequence[str], number: int) -> str:

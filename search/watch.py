@@ -10,6 +10,7 @@ from typing import Final, Protocol, Self
 from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
+from search.noise import noise_of
 from search.observer import Running
 from search.report import render_report
 from search.runs.files import write_atomically
@@ -44,7 +45,7 @@ class Watch:
 
     def __init__(self, run: RunDirectory, *, name: str, budget: Budget, make_tracker: MakeTracker) -> None:
         self._run = run
-        self._display = Display(budget)
+        self._display = Display(budget, stamp=lambda: time.strftime("%H:%M:%S"))
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
         self._next_drawing = time.monotonic() + _PICTURE_SECONDS
         self._closed = False
@@ -72,6 +73,9 @@ class Watch:
         """Pass on a verdict, or a new state of the search."""
         if time.monotonic() > self._next_drawing:
             self._draw(population, summary)
+        if self._display.noise_sd is None and population.keeps:
+            noise = noise_of(self._run)
+            self._display.noise_sd = noise.seed_sd if noise else 0.0
         self._display.recorded(population, summary)
         self._tracker.update(population, summary)
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from target.corpus.cache import cache_root
 from target.corpus.climbmix import fetch, shards_folder
 from target.errors import TargetError
+from target.words import command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files = [path for split in text.shards.values() for path in split]
     size_gb = sum(path.stat().st_size for path in files) / 1e9
     print(f"{len(files)} shards, {size_gb:.2f} GB, in {shards_folder(cache)}, every hash as the hub states it")
-    print(f"use them with: python -m search target=gpu corpus=climbmix target.corpus.shards={options.num_shards}")
+    settings = ("target=gpu", "corpus=climbmix", f"target.corpus.shards={options.num_shards}")
+    print(f"use them with: {command('search', *settings)}")
     return 0
 
 

@@ -21,6 +21,7 @@ from target.printable import PrintableStream, printable
 from target.process.scratch import scratch_directory
 from target.spec import TargetSpec
 from target.trained import TrainedKind
+from target.words import user_path
 
 TARGETS = Path(__file__).parents[1] / "conf" / "target"
 
@@ -69,12 +70,17 @@ def load_target(name: str, overrides: Sequence[str] = ()) -> TargetSpec:
     except OmegaConfBaseException as error:
         raise TargetError(f"--set must be key=value, as in scoring.rows=128: {error}") from error
     assert isinstance(plain, dict)
+    if "_target_" in plain:
+        trained = [path.stem for path in TARGETS.glob("*.yaml") if "_target_:" not in path.read_text(encoding="utf-8")]
+        raise TargetError(
+            f"the target must be one whose programs Graft itself trains: {' or '.join(sorted(trained))}, got {name}"
+        )
     return TargetSpec.from_config({str(key): value for key, value in plain.items()})
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m target.evaluate", description="Train a program and score it.")
-    parser.add_argument("file", type=Path, help="the program")
+    parser.add_argument("file", type=user_path, help="the program")
     parser.add_argument("--target", default="tiny", help="name of a target in conf/target (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: %(default)s)")
     parser.add_argument("--thorough", action="store_true", help="run the probes for a candidate for champion")
@@ -82,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the target"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, and not the program's output")
-    parser.add_argument("--log", type=Path, help="keep what the program prints in this file")
+    parser.add_argument("--log", type=user_path, help="keep what the program prints in this file")
     return parser
 
 
@@ -92,6 +98,8 @@ def _evaluate(spec: TargetSpec, options: argparse.Namespace) -> dict[str, Any]:
     from target.sandbox import isolation_warning
 
     program = spec.read_program(options.file)
+    if remark := spec.constants_text(options.file, program):
+        print(printable(remark), file=sys.stderr)
     if warning := isolation_warning(spec.sandbox):
         print(printable(f"warning: {warning}"), file=sys.stderr)
     echo = None if options.json else cast(BinaryIO, PrintableStream(sys.stderr.buffer))

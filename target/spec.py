@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from target.errors import TargetError
+from target.fits import misfit
 from target.program import Program
-from target.program.constants import Value
+from target.program.constants import Value, format_value, parse_constants
+from target.words import command
 
 Sandbox = Literal["auto", "strict", "off"]
 _CARD_SLACK_BYTES = 1_000_000_000  # kept by the driver of the nominal memory
@@ -212,6 +214,47 @@ class TargetSpec:
         except (SyntaxError, ValueError) as error:
             raise TargetError(f"target.constants of {self.name} do not fit {path}: {error}") from error
 
+    def other_constants(self, program: Program) -> dict[str, tuple[Value, Value]]:
+        """Return the constants of the target that have another value in a program, with its value and the target's."""
+        try:
+            own = parse_constants(program.source)
+        except (SyntaxError, ValueError):
+            return {}
+        both = {name: (own[name].value, value) for name, value in self.constants.items() if name in own}
+        return {name: values for name, values in both.items() if values[0] != values[1]}
+
+    def constants_text(self, path: Path, program: Program) -> str:
+        """Return which constants of the target apply to a program and which do not; empty if there is nothing to say.
+
+        Args:
+            path: Its file.
+            program: What `read_program` returned for it.
+        """
+        if not self.constants:
+            return ""
+        if path.resolve() == SEED_PROGRAM.resolve():
+            applied = ", ".join(f"{name}={format_value(value)}" for name, value in self.constants.items())
+            return f"constants of target {self.name}: {applied}"
+        other = self.other_constants(program)
+        kept = ", ".join(
+            f"{name}={format_value(own)} (target {self.name}: {format_value(value)})"
+            for name, (own, value) in other.items()
+        )
+        return f"{path} keeps its own constants: {kept}; {self.seed_hint()}" if other else ""
+
+    def too_large(self, program: Program) -> str:
+        """Return a hint about the constants of a program that are larger than the target's; empty if none is."""
+        larger = ", ".join(
+            f"{name}={format_value(own)} (target {self.name}: {format_value(value)})"
+            for name, (own, value) in self.other_constants(program).items()
+            if isinstance(own, int | float) and isinstance(value, int | float) and own > value
+        )
+        return f"{larger} may be too large; {self.seed_hint()}" if larger else ""
+
+    def seed_hint(self) -> str:
+        """Return the advice to begin with the program that has the constants of the target."""
+        return f"`{command('target.seed', '--target', self.name)}` prints the seed program with those of the target"
+
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON types, from which `from_config` builds an equal one."""
         plain = asdict(self)
@@ -227,6 +270,12 @@ class TargetSpec:
             TargetError: If a key is missing, unknown, or its value does not fit.
         """
         plain = {**config}
+        if missing := [name for name in ("corpus", "scoring") if not isinstance(plain.get(name), Mapping)]:
+            raise TargetError(f"the configuration of a target that trains must have {' and '.join(missing)}")
+        for prefix, made in (("corpus.", Corpus), ("scoring.", Scoring), ("", cls)):
+            settings = plain[prefix[:-1]] if prefix else plain
+            if wrong := misfit(made, settings):
+                raise TargetError(f"target.{prefix}{wrong[0]} {wrong[1]}")
         try:
             plain["corpus"] = Corpus(**plain["corpus"])
             plain["packages"] = _names(plain.get("packages"))

@@ -284,9 +284,9 @@ def train(bench: Bench, seed: int, draft: Draft, stop: StopRule | None = None) -
         if spec.device == "cpu":
             draft.peak_memory_bytes = max(ending.peak_bytes, clock.peak_resident_bytes)
         if exceeded := ending.exceeded or clock.exceeded(limits):
-            raise CandidateFailure(exceeded.outcome, _stopped(exceeded, spec))
+            raise _advised(CandidateFailure(exceeded.outcome, _stopped(exceeded, spec)), bench, draft)
         if ending.status:
-            raise failure_from_log(bench.log.tail(), ending.status, stage="training")
+            raise _advised(failure_from_log(bench.log.tail(), ending.status, stage="training"), bench, draft)
         space.refuse_changes()
         weights = space.take_weights(spec.weights_bytes)
     if weights is None:
@@ -305,6 +305,15 @@ def _stopped(exceeded: Excess, spec: TargetSpec) -> str:
         f"training must end by itself within {spec.limit_seconds:g} {kind}, but it was still running with "
         f"{exceeded.words}; stop when prepare.seconds_left() is less than one more step takes"
     )
+
+
+def _advised(failure: CandidateFailure, bench: Bench, draft: Draft) -> CandidateFailure:
+    """Return a failure of a training; one of time or memory before the first step says what may be too large."""
+    if draft.curve or failure.outcome not in (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY):
+        return failure
+    hint = bench.spec.too_large(bench.program) or "a smaller model or batch may help"
+    detail = f"{failure.detail}; it reported no step: {hint}"
+    return CandidateFailure(failure.outcome, detail, killed=failure.killed)
 
 
 def measure(bench: Bench, weights: Weights, texts: Sequence[Text], draft: Draft) -> float:

@@ -122,6 +122,8 @@ class TrainedTarget:
             say(f"warning: {warning}")
         if self._cards:
             say(f"device: {describe(self._spec, self._cards, slots=self._slots)[1]}")
+        if (path := self._spec.program) and (remark := self._fitted.constants_text(path, self.seed_program())):
+            say(remark)
         say("preparing the corpus")
         corpus = self._spec.corpus
         files = prepare_corpus(corpus)

@@ -16,7 +16,7 @@ FAST = {
     ),
     "search": (
         *("acceptance", "arguments", "budget", "construct", "contrast", "exchanges", "journal", "lineage_strategies"),
-        *("lock", "names", "rundir", "simulate", "statistics", "strategies", "sweep"),
+        *("graft", "lock", "mistakes", "names", "rundir", "simulate", "statistics", "strategies", "sweep"),
     ),
     "target": (
         *("cards", "constants", "contract", "cores", "draft", "feedback", "movable", "probes", "program", "reads"),
@@ -27,7 +27,9 @@ FAST = {
 
 SLOW = frozenset(
     {
+        "test_a_command_is_the_same_module_and_what_hides_it_is_not_imported",
         "test_a_comma_on_the_command_line_keeps_its_remedy",
+        "test_a_conf_of_ones_own_in_the_working_directory_is_not_imported",
         "test_a_path_in_the_home_is_that_of_the_user",
         "test_a_reply_of_a_megabyte_of_marks_is_refused",
         "test_a_search_on_a_disk_without_locks_says_what_outputs_needs",

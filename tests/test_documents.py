@@ -23,10 +23,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from search.arguments import quote_homes
 from search.construct import compose_config, plain_config
+from search.graft import __main__ as graft
+from search.graft.texts import COMMANDS as GRAFT
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
-_COMMAND = re.compile(r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?python3? (?P<words>(?:-m |benchmarks/|target/).*)")
+_COMMAND = re.compile(r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*\.venv/bin/)?python3? (?P<words>(?:-m |benchmarks/|target/).*)")
 _PYTEST = re.compile(r"(?:\.venv/bin/)?(?:python3? -m )?pytest (?P<words>.*)")
 _PIP = re.compile(r"(?:\.venv/bin/)?pip (?P<words>.*)")
 _BLOCK = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -57,7 +59,13 @@ def _lines(text: str) -> list[str]:
     """Return the lines of all code blocks of a page, each command of a chain by itself."""
     blocks = [*_BLOCK.findall(text), *_INDENTED.findall(_BLOCK.sub("", text))]
     lines = [line.strip() for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
-    return [part for line in lines for part in re.split(r" && ", line)]
+    return [_as_python(part) for line in lines for part in re.split(r" && ", line)]
+
+
+def _as_python(line: str) -> str:
+    """Return a line with a command of `graft` as the module that it is; other lines unchanged."""
+    found = re.match(r"graft (\w+)", line)
+    return line.replace(found[0], f"python -m {GRAFT[found[1]][0]}", 1) if found and found[1] in GRAFT else line
 
 
 def _spans(text: str) -> list[str]:
@@ -67,7 +75,7 @@ def _spans(text: str) -> list[str]:
 
 def _words(command: str) -> list[str]:
     # two blanks are in front of a comment, or of what a console says about a command
-    return shlex.split(re.split(r"\s{2,}", command)[0], comments=True)
+    return shlex.split(re.split(r"\s{2,}| > ", command)[0], comments=True)
 
 
 def _cases(words: Iterable[tuple[str, Any]]) -> list[Any]:
@@ -97,6 +105,11 @@ TESTS = _cases(
     for page in PAGES
     for part in [*_lines(page.read_text()), *_spans(page.read_text())]
     if (match := _PYTEST.fullmatch(part))
+)
+
+
+QUESTIONS = _cases(
+    (page.name, _words(part)[1:]) for page in PAGES for part in _lines(page.read_text()) if part.startswith("graft ")
 )
 
 
@@ -156,6 +169,12 @@ def test_a_command_in_prose_is_taken(words: list[str], monkeypatch: pytest.Monke
         _start(name, arguments, monkeypatch)
 
 
+@pytest.mark.parametrize("words", QUESTIONS)
+def test_a_question_to_graft_is_answered(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert graft.main(words) == 0
+    assert capsys.readouterr().out
+
+
 _LENIENT = False
 
 
@@ -174,7 +193,7 @@ def _is_parsed_here(name: str, arguments: list[str]) -> bool:
     if name in _HYDRA:
         _compose([each for each in arguments if "=" in each and not each.startswith("-")])
     if name == "search":
-        assert {each for each in arguments if each.startswith("-")} <= {"-m"}
+        assert {each for each in arguments if each.startswith("-")} <= {"-m", "--json"}
         return False
     return True
 

@@ -53,8 +53,11 @@ def test_a_search_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     found = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.count(str(installed)) == 2
 
-    done = subprocess.run(
-        command("name=w", "budget.trainings=2", QUIET), cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    (declared,) = installed.glob("*.dist-info/entry_points.txt")
+    assert "graft = search.graft.__main__:run" in declared.read_text(encoding="utf-8")
+    (tmp_path / "conf.py").write_text("raise SystemExit('mine')\n", encoding="utf-8")  # nothing of ours
+    graft = [sys.executable, "-P", "-c", "from search.graft.__main__ import run; run()"]  # what that script does
+    words = command("name=w", "budget.trainings=2", QUIET)[3:]
+    done = subprocess.run([*graft, "search", *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "outputs" / "w" / "report.md").is_file()

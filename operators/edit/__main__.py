@@ -14,6 +14,7 @@ from pathlib import Path
 from operators.edit import EditError, apply_reply
 from target.program import Program
 from target.program.contract import ContractError, check_syntax
+from target.words import user_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Print the program that a model's reply gives, or why the reply is refused (exit status 1).",
     )
     parser.add_argument("--reply", metavar="FILE", required=True, help="the model's answer; - for standard input")
-    parser.add_argument("program", metavar="PROGRAM", type=Path, help="the program to change")
+    parser.add_argument("program", metavar="PROGRAM", type=user_path, help="the program to change")
     settings = parser.parse_args(arguments)
     try:
         reply = sys.stdin.buffer.read() if settings.reply == "-" else Path(settings.reply).read_bytes()

@@ -22,6 +22,7 @@ from search.errors import UserError
 from search.names import given_folder
 from search.runs.files import write_atomically
 from search.runs.finished import SearchRun, find_runs, load_run
+from target.words import user_path
 
 _STEM: Final = "compare"
 
@@ -54,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "directories", nargs="+", type=given_folder, metavar="DIR", help="folders of searches, or of a sweep"
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR of a sweep)")
+    parser.add_argument(
+        "--output", type=user_path, metavar="DIR", help="where to write (default: the first DIR of a sweep)"
+    )
     parser.add_argument("--tracking-uri", help="MLflow tracking URI, or none (default: that of the searches)")
     return parser
 

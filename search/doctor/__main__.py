@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -21,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from operators.secrets import redact
 from search.commands import fails_with_a_line
-from search.secrets import redact_settings
+from search.printed import command
+from target.words import user_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows.append(row)
         _show(console, row)
     defects = [row.name for row in rows if row.state == "broken"]
-    command = redact_settings(redact(shlex.join(["python", "-m", "search", *subject.overrides])))
-    verdict = f"a search cannot run: {', '.join(dict.fromkeys(defects))}" if defects else f"a search can run: {command}"
+    start = command("search", *subject.overrides)
+    verdict = f"a search cannot run: {', '.join(dict.fromkeys(defects))}" if defects else f"a search can run: {start}"
     console.print(verdict, markup=False, soft_wrap=True, style="bold")
     if options.json:
         _write(options.json, subject, rows, can_run=not defects)
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings, as python -m search takes them")
     parser.add_argument("--target", metavar="NAME", help="the same as target=NAME")
     parser.add_argument("--model", action="store_true", help="send one short request to each language model")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to a file")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the rows to a file")
     return parser
 
 

@@ -16,18 +16,20 @@ from typing import Final
 
 from operators.trial import IMPORTED, Mutation, Proposal, Trial
 from search.adopt import adopt, counts, shown
-from search.arguments import setting
+from search.arguments import hydra_setting
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.import_git.git import Repository, open_repository
 from search.import_git.imported import History, read_history
 from search.import_git.log import counted, decode_results, parse_results, told
 from search.names import folder_of
+from search.printed import command
 from search.runs.ledger import Ledger, read_population
 from search.runs.lock import locked
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from search.views.verdicts import one_line
+from target.words import user_path
 
 OPERATOR: Final = "import"
 OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
@@ -138,12 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m search.import_git", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("repository", type=Path, help="directory of the checkout")
+    parser.add_argument("repository", type=user_path, help="directory of the checkout")
     parser.add_argument("--branch", required=True, help="such as autoresearch/mar5")
     parser.add_argument("--name", required=True, help="name of the search: it becomes outputs/NAME")
-    parser.add_argument("--outputs", type=Path, default=OUTPUTS, help="default: %(default)s")
+    parser.add_argument("--outputs", type=user_path, default=OUTPUTS, help="default: %(default)s")
     parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
-    parser.add_argument("--results", type=Path, help=f"the table, if it is not the branch's {RESULTS}")
+    parser.add_argument("--results", type=user_path, help=f"the table, if it is not the branch's {RESULTS}")
     parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be imported, and write nothing")
     parser.add_argument("--maximize", action="store_true", help="larger scores are better; their sign is changed")
@@ -203,7 +205,7 @@ def _remarks(history: History) -> list[str]:
 def _go_on(options: argparse.Namespace, root: Path) -> str:
     places = [("outputs", options.outputs)] * (options.outputs != OUTPUTS)
     settings = [("name", options.name), *places, ("target", "autoresearch"), ("target.root", root)]
-    return f"continue with: python -m search {' '.join(setting(key, value) for key, value in settings)}"
+    return f"continue with: {command('search', *(hydra_setting(key, value) for key, value in settings))}"
 
 
 if __name__ == "__main__":

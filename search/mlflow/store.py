@@ -42,7 +42,7 @@ _SEARCH_ARTIFACTS: Final = (
     "final.json",
 )
 _SOURCE: Final = {"mlflow.source.name": "python -m search", "mlflow.source.type": "LOCAL"}
-_SETTINGS: Final = {
+SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # mlflow imports litellm if installed; offline, that hangs without this
@@ -52,6 +52,7 @@ _SETTINGS: Final = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+"""Settings of MLflow's environment with which it works, for this process and for its server."""
 
 
 def sqlite_path(tracking_uri: str) -> Path | None:
@@ -65,7 +66,7 @@ def import_mlflow() -> tuple[type[Exception], ...]:
 
     Settings of the user's environment are respected.
     """
-    for name, value in _SETTINGS.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs its imports to any root logger
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback for each error, which we report
@@ -116,7 +117,7 @@ class MlflowStore:
             tracking_uri = f"{_SQLITE}{self._database}"
         self.refuse_locked()
         self._client = MlflowClient(tracking_uri=tracking_uri)
-        self._experiment_id = self._experiment(name, _search_id(run), self._database)
+        self._experiment_id = self._experiment(name, search_id(run), self._database)
         self._runs, self._search = self._known()
         best = self._client.get_metric_history(self._search, "best_val_bpb")
         self._last_step = max((point.step for point in best), default=-1)
@@ -267,7 +268,7 @@ def _create_database(path: Path) -> None:
         unfinished.rename(path)
 
 
-def _search_id(run: RunDirectory) -> str:
+def search_id(run: RunDirectory) -> str:
     """Return an id that distinguishes this search from others of the same name; it is stored in the folder."""
     path = run.root / ".search_id"
     with contextlib.suppress(FileNotFoundError):

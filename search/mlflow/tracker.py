@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +13,12 @@ from operators.secrets import redact
 from operators.trial import Trial
 from search.mlflow.records import trial_record
 from search.mlflow.store import MlflowStore, import_mlflow, is_locked, sqlite_path
+from search.printed import command
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 
 _LOGGER: Final = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 2.0
-_LITELLM: Final = "LITELLM_LOCAL_MODEL_COST_MAP=True"  # offline, `mlflow ui` hangs beside litellm without it
 
 
 class MlflowTracker:
@@ -101,7 +100,7 @@ class MlflowTracker:
     def _hint(self) -> str:
         if self._shown_uri.startswith("http"):
             return self._shown_uri
-        return f"{_LITELLM} mlflow ui --backend-store-uri {shlex.quote(self._shown_uri)}"
+        return f"{command('search.ui', str(self._run.root))}  every trial in the MLflow UI"
 
     def _serve(self) -> None:
         errors = import_mlflow()

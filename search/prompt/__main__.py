@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 
-from conf.schema import schema
 from search.commands import fails_with_a_line, show
+from search.construct import compose_config
 from search.errors import UserError
 from search.names import given_folder
 
@@ -116,9 +115,7 @@ def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
     node = config.get("prompt")
     try:
         if style is not None:
-            ConfigStore.instance().store(name="schema", node=schema())
-            with hydra.initialize_config_module("conf", version_base="1.3"):
-                node = hydra.compose("config", overrides=[f"prompt={style}"]).prompt
+            node = compose_config([f"prompt={style}"]).prompt
         prompt: Prompt = hydra.utils.instantiate(node)
     except HydraException as error:
         raise UserError(f"prompt: {error.__cause__ or error}") from error

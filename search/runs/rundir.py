@@ -82,6 +82,11 @@ class RunDirectory:
         return self.root / ".hydra" / "overrides.yaml"
 
     @property
+    def arguments(self) -> Path:
+        """The arguments of the command that resumes the search."""
+        return self.root / ".hydra" / "arguments.yaml"
+
+    @property
     def lock(self) -> Path:
         """Held while a search uses the folder."""
         return self.root / ".lock"

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.text import Text
 
 from operators.population import Population
 from operators.trial import Trial
@@ -33,9 +34,15 @@ class Display:
     Args:
         budget: Limits, for the progress bars.
         console: Where to draw; standard output by default.
+        stamp: Returns the time of day, in front of each line that stays; None for lines without one.
     """
 
-    def __init__(self, budget: Budget, console: Console | None = None) -> None:
+    def __init__(
+        self, budget: Budget, console: Console | None = None, *, stamp: Callable[[], str] | None = None
+    ) -> None:
+        self.noise_sd: float | None = None  # of a score between seeds, once it is known
+        self._stamp = stamp
+        self._improved_at_seconds: float | None = None  # wall time of the search; None before this session
         self._budget = budget
         self._console = console or Console(highlight=False)
         self._live = _live(self._console) if self._console.is_terminal and not self._console.is_dumb_terminal else None
@@ -61,10 +68,13 @@ class Display:
 
     def message(self, text: str) -> None:
         """Print a message that stays on the screen: an event or a warning."""
-        self._print(event_line(text))
+        self._log(event_line(text))
 
     def recorded(self, population: Population, summary: Summary) -> None:
         """Show a new verdict, or a new state of the search."""
+        before = self._population.champion
+        if before and before is not population.champion and self._summary:
+            self._improved_at_seconds = summary.wall_seconds
         self._population, self._summary = population, summary
         self._quiet_seconds = 0.0
         if self._live:
@@ -73,16 +83,16 @@ class Display:
         decided = population.decided
         if not self._shown and len(decided) > 1:
             begun = "imported" if all(trial.imported for trial in decided) else "resumed"
-            self._print(event_line(f"{begun}: {len(decided)} trials already have a verdict"))
+            self._log(event_line(f"{begun}: {len(decided)} trials already have a verdict"))
             self._shown = len(decided)
         for trial in decided[self._shown :]:
-            self._print(verdict_line(trial, population, summary, self._budget))
+            self._log(verdict_line(trial, population, summary, self._budget))
         self._shown = len(decided)
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
         """Show a training before a verdict; in the table it is part of its trial."""
         if not self._live and len(trial.evaluations) > 1:
-            self._print(measurement_line(trial, evaluation))
+            self._log(measurement_line(trial, evaluation))
 
     def tick(self, running: Sequence[Running]) -> None:
         """Show what is under way."""
@@ -118,7 +128,7 @@ class Display:
         """
         self._population, self._summary = population, summary
         self.stop()
-        self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal))
+        self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal), crop=False)
 
     def _suspend(self, number: int, _: FrameType | None) -> None:
         """Show the cursor while the process is stopped by Ctrl-Z, and hide it again afterwards."""
@@ -132,18 +142,27 @@ class Display:
     def _refresh(self) -> None:
         self._undrawn_seconds = 0.0
         if self._live and self._summary:
+            wall_seconds = self._summary.wall_seconds + self._quiet_seconds
+            improved = self._improved_at_seconds
             view = live_view(
                 self._population,
                 self._summary,
                 self._running,
                 self._budget,
-                wall_seconds=self._summary.wall_seconds + self._quiet_seconds,
+                wall_seconds=wall_seconds,
                 height=self._console.height,
+                improved_seconds_ago=None if improved is None else wall_seconds - improved,
+                noise_sd=self.noise_sd,
             )
             self._live.update(view, refresh=True)
 
-    def _print(self, view: RenderableType) -> None:
-        self._console.print(view, soft_wrap=not self._console.is_terminal, markup=False, highlight=False)
+    def _log(self, line: Text) -> None:
+        """Print a line that stays, with the time of day in front of it."""
+        self._print(Text(f"{self._stamp()} ", style="dim") + line if self._stamp else line)
+
+    def _print(self, view: RenderableType, *, crop: bool = True) -> None:
+        soft_wrap = not self._console.is_terminal
+        self._console.print(view, soft_wrap=soft_wrap, crop=crop, markup=False, highlight=False)
 
 
 def _live(console: Console) -> Live:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,15 +15,17 @@ from operators.population import Population
 from operators.trial import Status, Trial
 from search.budget import Budget
 from search.observer import Running
+from search.printed import command
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
+from search.views.pulse import Pulse
 from search.views.text import duration
 from search.views.verdicts import delta, description_of, one_line, score_text
 from target.evaluation import Evaluation
 
-_ROWS: Final = 12
+_ROWS: Final = 30  # at most: each redraw costs time that the trainings need
 _DIFF_LINES: Final = 150
-_CHROME_LINES: Final = 11  # header, bars and borders: lines that the table must leave free
+_CHROME_LINES: Final = 14  # header, pulse, champion, bars and borders: lines that the table must leave free
 _STYLES: Final = {
     Status.PENDING: "cyan",
     Status.BASELINE: "blue",
@@ -50,6 +51,8 @@ def live_view(
     *,
     wall_seconds: float,
     height: int,
+    improved_seconds_ago: float | None = None,
+    noise_sd: float | None = None,
 ) -> RenderableType:
     """Return the live screen: the state of the search, the last trials, the work under way, the rest of the budget.
 
@@ -60,10 +63,19 @@ def live_view(
         budget: The limits.
         wall_seconds: Time that the search has taken so far.
         height: Lines of the terminal.
+        improved_seconds_ago: Time since the last improvement; None if it was before this session.
+        noise_sd: Standard deviation of a score between seeds; None if it is not known.
     """
     rows = max(3, min(_ROWS, height - _CHROME_LINES - len(running)))
     return Group(
         _headline(summary),
+        Pulse(
+            population=population,
+            summary=summary,
+            running=running,
+            improved_seconds_ago=improved_seconds_ago,
+            noise_sd=noise_sd,
+        ),
         _trial_table(population, running, rows),
         _budget_table(summary, budget, wall_seconds),
     )
@@ -119,14 +131,19 @@ def final_view(
         parts += [Text("seed program -> best:"), _coloured_diff(shown) if coloured else Text(shown), Text()]
     parts += [_result_text(population, summary), Text(f"{summary.status}: {one_line(summary.stop_reason)}"), Text()]
     number = best.number if best else 0
-    places = [(run.root / name.format(best=number), what) for name, what in _FILES]
-    parts += [Text(f"{path}  {what}") for path, what in places if path.exists()]
-    if best and best.number and not run.final.exists():
-        command = f"python -m search.final {shlex.quote(str(run.root))}"
-        parts.append(Text(f"{command}  whether the improvement holds: fresh seeds, holdout"))
+    places = [(run.root / name.format(best=number), what) for name, what in _FILES[0 if number else 1 :]]
+    parts += [_uncut(f"{path}  {what}") for path, what in places if path.exists()]
+    if number and not run.final.exists():
+        holds = command("search.final", str(run.root))
+        parts.append(_uncut(f"{holds}  whether the improvement holds: fresh seeds, holdout"))
     if hint:
-        parts.append(Text(hint))
+        parts.append(_uncut(hint))
     return Group(*parts)
+
+
+def _uncut(text: str) -> Text:
+    """Return a line that the console does not wrap, so that a command in it can be copied."""
+    return Text(text, no_wrap=True, overflow="ignore")
 
 
 def _printable_lines(patch: str) -> str:
@@ -154,7 +171,10 @@ def _trial_table(population: Population, running: Sequence[Running], n_rows: int
         right = name in ("trial", "val_bpb", "delta", "seconds")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     table.add_column("description", no_wrap=True, overflow="ellipsis", ratio=1)
-    for trial in population.decided[-n_rows:]:
+    latest, champion = population.decided[-n_rows:], population.champion
+    if champion and champion not in latest:
+        _add(table, champion, population, f"{_train_seconds(champion):.1f}", "champion", _STYLES[Status.KEEP])
+    for trial in latest:
         _add(table, trial, population, f"{_train_seconds(trial):.1f}", trial.status.value)
     for work in sorted(running, key=lambda each: (each.stage != "train", each.number)):
         if work.number >= len(population.trials):

@@ -24,6 +24,7 @@ from target.sandbox import landlock, namespaces, seccomp
 from target.sandbox.access import NO_DEVICE, Access, access_to, rehearsed_access
 from target.sandbox.confinement import CAPABILITIES, LANDLOCK, LAYERS, SECCOMP, Confinement
 from target.sandbox.grants import libraries
+from target.words import command
 
 Device = Literal["cpu", "cuda"]
 
@@ -46,7 +47,7 @@ _WITHOUT_LAYERS: Final = "look at nvidia-smi (rocm-smi for AMD), at the driver, 
 _WITHOUT_NAMESPACES: Final = "a PATH without the program bwrap disables only this layer"
 _WITHOUT_SANDBOX: Final = (
     "target.sandbox=off continues without isolation: candidates can then read the validation text and your files; "
-    "please report this with the output of `python -m search.doctor target=gpu`"
+    f"please report this with the output of `{command('search.doctor', 'target=gpu')}`"
 )
 
 

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from conf.schema import schema
+from search.schema import schema
 from target.boundary.job import Job, Role
 from target.command.job import CommandJob
 from target.command.spec import CommandSpec

@@ -72,7 +72,7 @@ def test_the_command_says_so_and_goes_on_when_there_is_room(namespace: Driver, t
     refused = namespace.ask({"run": [*search, f"outputs={disk.root}"]})
     assert refused["exit"] == 75
     assert refused["err"].startswith(f"error: No space left on device: {disk.root}/d/")
-    assert refused["err"].endswith("; nothing is lost: make room, and the same command resumes\n")
+    assert refused["err"].endswith("; nothing is lost: make room, then resume\n")
 
     disk.leave(bytes_free=8192)  # on a disk that is quite full Python would not put its temporary files
     refused = namespace.ask({"run": ["env", f"TMPDIR={disk.root}", *search]})  # candidates work there

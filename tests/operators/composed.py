@@ -6,19 +6,16 @@ import functools
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
-from conf.schema import schema
 from operators.base import Operator, Resources, equip
+from search.construct import compose_config
 
 
 @functools.cache  # composing takes a second
 def compose(*overrides: str) -> DictConfig:
     """Return the configuration that a command line gives."""
-    ConfigStore.instance().store(name="schema", node=schema())
-    with hydra.initialize_config_module("conf", version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
+    return compose_config(overrides)
 
 
 def make_operator(name: str, resources: Resources, *overrides: str) -> Operator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +11,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.arguments import quote_homes, setting
+from search.arguments import hydra_setting, quote_homes
 from search.construct import compose_config
 from search.errors import UserError
+from target.words import user_path
 from tests.search.command import QUIET, assert_clean_failure, run
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +100,15 @@ def test_a_path_in_the_home_is_that_of_the_user(tmp_path: Path, overrides: tuple
     assert not (tmp_path / "~").exists()
 
 
+def test_a_file_that_an_argument_names_may_be_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    folders = ("search", "target", "operators", "benchmarks")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+    assert user_path("~/x.json") == Path("/home/me/x.json")
+    assert [path for path in sources if "type=Path" in path.read_text(encoding="utf-8")] == []
+
+
 @pytest.mark.parametrize(
     ("value", "phrase"),
     [
@@ -151,6 +160,4 @@ def test_other_mistakes_are_named(argument: str, phrase: str) -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12))
 def test_a_setting_that_is_shown_can_be_pasted(value: str) -> None:
-    (word,) = shlex.split(setting("direction", value))
-
-    assert OverridesParser.create().parse_override(word).value() == value
+    assert OverridesParser.create().parse_override(hydra_setting("direction", value)).value() == value

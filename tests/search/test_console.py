@@ -16,9 +16,11 @@ from operators.population import Population
 from operators.trial import Status
 from search.budget import Budget
 from search.observer import Running
+from search.printed import command
 from search.runs.rundir import RunDirectory
 from search.views.console import Display
 from search.views.drawing import live_view
+from search.views.pulse import sparkline
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 
@@ -136,11 +138,75 @@ def test_the_table_shows_the_last_trials_and_what_is_under_way():
     assert "2.0000 -> 1.8000  (trial #9)" in text
 
 
-def test_a_long_search_shows_twelve_trials_and_a_low_terminal_fewer():
+@pytest.mark.parametrize(("height", "rows"), [(40, 26), (80, 30), (24, 10), (15, 3)])
+def test_a_long_search_fills_the_height_of_the_terminal(height, rows):
     population = make_population(*[2.0 - number / 100 for number in range(40)])
+    text = draw(population, height=height)
 
-    assert len([line for line in draw(population).splitlines() if "constants" in line]) == 12
-    assert len([line for line in draw(population, height=15).splitlines() if "constants" in line]) == 4
+    assert len([line for line in text.splitlines() if "constants" in line]) == rows
+    assert len(text.splitlines()) <= max(height, 17)
+
+
+def test_the_champion_stays_in_sight():
+    population = make_population(2.0, 1.5, *[1.9] * 30)
+
+    assert row_of(draw(population, height=24), 1).split()[6] == "champion"
+    assert "champion" not in draw(make_population(2.0, 1.5))
+
+
+def test_the_pulse_says_how_the_search_is_doing():
+    running = [Running(number=10, stage="train", seconds=3.2), Running(number=11, stage="propose", seconds=1.0)]
+    text = draw(MIXED, running)
+
+    assert "gain 0.2000" in text
+    assert (
+        "last improvement 0 trainings ago; kept 3 of 9 (33%), failed 4 of 9 (44%); 1 in propose, 1 in train; 0.1"
+        in text
+    )
+    worse = make_population(2.0, 1.5, 1.9, 1.9)
+    assert "last improvement 2 trainings ago" in draw(worse)
+    assert "no improvement yet" in draw(make_population(2.0, 2.5))
+
+
+def test_the_line_of_the_best_falls_with_each_improvement():
+    assert sparkline(make_population(2.0, 1.9, 1.95, 1.3, 1.3), 60) == "█▇▇▁▁"
+    assert sparkline(make_population(2.0, 2.1), 60) == "██"
+    long = sparkline(make_population(*[2.0 - number / 1000 for number in range(500)]), 40)
+    assert len(long) == 40
+    assert list(long) == sorted(long, reverse=True)
+    assert long[-1] == "▁"
+
+
+def test_gains_are_in_units_of_the_noise_and_time_since_the_last_is_that_of_the_session():
+    console = Console(file=io.StringIO(), width=130)
+    summary = make_summary(MIXED)
+    view = live_view(MIXED, summary, (), BUDGET, wall_seconds=1.0, height=40, improved_seconds_ago=725.0, noise_sd=0.01)
+    console.print(view)
+
+    assert "gain 0.2000 (20.0 sd)" in console.file.getvalue()
+    assert "last improvement 12:05 min and 0 trainings ago" in console.file.getvalue()
+
+
+def test_a_terminal_without_unicode_gets_letters():
+    class Ascii(io.StringIO):
+        encoding = "ascii"
+
+    console = Console(file=Ascii(), width=80)
+    console.print(live_view(MIXED, make_summary(MIXED), (), BUDGET, wall_seconds=1.0, height=40))
+
+    best = next(line for line in console.file.getvalue().splitlines() if line.startswith("best"))
+    assert best.isascii()
+
+
+def test_lines_that_stay_have_the_time_of_day():
+    out = io.StringIO()
+    with Display(BUDGET, Console(file=out, highlight=False), stamp=lambda: "23:59:01") as display:
+        display.message("something happened")
+        play(display, MIXED)
+
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "23:59:01 something happened"
+    assert all(line.startswith("23:59:01 #00") for line in lines[1:])
 
 
 def test_a_narrow_terminal_cuts_the_description_and_wraps_nothing():
@@ -208,6 +274,16 @@ def test_the_end_says_what_came_of_it_and_where_it_is(tmp_path, make_display):
     assert "the best program" in text
     assert "report.md" not in text
     assert text.rstrip().endswith("mlflow ui --here")
+
+
+def test_a_command_at_the_end_is_one_line_however_narrow_the_terminal(tmp_path):
+    display, out = terminal_display(width=40)
+    run = RunDirectory(tmp_path / "a folder with a long name")
+    display.finish(MIXED, make_summary(MIXED), run, "python -m search.ui and a long argument of it")
+
+    lines = Text.from_ansi(out.getvalue()).plain.splitlines()
+    assert any(line.startswith(f"{command('search.final', str(run.root))}  whether") for line in lines)
+    assert lines[-1] == "python -m search.ui and a long argument of it"
 
 
 def test_the_end_of_a_search_without_a_score():

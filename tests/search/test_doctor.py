@@ -79,7 +79,7 @@ def test_here_a_search_can_run_and_nothing_is_left_behind(nowhere: Path) -> None
     done = doctor(nowhere, "seed=3", "--json", str(report))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert verdict_of(done) == "a search can run: python -m search seed=3"
+    assert verdict_of(done) == f"a search can run: {sys.executable} -m search seed=3"
     lines = lines_of(done)
     assert "broken" not in done.stdout
     for name in ("Python", "platform", "torch", "kernel", "target", "cache", "TMPDIR", "outputs", "MLflow", "operator"):
@@ -128,7 +128,7 @@ def test_a_gpu_that_is_not_there_is_one_broken_line_and_the_search_points_here(n
     assert "target=tiny" in lines_of(done)["GPU"]
     assert verdict_of(done) == "a search cannot run: GPU"
     assert search.returncode == 2
-    assert "`python -m search.doctor target=gpu seed=1` says what this machine lacks" in search.stderr
+    assert f"`{sys.executable} -m search.doctor target=gpu seed=1` says what this machine lacks" in search.stderr
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ def test_a_program_proposed_again_is_measured_again_and_not_for_ever(bench: Benc
     bench.score = lambda program, seed: 2.0 + (seed % 7) / 100 + (program != SEED_PROGRAM) / 1000
     summary = bench.search(trainings=50)
 
-    assert "9 trials in a row produced nothing to train" in summary.stop_reason, "no budget is spent on repeats"
+    assert "nothing new to propose: 9 trials in a row" in summary.stop_reason, "no budget is spent on repeats"
     trained = bench.ledger.population.trials[1].trainings
     assert trained == 2  # the gate it failed, and the one seed of the pair that it did not have
     assert summary.trainings == 2 + trained

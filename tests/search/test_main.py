@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -180,6 +181,9 @@ def test_a_resumed_search_with_another_configuration_is_refused_by_key(tmp_path:
 
     assert_clean_failure(done, "seed was 0, is 5", "strategy.memory was 30, is 3")
     assert {path: path.read_bytes() for path in before} == before
+    stored = done.stderr.rpartition("or resume it: ")[2]
+    again = subprocess.run(["bash", "-c", stored], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
     more = run(tmp_path, "name=g", "budget.trainings=3", QUIET)  # a larger budget is the same search
     assert more.returncode == 0, more.stderr
     assert summary_of(root)["trainings"] == 3
@@ -212,22 +216,25 @@ def test_a_run_directory_belongs_to_one_search_at_a_time(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path, number: signal.Signals) -> None:
-    journal = tmp_path / "outputs" / "g" / "journal.log"
+    name = ("name=g",) if number == signal.SIGTERM else ()  # without a name it has that of its start
     search = subprocess.Popen(
-        command("name=g", "budget.trainings=5", QUIET), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(*name, "budget.trainings=5", QUIET), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert search.stdout
     for line in search.stdout:
-        if b"baseline" in line and journal.exists():
+        if b"baseline" in line:
             break
     search.send_signal(number)
-    search.communicate(timeout=60)
+    _, said = search.communicate(timeout=60)
 
     assert search.returncode == 130
+    (journal,) = (tmp_path / "outputs").rglob("journal.log")
     summary = summary_of(journal.parent)
     assert (summary["status"], summary["stop_reason"]) == ("stopped", f"interrupted by {number.name}")
     rows = (journal.parent / "results.tsv").read_text()
-    done = run(tmp_path, "name=g", "budget.trainings=5", QUIET)
+    (resume,) = re.findall(r"^resume: (.*)$", said.decode(), re.MULTILINE)
+    assert f"name={journal.parent.name}" in resume
+    done = subprocess.run(["bash", "-c", resume], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert summary_of(journal.parent)["trainings"] == 5
     assert (journal.parent / "results.tsv").read_text().startswith(rows)

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +182,8 @@ def test_commands_that_are_printed_can_be_pasted_where_outputs_has_a_space(tmp_p
     done = run(tmp_path, "target=landscape", "outputs=my folder/it", "name=a", "budget.trainings=8", QUIET)
 
     assert done.returncode == 0, done.stderr
-    (printed,) = re.findall(r"^python (-m search\.final .*?)  ", done.stdout, re.MULTILINE)
-    again = subprocess.run([sys.executable, *shlex.split(printed), "--seeds", "2"], cwd=tmp_path, check=False)
+    (printed,) = re.findall(r"^(\S+ -m search\.final .*?)  ", done.stdout, re.MULTILINE)
+    again = subprocess.run(
+        ["bash", "-c", f"{printed} --seeds 2"], cwd=tmp_path, env={**os.environ, "PATH": "/bin:/usr/bin"}, check=False
+    )
     assert again.returncode == 0

@@ -120,4 +120,6 @@ def test_another_sweep_does_not_go_on_in_the_folders_of_the_first(tmp_path: Path
 
     done = run(tmp_path, *first, "seed=2")
 
-    assert_clean_failure(done, "holds a search with another configuration: seed was 1, is 2", "choose another name")
+    assert_clean_failure(
+        done, "holds a search with another configuration: seed was 1, is 2", "choose another name, or resume it:"
+    )

@@ -101,6 +101,36 @@ def test_wrong_usage_exits_with_two(command):
     assert command("--seed", "x", "file.py").returncode == 2
 
 
+def test_a_copy_of_the_seed_program_is_told_which_constants_are_not_applied(command, program):
+    endless = HONEST.replace("prepare.setup()", "prepare.setup()\n    while True:\n        pass")
+    program.write_text(f"DEPTH = 9\nN_HEADS = 1\nHEAD_DIM = 32\n{endless}")
+
+    done = command(program, "--set", "startup_seconds=0.4", "--set", "train_seconds=0.5")
+
+    hint = re.escape(
+        f"`{sys.executable} -m target.seed --target tiny` prints the seed program with those of the target"
+    )
+    differing = r"DEPTH=9 \(target tiny: 3\)"
+    assert re.search(rf"candidate\.py keeps its own constants: {differing}, N_HEADS=1 \(.*; {hint}", done.stderr)
+    assert "HEAD_DIM" not in done.stderr
+    assert "outcome      timed_out" in done.stdout
+    assert re.search(rf"it reported no step: {differing} may be too large; {hint}", done.stdout)
+
+
+def test_the_program_of_a_target_can_be_printed_and_has_its_constants(command, program):
+    done = command("--target", "tiny", "--set", "constants.DEPTH=5", module=("-m", "target.seed"))
+
+    assert done.returncode == 0, done.stderr
+    program.write_text(done.stdout)
+    spec = load_target("tiny", ["constants.DEPTH=5"])
+    assert spec.read_program(program) == spec.seed_program()
+    assert spec.constants_text(program, spec.seed_program()) == ""
+    assert "DEPTH=5, N_HEADS=2" in spec.constants_text(SEED_PROGRAM, spec.seed_program())
+    refused = command("--target", "landscape", module=("-m", "target.seed"))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "error: the target must be one" in refused.stderr
+
+
 def test_a_script_on_its_own_is_evaluated_in_the_same_way(command, program, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "target"))  # where the seed program finds prepare.py
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from search.doctor.checks.row import Row, broken, broken_by, cause, fine, gigabytes, warning
 from search.doctor.checks.subject import Subject
+from search.printed import command
 from target.corpus import find_corpus
 from target.corpus.cache import cache_root
 from target.corpus.climbmix import missing_shards, shards_folder
@@ -58,5 +59,5 @@ def _to_download(corpus: Corpus, missing: list[str]) -> Row:
         "corpus",
         found,
         cost=f"the search downloads {gigabytes(len(missing) * _SHARD_BYTES)} before it begins",
-        remedy=f"python -m target.climbmix --num-shards {corpus.shards}",
+        remedy=command("target.climbmix", "--num-shards", str(corpus.shards)),
     )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from omegaconf import MISSING, DictConfig, OmegaConf, StringNode, open_dict
+
+CONF: Final = Path(__file__).parents[1] / "conf"
+"""The folder with the YAML files: used by its path, since a `conf.py` in the working directory hides the package."""
 
 
 @dataclass

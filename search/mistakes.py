@@ -1,0 +1,158 @@
+"""What was meant by arguments that are no settings: the nearest choice of a group, the nearest key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from search.errors import UserError
+from search.schema import CONF, schema
+
+_FREE: Final = ("target.constants", "target.environment", "target.cards", "extra_operators")
+"""Mappings to which a command line may add keys."""
+_FLAG: Final = re.compile(r"--(?P<setting>[a-z_.]+=.*)")
+_HYDRA_FLAGS: Final = ("config-", "cfg=", "package=", "info=", "experimental")
+_NO_CHOICE: Final = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|\{.*\}", re.IGNORECASE)
+_KINDS: Final = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+_CONVERTED: Final = re.compile(r"Value (?P<value>.*) of type .* could not be converted to (?P<kind>\w+)")
+
+
+def refuse_mistakes(arguments: Sequence[str]) -> None:
+    """Refuse what Hydra would answer with a traceback or with its usage.
+
+    Raises:
+        UserError: A group has a value that is not a text, or a setting is written as a flag.
+    """
+    known = groups(arguments)
+    for argument in arguments:
+        flag = _FLAG.fullmatch(argument)
+        if flag and not argument.startswith(tuple(f"--{each}" for each in _HYDRA_FLAGS)):
+            raise UserError(f"settings have no dashes: write {flag['setting']}")
+        key, _, value = argument.partition("=")
+        if key in known and _NO_CHOICE.fullmatch(value):
+            raise UserError(_no_choice(key, value, arguments))
+
+
+def groups(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names of the groups with their choices, those of `--config-dir` included."""
+    found: dict[str, set[str]] = {}
+    for folder in _folders(arguments):
+        for path in folder.glob("*/*.yaml"):
+            found.setdefault(path.parent.name, set()).add(path.stem)
+    return {group: sorted(choices) for group, choices in sorted(found.items())}
+
+
+def _folders(arguments: Sequence[str]) -> Iterator[Path]:
+    yield CONF
+    for word, before in zip(arguments, ("", *arguments), strict=False):
+        if before in ("--config-dir", "-cd"):
+            yield Path(word).expanduser()
+        elif word.startswith("--config-dir="):
+            yield Path(word.partition("=")[2]).expanduser()
+
+
+def what_was_meant(word: str, arguments: Sequence[str]) -> str:
+    """Return a question about a word without `=`: the setting it may be a part of; empty if nothing is near."""
+    known = groups(arguments)
+    for group, choices in known.items():
+        if word in choices and word not in ("default", "none"):
+            return f"did you mean {group}={word}?"
+    if word in known:
+        return f"{word} is one of {', '.join(known[word])}"
+    near = nearest(word, list(plain_keys(())))
+    return f"did you mean {near}=...?" if near else ""
+
+
+def mistake(arguments: Sequence[str]) -> str:
+    """Return what is wrong with the first argument that names no choice or no setting; empty if all do."""
+    settings = [each.partition("=") for each in arguments if "=" in each and not each.startswith(("-", "+", "~"))]
+    known = groups(arguments)
+    for key, _, value in settings:
+        for choice in _choices(value) if key in known else ():
+            if choice not in known[key] and choice != "null":
+                return _no_choice(key, choice, arguments)
+    chosen = {key: _choices(value)[0] for key, _, value in settings if key in known}
+    keys = plain_keys([f"{group}={choice}" for group, choice in chosen.items() if choice != "null"])
+    for key, _, value in settings if keys else ():
+        if key not in known and key not in keys and "@" not in key:
+            return _no_key(key, value, keys)
+    return ""
+
+
+def _choices(value: str) -> list[str]:
+    return [each.strip(" '\"") for each in value.split(",")] if re.fullmatch(r"[\w, '\"-]+", value) else ["null"]
+
+
+def _no_choice(group: str, value: str, arguments: Sequence[str]) -> str:
+    choices = groups(arguments)[group]
+    if choices == ["default"]:
+        leaves = [key for key, node in plain_keys(()).items() if not isinstance(node, DictConfig)]
+        own = [f"{key}={value}" for key in leaves if key.startswith(f"{group}.") and key.count(".") == 1]
+        return f"{group} is not one setting but several: write {', '.join(own[:3])}{', ...' * (len(own) > 3)}"
+    near = nearest(value, choices)
+    meant = f"; did you mean {group}={near}?" if near else ""
+    return f"{group} must be one of {', '.join(choices)}, got {value!r}{meant}"
+
+
+def _no_key(key: str, value: str, keys: Mapping[str, Any]) -> str:
+    if key.rpartition(".")[0] in _FREE:
+        return f"{key} is not there: to add it, write +{key}={value}"
+    near = nearest(key, list(keys))
+    meant = f"did you mean {near}={value}?" if near else "`python -m search --help` lists all"
+    return f"{key} is not a setting of this search: {meant}"
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return the known word that is most like another one, as a whole or in its last part; empty if none is."""
+    whole = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
+    if whole:
+        return whole[0]
+    last = {each.rpartition(".")[2]: each for each in reversed(known)}
+    part = difflib.get_close_matches(word.rpartition(".")[2], list(last), n=1, cutoff=0.75)
+    return last[part[0]] if part else ""
+
+
+def plain_keys(chosen: Sequence[str]) -> dict[str, Any]:
+    """Return all settings of a search, with dots in them, and their values; none if a choice is the user's own.
+
+    Args:
+        chosen: The choices of groups, as `GROUP=CHOICE`.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+
+    ConfigStore.instance().store(name="schema", node=schema())
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            config = compose("config", list(chosen))
+    except (HydraException, OmegaConfBaseException):
+        return {}
+    return dict(_leaves(config, ""))
+
+
+def _leaves(config: DictConfig, prefix: str) -> Iterator[tuple[str, Any]]:
+    for key in config:
+        path = prefix + str(key)
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
+            yield from _leaves(node, f"{path}.")
+        if not str(key).startswith("_"):
+            yield path, None if OmegaConf.is_missing(config, str(key)) else node
+
+
+def no_number(error: BaseException | None) -> str:
+    """Return which setting must be a number, if this is what an error says; otherwise an empty text."""
+    while error is not None and not isinstance(error, ValidationError):
+        error = error.__cause__
+    said = _CONVERTED.match(str(error)) if error else None
+    if not error or not said or said["kind"] not in _KINDS:
+        return ""
+    key = str(error.full_key)
+    return f"{key} must be {_KINDS[said['kind']]}, got {said['value']}"

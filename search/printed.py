@@ -1,0 +1,71 @@
+"""Commands that are printed for the user to paste, and the arguments that start or resume a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import yaml
+
+from operators.secrets import redact
+from search.arguments import hydra_setting
+from search.secrets import redact_settings
+from target.words import command as plain_command
+
+if TYPE_CHECKING:
+    from search.runs.rundir import RunDirectory
+
+_FLAGS_WITH_A_WORD: Final = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
+_SWEEP_FLAGS: Final = ("-m", "--multirun")
+
+
+def command(module: str, *words: str) -> str:
+    """Return the command that starts a module of Graft, quoted for the shell, without secrets.
+
+    Args:
+        module: Its name, such as `search.final`.
+        words: Its arguments, as the module gets them.
+    """
+    return redact_settings(redact(plain_command(module, *words)))
+
+
+def named(arguments: Sequence[str], name: str) -> list[str]:
+    """Return the arguments of `python -m search` with a name, which a search without one has from its start time.
+
+    Args:
+        arguments: The arguments, with or without a name.
+        name: Name of the search or sweep.
+    """
+    others = [each for each in arguments if not each.startswith("name=")]
+    return [*others, hydra_setting("name", name)]
+
+
+def stored_arguments(run: RunDirectory, name: str) -> list[str]:
+    """Return the arguments of `python -m search` that a search was started with, as its folder has them.
+
+    Args:
+        run: Its folder.
+        name: Its name; searches of earlier versions recorded only the settings without it.
+    """
+    for path in (run.arguments, run.overrides):
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError):
+            continue
+        if isinstance(found, list):
+            return named([str(each) for each in found], name)
+    return named([], name)
+
+
+def one_of_sweep(arguments: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Return the arguments that start one search of a sweep alone.
+
+    Args:
+        arguments: Those of the sweep; flags such as `--config-dir DIR` are kept.
+        overrides: The settings of the one search, as Hydra has them.
+    """
+    flags: list[str] = []
+    for word, before in zip(arguments, ("", *arguments), strict=False):
+        if (word.startswith("-") or before in _FLAGS_WITH_A_WORD) and word not in _SWEEP_FLAGS:
+            flags.append(word)
+    return [*flags, *overrides]

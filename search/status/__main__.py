@@ -1,0 +1,103 @@
+"""Lists searches, what runs, and how to resume what stopped: `python -m search.status [outputs]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from search.commands import fails_with_a_line, show
+from search.errors import UserError
+from search.names import given_folder
+from search.printed import command, stored_arguments
+from search.runs.finished import read_summary
+from search.runs.lock import holder
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The state of one search.
+
+    Attributes:
+        folder: Its folder.
+        state: `running`, `finished`, `stopped`, `killed` (it says that it runs, and no process does), or `not begun`.
+        detail: The process that runs it, or why it does not run.
+        trials: Trials proposed so far.
+        trainings: Finished trainings.
+        baseline: Score of the seed program; None before it is known.
+        best: Score of the best program; None as for `baseline`.
+        resume: The command that resumes it; empty unless it stopped or was killed.
+    """
+
+    folder: str
+    state: str
+    detail: str
+    trials: int = 0
+    trainings: int = 0
+    baseline: float | None = None
+    best: float | None = None
+    resume: str = ""
+
+
+@fails_with_a_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the list; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m search.status", description=__doc__)
+    parser.add_argument("folder", nargs="?", default="outputs", help="folder of searches (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    options = parser.parse_args(arguments)
+    root = given_folder(options.folder)
+    states = [state_of(RunDirectory(path.parent)) for path in sorted(root.rglob("journal.log"))]
+    if options.json:
+        sys.stdout.write(json.dumps([asdict(each) for each in states], indent=2) + "\n")
+    else:
+        show(_table(states) if states else f"{root} holds no search yet\n")
+    return 0
+
+
+def state_of(run: RunDirectory) -> State:
+    """Return the state of the search in a folder."""
+    process = holder(run.lock)
+    try:
+        summary = read_summary(run)
+    except UserError as error:
+        return State(folder=str(run.root), state="running" if process else "not begun", detail=process or str(error))
+    state, detail = _now(summary, process)
+    is_left = state in ("stopped", "killed")
+    return State(
+        folder=str(run.root),
+        state=state,
+        detail=detail,
+        trials=summary.trials,
+        trainings=summary.trainings,
+        baseline=summary.baseline_val_bpb,
+        best=summary.best_val_bpb,
+        resume=command("search", *stored_arguments(run, summary.name)) if is_left else "",
+    )
+
+
+def _now(summary: Summary, process: str | None) -> tuple[str, str]:
+    if process:
+        return "running", process
+    if summary.status == "running":
+        return "killed", "no process runs it"
+    return summary.status, summary.stop_reason
+
+
+def _table(states: Sequence[State]) -> str:
+    width = max(len(each.folder) for each in states)
+    lines = [f"{'search':<{width}}  {'state':<9} {'trials':>6} {'trained':>7} {'baseline':>8} {'best':>8}"]
+    for each in states:
+        scores = ("-" if value is None else f"{value:.4f}" for value in (each.baseline, each.best))
+        figures = f"{each.trials:>6} {each.trainings:>7} {next(scores):>8} {next(scores):>8}"
+        lines.append(f"{each.folder:<{width}}  {each.state:<9} {figures}  {each.detail}".rstrip())
+    lines += [f"resume: {each.resume}" for each in states if each.resume]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

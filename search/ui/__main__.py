@@ -1,0 +1,193 @@
+"""Shows every trial in MLflow's user interface: `python -m search.ui [outputs | outputs/NAME]`.
+
+Starts MLflow with settings that work, waits until it answers, and prints the link: the trials of the latest search, or
+of the one that is named, sorted by their score. It runs until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from search.commands import fails_with_a_line, show
+from search.composed import read_config
+from search.errors import UserError
+from search.mlflow.store import SETTINGS, search_id, sqlite_path
+from search.names import given_folder
+from search.runs.finished import read_summary
+from search.runs.rundir import RunDirectory
+
+_HOST: Final = "127.0.0.1"
+_PORTS: Final = range(5000, 5020)
+_LOOK_SECONDS: Final = 0.3  # between two questions whether it answers
+_WORD_SECONDS: Final = 5.0  # between two lines that say that it still starts
+_ANSWER_SECONDS: Final = 10.0
+_LOG_CHARACTERS: Final = 800
+_BY_NAME: Final = "api/2.0/mlflow/experiments/get-by-name"
+_SORTED: Final = {"orderByKey": "metrics.`val_bpb`", "orderByAsc": "true", "workflowType": "machine_learning"}
+
+
+@fails_with_a_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start MLflow's user interface, and wait for its end; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.ui", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", nargs="?", default="outputs", help="of a search or of all (default: %(default)s)")
+    parser.add_argument("--port", type=int, help=f"default: the first free one from {_PORTS[0]}")
+    options = parser.parse_args(arguments)
+    run = _search(given_folder(options.folder))
+    uri = _tracking_uri(run)
+    names = _experiments(run)
+    if uri.startswith("http"):
+        return _say(link(uri, names))
+    database = sqlite_path(uri)
+    if database is None or not database.exists():
+        raise UserError(f"there is no MLflow database {database or uri}: start where the search was started")
+    port = options.port or _free_port()
+    words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
+    return serve([*words, "--host", _HOST, "--port", str(port)], f"http://{_HOST}:{port}", names, say=_say)
+
+
+def _say(text: str) -> int:
+    show(f"{text}\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _search(folder: Path) -> RunDirectory:
+    """Return the search in a folder, or else the one below it that changed last and has a summary."""
+    if RunDirectory(folder).journal.exists():
+        return RunDirectory(folder)
+    found = sorted(folder.rglob("summary.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"{folder} holds no search yet: start one with `{_start()}`")
+    return RunDirectory(found[-1].parent)
+
+
+def _start() -> str:
+    from search.printed import command
+
+    return command("search")
+
+
+def _tracking_uri(run: RunDirectory) -> str:
+    uri = (read_config(run).get("tracker") or {}).get("tracking_uri")
+    if uri is None:
+        raise UserError(f"{run.root} was not sent to MLflow: its tracker is none")
+    return str(uri)
+
+
+def _experiments(run: RunDirectory) -> list[str]:
+    """Return the possible names of the experiment of a search: another search may have taken the first one."""
+    name = read_summary(run).name
+    return [f"{name} {search_id(run)[:6]}", name]
+
+
+def _free_port() -> int:
+    for port in _PORTS:
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((_HOST, port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free: give another with --port")
+
+
+def serve(words: Sequence[str], url: str, names: Sequence[str], *, say: Callable[[str], Any]) -> int:
+    """Start a server, say its link when it answers, and wait for its end or for Ctrl-C; return the exit code.
+
+    Args:
+        words: The command that starts it.
+        url: Where it answers.
+        names: Possible names of the experiment to show, the most likely first.
+        say: Gets each line for the user.
+
+    Raises:
+        UserError: It ended before it answered.
+    """
+    say("MLflow starts, which takes about half a minute")
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            words, env={**SETTINGS, **os.environ}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+        )
+        try:
+            _wait_for(server, url, say)
+            say(link(url, names))
+            say("it runs until Ctrl-C")
+            server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            _end(server)
+        log.seek(0)
+        said = log.read().decode(errors="replace").strip()[-_LOG_CHARACTERS:]
+    raise UserError(f"MLflow ended with status {server.returncode}; its last words: {said}")
+
+
+def _wait_for(server: subprocess.Popen[bytes], url: str, say: Callable[[str], Any]) -> None:
+    """Return when the server answers, or has ended."""
+    began = last = time.monotonic()
+    while server.poll() is None and not _answers(url):
+        time.sleep(_LOOK_SECONDS)
+        now = time.monotonic()
+        if now - last > _WORD_SECONDS:
+            last = now
+            say(f"still starting, {now - began:.0f} s")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=_ANSWER_SECONDS) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # nothing listens yet
+        return False
+
+
+def link(url: str, names: Sequence[str]) -> str:
+    """Return the link to the table of a search, the best trial first; without its experiment, to the first page.
+
+    Args:
+        url: Address of a server that answers.
+        names: Possible names of its experiment, the most likely first.
+    """
+    for name in names:
+        query = urllib.parse.urlencode({"experiment_name": name})
+        try:
+            with urllib.request.urlopen(f"{url}/{_BY_NAME}?{query}", timeout=_ANSWER_SECONDS) as answer:
+                number = json.load(answer)["experiment"]["experiment_id"]
+        except (OSError, ValueError, KeyError):  # there is none of this name, or the server needs a password
+            continue
+        return f"{url}/#/experiments/{number}/runs?{urllib.parse.urlencode(_SORTED)}"
+    return url
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server and the processes that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(timeout=_ANSWER_SECONDS)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

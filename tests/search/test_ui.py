@@ -1,0 +1,84 @@
+"""`python -m search.ui`: waits until the server answers, prints a link to the sorted table, ends with it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.errors import UserError
+from search.ui.__main__ import link, main, serve
+from tests.search.command import QUIET, run
+
+SERVER = """
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+class Answer(BaseHTTPRequestHandler):
+    refusals = 2
+    def do_GET(self):
+        path = urlsplit(self.path)
+        name = parse_qs(path.query).get("experiment_name")
+        if path.path == "/health" and Answer.refusals:
+            Answer.refusals -= 1
+            self.send_error(503)
+        elif path.path == "/health" or name == ["mar 8"]:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"experiment": {"experiment_id": "7"}}).encode())
+            if name:
+                print("bye", flush=True)
+                os._exit(int(os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"))
+        else:
+            self.send_error(404)
+
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+TABLE = "#/experiments/7/runs?orderByKey=metrics.%60val_bpb%60&orderByAsc=true&workflowType=machine_learning"
+
+
+def test_the_link_comes_when_the_server_answers_and_its_end_is_told() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    said: list[str] = []
+
+    with pytest.raises(UserError, match=r"MLflow ended with status 1; its last words:[^$]*bye"):
+        serve(
+            [sys.executable, "-c", SERVER, str(port)],
+            f"http://127.0.0.1:{port}",
+            ["mar 8 0a1b2c", "mar 8"],
+            say=said.append,
+        )
+
+    assert said[0] == "MLflow starts, which takes about half a minute"
+    assert said[-2:] == [f"http://127.0.0.1:{port}/{TABLE}", "it runs until Ctrl-C"]
+
+
+def test_a_server_that_does_not_start_is_told() -> None:
+    with pytest.raises(UserError, match="ended with status 3; its last words: no room"):
+        serve([sys.executable, "-c", "print('no room'); exit(3)"], "http://127.0.0.1:9", ["x"], say=lambda _: None)
+
+
+def test_a_server_without_the_experiment_gets_its_first_page() -> None:
+    assert link("http://127.0.0.1:9", ["x"]) == "http://127.0.0.1:9"
+
+
+def test_what_cannot_be_shown_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "name=g", "target=landscape", QUIET, "budget.trainings=1").returncode == 0
+    outputs = tmp_path / "outputs"
+    assert main([str(outputs)]) == 2
+    assert "was not sent to MLflow: its tracker is none" in capsys.readouterr().err
+
+    config = outputs / "g" / ".hydra" / "config.yaml"
+    config.write_text(
+        config.read_text().replace("tracker:\n", f"tracker:\n  tracking_uri: sqlite:///{tmp_path}/no.db\n")
+    )
+    assert main([str(outputs / "g")]) == 2
+    assert "there is no MLflow database" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty")]) == 2
+    assert "holds no search yet: start one with" in capsys.readouterr().err
