@@ -27,7 +27,9 @@ COMMANDS: Final = {
 """Names of the commands, with their modules and what they do."""
 _WITH_SETTINGS: Final = ("search", "doctor", "noise")
 _WITH_FOLDERS: Final = ("report", "compare", "best", "export", "final", "prompt", "status", "ui")
-_SHOWN_GROUPS: Final = ("strategy", "operator", "target", "corpus", "acceptance", "pruning", "prompt", "executor", "tracker")
+_SHOWN_GROUPS: Final = (
+    *("strategy", "operator", "target", "corpus", "acceptance", "pruning", "prompt", "executor", "tracker"),
+)
 _SHOWN_SETTINGS: Final = (
     *("name", "outputs", "from", "seed", "budget.trainings", "budget.hours", "budget.usd", "final.seeds"),
     *("max_failures", "propose_ahead", "direction", "executor.workers", "target.program", "llm.model"),
