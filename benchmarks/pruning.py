@@ -38,6 +38,7 @@ from search.runs.ledger import read_population
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation, Outcome
 from target.stopping import failed_check
+from target.words import user_path
 
 _BUDGET_FRACTION: Final = 0.6
 _CURVE_SECONDS: Final = 10.0  # of target=tiny
@@ -105,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainings", type=int, default=60, help="of the recording search")
     parser.add_argument("--orders", type=int, default=10, help="of the programs")
-    parser.add_argument("--search", type=Path, help="a recorded search of target=tiny with strategy=random")
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--search", type=user_path, help="a recorded search of target=tiny with strategy=random")
+    parser.add_argument("--json", type=user_path, help="write the rows to this file")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         trials = _recorded(options.search or _record(Path(folder), options.trainings))

@@ -50,9 +50,9 @@ class Population:
         return self.tally.champions
 
     @property
-    def checked(self) -> tuple[Trial, ...]:
+    def failed_checks(self) -> tuple[Trial, ...]:
         """Trials whose training failed a check, whether it was stopped or ran on, in the order of the verdicts."""
-        return self.tally.checked
+        return self.tally.failed_checks
 
     @property
     def champion(self) -> Trial | None:

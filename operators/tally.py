@@ -29,7 +29,7 @@ class Tally:
     pending: Trials = ()
     decided: Trials = ()
     champions: Trials = ()
-    checked: Trials = ()
+    failed_checks: Trials = ()
     trainings: int = 0
     cost_usd: Fraction = Fraction(0)
     device_seconds: Fraction = Fraction(0)
@@ -46,7 +46,7 @@ class Tally:
             pending=tuple(trial for trial in trials if trial.status is Status.PENDING),
             decided=tuple(decided),
             champions=tuple(trial for trial in decided if trial.status in _CHAMPIONS),
-            checked=tuple(trial for trial in decided if trial.failed_check),
+            failed_checks=tuple(trial for trial in decided if trial.failed_check),
             trainings=sum(trial.trainings for trial in trials),
             cost_usd=sum((_own_cost_usd(trial) for trial in trials), Fraction(0)),
             device_seconds=sum((_device_seconds(trial) for trial in trials), Fraction(0)),
@@ -78,7 +78,7 @@ class Tally:
                 decided=_put(tally.decided, old, new),
                 scored=_by_number(tally.scored, new) if new.scored else tally.scored,
                 champions=_put(tally.champions, old, new) if crowned else tally.champions,
-                checked=_put(tally.checked, old, new) if new.failed_check else tally.checked,
+                failed_checks=_put(tally.failed_checks, old, new) if new.failed_check else tally.failed_checks,
             )
             if old is None or old.decided is None:
                 outcome = new.outcome.value if new.outcome else ""

@@ -28,15 +28,7 @@ COMMANDS: Final = {
 _WITH_SETTINGS: Final = ("search", "doctor", "noise")
 _WITH_FOLDERS: Final = ("report", "compare", "best", "export", "final", "prompt", "status", "ui")
 _SHOWN_GROUPS: Final = (
-    "strategy",
-    "operator",
-    "target",
-    "corpus",
-    "acceptance",
-    "pruning",
-    "prompt",
-    "executor",
-    "tracker",
+    *("strategy", "operator", "target", "corpus", "acceptance", "pruning", "prompt", "executor", "tracker"),
 )
 _SHOWN_SETTINGS: Final = (
     *("name", "outputs", "from", "seed", "budget.trainings", "budget.hours", "budget.usd", "final.seeds"),

@@ -43,9 +43,8 @@ class ChampionCurve:
             raise ValueError(f"least_deviation must be at least 0, got {least_deviation}")
         self._least_deviation = least_deviation
 
-    def checks(self, population: Population, *, number: int, curve_seconds: float) -> tuple[Check, ...]:
+    def checks(self, population: Population, curve_seconds: float) -> tuple[Check, ...]:
         """Return a check at each of the times that the champion's curves reach."""
-        del number
         runs = population.champion.evaluations if population.champion else ()
         curves = [run.curve for run in runs if run.outcome is Outcome.OK]
         deviation = deviation_of(curves, curve_seconds)

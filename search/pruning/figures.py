@@ -26,10 +26,11 @@ class PruningFigures:
 
 
 def pruning_figures(population: Population) -> PruningFigures:
-    """Count what was pruned and audited. A training without pruning takes as long as the baseline's first one."""
-    pruned = [trial for trial in population.checked if trial.status is Status.PRUNED]
-    audited = [trial for trial in population.checked if trial.status is not Status.PRUNED]
-    whole = population.trials[0].evaluations[0].train_seconds if pruned else 0.0
+    """Count what was pruned and audited in this search. A whole training takes as long as the first champion's."""
+    own = [trial for trial in population.failed_checks if not trial.imported]
+    pruned = [trial for trial in own if trial.status is Status.PRUNED]
+    audited = [trial for trial in own if trial.status is not Status.PRUNED]
+    whole = next((run.train_seconds for trial in population.champions for run in trial.evaluations), 0.0)
     return PruningFigures(
         pruned=len(pruned),
         audited=len(audited),

@@ -50,6 +50,6 @@ class Pruning:
             return None
         if not (trial.program and champion.program) or changes_schedule(champion.program, trial.program):
             return None
-        checks = self._pruner.checks(population, number=trial.number, curve_seconds=curve_seconds)
+        checks = self._pruner.checks(population, curve_seconds)
         audit = random.Random(f"audit {self._seed} {trial.number}").random() < self._audit_fraction
         return StopRule(checks=checks, audit=audit) if checks else None

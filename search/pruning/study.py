@@ -51,9 +51,8 @@ class StudyPruner:
         self._fed: tuple[Trial, ...] = ()  # what the study has: only saves time, and decides nothing
         self._study, self._storage = _new_study(pruner)
 
-    def checks(self, population: Population, *, number: int, curve_seconds: float) -> tuple[Check, ...]:
+    def checks(self, population: Population, curve_seconds: float) -> tuple[Check, ...]:
         """Return a check at each step at which the pruner prunes some losses and not others."""
-        del number
         self._feed(population, curve_seconds)
         limits = ((step, self._limit(step)) for step in self._steps)
         return tuple(Check(fraction=step / 100, limit_nats=limit) for step, limit in limits if limit is not None)

@@ -74,7 +74,9 @@ class Pulse:
         if decided:
             kept = sum(trial.status is Status.KEEP for trial in decided)
             failed = sum(trial.status not in _NO_FAILURES for trial in decided)
-            yield f"kept {_share(kept, len(decided))}, failed {_share(failed, len(decided))}"
+            pruned = sum(trial.status is Status.PRUNED for trial in decided)
+            shares = f"kept {_share(kept, len(decided))}, failed {_share(failed, len(decided))}"
+            yield f"{shares}, pruned {_share(pruned, len(decided))}" if pruned else shares
         if self.running:
             stages = Counter(each.stage for each in self.running)
             yield ", ".join(f"{count} in {stage}" for stage, count in sorted(stages.items()))

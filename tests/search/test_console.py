@@ -163,6 +163,8 @@ def test_the_pulse_says_how_the_search_is_doing():
         "last improvement 0 trainings ago; kept 3 of 9 (33%), failed 4 of 9 (44%); 1 in propose, 1 in train; 0.1"
         in text
     )
+    pruned = make_population(2.0, 1.5, Status.PRUNED, 1.9)
+    assert "kept 1 of 3 (33%), failed 0 of 3 (0%), pruned 1 of 3 (33%)" in draw(pruned)
     worse = make_population(2.0, 1.5, 1.9, 1.9)
     assert "last improvement 2 trainings ago" in draw(worse)
     assert "no improvement yet" in draw(make_population(2.0, 2.5))

@@ -34,6 +34,10 @@ SUMMARY_FIELDS = [
     "busy_fraction",
     "mean_staleness",
     "reapplied",
+    "pruned",
+    "audited",
+    "false_prunes",
+    "saved_seconds",
 ]
 
 

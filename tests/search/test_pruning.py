@@ -254,7 +254,7 @@ def test_the_limit_follows_the_noise_of_the_champions_curve() -> None:
         run = replace(make_evaluation(2.0), curve=curve(6, noise))
         people = make_population(2.0)
         people = people.with_trial(replace(people.trials[0], evaluations=(run,)))
-        (check,) = ChampionCurve(checks=[(0.3, 3)], least_deviation=0.0).checks(people, number=1, curve_seconds=SECONDS)
+        (check,) = ChampionCurve(checks=[(0.3, 3)], least_deviation=0.0).checks(people, SECONDS)
         return check.limit_nats
 
     assert limit(0.4) - limit(0.0) == pytest.approx(2 * (limit(0.2) - limit(0.0)), rel=0.1)
