@@ -26,6 +26,7 @@ from search.runs.ledger import read_population
 from search.runs.rundir import RunDirectory
 from target.command.git import GitError, git_environment, run_git
 from target.printable import printable
+from target.words import user_path
 
 _KEPT: Final = {Status.BASELINE: "keep", Status.KEEP: "keep"}
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m search.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
-    parser.add_argument("--git", type=Path, required=True, help="directory of the repository")
+    parser.add_argument("--git", type=user_path, required=True, help="directory of the repository")
     parser.add_argument("--branch", required=True, help="name of the new branch")
     parser.add_argument("--file", default="train.py", help="path of the program in it (default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -68,7 +69,7 @@ def export(
         UserError: There is no repository, the branch is there already, or git refuses something.
     """
     with tempfile.TemporaryDirectory(prefix="graft-export-") as folder:
-        repository = _Repository(root.expanduser(), Path(folder))
+        repository = _Repository(root, Path(folder))
         reference = f"refs/heads/{branch}"
         if repository.ask("check-ref-format", reference) is None:
             raise UserError(f"--branch must be a valid name of a branch, got {branch!r}")

@@ -14,7 +14,7 @@ def test_a_draft_has_what_an_evaluation_has_but_its_end() -> None:
     fields = {each.name: each.default for each in dataclasses.fields(Evaluation)}
     own = {each.name: each.default for each in dataclasses.fields(Draft)}
 
-    assert fields.keys() - own.keys() == {"outcome", "score", "detail"}
+    assert fields.keys() - own.keys() == {"outcome", "score", "detail", "host", "card"}
     assert own == {name: fields[name] for name in own}, "both mean the same by nothing"
     assert Draft(seed=7).end(Outcome.OK, score=1.5) == Evaluation(outcome=Outcome.OK, seed=7, score=1.5)
 
