@@ -57,15 +57,14 @@ def test_a_search_survives_every_fault_and_loses_nothing(tmp_path: Path) -> None
     assert len(requests) > max(PLAN), "all of the plan happened"
     population = read_population(RunDirectory(root))
     refused = [trial for trial in population.trials if trial.status is Status.NOT_BUILT]
-    details = [
-        trial.detail for trial in refused if not trial.detail.startswith("the same program")
-    ]  # it may draw twice
+    drawn_twice, too_late = "the same program", ("it edits trial", "with its edit made to")
+    details = [trial.detail for trial in refused if not trial.detail.startswith((drawn_twice, *too_late))]
     assert ["content filter" in detail for detail in details] == [True, True], f"no outage is a failed trial: {details}"
     asked = [trial for trial in population.trials if trial.number and trial.decided is not None]
     assert all(trial.exchanges for trial in asked), "every trial has what was said about it"
     for trial in asked:
         folder = RunDirectory(root).trial(trial.number)
-        assert f"Parent {trial.proposal.parents[0]}:" in (folder / "prompt.md").read_text()
+        assert f"Parent {trial.as_proposed.parents[0]}:" in (folder / "prompt.md").read_text()
         assert f"{trial.exchanges[0].reply.completion_tokens} completion tokens" in (folder / "reply.md").read_text()
         requests_of = json.loads((folder / "result.json").read_text())["requests"]
         assert sum(each["cost_usd"] for each in requests_of) == pytest.approx(trial.cost_usd)
