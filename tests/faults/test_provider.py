@@ -92,7 +92,7 @@ def test_an_outage_stops_the_search_and_no_more_is_asked_again_than_was_not_answ
         done = run(tmp_path, *overrides(server, *more), env=ENVIRONMENT)
 
         assert done.returncode == 75, done.stderr
-        assert_clean_failure(done, "llm.outage_minutes=0.002 allow no more", "nothing is lost: the same command")
+        assert_clean_failure(done, "llm.outage_minutes=0.002 allow no more", "nothing is lost")
         root = RunDirectory(tmp_path / "outputs" / "o")
         before, rows, n_requests = read_population(root), rows_of(root.root), len(server.requests)
         assert [trial.number for trial in before.pending] == [3], "it waits to be asked again"
