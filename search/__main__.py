@@ -130,6 +130,7 @@ def _session(config: DictConfig, name: str) -> Session:
     from search.composed import make_target
     from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
     from search.direction import find_direction
+    from search.hooks import HookSettings
     from search.names import folder_of
     from search.preflight import Preflight
     from search.secrets import refuse_secrets
@@ -189,6 +190,7 @@ def _session(config: DictConfig, name: str) -> Session:
         final_seeds=config.final.seeds,
         preflight=preflight,
         remarks=tuple(remarks),
+        hooks=HookSettings(**plain["hooks"]),
     )
 
 

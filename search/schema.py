@@ -66,6 +66,18 @@ class Agent:
 
 
 @dataclass
+class Hooks:
+    """Commands that run when something happens; see `search.hooks.HookSettings`."""
+
+    on_keep: str | None = None
+    on_verdict: str | None = None
+    on_stop: str | None = None
+    on_stuck: str | None = None
+    seconds: float = MISSING
+    stuck_trials: int | None = None
+
+
+@dataclass
 class Config:
     """The configuration of a search; groups are checked by the constructors that they name."""
 
@@ -88,6 +100,7 @@ class Config:
     target: Any = MISSING
     executor: Any = MISSING
     tracker: Any = MISSING
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 def schema() -> DictConfig:

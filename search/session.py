@@ -16,6 +16,7 @@ from search.composed import flatten, read_config
 from search.errors import UserError
 from search.final import run_final
 from search.final.report import verdict_sentence
+from search.hooks import NO_HOOKS, HookSettings
 from search.import_run import begin_with, find_source, import_run
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Search
@@ -41,6 +42,7 @@ MAY_CHANGE: Final = (
     "budget",
     "executor",
     "final",
+    "hooks",
     "llm.api_base",
     "llm.api_key_env",
     "llm.backoff_seconds",
@@ -84,6 +86,7 @@ class Session:
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
         preflight: Is lent the executor, for operators that need it.
         remarks: What the operators say to the user before the search begins, one line each.
+        hooks: Commands of the user.
     """
 
     settings: Settings
@@ -98,6 +101,7 @@ class Session:
     final_seeds: int = 0
     preflight: Preflight = field(default_factory=Preflight)
     remarks: tuple[str, ...] = ()
+    hooks: HookSettings = NO_HOOKS
 
     def __post_init__(self) -> None:
         if self.final_seeds < 0 or self.final_seeds == 1:
@@ -244,7 +248,13 @@ def _describe(run: RunDirectory, target: Mapping[str, Any], ledger: Ledger) -> d
 
 def _watch(session: Session) -> Watch:
     settings = session.settings
-    return Watch(session.run, name=settings.name, budget=settings.budget, make_tracker=session.make_tracker)
+    return Watch(
+        session.run,
+        name=settings.name,
+        budget=settings.budget,
+        make_tracker=session.make_tracker,
+        hooks=session.hooks,
+    )
 
 
 def _check_config(session: Session, config: Mapping[str, Any]) -> None:

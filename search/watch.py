@@ -10,6 +10,7 @@ from typing import Final, Protocol, Self
 from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
+from search.hooks import NO_HOOKS, Hooks, HookSettings
 from search.noise import noise_of
 from search.observer import Running
 from search.report import render_report
@@ -43,12 +44,22 @@ class Watch:
         name: Its name.
         budget: Its limits.
         make_tracker: Makes the tracker.
+        hooks: Commands of the user.
     """
 
-    def __init__(self, run: RunDirectory, *, name: str, budget: Budget, make_tracker: MakeTracker) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        *,
+        name: str,
+        budget: Budget,
+        make_tracker: MakeTracker,
+        hooks: HookSettings = NO_HOOKS,
+    ) -> None:
         self._run = run
         self._display = Display(budget, stamp=lambda: time.strftime("%H:%M:%S"))
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
+        self._hooks = Hooks(hooks, run, self._display.message)
         self._next_drawing = time.monotonic() + _PICTURE_SECONDS
         self._shown: tuple[Population, Summary] | None = None
         self._closed = False
@@ -84,6 +95,7 @@ class Watch:
             noise = noise_of(self._run)
             self._display.noise_sd = noise.seed_sd if noise else 0.0
         self._display.recorded(population, summary)
+        self._hooks.recorded(population, summary)
         self._tracker.update(population, summary)
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
@@ -128,4 +140,5 @@ class Watch:
         if self._closed:
             return None
         self._closed = True
+        self._hooks.close()
         return self._tracker.close()

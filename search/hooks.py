@@ -1,0 +1,204 @@
+"""Runs the user's commands when something happens in a search: a keep, a verdict, its end, many trials without a keep.
+
+A command gets one JSON object on its standard input. Commands run one at a time in a thread of their own, with a time
+limit, and end with all that they have started. Whatever a command does, the search goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from operators.agent.command import Cost, run_command
+from operators.population import Population
+from operators.trial import Status, Trial
+from search.errors import UserError
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
+from target.printable import printable
+
+FOLDER: Final = "hooks"
+_FREE: Final = Cost(file=None, pattern=None)
+_WAITING: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookSettings:
+    """The commands of the user, for a shell; None for none.
+
+    Attributes:
+        on_keep: After each new champion.
+        on_verdict: After each verdict.
+        on_stop: When the search ends, for whatever reason but a kill.
+        on_stuck: After `stuck_trials` verdicts without a keep, and again after as many more.
+        seconds: A command is stopped after this time.
+        stuck_trials: See `on_stuck`; the user is told too. None for never.
+    """
+
+    on_keep: str | None = None
+    on_verdict: str | None = None
+    on_stop: str | None = None
+    on_stuck: str | None = None
+    seconds: float = 60.0
+    stuck_trials: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0:
+            raise UserError(f"hooks.seconds must be positive, got {self.seconds:g}")
+        if self.stuck_trials is not None and self.stuck_trials < 1:
+            raise UserError(f"hooks.stuck_trials must be at least 1, got {self.stuck_trials}")
+        if self.on_stuck and self.stuck_trials is None:
+            raise UserError("hooks.on_stuck needs hooks.stuck_trials, the number of verdicts without a keep")
+
+    def command(self, event: str) -> str | None:
+        """Return the command of an event: `keep`, `verdict`, `stop` or `stuck`."""
+        command: str | None = getattr(self, f"on_{event}")
+        return command
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be done or said."""
+        return self.stuck_trials is None and not any(
+            getattr(self, each.name) for each in fields(self) if each.name.startswith("on_")
+        )
+
+
+NO_HOOKS: Final = HookSettings()
+
+
+class Hooks:
+    """Follows one session of a search, and runs the commands.
+
+    Args:
+        settings: The commands.
+        run: Folder of the search; the last output of each command is in `hooks/EVENT.log`.
+        say: Shows a message to the user.
+    """
+
+    def __init__(self, settings: HookSettings, run: RunDirectory, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._run = run
+        self._say = say
+        self._seen: int | None = None  # verdicts that were handled
+        self._without = 0  # verdicts since the last keep
+        self._calls: queue.Queue[tuple[str, str] | None] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._dropped = 0
+        self._complaints: dict[str, str] = {}
+
+    def recorded(self, population: Population, summary: Summary) -> None:
+        """Start the commands for what is new; returns at once."""
+        if self._settings.is_empty:
+            return
+        decided = population.decided
+        is_first, new = self._seen is None, decided[self._seen or 0 :]
+        self._seen = len(decided)
+        for trial in new:
+            for event in self._events(trial):
+                if not is_first:  # the first call has the verdicts of earlier sessions
+                    self._start(event, _record(event, trial, population, summary, self._run))
+        if summary.status != "running":
+            self._start("stop", _record("stop", None, population, summary, self._run))
+
+    def close(self) -> None:
+        """Run the commands for keeps and for the end that still wait, and leave out the others."""
+        if self._thread is None:
+            return
+        waiting = []
+        while not self._calls.empty():
+            call = self._calls.get()
+            waiting += [call] if call and call[0] != "verdict" else []
+        for call in waiting[-3:]:  # the time that a user waits is bounded
+            self._calls.put(call)
+        self._calls.put(None)
+        self._thread.join()
+        self._thread = None
+        if self._dropped:
+            self._say(f"warning: hooks were slower than the search: {self._dropped} commands were not run")
+
+    def _events(self, trial: Trial) -> Iterator[str]:
+        yield "verdict"
+        self._without = 0 if trial.status in (Status.BASELINE, Status.KEEP) else self._without + 1
+        if trial.status is Status.KEEP:
+            yield "keep"
+        elif self._settings.stuck_trials and self._without and not self._without % self._settings.stuck_trials:
+            yield "stuck"
+
+    def _start(self, event: str, record: dict[str, Any]) -> None:
+        if event == "stuck":
+            self._say(f"{self._without} verdicts since the last improvement")
+        if not self._settings.command(event):
+            return
+        if self._calls.qsize() >= _WAITING:
+            self._dropped += 1
+            return
+        self._calls.put((event, json.dumps(record)))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            event, text = call
+            complaint = self._call(event, text)
+            if complaint and complaint != self._complaints.get(event):
+                self._say(f"warning: hooks.on_{event} {complaint}; the search goes on")
+            self._complaints[event] = complaint
+
+    def _call(self, event: str, text: str) -> str:
+        """Run a command; return what went wrong, or an empty text."""
+        folder = self._run.root / FOLDER
+        seconds = self._settings.seconds
+        try:
+            folder.mkdir(exist_ok=True)
+            ended = run_command(
+                ["/bin/sh", "-c", str(self._settings.command(event))],
+                Path.cwd(),
+                folder / f"{event}.log",
+                stdin=text,
+                environment=os.environ,
+                seconds=seconds,
+                usd=None,
+                cost=_FREE,
+            )
+        except OSError as error:
+            return f"could not be started: {error}"
+        if ended.stopped:
+            return f"did not end within hooks.seconds={seconds:g} and was stopped"
+        last = printable(ended.output.strip().rpartition("\n")[2])[:200]
+        return f"failed with status {ended.status}" + (last and f": {last}") if ended.status else ""
+
+
+def _record(
+    event: str, trial: Trial | None, population: Population, summary: Summary, run: RunDirectory
+) -> dict[str, Any]:
+    """Return what a command is told."""
+    return {
+        "event": event,
+        "search": summary.name,
+        "directory": str(run.root.absolute()),
+        "trial": None if trial is None else _trial(trial, population, run),
+        "summary": summary.to_json(),
+    }
+
+
+def _trial(trial: Trial, population: Population, run: RunDirectory) -> dict[str, Any]:
+    score = population.scores[trial.number] if trial.scored else None
+    parents = [population.scores[each] for each in trial.proposal.parents if each in population.scores]
+    return {
+        "number": trial.number,
+        "status": trial.status.value,
+        "val_bpb": score,
+        "change_from_parent": None if score is None or not parents else score - parents[0],
+        "parents": list(trial.proposal.parents),
+        "operator": trial.operator,
+        "description": trial.mutation.description if trial.mutation else "",
+        "detail": trial.detail,
+        "directory": str(run.trial(trial.number).absolute()),
+    }
