@@ -50,6 +50,7 @@ from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
 from target.simulated.target import Oracle
 from target.stopping import StopRule
+from target.words import user_path
 from tests.llm_habits import habit
 from tests.llm_server import LlmServer, Request
 
@@ -104,7 +105,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of a training")
     parser.add_argument("--simulated-trainings", type=int, default=60)
     parser.add_argument("--simulated-only", action="store_true")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=user_path)
     options = parser.parse_args()
     rows = list[Row]()
     for ahead in ("0", "null"):
