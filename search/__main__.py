@@ -130,6 +130,7 @@ def _session(config: DictConfig, name: str) -> Session:
     from search.composed import make_target
     from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
     from search.direction import find_direction
+    from search.gates import Gates
     from search.hooks import HookSettings
     from search.names import folder_of
     from search.preflight import Preflight
@@ -149,10 +150,11 @@ def _session(config: DictConfig, name: str) -> Session:
     preflight = Preflight()
     remarks: list[str] = []
     pace = Pace()
+    gates = Gates(**plain["gates"])
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
-        limits=target.limits,
+        limits=(*target.limits, *gates.sentences),
         contract=target.contract,
         preflight=preflight,
         remark=remarks.append,
@@ -175,6 +177,7 @@ def _session(config: DictConfig, name: str) -> Session:
         ahead_per_slot=ahead_per_slot(target, slow_operator=pace.is_slow or models.asked),
         pruning=instantiate(config.pruning, "pruning"),
         curve_seconds=target.curve_seconds,
+        gates=gates,
         max_failures=config.max_failures,
     )
     return Session(

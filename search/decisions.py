@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Acceptance, Measure, Verdict
+from search.gates import NO_GATES, Gates
 from search.settings import THE_SAME, Settings
 from target.evaluation import Outcome
 
@@ -49,15 +50,17 @@ def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -
     return Refusal(f"{THE_SAME} trial {twin.number}", again.trainings if again else ())
 
 
-def next_step(trial: Trial, population: Population, acceptance: Acceptance) -> Measure | Verdict:
+def next_step(
+    trial: Trial, population: Population, acceptance: Acceptance, gates: Gates = NO_GATES
+) -> Measure | Verdict:
     """Return what a built, undecided trial needs next.
 
-    A trial with a failed training has failed, because acceptance rules compare only scores.
+    A trial with a failed training has failed, and one beyond a gate is rejected: acceptance rules compare only scores.
     """
     failure = next((run for run in trial.evaluations if run.outcome is not Outcome.OK), None)
     if failure:
         return Verdict(Status(failure.outcome.value), failure.detail)
-    return acceptance.step(trial, population)
+    return gates.check_figures(trial) or acceptance.step(trial, population)
 
 
 def trainings_wanted(

@@ -158,7 +158,9 @@ class Search:
     def _steps(self, population: Population) -> list[tuple[Trial, Measure | Verdict]]:
         waiting = population.pending if population.champion else population.pending[:1]  # the baseline comes first
         ready = (trial for trial in waiting if trial.number in self._passed)
-        return [(trial, next_step(trial, population, self._settings.acceptance)) for trial in ready]
+        return [
+            (trial, next_step(trial, population, self._settings.acceptance, self._settings.gates)) for trial in ready
+        ]
 
     def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
         self._recorder.decide(number, verdict, spent)
@@ -225,6 +227,10 @@ class Search:
 
     def _submit_preflight(self, number: int) -> None:
         program, log = self._program(number), self._log(number, "preflight.log")
+        if refusal := self._settings.gates.check_source(program, seed=self._settings.seed):
+            self._ledger.evaluate(number, refusal)
+            self._passed.add(number)
+            return
         future = self._executor.preflight(program, log, evidence=evidence_for(program, self._population))
         self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
 

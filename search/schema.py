@@ -78,6 +78,15 @@ class Hooks:
 
 
 @dataclass
+class Gates:
+    """Largest figures of a program; see `search.gates.Gates`."""
+
+    source_lines: float | None = None
+    n_parameters: float | None = None
+    peak_memory_gb: float | None = None
+
+
+@dataclass
 class Config:
     """The configuration of a search; groups are checked by the constructors that they name."""
 
@@ -101,6 +110,7 @@ class Config:
     executor: Any = MISSING
     tracker: Any = MISSING
     hooks: Hooks = field(default_factory=Hooks)
+    gates: Gates = field(default_factory=Gates)
 
 
 def schema() -> DictConfig:

@@ -13,6 +13,7 @@ from operators.trial import Proposal, Trial
 from search.acceptance import Acceptance
 from search.budget import Budget
 from search.errors import UserError
+from search.gates import NO_GATES, Gates
 from search.pruning.plan import Pruning
 from search.strategies.base import Strategy
 from target.program import Program
@@ -34,6 +35,7 @@ class Settings:
         seed_program: Trial 0.
         strategy: Decides what to mutate.
         operator: Mutates, unless the strategy asks for another operator.
+        gates: Limits on figures of programs.
         extra_operators: Operators that the strategy may ask for, by name.
         acceptance: Decides which program is better.
         budget: When to stop.
@@ -57,6 +59,7 @@ class Settings:
     ahead_per_slot: int = 0
     pruning: Pruning = field(default_factory=Pruning)
     curve_seconds: float | None = None
+    gates: Gates = NO_GATES
     extra_operators: Mapping[str, Operator] = field(default_factory=dict)
 
     def programs_ahead(self, slots: int) -> int:

@@ -59,7 +59,7 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
     while run.hours < hours and not settings.is_stuck(run.population.decided):
         if run.population.pending:
             trial = run.population.pending[0]
-            step = next_step(trial, run.population, settings.acceptance)
+            step = next_step(trial, run.population, settings.acceptance, settings.gates)
             if isinstance(step, Verdict):
                 _decide(run, trial.number, step)
             else:

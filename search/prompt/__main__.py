@@ -89,6 +89,7 @@ def _anew(root: Path, trial: Trial, style: str | None) -> str:
     from operators.base import MutationError
     from search.composed import make_target, read_config
     from search.direction import find_direction
+    from search.gates import Gates
     from search.runs.ledger import population_before
     from search.runs.rundir import RunDirectory
 
@@ -101,7 +102,7 @@ def _anew(root: Path, trial: Trial, style: str | None) -> str:
         messages = prompt.messages(
             _briefing(trial, population_before(run, trial.number)),
             direction=direction,
-            limits=target.limits,
+            limits=(*target.limits, *Gates(**config.get("gates", {})).sentences),
             contract=target.contract,
         )
     except MutationError as error:

@@ -47,7 +47,6 @@ class ScriptedExecutor:
         self.trained: list[tuple[str, int]] = []
         self.stops: dict[tuple[str, int], StopRule | None] = {}
         self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
-        self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
         self.most_at_once = 0
         self._score = score
         self._refuse = refuse
