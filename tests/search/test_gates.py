@@ -72,9 +72,7 @@ def test_a_program_that_is_too_long_is_not_trained(tmp_path):
 def test_a_figure_that_is_not_measured_is_said_with_the_baseline(tmp_path):
     bench = Bench(tmp_path, score=deeper_is_better, settings={"gates": Gates(n_parameters=60)})
 
-    with pytest.raises(
-        SeedProgramError, match="this target does not measure n_parameters; give gates"
-    ):
+    with pytest.raises(SeedProgramError, match="this target does not measure n_parameters; give gates"):
         bench.search()
 
 
