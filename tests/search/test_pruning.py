@@ -221,6 +221,7 @@ def test_a_comparison_does_not_count_it_as_a_failure() -> None:
         gpu_hours=1.0,
         usd=0.0,
         curves={},
+        staleness=None,
     )
 
     assert arm.failure_rate == pytest.approx(0.2)
