@@ -3,15 +3,18 @@
 import dataclasses
 import signal
 import time
+import types
 
 import psutil
 import pytest
 
-from target.cluster.slurm import SlurmExecutor
+from target.cluster import slurm
+from target.cluster.slurm import SlurmExecutor, _is_queued, _Job
 from target.errors import TargetError
 from target.evaluation import Outcome
 from target.program import Program
 from target.trained import TrainedKind
+from target.workers import WorkerDied
 from tests.target.candidates import in_main
 from tests.target.conftest import survivors
 
@@ -103,3 +106,30 @@ def test_a_machine_without_sbatch_says_so(kind, tmp_path, monkeypatch):
 
     with pytest.raises(TargetError, match=r"there is no `sbatch` here; run it on a login node"):
         SlurmExecutor(kind, folder=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("squeue", "is_there"),
+    [
+        ("echo '7 gpu graft me R 0:36 1 node3'", True),
+        ("exit 0", False),
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", False),
+        ("echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1", True),
+    ],
+    ids=["it runs", "it has ended", "it is forgotten", "the controller is away"],
+)
+def test_a_job_is_lost_only_if_the_batch_system_says_so(tmp_path, monkeypatch, squeue, is_there):
+    program = tmp_path / "squeue"
+    program.write_text(f"#!/bin/sh\n{squeue}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    assert _is_queued("7") is is_there
+
+
+def test_a_job_that_has_left_the_queue_without_a_result_is_lost(monkeypatch, tmp_path):
+    monkeypatch.setattr(slurm, "_LOOK_SECONDS", 0.0)
+    job = _Job(lambda request: types.SimpleNamespace(done=lambda: False, job_id="7"), lambda number: False, None)
+
+    with pytest.raises(WorkerDied, match="job 7 has left the queue without a result"):
+        job.ask({"evaluate": {"log": str(tmp_path / "a.log")}})
