@@ -75,6 +75,7 @@ class Zygote:
         self._half_killed = False  # an earlier trial did not end in time
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.layers = () if view is None else (LAYER,)
+        self._siblings = frozenset(children(os.getpid()))  # for a zygote that is killed at once
         with theirs:
             command = [
                 sys.executable,

@@ -1,7 +1,9 @@
 """The zygote and its children, without the evaluator: what they inherit, what they use, and that they end."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -13,6 +15,7 @@ import pytest
 
 from target.boundary.job import Job, Role
 from target.errors import TargetError
+from target.launch import launcher
 from target.launch.launcher import Zygote, ZygoteDied
 from target.launch.workspace import Workspace
 from target.process.clock import Limits
@@ -277,3 +280,20 @@ def _job(space: Workspace, *, memory_bytes: int | None = None) -> Job:
         sequence_tokens=4,
         tolerance_nats=1e-3,
     )
+
+
+def test_a_zygote_that_is_killed_at_once_is_one_error(monkeypatch):
+    known = launcher.children
+
+    def children_after_its_end(pid):
+        for each in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                while "false" in each.name() and each.status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(0.01)
+        return known(pid)
+
+    monkeypatch.setattr(launcher.sys, "executable", shutil.which("false"))
+    monkeypatch.setattr(launcher, "children", children_after_its_end)
+
+    with pytest.raises(TargetError, match="the zygote did not start"):
+        Zygote(threads=1)
