@@ -2,5 +2,5 @@
 
 Lives here: the executors, what they start on a host, and what must be equal on all hosts.
 May be used by: the configuration, by name. Ray and submitit are imported when they are needed.
-Trusts: the hosts, their network and the people who use it: Ray asks for no password. Candidates stay in their sandbox.
+Trusts: the hosts and everyone on their network, because Ray asks for no password. Candidates stay in their sandbox.
 """

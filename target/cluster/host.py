@@ -8,15 +8,23 @@ import functools
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from target.cluster.likeness import likeness, refuse_another
 from target.device import allot
 from target.errors import DiskFullError, TargetError, machine_errors
 from target.executor import TRIES, first_request
-from target.kind import Kind
+from target.kind import Kind, place_of
 from target.process.scratch import scratch_directory
 from target.workers import Pool, WorkerProcess
+
+TRIES_ON_HOSTS: Final = 2
+"""How often a training is begun whose host is lost: once more than it should take."""
+
+
+def import_path(kind: Kind) -> list[str]:
+    """Return the directories from which a process on a host imports Graft and the evaluator of the target."""
+    return [str(Path(__file__).parents[2]), place_of(kind.evaluator)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,14 +18,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from target.cluster.host import Answer, Host
+from target.cluster.host import TRIES_ON_HOSTS, Answer, Host, import_path
 from target.cluster.likeness import likeness
 from target.errors import TargetError
 from target.executor import PooledExecutor
-from target.kind import Kind, place_of
+from target.kind import Kind
 from target.workers import Pool, WorkerDied
 
-_TRIES: Final = 2  # a training whose node is lost is run again once
 _END_SECONDS: Final = 15.0
 _REACH_SECONDS: Final = 10.0
 
@@ -78,7 +77,7 @@ class RayExecutor(PooledExecutor):
         actor = self._ray.remote(_Actor).options(**_resources(self._kind), max_restarts=0)
         place = functools.partial(_RayWorker, self._ray, actor.remote, self._wait_seconds)
         begin = {"begin": {"kind": self._kind, "expected": expected}}
-        return Pool([place] * self._slots, begin, tries=_TRIES)
+        return Pool([place] * self._slots, begin, tries=TRIES_ON_HOSTS)
 
 
 class _Actor:
@@ -145,7 +144,7 @@ def _connect(address: str, kind: Kind) -> Any:
         ray = importlib.import_module("ray")
     except ImportError as error:
         raise TargetError(f"executor=ray needs Ray: pip install 'graft-search[ray]' ({error})") from error
-    places = (str(Path(__file__).parents[2]), place_of(kind.evaluator), os.environ.get("PYTHONPATH"))
+    places = (*import_path(kind), os.environ.get("PYTHONPATH"))
     path = os.pathsep.join(dict.fromkeys(filter(None, places)))
     try:
         _reach(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)

@@ -23,14 +23,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from target.cluster.host import Answer, Host
+from target.cluster.host import TRIES_ON_HOSTS, Answer, Host, import_path
 from target.cluster.likeness import likeness
 from target.errors import TargetError, machine_errors
 from target.executor import PooledExecutor
-from target.kind import Kind, place_of
+from target.kind import Kind
 from target.workers import Pool, WorkerDied
 
-_TRIES: Final = 2  # a training whose job is lost is submitted again once
 _LOOK_SECONDS: Final = 1.0
 _LOOKS_PER_QUEUE: Final = 30
 _ABSENCES: Final = 3  # its result may take a while to appear on a file system of many hosts
@@ -75,7 +74,7 @@ class SlurmExecutor(PooledExecutor):
             parent.mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix="search-", dir=parent))
         self._jobs = self._submitit.AutoExecutor(folder=self._folder, cluster=cluster)
-        path = os.pathsep.join([str(Path(__file__).parents[2]), place_of(kind.evaluator)])
+        path = os.pathsep.join(import_path(kind))
         parameters = {
             "name": "graft",
             "timeout_min": minutes,
@@ -106,7 +105,7 @@ class SlurmExecutor(PooledExecutor):
         submit = functools.partial(self._jobs.submit, _Training(self._kind, expected))
         is_queued = _is_queued if self._jobs.cluster == "slurm" else lambda _: True
         place = functools.partial(_Job, submit, is_queued, self._submitit.core.utils)
-        return Pool([place] * self._workers, {"begin": {}}, tries=_TRIES)
+        return Pool([place] * self._workers, {"begin": {}}, tries=TRIES_ON_HOSTS)
 
 
 class _Training:

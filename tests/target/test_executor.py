@@ -71,13 +71,13 @@ def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path)
     result = executor.evaluate(Program(WAITING), 1, tmp_path / "run.log")
     stop = threading.Event()
 
-    def kill_whoever_works():
+    def kill_busy_workers():
         while not stop.is_set():
             for worker in workers():
                 if works(worker):
                     worker.kill()
 
-    killer = threading.Thread(target=kill_whoever_works)
+    killer = threading.Thread(target=kill_busy_workers)
     killer.start()
     try:
         with pytest.raises(TargetError, match="died 3 times"):
