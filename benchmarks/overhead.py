@@ -110,7 +110,7 @@ def run_search(folder: Path, choices: list[str]) -> tuple[list[tuple[float, floa
     Raises:
         SystemExit: The search failed.
     """
-    fixed = ["name=measured", f"outputs={folder}", "target=landscape", "tracker=none", "llm=none"]
+    fixed = ["name=measured", f"outputs={folder}", "target=landscape", "tracker=none"]
     command = [sys.executable, "-m", "search", *fixed, *choices]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)

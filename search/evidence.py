@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 from operators.population import Population
@@ -26,14 +27,15 @@ def evidence_for(program: Program, population: Population) -> Evidence:
     """
     if not population.outcomes.get(Outcome.OUT_OF_MEMORY.value):
         return NO_EVIDENCE
-    alike = [trial for trial in population.decided if trial.program and comparable(program, trial.program)]
-    failed = [failure for trial in reversed(alike) if (failure := _failure(trial))]
-    if not failed:
+    # Programs are compared last, and only until there are enough: that is dear, and this runs for each new program.
+    failures = ((trial.program, _failure(trial)) for trial in reversed(population.decided))
+    failed = (failure for its, failure in failures if failure and its and comparable(program, its))
+    latest = tuple(islice(failed, _FAILED))
+    if not latest:
         return NO_EVIDENCE
-    trained = sorted((trial for trial in alike if trial.scored), key=_parameters, reverse=True)
-    return Evidence(
-        failed=tuple(failed[:_FAILED]), trained=tuple(each.program for each in trained[:_TRAINED] if each.program)
-    )
+    largest = sorted((trial for trial in population.decided if trial.scored), key=_parameters, reverse=True)
+    trained = (trial.program for trial in largest if trial.program and comparable(program, trial.program))
+    return Evidence(failed=latest, trained=tuple(islice(trained, _TRAINED)))
 
 
 def _failure(trial: Trial) -> OutOfMemory | None:
