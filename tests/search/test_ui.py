@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.ui.__main__ import link, main, serve
+from search.mlflow.place import Place
+from search.ui.__main__ import links, main, serve
 from tests.search.command import QUIET, run
 
 SERVER = """
@@ -50,7 +51,7 @@ def test_the_link_comes_when_the_server_answers_and_its_end_is_told() -> None:
         serve(
             [sys.executable, "-c", SERVER, str(port)],
             f"http://127.0.0.1:{port}",
-            ["mar 8 0a1b2c", "mar 8"],
+            Place(name="mar 8", owner="0a1b2c3d"),
             say=said.append,
         )
 
@@ -59,12 +60,13 @@ def test_the_link_comes_when_the_server_answers_and_its_end_is_told() -> None:
 
 
 def test_a_server_that_does_not_start_is_told() -> None:
+    words = [sys.executable, "-c", "print('no room'); exit(3)"]
     with pytest.raises(UserError, match="ended with status 3; its last words: no room"):
-        serve([sys.executable, "-c", "print('no room'); exit(3)"], "http://127.0.0.1:9", ["x"], say=lambda _: None)
+        serve(words, "http://127.0.0.1:9", Place(name="x", owner="0a"), say=lambda _: None)
 
 
 def test_a_server_without_the_experiment_gets_its_first_page() -> None:
-    assert link("http://127.0.0.1:9", ["x"]) == "http://127.0.0.1:9"
+    assert links("http://127.0.0.1:9", Place(name="x", owner="0a")) == ["http://127.0.0.1:9"]
 
 
 def test_what_cannot_be_shown_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
