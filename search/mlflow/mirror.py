@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from operators.population import Population
 from operators.trial import Trial
-from search.mlflow.notes import search_note, trial_note
 from search.mlflow.store import MlflowStore
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.tracking.notes import search_note, trial_note
 from search.tracking.parameters import search_parameters
 from search.tracking.records import trial_record
 

@@ -15,9 +15,10 @@ from typing import Any, Final
 from operators.population import Population
 from search.champions import best_by_training
 from search.final.report import read_final
-from search.mlflow.place import OWNER, experiment_of, id_of, place_of
+from search.mlflow.experiment import OWNER, experiment_of
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.tracking.place import id_of, place_of
 from search.tracking.records import KIND, SENT, TRIAL, TrialRecord, final_tags, rounded, search_name, summary_tags
 
 _SQLITE: Final = "sqlite:///"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
@@ -11,14 +11,12 @@ from search.errors import UserError
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.schema import CONF
+from search.session import may_change
 from search.tracking.records import PARAM_CHARACTERS, clean, plain_key
-
-_PLACES: Final = ("name", "outputs", "tracker", "hooks", "executor")
-"""Groups of settings that say where a search is kept and shown, not what it searches."""
 
 
 def search_parameters(run: RunDirectory, summary: Summary) -> dict[str, str]:
-    """Return strategy, operator, target and seed of a search, and the settings that its command line names.
+    """Return strategy, operator, target and seed of a search, and the settings of its command line that stay.
 
     Args:
         run: Its folder; it may lack its configuration.
@@ -36,11 +34,7 @@ def _given(run: RunDirectory) -> list[tuple[str, str]]:
     except (OSError, yaml.YAMLError):
         return []
     pairs = (str(each).lstrip("+").partition("=") for each in overrides)
-    return [
-        (key, value)
-        for key, equals, value in pairs
-        if equals and not key.startswith("~") and key.split(".")[0] not in _PLACES
-    ]
+    return [(key, value) for key, equals, value in pairs if equals and not key.startswith("~") and not may_change(key)]
 
 
 def _target(run: RunDirectory, given: dict[str, str]) -> str:

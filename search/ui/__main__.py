@@ -26,12 +26,12 @@ from typing import Any, Final
 from search.commands import fails_with_a_line, show
 from search.composed import read_config
 from search.errors import UserError
-from search.mlflow.place import Place, place_of
 from search.mlflow.store import SETTINGS, sqlite_path
 from search.mlflow.views import BEST_SO_FAR, TRIALS, has_view, view_link
 from search.names import given_folder
 from search.runs.finished import read_summary
 from search.runs.rundir import RunDirectory
+from search.tracking.place import Place, place_of
 
 _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(5000, 5020)

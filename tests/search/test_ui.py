@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.mlflow.place import Place
+from search.tracking.place import Place
 from search.ui.__main__ import links, main, serve
 from tests.search.command import QUIET, run
 
