@@ -54,7 +54,7 @@ def _search(config: DictConfig) -> Ending:
     """Run one search, and return how it ended."""
     # Imported here so that `--help` does not load the ledger and the console.
     from operators.base import ProviderError, ProviderRefusalError
-    from search.errors import SeedProgramError, UserError
+    from search.errors import SeedProgramError, StorageError, UserError
     from search.session import run_session
     from target.errors import DiskFullError, TargetError, disk_is_full
 
@@ -79,7 +79,7 @@ def _search(config: DictConfig) -> Ending:
         return ended(EXIT_FAILED, str(error), resumes=False)
     except ProviderRefusalError as error:
         return ended(EXIT_USAGE, f"{error}; nothing is lost: fix that, then resume")
-    except ProviderError as error:
+    except (ProviderError, StorageError) as error:
         return ended(EXIT_RESUMABLE, f"{error}; nothing is lost")
     except KeyboardInterrupt:
         return ended(EXIT_INTERRUPTED, "interrupted", stops_sweep=True)
@@ -137,6 +137,7 @@ def _session(config: DictConfig, name: str) -> Session:
     from search.secrets import refuse_secrets
     from search.session import Session
     from search.settings import Settings
+    from search.shared.joining import make_share
 
     job = HydraConfig.get()
     limits = budget_limits(config.budget)
@@ -194,6 +195,7 @@ def _session(config: DictConfig, name: str) -> Session:
         preflight=preflight,
         remarks=tuple(remarks),
         hooks=HookSettings(**plain["hooks"]),
+        share=make_share(config.storage, config.takeover_seconds),
     )
 
 
