@@ -71,9 +71,7 @@ def criticise(
         score=None if score is None else f"{score:.4f}",
         direction=direction.strip(),
         source=parent.source,
-        changes=[
-            {"description": each.description, "diff": changes_of(parent, each.program, _DIFF_LINES)} for each in changes
-        ],
+        changes=[{"description": description, "diff": diff} for description, diff in shown],
     )
     messages, as_given = [Message(role="user", text=text)], list(range(len(changes)))
     try:
