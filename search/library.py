@@ -31,7 +31,7 @@ class Search:
         operator: The name of a choice, or an object as `operators.base.Operator`; or a function that gets `resources`,
             `operators.base.Resources`, and returns one.
         target: The name of a choice, or an object as `target.base.Target`.
-        config_dir: A folder of yours with more choices for groups, such as `CONFIG_DIR/target/mine.yaml`.
+        config_dir: A folder of yours with more choices, such as the file `mine.yaml` in its folder `target`.
         quiet: Print nothing.
         more: Other settings: `seed=1`, `budget={"trainings": 60}`.
 
