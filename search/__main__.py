@@ -52,7 +52,7 @@ def _search(config: DictConfig) -> Ending:
     # Imported here so that `--help` does not load the ledger and the console.
     from operators.base import ProviderError, ProviderRefusalError
     from search.construct import Composed
-    from search.errors import SeedProgramError, UserError
+    from search.errors import SeedProgramError, StorageError, UserError
     from search.library import Search
     from target.errors import DiskFullError, TargetError, disk_is_full
 
@@ -79,7 +79,7 @@ def _search(config: DictConfig) -> Ending:
         return ended(EXIT_FAILED, str(error), resumes=False)
     except ProviderRefusalError as error:
         return ended(EXIT_USAGE, f"{error}; nothing is lost: fix that, then resume")
-    except ProviderError as error:
+    except (ProviderError, StorageError) as error:
         return ended(EXIT_RESUMABLE, f"{error}; nothing is lost")
     except KeyboardInterrupt:
         return ended(EXIT_INTERRUPTED, "interrupted", stops_sweep=True)

@@ -29,6 +29,7 @@ from search.preflight import Preflight
 from search.secrets import refuse_secrets
 from search.session import Session
 from search.settings import Settings
+from search.shared.joining import make_share
 from search.strategies.base import Strategy
 from target.base import Target
 
@@ -132,6 +133,7 @@ def make_session(
         remarks=tuple(remarks),
         hooks=HookSettings(**plain["hooks"]),
         quiet=quiet,
+        share=make_share(config.storage, config.takeover_seconds),
     )
 
 

@@ -26,8 +26,9 @@ from search.conditions import conditions, differences
 from search.errors import UserError
 from search.names import folder_of
 from search.runs.finished import SearchRun, load_run
-from search.runs.ledger import Ledger, read_beginning, read_population
+from search.runs.ledger import Ledger
 from search.runs.lock import holder
+from search.runs.reading import read_beginning, read_population
 from search.runs.rundir import RunDirectory
 from search.views.verdicts import score_text
 from target.program import Program

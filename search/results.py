@@ -14,7 +14,7 @@ from search.errors import UserError
 from search.metric import Metric, number_text, read_metric
 from search.names import given_folder
 from search.runs.finished import read_summary
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.result_html import result_html
