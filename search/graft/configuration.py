@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -65,7 +66,8 @@ def _meaning(same: Sequence[Setting]) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    if text.partition(" ")[0].isalpha():  # not an address, and not a name in code
+        text = text[:1].upper() + text[1:]
     return text if not text or text.endswith((".", "...")) else f"{text}."
 
 
@@ -73,5 +75,13 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the page, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m search.graft.configuration", description=__doc__)
+    parser.parse_args(arguments)
     sys.stdout.write(page())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
