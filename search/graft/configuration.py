@@ -11,7 +11,11 @@ from search.graft.reference import Setting, choices, settings
 
 _HEAD: Final = """# Configuration
 
-Generated from `conf/` by `python -m search.graft.configuration > docs/configuration.md`; a test compares them.
+Generated from `conf/`; a test compares them:
+
+```sh
+python -m search.graft.configuration > docs/configuration.md
+```
 
 A search is configured on the command line: `GROUP=CHOICE` takes a file of a group, `KEY=VALUE` changes a setting.
 `graft help KEY` prints what is written here. `--config-dir DIR` adds choices of your own: [extending.md](extending.md).
