@@ -18,7 +18,7 @@ from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.result_html import result_html
-from search.views.verdicts import delta, description_of
+from search.views.verdicts import description_of
 
 if TYPE_CHECKING:
     import pandas
@@ -112,7 +112,7 @@ class Result:
             source=program.source,
             value=self.metric.value(self.population.scores[trial.number]),
             interval=(ends[0], ends[1]) if math.isfinite(error) else None,
-            gain=-(delta(trial, self.population.trials[0], self.population) or 0.0),
+            gain=self.population.scores[0] - self.population.scores[trial.number],
             diff=diff(seed_program, program),
             description=description_of(trial),
         )

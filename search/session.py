@@ -294,9 +294,10 @@ def _check_config(session: Session, config: Mapping[str, Any], ledger: Ledger) -
     keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
+        again = f"resume it: {resume_text(run, session.settings.name)}"
+        where, way_out = ("the database", "give the same settings") if session.share else (run.root, again)
         raise UserError(
-            f"{'the database' if session.share else run.root} holds a search with another configuration: {changes}; "
-            f"choose another name, or resume it: {resume_text(run, session.settings.name)}"
+            f"{where} holds a search with another configuration: {changes}; choose another name, or {way_out}"
         )
 
 

@@ -171,7 +171,7 @@ def check_url(url: str) -> None:
     except psycopg.ProgrammingError:
         problem = "; libpq cannot read it"
     raise UserError(
-        f"storage must be null or the URL of a PostgreSQL database, such as postgresql://USER@HOST/DATABASE, got "
+        f"storage must be null or the URL of a PostgreSQL database, such as postgresql://HOST/DATABASE, got "
         f"{redact(url)!r}{problem}"
     )
 

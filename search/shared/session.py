@@ -8,15 +8,11 @@ has its turn, reads what the others have written, decides, writes. So each decis
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
@@ -30,19 +26,17 @@ from search.runs.rundir import RunDirectory
 from search.runs.share import Work
 from search.shared.database import Database, Unreachable, as_text, check_url
 from search.shared.heartbeat import Heartbeat
-from search.shared.liveness import Liveness
+from search.shared.members import Members, text_of
+from search.shared.patience import Patience
 
+_HEARTBEAT_SECONDS: Final = 20.0
 _OUTAGE_SECONDS: Final = 600.0  # a database that is restarted is back by then
-_RETRY_SECONDS: Final = 1.0
 _FILE_NAME: Final = re.compile(r"[0-9]+-[0-9]+\.json")  # what a session takes from others into its folder
-_WORK: Final = re.compile(r"(\d+)(?: seed (-?\d+))?")
 
 _TOO_LATE: Final = (
     "the connection to the database was lost in the middle of a turn, and another session had the next one; nothing "
     "that is recorded is lost"
 )
-
-_Result = TypeVar("_Result")
 
 
 class SharedSession:
@@ -75,18 +69,12 @@ class SharedSession:
         self._run = run
         self._name = name
         self._takeover_seconds = takeover_seconds
-        self._say = say
-        self._outage_seconds = outage_seconds
         self._database = Database(url)
-        self._liveness = Liveness(takeover_seconds)
-        self._given_up = threading.Event()
+        self._patience = Patience(outage_seconds, say, self._lost)
         self._depth = 0
         self._changed = set[int]()
-        self._claims: dict[Work, int] = {}
         self._last_file = 0
         self._heartbeat: Heartbeat | None = None
-        self._id = 0
-        self._search = 0
 
     # Joining and leaving
 
@@ -97,40 +85,42 @@ class SharedSession:
             UserError: It is not the ledger of this search, or the database refuses.
         """
         try:
-            self._search = self._database.prepare(self._name)
+            self._join(journal)
         except Unreachable as error:
             raise UserError(f"storage cannot be reached: {error}") from error
+        with self.turn():
+            pass
+        every_seconds = min(self._takeover_seconds / 6, _HEARTBEAT_SECONDS)
+        self._heartbeat = Heartbeat(self._url, lambda: self._members.own, every_seconds=every_seconds)
+        return open_journal(journal, _Lines(self))
+
+    def _join(self, journal: Path) -> None:
+        self._search = self._database.prepare(self._name)
+        place = self._run.root / ".session"
+        self._members = Members(self._database, self._search, place, self._takeover_seconds)
         mend_journal(journal)
         self._file = JournalFile(journal)
         self._file.follow()
         self._refuse_another_journal(journal)
-        self._forget_predecessor()
-        self._enter()
-        with self.turn():
-            pass
-        self._heartbeat = Heartbeat(self._url, lambda: self._id, every_seconds=self._takeover_seconds / 6)
-        return open_journal(journal, _Lines(self))
+        self._members.forget_predecessor()
+        self._members.enter()
 
     def close(self) -> None:
         """Leave the search; other sessions take over what is left."""
         if self._heartbeat is not None:
             self._heartbeat.stop()
             self._heartbeat = None
-            try:
-                self._retire({self._id})
-            except (Unreachable, UserError):  # then the others notice by its heartbeat
-                pass
-            else:
-                self._place.unlink(missing_ok=True)
+            with suppress(Unreachable, UserError):  # then the others notice by its heartbeat
+                self._members.leave()
         self._database.disconnect()
 
     def tell(self, say: Callable[[str], None]) -> None:
         """Show messages through `say` from now on."""
-        self._say = say
+        self._patience.say = say
 
     def interrupt(self) -> None:
         """Stop waiting for the database."""
-        self._given_up.set()
+        self._patience.give_up()
 
     # Turns
 
@@ -143,7 +133,7 @@ class SharedSession:
     def turn(self) -> Iterator[None]:
         """Read and write while no other session does."""
         if not self._depth:
-            self._patiently(self._begin_turn)
+            self._patience.call(self._begin_turn)
         self._depth += 1
         try:
             yield
@@ -177,16 +167,12 @@ class SharedSession:
             (self._search, self._file.end.lines),
         )
         self._take([line.encode() for (line,) in lines])
-        beats = dict(self._database.rows("SELECT id, beats FROM graft_sessions WHERE search = %s", (self._search,)))
-        if self._id and self._id not in beats:
-            self._say("other sessions took this one for dead, and have taken over its trials; it goes on with new ones")
-            self._enter()
-        beats.pop(self._id, None)
-        if dead := self._liveness.dead(beats, time.monotonic()):
-            self._say(f"no heartbeat of {self._names(dead)} for {self._takeover_seconds:g} s: taking over")
-            self._retire(dead)
-        claims = self._database.rows("SELECT work, session FROM graft_claims WHERE search = %s", (self._search,))
-        self._claims = {_work(text): session for text, session in claims}
+        for message in self._members.read():
+            self._patience.say(message)
+
+    def _lost(self) -> None:
+        self._database.disconnect()
+        self._members.lost()
 
     def _take(self, lines: Sequence[bytes]) -> None:
         """Append lines that other sessions wrote to the copy, and note which trials they change."""
@@ -205,7 +191,7 @@ class SharedSession:
         with self.turn():
             base = self._file.end.lines
             lines = self._file.sealed(logs, self._file.end)
-            self._patiently(lambda: self._insert(base, lines))
+            self._patience.call(lambda: self._insert(base, lines))
             self._file.append_lines(lines)
 
     def read(self, first: int) -> Iterator[dict[str, Any]]:
@@ -241,65 +227,39 @@ class SharedSession:
             self._database.write(statement, *rows)
 
         with self.turn():
-            self._patiently(write)
-
-    def _patiently(self, action: Callable[[], _Result]) -> _Result:
-        """Call until the database answers.
-
-        Raises:
-            StorageError: It has not answered for long, or the user does not want to wait.
-        """
-        began, told = time.monotonic(), False
-        while True:
-            try:
-                result = action()
-            except Unreachable as error:
-                if not error.is_busy:
-                    self._database.disconnect()
-                    self._liveness.forget()
-                waited = time.monotonic() - began
-                if waited > self._outage_seconds or self._given_up.is_set():
-                    raise StorageError(f"the database has not answered for {waited:.0f} s: {error}") from error
-                if not told:
-                    self._say(f"warning: {error}; trainings go on, and the search waits for the database")
-                    told = True
-                self._given_up.wait(_RETRY_SECONDS)
-            else:
-                if told:
-                    self._say("the database answers again")
-                return result
+            self._patience.call(write)
 
     # Who does what
 
     def claim(self, work: Work) -> None:
         """Take on a piece of work."""
-        self._claims[work] = self._id
+        self._members.claims[work] = self._members.own
         self._write(
             "INSERT INTO graft_claims (search, work, session) VALUES (%s, %s, %s) "
             "ON CONFLICT (search, work) DO UPDATE SET session = excluded.session",
-            (self._search, _text(work), self._id),
+            (self._search, text_of(work), self._members.own),
         )
 
     def holds(self, work: Work) -> bool:
         """Return whether a piece of work is still this session's."""
-        return self._claims.get(work) == self._id
+        return self._members.claims.get(work) == self._members.own
 
     def release(self, work: Work) -> None:
         """Note that a piece of work is done."""
-        if self._claims.pop(work, None) is not None:
+        if self._members.claims.pop(work, None) is not None:
             self._write(
                 "DELETE FROM graft_claims WHERE search = %s AND work = %s AND session = %s",
-                (self._search, _text(work), self._id),
+                (self._search, text_of(work), self._members.own),
             )
 
     def orphans(self, numbers: Iterable[int]) -> list[int]:
         """Return the trials that no session has taken on."""
-        return [number for number in numbers if (number, None) not in self._claims]
+        return [number for number in numbers if (number, None) not in self._members.claims]
 
     @property
     def of_others(self) -> Collection[Work]:
         """The work of other sessions."""
-        return [work for work, session in self._claims.items() if session != self._id]
+        return [work for work, session in self._members.claims.items() if session != self._members.own]
 
     def require_same(self, what: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what the first session gave under that name."""
@@ -308,7 +268,7 @@ class SharedSession:
             (self._search, what, as_text(given)),
         )
         query = "SELECT given FROM graft_facts WHERE search = %s AND what = %s"
-        ((text,),) = self._patiently(lambda: self._database.rows(query, (self._search, what)))
+        ((text,),) = self._patience.call(lambda: self._database.rows(query, (self._search, what)))
         first: Mapping[str, Any] = json.loads(text)
         return first
 
@@ -319,41 +279,6 @@ class SharedSession:
             self._write(
                 "INSERT INTO graft_files (search, name, content) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", *rows
             )
-
-    # Sessions
-
-    @property
-    def _place(self) -> Path:
-        return self._run.root / ".session"
-
-    def _enter(self) -> None:
-        """Write this session into the list of sessions, under a new number."""
-        ((self._id,),) = self._database.rows(
-            "INSERT INTO graft_sessions (search, holder) VALUES (%s, %s) RETURNING id",
-            (self._search, f"process {os.getpid()} on {socket.gethostname()}"),
-        )
-        write_atomically(self._place, json.dumps({"session": self._id, "host": socket.gethostname()}))
-
-    def _forget_predecessor(self) -> None:
-        """Retire the session that was killed in this folder: nothing else can hold the folder's lock."""
-        try:
-            known = json.loads(self._place.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return
-        if known["host"] == socket.gethostname():  # or the folder is a copy from elsewhere
-            self._retire({int(known["session"])})
-
-    def _retire(self, sessions: Collection[int]) -> None:
-        listed = list(sessions)
-        self._database.write(
-            "WITH gone AS (DELETE FROM graft_sessions WHERE search = %(search)s AND id = ANY(%(listed)s)) "
-            "DELETE FROM graft_claims WHERE search = %(search)s AND session = ANY(%(listed)s)",
-            {"search": self._search, "listed": listed},
-        )
-
-    def _names(self, sessions: Collection[int]) -> str:
-        found = self._database.rows("SELECT holder FROM graft_sessions WHERE id = ANY(%s)", (list(sessions),))
-        return " and ".join(holder for (holder,) in found)
 
     def _refuse_another_journal(self, journal: Path) -> None:
         """Refuse a folder whose journal is not a beginning of the ledger in the database."""
@@ -383,15 +308,3 @@ class _Lines(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         self._session.append(logs)
-
-
-def _text(work: Work) -> str:
-    number, seed = work
-    return str(number) if seed is None else f"{number} seed {seed}"
-
-
-def _work(text: str) -> Work:
-    found = _WORK.fullmatch(text)
-    if found is None:
-        raise UserError(f"the database has a claim on {text!r}; it was changed by hand")
-    return int(found[1]), None if found[2] is None else int(found[2])

@@ -67,7 +67,7 @@ def test_the_program_of_the_example_has_every_kind_of_knob() -> None:
 
 
 def test_the_yaml_of_a_command_on_the_page_is_a_target(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```yaml\n(# target/zip.yaml.*?)```", (DOCS / "extending.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"```yaml\n(# zip.yaml.*?)```", (DOCS / "extending.md").read_text(), re.DOTALL)
     (tmp_path / "conf" / "target").mkdir(parents=True)
     (tmp_path / "conf" / "target" / "zip.yaml").write_text(block.replace("docs/", f"{DOCS}/"))
     done = search(

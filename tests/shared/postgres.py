@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import psycopg
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _SETTINGS: Final = {"fsync": "off", "max_connections": "40", "listen_addresses": "127.0.0.1"}
@@ -23,7 +28,7 @@ def find_programs() -> Path | None:
 
 
 class Postgres:
-    """A server with one database, `graft`, and its superuser `graft`.
+    """A server with the superuser `graft`, without a password.
 
     Args:
         programs: Where its programs are.
@@ -34,6 +39,7 @@ class Postgres:
         self._programs = programs
         self._root = root
         self._data = root / "data"
+        self._names = itertools.count()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -42,10 +48,29 @@ class Postgres:
         self._call("initdb", "--username=graft", "--auth=trust", "--no-sync", str(self._data))
         self.start()
 
-    @property
-    def url(self) -> str:
-        """The database."""
-        return f"postgresql://graft@127.0.0.1:{self.port}/postgres"
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Give the URL of a new database, which is removed afterwards."""
+        name = f"graft_{next(self._names)}"
+        self.execute(f"CREATE DATABASE {name}")
+        yield self.url(name)
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def url(self, database: str = "postgres", user: str = "graft") -> str:
+        """Return the URL of a database."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Execute a statement, and return the rows that it gives."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            done = connection.execute(statement)
+            return done.fetchall() if done.description else []
+
+    def cut(self, url: str) -> None:
+        """End all connections to a database."""
+        self.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{url.rpartition('/')[2]}'"
+        )
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
