@@ -191,7 +191,8 @@ def _kind(target: Mapping[str, Any]) -> str:
     """Describe the programs of a target. Searches with different descriptions cannot import from each other."""
     if "_target_" not in target:
         return "a train.py of Graft"
-    return f"{target['file']} of a command" if "file" in target else f"target={target['name']}"
+    named = target.get("object") or target.get("name")
+    return f"{target['file']} of a command" if "file" in target else f"target={named}"
 
 
 # What is imported

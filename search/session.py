@@ -22,7 +22,7 @@ from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Search
 from search.models import Models
 from search.preflight import Preflight
-from search.printed import command, stored_arguments
+from search.printed import resume_text
 from search.runs.environment import describe_environment
 from search.runs.files import write_atomically
 from search.runs.finished import SearchRun
@@ -85,12 +85,14 @@ class Session:
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The part of it from the command line.
-        arguments: Arguments of `python -m search` that start or resume this search alone, its name included.
+        arguments: Arguments of `python -m search` that start or resume this search alone, its name included; None if
+            only the Python program can that began it.
         models: Language models, for operators that need one.
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
         preflight: Is lent the executor, for operators that need it.
         remarks: What the operators say to the user before the search begins, one line each.
         hooks: Commands of the user.
+        quiet: Whether nothing is printed.
         share: Makes what this session shares with other sessions of the search; None for one session at a time.
     """
 
@@ -101,12 +103,13 @@ class Session:
     make_tracker: MakeTracker
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] | None = ()
     models: Models = field(default_factory=Models)
     final_seeds: int = 0
     preflight: Preflight = field(default_factory=Preflight)
     remarks: tuple[str, ...] = ()
     hooks: HookSettings = NO_HOOKS
+    quiet: bool = False
     share: MakeShare | None = None
 
     def __post_init__(self) -> None:
@@ -265,6 +268,7 @@ def _watch(session: Session) -> Watch:
         budget=settings.budget,
         make_tracker=session.make_tracker,
         hooks=session.hooks,
+        quiet=session.quiet,
     )
 
 
@@ -290,7 +294,7 @@ def _check_config(session: Session, config: Mapping[str, Any], ledger: Ledger) -
     keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
-        again = f"resume it: {command('search', *stored_arguments(run, session.settings.name))}"
+        again = f"resume it: {resume_text(run, session.settings.name)}"
         where, way_out = ("the database", "give the same settings") if session.share else (run.root, again)
         raise UserError(
             f"{where} holds a search with another configuration: {changes}; choose another name, or {way_out}"
