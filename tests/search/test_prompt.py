@@ -15,7 +15,8 @@ from operators.trial import Attempt, Status
 from search.prompt.__main__ import main
 from search.prompt.table import prompt_rows, prompt_table
 from search.report import render_report
-from search.runs.ledger import Elapsed, Ledger, population_before
+from search.runs.ledger import Ledger
+from search.runs.reading import Elapsed, population_before
 from search.runs.rundir import RunDirectory
 from search.tracking.records import trial_record
 from tests.operators.composed import compose
