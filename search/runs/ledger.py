@@ -29,8 +29,8 @@ from search.runs.ledger_records import (
     proposal_record,
     verdict_record,
 )
-from search.runs.reading import BEGAN_WITH, ELAPSED, Elapsed, read_all, read_one, study_of
 from search.runs.optuna_study import distributions_of
+from search.runs.reading import BEGAN_WITH, ELAPSED, Elapsed, read_all, read_one, study_of
 from search.runs.rundir import RunDirectory
 from search.runs.share import Alone, Share
 from target.evaluation import Evaluation

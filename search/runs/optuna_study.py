@@ -1,7 +1,7 @@
 """The constants of programs as Optuna's parameters, and a copy of a search as an Optuna study, for `optuna-dashboard`.
 
-The ledger has them for the seed program only: Optuna writes a line for each parameter of a trial, and 30 constants would
-take four times the space of all that a trial needs. The copy has them for all trials, with one range for each constant.
+The ledger has them for the seed program only: Optuna writes a line of 300 bytes for each parameter of a trial, so those
+of all programs would take several times the space of all else. The copy has them for all, with one range for each.
 """
 
 from __future__ import annotations
