@@ -20,7 +20,6 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from operators.population import Population
 from operators.trial import SCORED, Status, Trial
 from search.errors import UserError
-from search.views.verdicts import description_of
 from target.program import Program
 from target.program.constants import Constant, parse_constants
 
@@ -83,7 +82,7 @@ def _frozen(trial: Trial, population: Population, ranges: Mapping[str, BaseDistr
             "status": trial.status.value,
             "operator": trial.operator,
             "parents": ", ".join(map(str, trial.proposal.parents)),
-            "description": description_of(trial),
+            "description": trial.mutation.description if trial.mutation else trial.detail,
         },
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,6 @@ import yaml
 from operators.population import Population
 from search.champions import best_by_training
 from search.mlflow.mirror import MlflowMirror
-from search.mlflow.store import import_mlflow
 from search.mlflow.views import BEST_SO_FAR, TRIALS, saved_views, view_link
 from search.runs.rundir import RunDirectory
 from search.tracking.notes import search_note, trial_note
@@ -26,13 +26,12 @@ _TAG = "mlflow.sharedViewState."
 _SMALL = make_population(2.0, 1.9)
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One database for all, since a new one takes seconds."""
-    import_mlflow()
+@pytest.fixture
+def client(tmp_path: Path, empty_database: Path) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def make_run(folder: Path, *overrides: str) -> RunDirectory:

@@ -50,17 +50,6 @@ print(tracker.close())
 """
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """A migrated database, since migrating takes seconds."""
-    import_mlflow()
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def outputs(tmp_path, empty_database):
     shutil.copy(empty_database, tmp_path / "mlflow.db")
