@@ -180,17 +180,18 @@ def test_a_search_without_isolation_says_so_once_and_in_its_records(tmp_path: Pa
 
 
 def test_a_resumed_search_with_another_configuration_is_refused_by_key(tmp_path: Path) -> None:
-    assert run(tmp_path, "name=g", "budget.trainings=1", QUIET).returncode == 0
+    search = ("name=g", "target=landscape", QUIET)
+    assert run(tmp_path, "budget.trainings=2", *search).returncode == 0
     root = tmp_path / "outputs" / "g"
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != ".lock"}
-    done = run(tmp_path, "name=g", "seed=5", "strategy.memory=3", "budget.trainings=2", QUIET)
+    done = run(tmp_path, "seed=5", "strategy.memory=3", "budget.trainings=3", *search)
 
     assert_clean_failure(done, "seed was 0, is 5", "strategy.memory was 30, is 3")
     assert {path: path.read_bytes() for path in before} == before
     stored = done.stderr.rpartition("or resume it: ")[2]
     again = subprocess.run(["bash", "-c", stored], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    more = run(tmp_path, "name=g", "budget.trainings=3", QUIET)  # a larger budget is the same search
+    more = run(tmp_path, "budget.trainings=3", *search)  # a larger budget is the same search
     assert more.returncode == 0, more.stderr
     assert summary_of(root)["trainings"] == 3
 
