@@ -21,8 +21,8 @@ from search.names import given_folder
 from search.report import render_report
 from search.runs.files import write_atomically
 from search.runs.finished import read_summary
-from search.runs.ledger import read_population
 from search.runs.lock import locked
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 
 

@@ -10,7 +10,7 @@ from search.names import given_folder
 from search.report.page import render_report
 from search.runs.files import write_atomically
 from search.runs.finished import read_summary
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 
 
