@@ -225,7 +225,7 @@ def test_a_run_directory_belongs_to_one_search_at_a_time(tmp_path: Path) -> None
 def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path, number: signal.Signals) -> None:
     name = ("name=g",) if number == signal.SIGTERM else ()  # without a name it has that of its start
     search = subprocess.Popen(
-        command(*name, "budget.trainings=5", QUIET), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(*name, "budget.trainings=4", QUIET), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert search.stdout
     for line in search.stdout:
@@ -243,7 +243,7 @@ def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path, number: signa
     assert f"name={journal.parent.name}" in resume
     done = subprocess.run(["bash", "-c", resume], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert summary_of(journal.parent)["trainings"] == 5
+    assert summary_of(journal.parent)["trainings"] == 4
     assert (journal.parent / "results.tsv").read_text().startswith(rows)
 
 
