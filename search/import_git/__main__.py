@@ -26,6 +26,7 @@ from search.names import folder_of
 from search.printed import command
 from search.runs.ledger import Ledger, read_population
 from search.runs.lock import locked
+from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from search.views.verdicts import one_line
@@ -82,7 +83,7 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
         population = ledger.population
         for trial in population.trials:
             draft.write_trial(trial, population)
-        draft.append_results(population)
+        ResultsTable(draft).write(population)
         draft.write_summary(
             summarize(
                 population,

@@ -11,16 +11,15 @@ from typing import Any, Final
 from operators.population import Population
 from operators.prompts.history import parents_of
 from operators.trial import Status, Trial
+from search.figures import delta_text, value_text
 from search.runs.rundir import diff
 from search.runs.summary import Summary
 from search.views.verdicts import (
     COLOURS,
     ancestry,
-    delta,
     description_of,
     one_line,
     score_range,
-    score_text,
 )
 
 _LEFT: Final = 64
@@ -150,15 +149,14 @@ def _node(trial: Trial, layout: _Layout, best: Trial | None, n_trials: int) -> d
 def _row(trial: Trial, population: Population, best: Trial | None) -> dict[str, Any]:
     parents = parents_of(trial)
     parent = population.trials[parents[0]] if parents else None
-    difference = delta(trial, parent, population) if trial.scored else None
     return {
         "number": trial.number,
         "status": trial.status.value,
         "colour": COLOURS[trial.status],
         "best": best is not None and trial.number == best.number,
-        "val_bpb": score_text(trial, population),
+        "val_bpb": value_text(trial, population),
         "n": len(trial.values) or "",
-        "delta": "" if difference is None else f"{difference:+.4f}",
+        "delta": delta_text(trial, population),
         "parents": parents,
         "operator": trial.operator,
         "description": description_of(trial),

@@ -10,8 +10,9 @@ import pytest
 
 from operators.population import Population
 from operators.trial import Status
+from search.figures import difference
 from search.views.lineage import render_lineage
-from search.views.verdicts import ancestry, delta
+from search.views.verdicts import ancestry
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 
@@ -152,10 +153,10 @@ def test_scores_are_compared_whatever_seeds_they_were_taken_with():
     crashed = make_trial(2, status=Status.CRASHED)
     population = Population((old, new, crashed))
 
-    assert delta(new, old, population) < 0  # though its plain mean is above: seed 2 is the unlucky one
-    assert delta(old, old, population) is None
-    assert delta(crashed, old, population) is None
-    assert delta(new, None, population) is None
+    assert difference(new, old, population) < 0  # though its plain mean is above: seed 2 is the unlucky one
+    assert difference(old, old, population) is None
+    assert difference(crashed, old, population) is None
+    assert difference(new, None, population) is None
 
 
 def test_the_way_to_the_best_follows_first_parents():
