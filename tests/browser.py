@@ -37,9 +37,7 @@ class Browser:
 
     def resize(self, width: int, height: int) -> None:
         """Set the size of the window, in pixels."""
-        self._ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Open a file, and wait until its scripts have drawn it."""
@@ -90,7 +88,7 @@ class Browser:
             answer = self._next()
             if answer.get("id") == self._count:
                 if "error" in answer:
-                    if "context" in str(answer["error"]):
+                    if any(word in str(answer["error"]) for word in ("context", "navigated")):
                         return {"result": {}}  # the page was loaded again
                     raise AssertionError(f"{method}: {answer['error']}")
                 result: dict[str, Any] = answer["result"]
@@ -129,11 +127,17 @@ def browser() -> Iterator[Browser]:
         os.dup2(write, _WRITE)
 
     with tempfile.TemporaryDirectory() as profile:
-        flags = ("--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+        flags = (
+            "--headless=new",
+            "--remote-debugging-pipe",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+        )
         quiet = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--mute-audio")
         process = subprocess.Popen(
             [PROGRAM, *flags, *quiet, f"--user-data-dir={profile}"],
-            preexec_fn=connect,  # noqa: PLW1509 - the child only duplicates descriptors
+            preexec_fn=connect,
             close_fds=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from search.figures import DELTA, VALUE, delta_text, difference, value_text
+from search.figures import DELTA, VALUE, delta_of, delta_text, difference, value_text
 from search.final.report import read_final, verdict_sentence
 from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
@@ -22,6 +22,7 @@ from search.views.verdicts import Step, ancestry, description_of
 
 _FILES: Final = (
     ("results.tsv", "one row per decided trial"),
+    ("report.html", "this report with a chart, for a browser"),
     ("progress.png", "every score, and how the champion improved"),
     ("lineage.html", "the parents of every trial, with its diff"),
     ("summary.json", "the end state, for programs"),
@@ -40,28 +41,35 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
     )
     environment.filters |= {"text": escape_markdown, "code": _code}
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    facts = facts_of(population, summary, run)
+    return environment.get_template("report.md.j2").render(
+        **facts,
+        prompts=prompt_table(prompt_rows([population])),
+        fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", facts["diff"])), default=0)),
+        files=[{"path": run.root / name, "what": what} for name, what in _files(run, population.champion)],
+    )
+
+
+def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dict[str, Any]:
+    """Return what report.md and report.html both say, as variables of their templates."""
     best = population.champion
     final = _final(run, best)
     steps = ancestry(best, population) if best else []
-    patch = _patch(steps)
-    return environment.get_template("report.md.j2").render(
-        summary=summary,
-        result=f"{_result(population)} {metric_sentence(run)}".strip(),
-        belief=_belief(population, noise_of(run)),
-        pruning=_pruning(summary),
-        final=final,
-        outcomes=", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
-        wall=duration(summary.wall_seconds),
-        device=duration(summary.gpu_seconds),
-        steps=[_step(step, population) for step in steps],
-        constants=_constants(steps),
-        meaning=f"{VALUE} {DELTA}",
-        prompts=prompt_table(prompt_rows([population])),
-        diff=patch,
-        fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
-        caveats=[*unverified_caveats(population), *_caveats(run, population, best, final)],
-        files=[{"path": run.root / name, "what": what} for name, what in _files(run, best)],
-    )
+    return {
+        "summary": summary,
+        "result": f"{_result(population)} {metric_sentence(run)}".strip(),
+        "belief": _belief(population, noise_of(run)),
+        "pruning": _pruning(summary),
+        "final": final,
+        "outcomes": ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
+        "wall": duration(summary.wall_seconds),
+        "device": duration(summary.gpu_seconds),
+        "steps": [_step(step, population) for step in steps],
+        "constants": _constants(steps),
+        "meaning": f"{VALUE} {DELTA}",
+        "diff": _patch(steps),
+        "caveats": [*unverified_caveats(population), *_caveats(run, population, best, final)],
+    }
 
 
 def _result(population: Population) -> str:
@@ -128,10 +136,18 @@ def _step(step: Step, population: Population) -> dict[str, Any]:
         "val_bpb": value_text(trial, population),
         "n": len(trial.values),
         "delta": delta_text(trial, population),
+        "error": _error(trial, population),
         "total": _signed(difference(trial, population.trials[0], population)),
         "operator": trial.operator,
         "description": description_of(trial),
     }
+
+
+def _error(trial: Trial, population: Population) -> str:
+    """Return the standard error of the delta of a trial; empty if it is not known."""
+    delta = delta_of(trial, population)
+    error = population.error_between(trial.number, delta.against) if delta else None
+    return "" if error is None else f"± {error:.4f}"
 
 
 def _signed(change: float | None) -> str:

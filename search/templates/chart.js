@@ -23,13 +23,19 @@ class Chart {
     this.top = 8 + LANE * (failed.length + (this.above ? 1 : 0)) + 6;
     this.svg = drawn("svg", { role: "img", "aria-label": "val_bpb of all trials" });
     this.clip = drawn("rect", {});
-    const clip = drawn("clipPath", { id: "plot" }), defs = drawn("defs", {});
-    clip.append(this.clip);
-    defs.append(clip);
+    this.laneClip = drawn("rect", { x: LEFT - 8, y: 0, height: 10000 });
+    const clips = [["plot", this.clip], ["lanes", this.laneClip]].map(([id, area]) => {
+      const clip = drawn("clipPath", { id });
+      clip.append(area);
+      return clip;
+    });
+    const defs = drawn("defs", {});
+    defs.append(...clips);
     this.axes = drawn("g", {});
     this.plot = drawn("g", { "clip-path": "url(#plot)" });
+    this.unscored = drawn("g", { "clip-path": "url(#lanes)" });
     this.labels = drawn("g", {});
-    this.svg.append(defs, this.axes, this.plot, this.labels);
+    this.svg.append(defs, this.axes, this.plot, this.unscored, this.labels);
     this.tip = element("div", { class: "tip", hidden: "" });
     box.replaceChildren(this.svg, this.tip);
     this.build();
@@ -43,8 +49,8 @@ class Chart {
       for (const trial of this.data.trials)
         trial.parents.forEach((parent, index) => {
           if (!this.byNumber.has(parent)) return;
-          const best = index === 0 && this.onPath.has(trial.number);
-          this.edges.push({ line: drawn("path", { class: best ? "edge best" : "edge" }), from: this.byNumber.get(parent), to: trial, best });
+          const best = index === 0 && this.onPath.has(trial.number), kind = best ? "edge best" : trial.value === null ? "edge lost" : "edge";
+          this.edges.push({ line: drawn("path", { class: kind }), from: this.byNumber.get(parent), to: trial, best });
         });
     this.edges.sort((one, other) => one.best - other.best);
     this.nodes = this.data.trials.map(trial => {
@@ -59,7 +65,10 @@ class Chart {
     this.base = drawn("line", { class: "base" });
     this.step = drawn("path", { class: "step" });
     this.ring = drawn("circle", { class: "selected", r: 9 });
-    this.plot.append(this.band, this.base, ...this.edges.map(each => each.line), this.step, ...this.nodes.map(each => each.shape), this.ring);
+    const inLane = ({ trial }) => trial.value === null || trial.value > this.data.range[1];
+    this.plot.append(this.band, this.base, ...this.edges.filter(each => !inLane({ trial: each.to })).map(each => each.line), this.step, ...this.nodes.filter(each => !inLane(each)).map(each => each.shape));
+    this.unscored.append(...this.edges.filter(each => inLane({ trial: each.to })).map(each => each.line), ...this.nodes.filter(inLane).map(each => each.shape), this.ring);
+    this.svg.style.setProperty("--edge", Math.min(0.35, 0.04 + 60 / (this.edges.length + 1)).toFixed(3));
   }
 
   x(rank) { return LEFT + this.across + this.scale * this.width * (rank + 0.5) / Math.max(this.data.ranks, 1); }
@@ -79,7 +88,8 @@ class Chart {
     this.width = Math.max(40, whole.width - LEFT - RIGHT);
     this.height = Math.max(40, whole.height - this.top - BOTTOM);
     this.svg.setAttribute("viewBox", `0 0 ${whole.width} ${whole.height}`);
-    for (const [name, value] of Object.entries({ x: LEFT - 8, y: 0, width: this.width + 8 + RIGHT, height: whole.height - BOTTOM })) this.clip.setAttribute(name, value);
+    for (const [name, value] of Object.entries({ x: LEFT - 8, y: this.top - 8, width: this.width + 8 + RIGHT, height: this.height + 8 })) this.clip.setAttribute(name, value);
+    this.laneClip.setAttribute("width", this.width + 8 + RIGHT);
     this.drawAxes(whole);
     this.drawChampions();
     for (const { line, from, to } of this.edges) {
@@ -88,6 +98,7 @@ class Chart {
     }
     const crowd = this.width * this.scale / Math.max(this.data.ranks, 1);
     const shrink = Math.min(1, Math.max(0.55, crowd / 6));
+    this.svg.classList.toggle("crowded", crowd < 2);
     for (const node of this.nodes) {
       const { x, y } = this.place(node.trial);
       node.x = x;
@@ -148,7 +159,7 @@ class Chart {
     const taken = [], parts = [];
     const weight = ({ trial }) => (trial.number === this.selected) * 8 + (trial.number === this.data.best) * 4 + ["keep", "baseline"].includes(trial.status) * 2 + this.onPath.has(trial.number);
     const few = this.width * this.scale / Math.max(this.data.ranks, 1) > 26;
-    const wanted = this.nodes.filter(each => this.visible(each.trial) && !this.off(each.trial) && (weight(each) || (few && this.options.edges)) && each.x > LEFT - 8 && each.x < LEFT + this.width + RIGHT && each.y > 0 && each.y < this.top + this.height);
+    const wanted = this.nodes.filter(each => this.visible(each.trial) && !this.off(each.trial) && (weight(each) || (few && this.options.edges)) && each.x > LEFT - 8 && each.x < LEFT + this.width + RIGHT && each.y > (each.trial.value === null ? 0 : this.top - 8) && each.y < this.top + this.height);
     for (const node of wanted.sort((one, other) => weight(other) - weight(one))) {
       const text = `#${node.trial.number}`, wide = 7 * text.length + 4;
       const left = node.x + 8 + wide > LEFT + this.width + RIGHT ? node.x - 8 - wide : node.x + 8;

@@ -82,18 +82,18 @@ def _trial(trial: Trial, rank: int, population: Population) -> dict[str, Any]:
 
 
 def _sources(trials: Sequence[Trial], population: Population) -> dict[int, str | dict[str, Any]]:
-    """Return the programs: the first as a text, each other one as edits of its parent's, or of the first one.
+    """Return the programs by trial: the first as a text, each other one as edits of its parent's, or of the first one.
 
-    The latest and the champions come first; what would make the page too large is left out.
+    Programs that would make the page too large are left out.
     """
     seed = population.trials[0] if population.trials else None
     if seed is None or seed.program is None:
         return {}
-    built = {trial.number: trial for trial in trials if trial.program}
     whole: dict[int, str | dict[str, Any]] = {seed.number: seed.program.source}
     characters = len(seed.program.source)
-    for trial in sorted(built.values(), key=lambda each: each.number):
-        assert trial.program is not None
+    for trial in sorted(trials, key=lambda each: each.number):
+        if trial.program is None or trial is seed:
+            continue
         parent = population.trials[trial.proposal.parents[0]] if trial.proposal.parents else seed
         base = parent if parent.program and parent.number in whole else seed
         assert base.program is not None
@@ -101,8 +101,7 @@ def _sources(trials: Sequence[Trial], population: Population) -> dict[int, str |
         characters += sum(len(text) + 12 for _, _, text in edits)
         if characters > _SOURCE_CHARACTERS:
             break
-        if trial.number:
-            whole[trial.number] = {"of": base.number, "edits": edits}
+        whole[trial.number] = {"of": base.number, "edits": edits}
     return whole
 
 

@@ -1,0 +1,15 @@
+// The report: its chart, and the parts that the reader has opened.
+
+function begin(data) {
+  const parts = () => [...document.querySelectorAll("details[id]")];
+  const live = new Live(data, 5, () => ({ open: parts().filter(each => each.open).map(each => each.id), y: scrollY }));
+  const tip = trial => `#${trial.number} ${words(trial.status)} ${trial.shown}${trial.delta && ` (${trial.delta})`}: ${trial.text}`;
+  const open = number => { location.href = `lineage.html#t${number}`; };
+  new Chart(document.getElementById("chart"), data, { zoom: false, edges: false, select: open, tip }).draw();
+  legend(document.getElementById("legend"), data, data.counts);
+  const kept = live.kept();
+  if (kept.open) for (const each of parts()) each.open = kept.open.includes(each.id);
+  if (kept.y) scrollTo(0, kept.y);
+}
+
+unpacked().then(begin);
