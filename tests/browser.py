@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,9 +47,11 @@ class Browser:
         self.wait("document.readyState === 'complete' && document.querySelector('.chart .mark, .chart .grid') !== null")
 
     def wait(self, condition: str) -> None:
-        """Wait until a condition in JavaScript holds."""
+        """Wait until a condition in JavaScript holds; it fails after a minute."""
+        deadline = time.monotonic() + 60
         while not self.value(condition):
-            self.value("new Promise(requestAnimationFrame)")
+            assert time.monotonic() < deadline, f"{condition}; {self.complaints}"
+            self.value("new Promise(done => setTimeout(done, 20))")
 
     def value(self, expression: str) -> Any:
         """Return what an expression in JavaScript yields; a promise is awaited."""

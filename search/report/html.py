@@ -27,6 +27,7 @@ from search.views.selfcontained import render_page
 from search.views.text import duration
 from search.views.verdicts import description_of, one_line, score_range
 
+RELOAD_SECONDS: Final = 5.0  # after which the page of a running search reads itself again
 _MOST_POINTS: Final = 3000  # with more, browsers would be slow
 _TITLE_CHARACTERS: Final = 160
 _DIFF_LINES: Final = 600
@@ -85,6 +86,7 @@ def _payload(population: Population, summary: Summary, noise: float | None) -> d
     return {
         "written": round(time.time(), 1),
         "running": summary.status == "running",
+        "reload_seconds": RELOAD_SECONDS,
         "best": best.number if best else None,
         "range": _range(population, noise),
         "ranks": len(decided),

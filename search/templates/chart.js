@@ -118,7 +118,7 @@ class Chart {
       parts.push(drawn("line", { class: "grid", x1: LEFT, x2: whole.width, y1: y, y2: y }), drawn("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, tick.toFixed(digits)));
     }
     const first = -this.across / this.scale / this.width * this.data.ranks, last = first + this.data.ranks / this.scale;
-    for (const tick of niceTicks(first, last, this.width / 90).ticks.filter(each => Number.isInteger(each) && each >= 0))
+    for (const tick of niceTicks(first, last, this.width / 90).ticks.filter(each => Number.isInteger(each) && each >= 0 && each < this.data.ranks))
       parts.push(drawn("text", { x: this.x(tick), y: whole.height - 7, "text-anchor": "middle" }, String(tick)));
     parts.push(drawn("text", { x: 4, y: whole.height - 7 }, "verdict"));
     for (const [status, lane] of this.lanes) parts.push(drawn("text", { x: LEFT - 8, y: 16 + LANE * lane, "text-anchor": "end", class: "lane" }, words(status).replace("out of memory", "memory").slice(0, 10)));

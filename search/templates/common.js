@@ -47,7 +47,8 @@ function ago(seconds) {
 
 // A page of a running search reads itself again. What the reader has opened, and where, is kept for the next reading.
 class Live {
-  constructor(payload, seconds, save) {
+  constructor(payload, save) {
+    const seconds = payload.reload_seconds;
     this.key = `graft ${location.pathname}`;
     this.payload = payload;
     this.touched = 0;

@@ -6,7 +6,7 @@ function start(data) {
   const byId = id => document.getElementById(id), chartBox = byId("chart"), panel = byId("panel"), body = byId("rows"), list = byId("list");
   const trials = new Map(data.trials.map(each => [each.number, each])), programs = new Programs(data.sources);
   const hidden = new Set(), state = { selected: null, against: "parent", sort: "rank", down: false };
-  const live = new Live(data, 30, () => ({ ...state, hidden: [...hidden], words: byId("words").value, alone: chart.alone,
+  const live = new Live(data, () => ({ ...state, hidden: [...hidden], words: byId("words").value, alone: chart.alone,
     view: [chart.scale, chart.across, chart.down], scrolls: [list.scrollTop, panel.scrollTop, scrollY] }));
   const off = trial => hidden.has(trial.status) || (byId("words").value !== "" && !trial.searched.includes(byId("words").value.toLowerCase()));
   for (const trial of data.trials) trial.searched = `#${trial.number} ${trial.status} ${trial.operator} ${trial.text} ${trial.rationale}`.toLowerCase();

@@ -2,7 +2,7 @@
 
 function begin(data) {
   const parts = () => [...document.querySelectorAll("details[id]")];
-  const live = new Live(data, 5, () => ({ open: parts().filter(each => each.open).map(each => each.id), y: scrollY }));
+  const live = new Live(data, () => ({ open: parts().filter(each => each.open).map(each => each.id), y: scrollY }));
   const tip = trial => `#${trial.number} ${words(trial.status)} ${trial.shown}${trial.delta && ` (${trial.delta})`}: ${trial.text}`;
   const open = number => { location.href = `lineage.html#t${number}`; };
   new Chart(document.getElementById("chart"), data, { zoom: false, edges: false, select: open, tip }).draw();

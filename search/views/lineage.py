@@ -17,6 +17,7 @@ from search.runs.summary import Summary
 from search.views.selfcontained import render_page
 from search.views.verdicts import ancestry, description_of, one_line, score_range
 
+_RELOAD_SECONDS: Final = 30.0  # after which the page of a running search reads itself again
 _LATEST_TRIALS: Final = 2000  # with more, browsers would be slow
 _SOURCE_CHARACTERS: Final = 6_000_000  # of all programs; compressed, the page stays well below 5 MB
 _TEXT_CHARACTERS: Final = 600
@@ -32,6 +33,7 @@ def render_lineage(population: Population, summary: Summary) -> str:
     payload = {
         "written": round(time.time(), 1),
         "running": summary.status == "running",
+        "reload_seconds": _RELOAD_SECONDS,
         "best": best.number if best else None,
         "path": path,
         "range": score_range(population),

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Final
 
 from operators.population import Population
 from operators.prompts.history import lineage
-from operators.trial import Status, Trial
+from operators.trial import Trial
 from search.figures import difference
-
-COLOURS: Final = {
-    Status.PENDING: "#9aa0a6",
-    Status.BASELINE: "#3b6fb6",
-    Status.KEEP: "#1a9850",
-    Status.DISCARD: "#b0b7bf",
-    Status.PRUNED: "#8073ac",
-    Status.CRASHED: "#d73027",
-    Status.OUT_OF_MEMORY: "#e08214",
-    Status.TIMED_OUT: "#bf812d",
-    Status.NOT_BUILT: "#762a83",
-    Status.REJECTED: "#a50026",
-    Status.UNMEASURED: "#c6c2d4",
-}
 
 
 @dataclass(frozen=True, slots=True)
