@@ -34,7 +34,7 @@ from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 from search.construct import compose_config, instantiate
 from search.pruning.plan import Pruning
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation, Outcome
 from target.stopping import failed_check

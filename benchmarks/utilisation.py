@@ -41,7 +41,8 @@ from search.budget import Budget
 from search.loop import Search
 from search.observer import Running
 from search.runs.journal import open_journal
-from search.runs.ledger import Ledger, read_population
+from search.runs.ledger import Ledger
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.settings import Settings

@@ -1,4 +1,4 @@
-"""The command `python -m search`. Only this module and `search.construct` see Hydra's configuration objects."""
+"""The command `python -m search`: arguments for Hydra, and the exit status; the search itself is `search.library`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -20,9 +20,6 @@ from search.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_RESUMABLE, EXIT_US
 from search.printed import command, named, one_of_sweep
 from search.schema import CONF, schema
 from search.sweep import count_searches, few_seeds, remember_shared, sweep_name
-
-if TYPE_CHECKING:
-    from search.session import Session
 
 _MAKE_ROOM = "nothing is lost: make room, then resume"
 _results: TextIO | None = None  # where the end state of each search goes with --json
@@ -54,21 +51,24 @@ def _search(config: DictConfig) -> Ending:
     """Run one search, and return how it ended."""
     # Imported here so that `--help` does not load the ledger and the console.
     from operators.base import ProviderError, ProviderRefusalError
-    from search.errors import SeedProgramError, UserError
-    from search.session import run_session
+    from search.construct import Composed
+    from search.errors import SeedProgramError, StorageError, UserError
+    from search.library import Search
     from target.errors import DiskFullError, TargetError, disk_is_full
 
-    session, name = None, str(config.name)
+    search, name, job = None, str(config.name), HydraConfig.get()
 
     def ended(code: int, message: str, *, resumes: bool = True, stops_sweep: bool = False) -> Ending:
-        begun = session is not None and session.run.journal.exists()
-        resume = session.arguments if session and begun and resumes else ()
+        resume = search.arguments if search and search.has_begun and resumes else ()
         return Ending(name=name, code=code, message=message, reason=message, resume=resume, stops_sweep=stops_sweep)
 
     try:
         name = _name(config)
-        session = _session(config, name)
-        summary = run_session(session)
+        overrides = tuple(job.overrides.task)
+        composed = Composed(config=config, choices=job.runtime.choices, overrides=overrides)
+        arguments = named(one_of_sweep(sys.argv[1:], overrides), name)
+        search = Search.composed(composed, name=name, arguments=arguments)
+        summary = search.run().summary
     except DiskFullError as error:
         return ended(EXIT_RESUMABLE, f"{error}; {_MAKE_ROOM}", stops_sweep=True)
     except UserError as error:
@@ -79,7 +79,7 @@ def _search(config: DictConfig) -> Ending:
         return ended(EXIT_FAILED, str(error), resumes=False)
     except ProviderRefusalError as error:
         return ended(EXIT_USAGE, f"{error}; nothing is lost: fix that, then resume")
-    except ProviderError as error:
+    except (ProviderError, StorageError) as error:
         return ended(EXIT_RESUMABLE, f"{error}; nothing is lost")
     except KeyboardInterrupt:
         return ended(EXIT_INTERRUPTED, "interrupted", stops_sweep=True)
@@ -87,21 +87,20 @@ def _search(config: DictConfig) -> Ending:
         if isinstance(error, OSError) and disk_is_full(error):
             place = f": {error.filename}" if error.filename else ""
             return ended(EXIT_RESUMABLE, f"{error.strerror}{place}; {_MAKE_ROOM}", stops_sweep=True)
-        if session is not None and not session.run.journal.exists():
-            moved = session.run.root
+        if search is not None and search.was_lost:
+            moved = search.folder
             return ended(
                 EXIT_RESUMABLE, f"{moved} was moved or removed while its search ran; move it back to resume it"
             )
         raise
     if summary.status == "finished":
         return Ending(name=name, code=0)
-    assert session is not None
     was_interrupted = "interrupted" in summary.stop_reason
     return Ending(
         name=name,
         code=EXIT_INTERRUPTED if was_interrupted else EXIT_FAILED,
         reason=summary.stop_reason,
-        resume=session.arguments,
+        resume=search.arguments,
         stops_sweep=was_interrupted,
     )
 
@@ -121,80 +120,6 @@ def _doctor(config: DictConfig) -> str:
     if config.target.get("device") != "cuda":
         return ""
     return f"; `{command('search.doctor', *HydraConfig.get().overrides.task)}` says what this machine lacks"
-
-
-def _session(config: DictConfig, name: str) -> Session:
-    from operators.base import Resources
-    from search.ahead import Pace, ahead_per_slot
-    from search.budget import Budget
-    from search.composed import make_target
-    from search.construct import budget_limits, instantiate, make_models, make_operator, plain_config
-    from search.direction import find_direction
-    from search.gates import Gates
-    from search.hooks import HookSettings
-    from search.names import folder_of
-    from search.preflight import Preflight
-    from search.secrets import refuse_secrets
-    from search.session import Session
-    from search.settings import Settings
-
-    job = HydraConfig.get()
-    limits = budget_limits(config.budget)
-    plain = plain_config(config)
-    refuse_secrets(plain)
-    target = make_target(plain["target"])
-    run = folder_of(config.outputs, name)
-    budget = Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
-    models = make_models(config.llm, run)
-    models.check(budget)
-    preflight = Preflight()
-    remarks: list[str] = []
-    pace = Pace()
-    gates = Gates(**plain["gates"])
-    resources = Resources(
-        lend=models.lender(run),
-        direction=find_direction(config.direction or target.direction),
-        limits=(*target.limits, *gates.sentences),
-        contract=target.contract,
-        preflight=preflight,
-        remark=remarks.append,
-        slow=pace.slow,
-    )
-    settings = Settings(
-        name=name,
-        strategy_name=job.runtime.choices["strategy"],
-        seed=config.seed,
-        seed_program=target.seed_program(),
-        strategy=models.strategy(instantiate(config.strategy, "strategy")),
-        operator=models.operator(make_operator(config.operator, "operator", resources)),
-        extra_operators={
-            name: models.operator(make_operator(node, f"extra_operators.{name}", resources))
-            for name, node in config.extra_operators.items()
-        },
-        acceptance=instantiate(config.acceptance, "acceptance"),
-        budget=budget,
-        propose_ahead=config.propose_ahead,
-        ahead_per_slot=ahead_per_slot(target, slow_operator=pace.is_slow or models.asked),
-        pruning=instantiate(config.pruning, "pruning"),
-        curve_seconds=target.curve_seconds,
-        gates=gates,
-        max_failures=config.max_failures,
-    )
-    return Session(
-        settings=settings,
-        run=run,
-        target=target,
-        make_executor=instantiate(config.executor, "executor"),
-        make_tracker=instantiate(config.tracker, "tracker"),
-        config=plain,
-        overrides=tuple(job.overrides.task),
-        arguments=tuple(named(one_of_sweep(sys.argv[1:], job.overrides.task), name)),
-        models=models,
-        final_seeds=config.final.seeds,
-        preflight=preflight,
-        remarks=tuple(remarks),
-        hooks=HookSettings(**plain["hooks"]),
-    )
 
 
 def _leave(code: int, message: str) -> NoReturn:

@@ -12,7 +12,7 @@ from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.names import given_folder
 from search.runs.finished import read_summary
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory, diff
 from target.program import Program
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -12,6 +12,9 @@ from search.runs.rundir import RunDirectory
 from target.base import Target
 from target.spec import TargetSpec
 from target.trained import TrainedTarget
+
+OBJECT: Final = "object"
+"""The key under which a configuration records the class of an object that a Python program gave in place of a group."""
 
 
 def read_config(run: RunDirectory) -> dict[str, Any]:
@@ -38,6 +41,11 @@ def make_target(config: Mapping[str, Any]) -> Target:
         UserError: If its settings do not fit.
         TargetError: Likewise.
     """
+    if OBJECT in config:
+        raise UserError(
+            f"the target of this search is an object of a Python program, {config[OBJECT]}, which only that program "
+            "can make: measure from there, with final.seeds, instead of by a command"
+        )
     if "_target_" not in config:
         return TrainedTarget(TargetSpec.from_config(config))
     from search.construct import instantiate

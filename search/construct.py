@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.errors import HydraException, InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from operators.base import Operator, Resources
+    from operators.base import MakeOperator, Operator, Resources
+    from search.budget import Budget
     from search.models import Models
     from search.runs.rundir import RunDirectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """A composed configuration, and what it was composed from.
+
+    Attributes:
+        config: The configuration.
+        choices: The choice of each group, such as `greedy` for `strategy`.
+        overrides: The settings that were given.
+    """
+
+    config: DictConfig
+    choices: Mapping[str, str]
+    overrides: tuple[str, ...]
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -23,20 +40,35 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: There is no such group or setting, or a value does not fit.
     """
+    return compose_search(overrides).config
+
+
+def compose_search(overrides: Sequence[str], *, config_dir: Path | None = None) -> Composed:
+    """Compose a configuration, and tell what it was composed from; errors as in `compose_config`.
+
+    Args:
+        overrides: The settings.
+        config_dir: A folder of the user with more choices, as `--config-dir` names it; None for none.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
 
-    from search.arguments import complaint, quote_homes, refuse_arguments
+    from search.arguments import complaint, hydra_setting, quote_homes, refuse_arguments
     from search.errors import UserError
     from search.schema import CONF, schema
 
     refuse_arguments(overrides)
     ConfigStore.instance().store(name="schema", node=schema())
+    more = [f"hydra.searchpath=[{hydra_setting('', config_dir.resolve().as_uri())[1:]}]"] if config_dir else []
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            return compose("config", quote_homes(overrides))
+            whole = compose("config", [*quote_homes(overrides), *more], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaint(error, overrides)) from error
+    choices = dict(whole.hydra.runtime.choices)
+    with open_dict(whole):
+        del whole.hydra
+    return Composed(config=whole, choices=choices, overrides=tuple(overrides))
 
 
 def make_models(llm: DictConfig, run: RunDirectory) -> Models:
@@ -112,17 +144,32 @@ def make_operator(node: DictConfig | Mapping[str, Any], group: str, resources: R
     Raises:
         UserError: It does not accept its settings, or lacks a resource.
     """
+    return equipped(instantiate(node, group), group, resources)
+
+
+def equipped(made: Operator | MakeOperator, group: str, resources: Resources) -> Operator:
+    """Give an operator the resources of the search if it asks for them.
+
+    Raises:
+        UserError: It lacks a resource.
+    """
     from operators.base import equip
     from search.errors import UserError
 
     try:
-        return equip(instantiate(node, group), resources)
+        return equip(made, resources)
     except ValueError as error:
         raise UserError(f"{group}: {error}") from error
 
 
-def budget_limits(budget: DictConfig) -> DictConfig:
-    """Return the limits that apply; if none is given, those of `unset`."""
+def make_budget(budget: DictConfig) -> Budget:
+    """Return the limits of a search; if none is given, those of `unset`.
+
+    Raises:
+        UserError: One does not fit.
+    """
+    from search.budget import Budget
+
     given = (budget.trainings, budget.hours, budget.usd)
-    limits: DictConfig = budget.unset if all(limit is None for limit in given) else budget
-    return limits
+    limits = budget.unset if all(limit is None for limit in given) else budget
+    return Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))

@@ -11,6 +11,10 @@ class UserError(Exception):
     """The input is wrong: nothing was started or lost; the message says what to do."""
 
 
+class StorageError(Exception):
+    """The database of a shared ledger does not answer; the search can be resumed when it does."""
+
+
 class SeedProgramError(Exception):
     """The seed program does not score, so there is nothing to search from."""
 

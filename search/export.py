@@ -23,7 +23,7 @@ from search.errors import UserError
 from search.figures import delta_of, value_of, value_text
 from search.names import given_folder
 from search.runs.finished import read_summary
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from target.command.git import GitError, git_environment, run_git
 from target.printable import printable

@@ -27,8 +27,9 @@ from search.errors import UserError
 from search.figures import value_text
 from search.names import folder_of
 from search.runs.finished import SearchRun, load_run
-from search.runs.ledger import Ledger, read_beginning, read_population
+from search.runs.ledger import Ledger
 from search.runs.lock import holder
+from search.runs.reading import read_beginning, read_population
 from search.runs.rundir import RunDirectory
 from target.program import Program
 
@@ -190,7 +191,8 @@ def _kind(target: Mapping[str, Any]) -> str:
     """Describe the programs of a target. Searches with different descriptions cannot import from each other."""
     if "_target_" not in target:
         return "a train.py of Graft"
-    return f"{target['file']} of a command" if "file" in target else f"target={target['name']}"
+    named = target.get("object") or target.get("name")
+    return f"{target['file']} of a command" if "file" in target else f"target={named}"
 
 
 # What is imported

@@ -1,12 +1,17 @@
-"""SIGINT and SIGTERM: the first signal asks for an orderly end, the second ends the process at once."""
+"""SIGINT and SIGTERM: the first signal asks for an orderly end, the second ends the process at once.
+
+In an interactive Python, such as the kernel of a notebook, the second one ends the search only.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -18,12 +23,16 @@ class Interrupted(KeyboardInterrupt):
 class Interrupts:
     """Decides what the first signal does: it raises `Interrupted` unless `taken_by` has set another reaction.
 
+    Args:
+        then: What handles a second signal.
+
     Attributes:
         came: Whether a signal has come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, then: Mapping[signal.Signals, Any]) -> None:
         self.came = False
+        self._then = then
         self._take: Callable[[str], None] | None = None
 
     @contextmanager
@@ -37,8 +46,8 @@ class Interrupts:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.came = True
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        for each, handler in self._then.items():
+            signal.signal(each, handler)
         reason = f"interrupted by {signal.Signals(number).name}"
         if self._take is None:
             raise Interrupted(reason)
@@ -47,9 +56,16 @@ class Interrupts:
 
 @contextmanager
 def handled_interrupts() -> Iterator[Interrupts]:
-    """Handle both signals in the block; afterwards their previous handlers are restored."""
-    interrupts = Interrupts()
+    """Handle both signals in the block; afterwards their previous handlers are restored.
+
+    Only the main thread of a process gets signals: in another one nothing is handled.
+    """
     before = {each: signal.getsignal(each) for each in _SIGNALS}
+    is_interactive = hasattr(sys, "ps1")
+    interrupts = Interrupts(before if is_interactive else dict.fromkeys(_SIGNALS, signal.SIG_DFL))
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
     for each in _SIGNALS:
         signal.signal(each, interrupts._handle)
     try:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from pathlib import Path
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
 from typing import Any
 
 from operators.base import MutationError, ProviderError
@@ -21,7 +20,6 @@ from search.acceptance import Measure, Verdict
 from search.baseline import require_baseline, require_same_seed_program
 from search.decisions import Refusal, next_step, propose, refuse, trainings_wanted
 from search.errors import SeedProgramError
-from search.evidence import evidence_for
 from search.observer import Observer
 from search.reapply import Moved, reapply
 from search.recorder import Recorder
@@ -30,11 +28,11 @@ from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary
 from search.settings import NOTHING_TO_PROPOSE, Settings
 from search.strategies.base import NothingToProposeError
-from search.tasks import ATTEMPTS, Stage, Task, call_in_thread, given_up, running
-from target.errors import DiskFullError, TargetError, disk_is_full
+from search.tasks import Stage, Task, given_up, running
+from search.under_way import UnderWay
+from target.errors import TargetError, disk_is_full
 from target.evaluation import Evaluation
 from target.executor import Executor
-from target.program import Program
 
 
 class Search:
@@ -64,12 +62,13 @@ class Search:
         self._settings = settings
         self._run = run
         self._ledger = ledger
-        self._executor = executor
+        self._share = ledger.share
         self._observer = observer
         self._recorder = Recorder(settings, run, ledger, observer, slots=executor.slots, clock=clock)
+        self._slots = executor.slots
         self._clock = clock
         self._tick_seconds = tick_seconds
-        self._tasks: dict[Future[Any], Task] = {}
+        self._work = UnderWay(settings, run, ledger, executor, clock)
         self._passed: set[int] = set()  # trials whose pre-flight is over
         self._repeats: dict[tuple[int, int], None] = {}  # trainings, (number, seed), of programs proposed again
         self._decided_before = len(ledger.population.decided)
@@ -79,6 +78,7 @@ class Search:
     def interrupt(self, reason: str) -> None:
         """Ask the search to abandon what is under way and stop; safe to call from a signal handler."""
         self._interrupted = reason
+        self._share.interrupt()
 
     def run(self) -> Summary:
         """Search until a budget is used up or something stops the search.
@@ -91,18 +91,22 @@ class Search:
             OSError: If a file cannot be written, for example because the disk is full.
         """
         try:
-            self._begin()
+            with self._ledger.turn():
+                self._begin()
+            finished: Collection[Future[Any]] = ()
             while True:
-                self._settle()
-                exhausted = self._exhausted() or self._idle
-                if self._interrupted or (exhausted and not self._tasks):
-                    break
-                if not exhausted:
-                    self._launch()
-                if not self._idle:
-                    self._collect()
-            self._close_books(exhausted)
-            return self._recorder.record(self._end_status(exhausted), self._interrupted or exhausted or "")
+                with self._ledger.turn() as changed:
+                    self._hear(changed)
+                    self._collect(finished)
+                    self._settle()
+                    exhausted = self._exhausted() or self._idle
+                    if self._interrupted or (exhausted and not self._work.tasks):
+                        self._close_books(exhausted)
+                        reason = self._interrupted or exhausted or ""
+                        return self._recorder.record(self._end_status(exhausted), reason)
+                    if not exhausted:
+                        self._launch()
+                finished = () if self._idle else self._work.wait(self._tick_seconds)
         except (SeedProgramError, ProviderError, TargetError) as error:
             self.stop(str(error))
             raise
@@ -134,14 +138,35 @@ class Search:
             require_same_seed_program(first, program, self._run)
         self._recorder.repair()
         require_baseline(self._population.trials[0], self._run)
-        for trial in self._population.pending:
-            if trial.program is None:
-                self._submit_proposal(trial.number)
-            elif trial.evaluations:
-                self._passed.add(trial.number)
-            elif not self._reapplied(trial.number):
-                self._submit_preflight(trial.number)
+        self._take_on()
         self._recorder.record("running", "")
+
+    def _take_on(self) -> None:
+        """Go on with the pending trials that no session has: those of one that has ended."""
+        for number in self._share.orphans(trial.number for trial in self._population.pending):
+            self._share.claim((number, None))
+            trial = self._population.trials[number]
+            if trial.program is None:
+                self._work.propose(number)
+            elif trial.evaluations:
+                self._passed.add(number)
+            elif not self._reapplied(number):
+                self._submit_preflight(number)
+
+    def _hear(self, changed: Collection[int]) -> None:
+        """Write down what other sessions have done, and go on with what dead ones have left.
+
+        Args:
+            changed: The trials that others have changed.
+        """
+        trials = [self._population.trials[number] for number in changed]
+        if decided := [trial for trial in trials if trial.decided is not None]:
+            self._recorder.heard(decided)
+            require_baseline(self._population.trials[0], self._run)
+        if any(trial.status is Status.KEEP for trial in decided):
+            self._reapply_waiting()
+        self._passed = {number for number in self._passed if self._share.holds((number, None))}
+        self._take_on()
 
     # Deciding
 
@@ -165,10 +190,15 @@ class Search:
     def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
         self._recorder.decide(number, verdict, spent)
         self._passed.discard(number)
+        self._share.release((number, None))
         require_baseline(self._population.trials[0], self._run)
         if verdict.status is Status.KEEP:
-            for waiting in sorted(self._passed - {task.number for task in self._tasks.values()}):
-                self._reapplied(waiting)
+            self._reapply_waiting()
+
+    def _reapply_waiting(self) -> None:
+        """Make the edits of all waiting trials to the new champion."""
+        for waiting in sorted(self._passed - {task.number for task in self._work.tasks.values()}):
+            self._reapplied(waiting)
 
     def _reapplied(self, number: int) -> bool:
         """Make the edit of a waiting trial to the new champion, if it has to be; return whether something was done."""
@@ -198,94 +228,62 @@ class Search:
 
     def _launch(self) -> None:
         """Fill the slots: first with trainings that verdicts need, then with new trials."""
-        measuring = {(task.number, task.seed) for task in self._tasks.values() if task.seed is not None}
+        mine = self._work.trainings
+        others = self._share.of_others
+        measuring = mine | {(number, seed) for number, seed in others if seed is not None}
         steps = [step for _, step in self._steps(self._population) if isinstance(step, Measure)]
         wanted = trainings_wanted(steps, self._repeats, measuring, self._population)
         left = self._settings.budget.trainings_left(self._population.trainings + len(measuring))
-        slots = min(self._executor.slots - len(measuring), left)
+        slots = min(self._slots - len(mine), left)
         for number, seed in list(wanted)[: max(0, int(slots))]:
-            self._submit_training(number, seed)
+            self._work.train(number, seed)
             del wanted[number, seed]
             slots, left = slots - 1, left - 1
-        under_way = len(wanted) + sum(task.stage is not Stage.MEASURE for task in self._tasks.values())
+        under_way = len(wanted) + sum(task.stage is not Stage.MEASURE for task in self._work.tasks.values())
         if self._population.champion is None:
             return
-        for _ in range(int(min(slots + self._settings.programs_ahead(self._executor.slots), left)) - under_way):
+        left -= len({number for number, _ in others} - {number for number, _ in measuring})  # they will train too
+        for _ in range(int(min(slots + self._settings.programs_ahead(self._slots), left)) - under_way):
             number = len(self._population.trials)
             try:
                 proposal = propose(self._settings, self._population)
             except NothingToProposeError as error:
-                self._idle = "" if self._tasks else str(error)
+                self._idle = "" if self._work.tasks or others else str(error)
                 return
             self._ledger.propose(proposal)
-            self._submit_proposal(number)
-
-    def _submit_proposal(self, number: int) -> None:
-        proposal = self._population.trials[number].proposal
-        future = call_in_thread(self._settings.operator_for(proposal).mutate, proposal, self._population)
-        self._tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
+            self._share.claim((number, None))
+            self._work.propose(number)
 
     def _submit_preflight(self, number: int) -> None:
-        program, log = self._program(number), self._log(number, "preflight.log")
-        if refusal := self._settings.gates.check_source(program, seed=self._settings.seed):
+        if refusal := self._settings.gates.check_source(self._work.program(number), seed=self._settings.seed):
             self._ledger.evaluate(number, refusal)
             self._passed.add(number)
-            return
-        future = self._executor.preflight(program, log, evidence=evidence_for(program, self._population))
-        self._tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
-
-    def _submit_training(self, number: int, seed: int) -> None:
-        trial = self._population.trials[number]
-        thorough = not number or bool(trial.evaluations)  # (candidate for) champion
-        stop = self._settings.stop_rule(trial, self._population)
-        log = self._log(number, f"run-{seed}.log")
-        future = self._executor.evaluate(self._program(number), seed, log, thorough=thorough, stop=stop)
-        begun = len(self._population.decided)
-        self._tasks[future] = Task(
-            stage=Stage.MEASURE, number=number, seed=seed, started=self._clock(), begun_verdicts=begun
-        )
-
-    def _program(self, number: int) -> Program:
-        program = self._population.trials[number].program
-        assert program is not None, f"trial {number} has no program"
-        return program
-
-    def _log(self, number: int, name: str) -> Path:
-        folder = self._run.trial(number)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
+        else:
+            self._work.preflight(number)
 
     # Collecting
 
-    def _collect(self) -> None:
-        assert self._tasks, "nothing is under way, and no budget is used up"
-        done, _ = wait(self._tasks, timeout=self._tick_seconds, return_when=FIRST_COMPLETED)
+    def _collect(self, finished: Collection[Future[Any]]) -> None:
+        """Record what has finished, and tell the observer what is under way."""
         handlers: dict[Stage, Callable[[Task, Future[Any]], None]]
         handlers = {Stage.PROPOSE: self._proposed, Stage.PREFLIGHT: self._preflighted, Stage.MEASURE: self._measured}
         failures: list[ProviderError | TargetError] = []
-        for future in sorted(done, key=lambda finished: self._tasks[finished].number):
-            task = self._tasks.pop(future)
+        for future in sorted(finished, key=lambda each: self._work.tasks[each].number):
+            task = self._work.tasks.pop(future)
+            if not self._share.holds((task.number, task.seed)):
+                continue  # another session took this one for dead, and does it
             try:
                 handlers[task.stage](task, future)
             except ProviderError as error:  # first record whatever else has finished
                 failures.append(error)
             except TargetError as error:
-                if verdict := self._given_up(task, error):
+                if verdict := given_up(task, error, self._ledger):
                     handlers[task.stage](task, verdict)
                 else:
                     failures.append(error)
         if failures:
             raise failures[0]
-        self._observer.tick(running(self._tasks.values(), self._clock()))
-
-    def _given_up(self, task: Task, error: TargetError) -> Future[Evaluation] | None:
-        """Return the evaluation of a program whose evaluations always end with an error; None to stop and try again.
-
-        The seed program is never given up, since there is no search without it.
-        """
-        never = task.stage is Stage.PROPOSE or not task.number or isinstance(error, DiskFullError)
-        enough = not never and self._ledger.attempt_failed(task.number, task.seed) >= ATTEMPTS
-        return given_up(task, error) if enough else None
+        self._observer.tick(running(self._work.tasks.values(), self._clock()))
 
     def _proposed(self, task: Task, future: Future[Mutation]) -> None:
         try:
@@ -314,10 +312,11 @@ class Search:
         self._recorder.add_busy(self._clock() - task.started)
         trial = self._population.trials[task.number]
         earlier = len(trial.evaluations)
-        log = self._log(task.number, f"run-{task.seed}.log")
+        log = self._work.log(task.number, f"run-{task.seed}.log")
         if log.exists():  # rename it by its place in the order of the trainings
             log.replace(log.with_name(f"run-{earlier + 1}.log" if earlier else "run.log"))
         self._ledger.evaluate(task.number, evaluation, begun_verdicts=task.begun_verdicts)
+        self._share.release((task.number, evaluation.seed))
         self._repeats.pop((task.number, evaluation.seed), None)
         if trial.decided is not None:
             self._recorder.measured_again(task.number)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from search.runs.rundir import RunDirectory
 
 _FLAGS_WITH_A_WORD: Final = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
+FROM_PYTHON: Final = "run the Python program again that began it: it has a strategy, operator or target of its own"
+"""What resumes a search that no command can start."""
 _SWEEP_FLAGS: Final = ("-m", "--multirun")
 
 
@@ -55,6 +57,20 @@ def stored_arguments(run: RunDirectory, name: str) -> list[str]:
         if isinstance(found, list):
             return named([str(each) for each in found], name)
     return named([], name)
+
+
+def resume_text(run: RunDirectory, name: str) -> str:
+    """Return the command that resumes a search; for one with objects of a Python program, what to do instead.
+
+    Args:
+        run: Its folder.
+        name: Its name.
+    """
+    try:
+        is_from_python = yaml.safe_load(run.arguments.read_text(encoding="utf-8")) is None
+    except (OSError, yaml.YAMLError):
+        is_from_python = False
+    return FROM_PYTHON if is_from_python else command("search", *stored_arguments(run, name))
 
 
 def one_of_sweep(arguments: Sequence[str], overrides: Sequence[str]) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from operators.population import Population
 from operators.secrets import redact
 from operators.trial import Attempt, Trial
 from search.acceptance import Verdict
 from search.observer import Observer
-from search.runs.ledger import Elapsed, Ledger
+from search.runs.ledger import Ledger
+from search.runs.reading import Elapsed
 from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, Summary, summarize
@@ -75,6 +76,12 @@ class Recorder:
         """Write what is in the ledger but not in the files because of a crash."""
         for trial in self.population.decided:
             self._run.write_trial(trial, self.population, unless_there=True)
+
+    def heard(self, trials: Iterable[Trial]) -> None:
+        """Write the folders of trials that another session has decided or measured again, and the rest."""
+        for trial in trials:
+            self._run.write_trial(trial, self.population)
+        self.record("running", "")
 
     def measured_again(self, number: int) -> None:
         """Bring the folder of a decided trial up to date."""

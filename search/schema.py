@@ -96,6 +96,8 @@ class Config:
     direction: str | None = None
     propose_ahead: int | None = None
     max_failures: int = MISSING
+    storage: str | None = None
+    takeover_seconds: float = MISSING
     budget: Budget = field(default_factory=Budget)
     final: FinalReport = field(default_factory=FinalReport)
     strategy: Any = MISSING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,16 +22,18 @@ from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Search
 from search.models import Models
 from search.preflight import Preflight
-from search.printed import command, stored_arguments
+from search.printed import resume_text
 from search.runs.environment import describe_environment
 from search.runs.files import write_atomically
 from search.runs.finished import SearchRun
 from search.runs.ledger import Ledger
 from search.runs.lock import locked
 from search.runs.rundir import RunDirectory
+from search.runs.share import Alone, Share
 from search.runs.summary import Summary
 from search.secrets import redact_all
 from search.settings import Settings
+from search.shared.joining import MakeShare, require_same_conditions
 from search.watch import MakeTracker, Watch
 from target.base import MakeExecutor, Target
 from target.errors import TargetError
@@ -60,6 +62,8 @@ MAY_CHANGE: Final = (
     "outputs",
     "propose_ahead",
     "pruning",
+    "storage",
+    "takeover_seconds",
     "tracker",
 )
 """Keys, with all below them, that may change when a search is resumed, because they do not decide what is searched.
@@ -81,12 +85,15 @@ class Session:
         make_tracker: Makes the tracker.
         config: The composed configuration, as plain types.
         overrides: The part of it from the command line.
-        arguments: Arguments of `python -m search` that start or resume this search alone, its name included.
+        arguments: Arguments of `python -m search` that start or resume this search alone, its name included; None if
+            only the Python program can that began it.
         models: Language models, for operators that need one.
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
         preflight: Is lent the executor, for operators that need it.
         remarks: What the operators say to the user before the search begins, one line each.
         hooks: Commands of the user.
+        quiet: Whether nothing is printed.
+        share: Makes what this session shares with other sessions of the search; None for one session at a time.
     """
 
     settings: Settings
@@ -96,12 +103,14 @@ class Session:
     make_tracker: MakeTracker
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] | None = ()
     models: Models = field(default_factory=Models)
     final_seeds: int = 0
     preflight: Preflight = field(default_factory=Preflight)
     remarks: tuple[str, ...] = ()
     hooks: HookSettings = NO_HOOKS
+    quiet: bool = False
+    share: MakeShare | None = None
 
     def __post_init__(self) -> None:
         if self.final_seeds < 0 or self.final_seeds == 1:
@@ -117,21 +126,22 @@ def run_session(session: Session) -> Summary:
         SeedProgramError: If trial 0 does not score.
         ProviderError: If the operator's provider fails.
         TargetError: If nothing can be evaluated on this machine.
+        StorageError: If the database of a shared ledger does not answer for long.
     """
     run = session.run
     config = redact_all(session.config)
     executor = session.target.make_executor(session.make_executor)
-    source = find_source(config, run)
+    source = None if session.share else find_source(config, run)
     run.create()
-    with handled_interrupts() as interrupts, locked(run.lock):
+    with handled_interrupts() as interrupts, locked(run.lock), _share(session) as share:
         run.clear_leftovers()
-        ledger = Ledger(run)
-        if ledger.population.trials:  # before the first trial, all settings may still change
-            _check_config(session, config)
+        ledger = Ledger(run, share)
+        _check_config(session, config, ledger)
         write_atomically(run.config, yaml.safe_dump(config, sort_keys=False))
         write_atomically(run.overrides, yaml.safe_dump(redact_all(session.overrides), sort_keys=False))
         write_atomically(run.arguments, yaml.safe_dump(redact_all(session.arguments), sort_keys=False))
         with _watch(session) as watch:
+            share.tell(watch.say)
             session.models.tell(watch.say)
             summary = _drive(session, source, ledger, executor, watch, interrupts)
             _check_improvement(session, ledger.population, summary, watch)
@@ -185,6 +195,9 @@ def _get_ready(
     _try_out(session, ledger)
     described = session.target.prepare(watch.say)
     environment = _describe(session.run, described, ledger)
+    if session.share:
+        require_same_conditions(ledger.share, session.config["target"], environment)
+        source = find_source(redact_all(session.config), session.run)
     if source:
         beginning = begin_with(
             source,
@@ -193,7 +206,8 @@ def _get_ready(
             seed_program=session.settings.seed_program,
             seed=session.settings.seed,
         )
-        import_run(ledger, source, beginning)
+        with ledger.turn():
+            import_run(ledger, source, beginning)
         watch.say(beginning.text)
     _tell_constants(session, ledger.population, watch)
     executor.start()
@@ -254,21 +268,36 @@ def _watch(session: Session) -> Watch:
         budget=settings.budget,
         make_tracker=session.make_tracker,
         hooks=session.hooks,
+        quiet=session.quiet,
     )
 
 
-def _check_config(session: Session, config: Mapping[str, Any]) -> None:
-    """Refuse to continue a search with another configuration than that in the folder."""
-    run = session.run
-    if not run.config.exists():
-        return
-    old, new = (flatten(each) for each in (read_config(run), config))
+@contextlib.contextmanager
+def _share(session: Session) -> Iterator[Share]:
+    share = session.share(session.run, session.settings.name) if session.share else Alone()
+    try:
+        yield share
+    finally:
+        share.close()
+
+
+def _check_config(session: Session, config: Mapping[str, Any], ledger: Ledger) -> None:
+    """Refuse to continue a search with another configuration than it began with."""
+    run, known = session.run, read_config(session.run) if session.run.config.exists() else {}
+    if session.share:
+        known = dict(ledger.share.require_same("configuration", config))
+    elif known.get("storage"):
+        raise UserError(f"{run.root} has a copy of a ledger that is in a database: give storage=URL as before")
+    elif not known or not ledger.population.trials:
+        return  # before the first trial, all settings may still change
+    old, new = (flatten(each) for each in (known, config))
     keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
     if keys:
         changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
+        again = f"resume it: {resume_text(run, session.settings.name)}"
+        where, way_out = ("the database", "give the same settings") if session.share else (run.root, again)
         raise UserError(
-            f"{run.root} holds a search with another configuration: {changes}; choose another name, or resume it: "
-            f"{command('search', *stored_arguments(run, session.settings.name))}"
+            f"{where} holds a search with another configuration: {changes}; choose another name, or {way_out}"
         )
 
 

@@ -11,7 +11,8 @@ from typing import Final, ParamSpec, TypeVar
 
 from operators.base import MutationError, ProviderError
 from search.observer import Running
-from target.errors import TargetError
+from search.runs.ledger import Ledger
+from target.errors import DiskFullError, TargetError
 from target.evaluation import Evaluation, Outcome
 
 _Arguments = ParamSpec("_Arguments")
@@ -53,8 +54,22 @@ def running(tasks: Iterable[Task], now: float) -> list[Running]:
     return [Running(number=task.number, stage=task.stage.value, seconds=now - task.started) for task in tasks]
 
 
-def given_up(task: Task, error: TargetError) -> Future[Evaluation]:
-    """Return the evaluation of a program whose attempts all ended with an error of the machine."""
+def given_up(task: Task, error: TargetError, ledger: Ledger) -> Future[Evaluation] | None:
+    """Count an attempt that ended with an error of the machine; after the last one, return the evaluation instead.
+
+    The seed program is never given up, since there is no search without it.
+
+    Args:
+        task: What was attempted.
+        error: How it ended.
+        ledger: Has the count.
+
+    Returns:
+        The evaluation of a program whose attempts have all ended so; None to stop the search, and try again.
+    """
+    never = task.stage is Stage.PROPOSE or not task.number or isinstance(error, DiskFullError)
+    if never or ledger.attempt_failed(task.number, task.seed) < ATTEMPTS:
+        return None
     evaluation: Future[Evaluation] = Future()
     evaluation.set_result(
         Evaluation(

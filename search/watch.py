@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from rich.console import Console
+
 from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
@@ -39,6 +41,7 @@ class Watch:
         budget: Its limits.
         make_tracker: Makes the tracker.
         hooks: Commands of the user.
+        quiet: Print nothing.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class Watch:
         budget: Budget,
         make_tracker: MakeTracker,
         hooks: HookSettings = NO_HOOKS,
+        quiet: bool = False,
     ) -> None:
         self._run = run
-        self._display = Display(budget, stamp=lambda: time.strftime("%H:%M:%S"))
+        console = Console(quiet=True) if quiet else None
+        self._display = Display(budget, console, stamp=lambda: time.strftime("%H:%M:%S"))
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
         self._hooks = Hooks(hooks, run, self._display.message)
         self._pictures = Pictures(run)

@@ -22,7 +22,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from search.arguments import quote_homes
-from search.construct import compose_config, plain_config
+from search.construct import compose_search, plain_config
 from search.graft import __main__ as graft
 from search.graft.texts import COMMANDS as GRAFT
 
@@ -37,7 +37,7 @@ _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _SETTING = re.compile(r"\+?(?P<key>[a-z][\w.]*)=(?P<value>\S+)")
 _FLAG = re.compile(r"--[a-z][a-z-]+")
 _OURS = ("benchmarks", "operators", "search", "target")
-_OF_SERVERS = {"--reasoning-format", "--reasoning-parser"}  # flags of llama.cpp and vLLM
+_OF_OTHERS = {"--reasoning-format", "--reasoning-parser", "--config-dir"}  # flags of llama.cpp, vLLM and Hydra
 _SERVED = ("target.train", "target.worker", "target.inside.zygote")  # started by other processes; they take no options
 _HYDRA = ("search", "search.doctor", "search.import_run", "search.noise")
 
@@ -98,7 +98,7 @@ SETTINGS = _cases(
 FLAGS = _cases(
     (page.name, flag)
     for page in PAGES
-    for flag in sorted({flag for span in _spans(page.read_text()) for flag in _FLAG.findall(span)} - _OF_SERVERS)
+    for flag in sorted({flag for span in _spans(page.read_text()) for flag in _FLAG.findall(span)} - _OF_OTHERS)
 )
 TESTS = _cases(
     (page.name, _words(match["words"]))
@@ -191,9 +191,10 @@ def _is_parsed_here(name: str, arguments: list[str]) -> bool:
     if name.split(".")[0] not in _OURS or name in _SERVED or "--help" in arguments:
         return False
     if name in _HYDRA:
-        _compose([each for each in arguments if "=" in each and not each.startswith("-")])
+        own = ROOT / arguments[arguments.index("--config-dir") + 1] if "--config-dir" in arguments else None
+        _compose([each for each in arguments if "=" in each and not each.startswith("-")], own)
     if name == "search":
-        assert {each for each in arguments if each.startswith("-")} <= {"-m", "--json"}
+        assert {each for each in arguments if each.startswith("-")} <= {"-m", "--json", "--config-dir"}
         return False
     return True
 
@@ -216,14 +217,14 @@ def _parse_and_stop(parser: argparse.ArgumentParser, arguments: list[str] | None
     raise ParsedError
 
 
-def _compose(overrides: list[str]) -> None:
+def _compose(overrides: list[str], config_dir: Path | None) -> None:
     """Compose a search; of a sweep, its first."""
     parsed = OverridesParser.create().parse_overrides(quote_homes(overrides))
     first = [
         f"{each.key_or_group}={next(each.sweep_string_iterator())}" if each.is_sweep_override() else each.input_line
         for each in parsed
     ]
-    plain_config(compose_config([each for each in first if each]))
+    plain_config(compose_search([each for each in first if each], config_dir=config_dir).config)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -62,16 +62,14 @@ def compose_subject(overrides: Sequence[str]) -> Subject:
         UserError: It describes no search.
         TargetError: Likewise.
     """
-    from search.budget import Budget
-    from search.construct import budget_limits, compose_config, instantiate, resolve
+    from search.construct import compose_config, instantiate, make_budget, resolve
     from search.doctor.checks.subject import make_subject
     from search.secrets import refuse_secrets
 
     composed = compose_config(overrides)
     config = resolve(composed, overrides)
     refuse_secrets(config)
-    limits = budget_limits(composed.budget)
-    Budget(trainings=limits.trainings, hours=limits.hours, usd=limits.get("usd"))
+    make_budget(composed.budget)
     for group in ("strategy", "acceptance"):
         instantiate(config[group], group)
     subject = make_subject(config, overrides)

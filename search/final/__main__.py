@@ -1,7 +1,7 @@
 """Does the improvement hold? `python -m search.final outputs/NAME [--seeds 5]` trains again and scores the holdout.
 
 Champion and baseline are trained on fresh seeds, in parallel, and scored on the validation text and on the sealed
-holdout, which nothing else uses. It rewrites final.json and report.md, and reuses the trainings of an interrupted
+holdout, which nothing else uses. It rewrites final.json and the reports, and reuses the trainings of an interrupted
 earlier call. These trainings are not part of the search and count against no budget.
 """
 
@@ -20,8 +20,8 @@ from search.mlflow.store import MlflowStore
 from search.names import given_folder
 from search.report import write_reports
 from search.runs.finished import read_summary
-from search.runs.ledger import read_population
 from search.runs.lock import locked
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 
 

@@ -9,13 +9,14 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from search.errors import UserError
 from search.runs.rundir import RunDirectory
 from search.statistics import CONFIDENCE, mean_interval, seeds_to_exclude_zero
 from target.evaluation import Evaluation
 
+_NO_WIDTH: Final = 1e-9  # of the difference: rounding
 VerdictOnGain = Literal["holds", "does not hold", "cannot be told"]
 
 
@@ -181,6 +182,11 @@ def _verdict(contrast: Contrast | None, reported: float, failures: int, n_seeds:
         return "does not hold", f"the best program failed on {failures} of {n_seeds} fresh seeds"
     if contrast is None or contrast.low is None or contrast.high is None or contrast.sd is None:
         return "cannot be told", "at least two seeds on which both programs score are needed"
+    if contrast.high - contrast.low <= _NO_WIDTH * abs(contrast.difference):
+        return "cannot be told", (
+            f"the difference is {contrast.difference:+.4f} on each seed: a seed changes nothing in these trainings, so "
+            "fresh ones do not show how much of it is luck"
+        )
     level = f"{100 * CONFIDENCE:.0f} % interval"
     if contrast.high < 0:
         share = f", the search reported {reported:+.4f}" if reported < 0 else ""

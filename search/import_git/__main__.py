@@ -24,8 +24,9 @@ from search.import_git.imported import History, read_history
 from search.import_git.log import counted, decode_results, parse_results, told
 from search.names import folder_of
 from search.printed import command
-from search.runs.ledger import Ledger, read_population
+from search.runs.ledger import Ledger
 from search.runs.lock import locked
+from search.runs.reading import read_population
 from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize

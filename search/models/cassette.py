@@ -21,7 +21,7 @@ from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.strategies.base import NothingToProposeError
 from target.program import Program

@@ -66,7 +66,7 @@ def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None =
         UserError: There is no such search, trial, request or prompt.
         TargetError: The target of the search is not valid.
     """
-    from search.runs.ledger import read_population
+    from search.runs.reading import read_population
     from search.runs.rundir import RunDirectory
     from search.runs.transcript import prompts_text
 
@@ -90,7 +90,7 @@ def _anew(root: Path, trial: Trial, style: str | None) -> str:
     from search.composed import make_target, read_config
     from search.direction import find_direction
     from search.gates import Gates
-    from search.runs.ledger import population_before
+    from search.runs.reading import population_before
     from search.runs.rundir import RunDirectory
 
     run = RunDirectory(root)

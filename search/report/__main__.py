@@ -9,7 +9,7 @@ from search.commands import fails_with_a_line, show
 from search.names import given_folder
 from search.report.written import write_reports
 from search.runs.finished import read_summary
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 
 

@@ -72,6 +72,10 @@ class ExchangeStore:
         """Store the exchanges about a proposal that do not exist yet, and return all as stored."""
         return tuple(self.keep(seed, attempt, exchange) for attempt, exchange in enumerate(exchanges))
 
+    def files(self, seed: int, count: int) -> list[Path]:
+        """Return the files of the first exchanges about a proposal."""
+        return [self._path(seed, attempt) for attempt in range(count)]
+
     def _path(self, seed: int, attempt: int) -> Path:
         return self.folder / f"{seed}-{attempt}.json"
 

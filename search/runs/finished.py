@@ -13,7 +13,7 @@ import yaml
 from operators.population import Population
 from search.composed import read_config
 from search.errors import UserError
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from io import FileIO
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileSymlinkLock
 
 from search.errors import UserError, errors_of
 from search.runs.chain import Chain, ChainError
@@ -35,7 +35,7 @@ _OF_A_NEW_TRIAL: Final = frozenset(
 )
 
 
-class _JournalFile(JournalFileBackend):
+class JournalFile(JournalFileBackend):
     """Optuna's journal, but each line carries its number and hash, and lines are written whole or not at all.
 
     Optuna names the writer of each line by 52 characters; the file has a few of their hash instead. What is empty in a
@@ -49,6 +49,11 @@ class _JournalFile(JournalFileBackend):
         self._chain = Chain()
         self._writers: dict[str, str] = {}  # Optuna's names for this process, by the short ones
 
+    @property
+    def end(self) -> Chain:
+        """Where the lines end that this has written or read for writing."""
+        return replace(self._chain)
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, all of them or none.
 
@@ -58,23 +63,58 @@ class _JournalFile(JournalFileBackend):
         """
         with self._locked(), errors_of(self._path), FileIO(self._path, "r+") as file:
             end = self._followed(file)
-            size, lines = end.n_bytes, list[bytes]()
-            for log in logs:
-                lines.append(end.seal(self._brief(log)))
-                end.follow(lines[-1])
-            try:
-                _write(file, b"".join(line + b"\n" for line in lines))
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(size)  # or the next line would follow a part of this one
-                raise
-            self._chain = end
+            size = end.n_bytes
+            self._write(file, size, self.sealed(logs, end), end)
+
+    def append_lines(self, lines: Iterable[bytes]) -> None:
+        """Append lines that were written elsewhere, all of them or none.
+
+        Raises:
+            OSError: If they cannot be written.
+            ChainError: They do not follow the lines of this file.
+            UserError: As `append_logs`.
+        """
+        with self._locked(), errors_of(self._path), FileIO(self._path, "r+") as file:
+            end, lines = self._followed(file), list(lines)
+            size = end.n_bytes
+            for line in lines:
+                end.follow(line)
+            self._write(file, size, lines, end)
+
+    def follow(self) -> Chain:
+        """Read to the end of the file, and return where that is.
+
+        Raises:
+            UserError: As `append_logs`.
+        """
+        with errors_of(self._path), FileIO(self._path, "r") as file:
+            self._chain = self._followed(file)
+        return self.end
+
+    def sealed(self, logs: Iterable[Mapping[str, Any]], end: Chain) -> list[bytes]:
+        """Return records as lines that follow `end`, which is moved behind them; nothing is written."""
+        lines = list[bytes]()
+        for log in logs:
+            lines.append(end.seal(self._brief(log)))
+            end.follow(lines[-1])
+        return lines
+
+    def _write(self, file: FileIO, size: int, lines: Iterable[bytes], end: Chain) -> None:
+        try:
+            _write(file, b"".join(line + b"\n" for line in lines))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)  # or the next line would follow a part of this one
+            raise
+        self._chain = end
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a generator too
         """Yield the lines from a number on, those of this process under the names that Optuna gave."""
-        for log in super().read_logs(log_number_from):
-            writer = log["worker_id"]
-            yield {**log, "worker_id": self._writers.get(writer, writer)}
+        yield from map(self.named, super().read_logs(log_number_from))
+
+    def named(self, log: dict[str, Any]) -> dict[str, Any]:
+        """Return a line as read, under the name that Optuna gave to its writer if that is this process."""
+        return {**log, "worker_id": self._writers.get(log["worker_id"], log["worker_id"])}
 
     def _brief(self, log: Mapping[str, Any]) -> dict[str, Any]:
         writer = log["worker_id"]
@@ -111,15 +151,19 @@ class _JournalFile(JournalFileBackend):
             self._lines_lock.release()
 
 
-def open_journal(journal: Path) -> JournalStorage:
+def open_journal(journal: Path, backend: BaseJournalBackend | None = None) -> JournalStorage:
     """Open a journal.
+
+    Args:
+        journal: The file.
+        backend: What reads and writes it; None for the file alone.
 
     Raises:
         UserError: Its lines are not an Optuna journal.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return JournalStorage(_JournalFile(journal))
+        return JournalStorage(backend or JournalFile(journal))
     except REPLAY_ERRORS as error:
         raise UserError(
             f"{journal}: every line is JSON, but together they are not an Optuna journal "

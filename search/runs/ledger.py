@@ -6,19 +6,19 @@ them. Optuna seals a trial with its verdict; trainings that a champion gets late
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any, Final
 
-from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from operators.chat import Exchange
 from operators.population import Population
 from operators.trial import SCORED, Attempt, Mutation, Proposal, Status, Trial
 from search.errors import UserError
 from search.runs.exchanges import ExchangeStore
-from search.runs.journal import REPLAY_ERRORS, check_journal, mend_journal, open_journal
 from search.runs.ledger_records import (
     FAILED_ATTEMPTS,
     LATER,
@@ -27,58 +27,60 @@ from search.runs.ledger_records import (
     moved_to,
     mutation_record,
     proposal_record,
-    read_trial,
     verdict_record,
 )
+from search.runs.reading import BEGAN_WITH, ELAPSED, Elapsed, read_all, read_one, study_of
 from search.runs.rundir import RunDirectory
+from search.runs.share import Alone, Share
 from target.evaluation import Evaluation
 from target.program import Program
 
-_ELAPSED: Final = "elapsed"
 _TRYING_OUT: Final = "usd for trying models out"
-_BEGAN_WITH: Final = "began with"
-
-
-@dataclass(frozen=True, slots=True)
-class Elapsed:
-    """Time that a search has taken over all its sessions, up to its last verdict or the end of the last session.
-
-    Attributes:
-        wall_seconds: Wall time.
-        busy_seconds: Time for which the evaluation slots were busy, summed over the slots.
-    """
-
-    wall_seconds: float = 0.0
-    busy_seconds: float = 0.0
 
 
 class Ledger:
     """Records a search step by step, and gives the current population.
 
-    The caller holds the lock of the run directory, so there is one writer. It has removed what a killed search left.
+    The caller holds the lock of the run directory, so there is one writer there. It has removed what a killed search
+    left.
 
     Args:
         run: Where the journal and the programs are.
+        share: The other sessions of the search; None if there are none. The caller closes it.
 
     Raises:
         UserError: If the journal is damaged, or lacks verdicts of results.tsv. An incomplete last line is no error: it
             is cut off and saved in another file.
+        StorageError: A shared ledger cannot be reached; so for all methods that write.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, share: Share | None = None) -> None:
         self._run = run
+        self.share = share or Alone()
         self._exchanges = ExchangeStore(run.exchanges)
-        mend_journal(run.journal)
-        self._storage = open_journal(run.journal)
-        study_id = _study_id(self._storage)
-        if study_id is None or not self._storage.get_all_trials(study_id, deepcopy=False):
-            _refuse_orphans(run)
-        if study_id is None:
-            study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
-        self._study_id = study_id
-        self.population, self.elapsed = _read(run, self._storage, self._study_id)
-        _refuse_lost_verdicts(run, self.population)
-        self.seal_decided()
+        self._storage = self.share.open(run.journal)
+        with self.share.turn():
+            study_id = study_of(self._storage)
+            if study_id is None or not self._storage.get_all_trials(study_id, deepcopy=False):
+                _refuse_orphans(run)
+            if study_id is None:
+                study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
+            self._study_id = study_id
+            self.population, self.elapsed = read_all(run, self._storage, self._study_id)
+            self.share.changes()  # they are in the population
+            _refuse_lost_verdicts(run, self.population)
+            self.seal_decided()
+
+    @contextmanager
+    def turn(self) -> Iterator[tuple[int, ...]]:
+        """Decide and record while no other session does; gives the trials that others have changed.
+
+        `population` has their changes. Alone, a session need not take turns.
+        """
+        with self.share.turn():
+            changed = self.share.changes()
+            self._read_again(changed)
+            yield tuple(sorted(changed))
 
     def propose(self, proposal: Proposal) -> int:
         """Record a proposal and return the number of its trial."""
@@ -92,8 +94,7 @@ class Ledger:
 
     def build(self, number: int, mutation: Mutation) -> None:
         """Record the program of a trial."""
-        kept = self._exchanges.keep_all(self._seed(number), mutation.exchanges)
-        mutation = replace(mutation, exchanges=kept)
+        mutation = replace(mutation, exchanges=self._keep(number, mutation.exchanges))
         parents = self.population.trials[number].proposal.parents
         parent = self.population.trials[parents[0]].program if parents else None
         self._storage.set_trial_user_attr(self._trial_id(number), "mutation", mutation_record(mutation, parent))
@@ -166,8 +167,7 @@ class Ledger:
         """
         decided = len(self.population.decided)
         if failure:
-            kept = self._exchanges.keep_all(self._seed(number), failure.exchanges)
-            failure = replace(failure, exchanges=kept)
+            failure = replace(failure, exchanges=self._keep(number, failure.exchanges))
         record = verdict_record(status, decided, detail=detail, failure=failure, seconds=asdict(elapsed))
         self._storage.set_trial_user_attr(self._trial_id(number), "verdict", record)
         self._update(
@@ -191,7 +191,8 @@ class Ledger:
     def pay_for_trying_out(self, usd: float) -> None:
         """Record the cost of trying a model out."""
         if usd:
-            self._storage.set_study_user_attr(self._study_id, _TRYING_OUT, self.trying_out_usd + usd)
+            with self.share.turn():
+                self._storage.set_study_user_attr(self._study_id, _TRYING_OUT, self.trying_out_usd + usd)
 
     def seal_decided(self) -> None:
         """Give decided trials their Optuna state where it is missing after a crash, or was postponed."""
@@ -202,12 +203,12 @@ class Ledger:
 
     def rest(self, elapsed: Elapsed) -> None:
         """Record the time taken, at the end of a session."""
-        self._storage.set_study_user_attr(self._study_id, _ELAPSED, asdict(elapsed))
+        self._storage.set_study_user_attr(self._study_id, ELAPSED, asdict(elapsed))
         self.elapsed = elapsed
 
     def began_with(self, origin: str) -> None:
         """Record that all trials of the earlier search have been imported."""
-        self._storage.set_study_user_attr(self._study_id, _BEGAN_WITH, origin)
+        self._storage.set_study_user_attr(self._study_id, BEGAN_WITH, origin)
 
     def _seal(self, trial: Trial) -> None:
         """Give a decided trial its Optuna state."""
@@ -223,57 +224,29 @@ class Ledger:
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
-    def _seed(self, number: int) -> int:
-        return self.population.trials[number].proposal.seed
+    def _keep(self, number: int, exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
+        """Store exchanges, and return them as stored."""
+        seed = self.population.trials[number].proposal.seed
+        kept = self._exchanges.keep_all(seed, exchanges)
+        self.share.publish(self._exchanges.files(seed, len(kept)))
+        return kept
+
+    def _read_again(self, changed: Collection[int]) -> None:
+        """Bring the population up to date with lines that other sessions wrote."""
+        if not changed:
+            return
+        later = self._storage.get_study_user_attrs(self._study_id)
+        frozen = {trial.number: trial for trial in self._frozen() if trial.number in changed}
+        trials = list(self.population.trials)
+        for number in sorted(frozen):
+            trials[number : number + 1] = [read_one(self._run, frozen[number], later, trials)]
+        if len(frozen) == 1:
+            self.population = self.population.with_trial(trials[next(iter(frozen))])
+        else:
+            self.population = Population(tuple(trials))
 
     def _update(self, number: int, **changes: Any) -> None:
         self.population = self.population.with_trial(replace(self.population.trials[number], **changes))
-
-
-def read_population(run: RunDirectory) -> Population:
-    """Read the trials of a search without changing it; it may be running.
-
-    Raises:
-        UserError: If there is no search, or its journal is damaged.
-    """
-    storage = _read_only(run)
-    study_id = _study_id(storage)
-    return Population() if study_id is None else _read(run, storage, study_id)[0]
-
-
-def read_beginning(run: RunDirectory) -> str | None:
-    """Return the earlier search that a search began with; None if there is none, or its import is not complete.
-
-    Raises:
-        UserError: If there is no search, or its journal is damaged.
-    """
-    storage = _read_only(run)
-    study_id = _study_id(storage)
-    return None if study_id is None else storage.get_study_user_attrs(study_id).get(_BEGAN_WITH)
-
-
-def population_before(run: RunDirectory, number: int) -> Population:
-    """Return the trials as they were when a given one was proposed: without later trials and later verdicts.
-
-    Times are those of Optuna's clock. Trainings that a champion got after its verdict are always included.
-
-    Raises:
-        UserError: If there is no such search or trial, or the journal is damaged.
-    """
-    trials = read_population(run).trials
-    if not 0 <= number < len(trials):
-        raise UserError(f"{run.root} has no trial {number}: its trials are 0 to {len(trials) - 1}")
-    storage = open_journal(run.journal)
-    frozen = {trial.number: trial for trial in storage.get_all_trials(_study_id(storage) or 0, deepcopy=False)}
-    began = frozen[number].datetime_start
-    return Population(tuple(_as_of(trial, frozen[trial.number].datetime_complete, began) for trial in trials[:number]))
-
-
-def _read_only(run: RunDirectory) -> JournalStorage:
-    if not run.journal.exists():
-        raise UserError(f"{run.root} holds no search: there is no {run.journal.name}")
-    check_journal(run.journal)
-    return open_journal(run.journal)
 
 
 def _refuse_orphans(run: RunDirectory) -> None:
@@ -300,32 +273,3 @@ def _refuse_lost_verdicts(run: RunDirectory, population: Population) -> None:
             f"end of {journal}; restore it from a copy. To continue with {journal} as it is, move {results} away: the "
             "search writes it again"
         )
-
-
-def _as_of(trial: Trial, ended: datetime | None, now: datetime | None) -> Trial:
-    if trial.decided is None or (ended and now and ended <= now):
-        return trial
-    return replace(trial, status=Status.PENDING, decided=None, detail="", failure=None)
-
-
-def _study_id(storage: JournalStorage) -> int | None:
-    """Return the id of the only study in a journal, if there is one yet."""
-    studies = storage.get_all_studies()
-    return storage.get_study_id_from_name(studies[0].study_name) if studies else None
-
-
-def _read(run: RunDirectory, storage: JournalStorage, study_id: int) -> tuple[Population, Elapsed]:
-    frozen = sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
-    later = storage.get_study_user_attrs(study_id)
-    trials, clocks = list[Trial](), [Elapsed(**later[_ELAPSED])] if _ELAPSED in later else [Elapsed()]
-    for record in frozen:
-        try:
-            trials.append(read_trial(run, record, later, trials))
-            if verdict := record.user_attrs.get("verdict"):
-                clocks.append(Elapsed(float(verdict["wall_seconds"]), float(verdict["busy_seconds"])))
-        except REPLAY_ERRORS as error:
-            raise UserError(
-                f"{run.journal}: trial {record.number} cannot be read ({type(error).__name__}: {error}); "
-                "the ledger is damaged, or was written by another version: restore it or start a new run"
-            ) from error
-    return Population(tuple(trials)), max(clocks, key=lambda clock: clock.wall_seconds)

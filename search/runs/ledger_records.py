@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final
@@ -36,6 +37,23 @@ _BEGUN: Final = "begun_verdicts"
 _COMPANIONS: Final = "inspirations"
 _MODEL: Final = "model"
 """Labels of a proposal in journals: the companions, as in `3,7`, and the model."""
+
+
+_LATER_KEY: Final = re.compile(r"trial (\d+) evaluation \d+")
+
+
+def trial_of_line(line: Mapping[str, Any]) -> int | None:
+    """Return the trial that a line of the journal changes, a new one included; None if it changes none.
+
+    Optuna counts the trials of all studies of a journal; ours has one, so that its ids are the numbers.
+    """
+    if "trial_id" in line:
+        return int(line["trial_id"])
+    attributes: Mapping[str, Any] = line.get("user_attr") or line.get("user_attrs") or {}
+    if "proposal" in attributes:
+        return int(attributes["proposal"]["number"])
+    found = next(filter(None, map(_LATER_KEY.fullmatch, attributes)), None)
+    return int(found[1]) if found else None
 
 
 def labels_of(proposal: Proposal) -> dict[str, Label]:

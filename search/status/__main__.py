@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.names import given_folder
-from search.printed import command, stored_arguments
+from search.printed import resume_text
 from search.runs.finished import read_summary
 from search.runs.lock import holder
 from search.runs.rundir import RunDirectory
@@ -30,7 +30,7 @@ class State:
         trainings: Finished trainings.
         baseline: Score of the seed program; None before it is known.
         best: Score of the best program; None as for `baseline`.
-        resume: The command that resumes it; empty unless it stopped or was killed.
+        resume: The command that resumes it, or what else does; empty unless it stopped or was killed.
     """
 
     folder: str
@@ -76,7 +76,7 @@ def state_of(run: RunDirectory) -> State:
         trainings=summary.trainings,
         baseline=summary.baseline_val_bpb,
         best=summary.best_val_bpb,
-        resume=command("search", *stored_arguments(run, summary.name)) if is_left else "",
+        resume=resume_text(run, summary.name) if is_left else "",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
@@ -20,6 +21,7 @@ from search.observer import Running
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.views.drawing import event_line, final_view, live_view, measurement_line, verdict_line
+from search.views.notebook import NotebookLive, console_here, in_notebook
 from target.evaluation import Evaluation
 
 _SHOW_CURSOR, _HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
@@ -44,8 +46,8 @@ class Display:
         self._stamp = stamp
         self._improved_at_seconds: float | None = None  # wall time of the search; None before this session
         self._budget = budget
-        self._console = console or Console(highlight=False)
-        self._live = _live(self._console) if self._console.is_terminal and not self._console.is_dumb_terminal else None
+        self._console = console or console_here()
+        self._live = _live(self._console)
         self._population = Population()
         self._summary: Summary | None = None
         self._running: Sequence[Running] = ()
@@ -57,7 +59,7 @@ class Display:
     def __enter__(self) -> Self:
         if self._live:
             self._live.start()
-            if threading.current_thread() is threading.main_thread():
+            if self._console.is_terminal and threading.current_thread() is threading.main_thread():
                 self._before_stop = signal.signal(signal.SIGTSTP, self._suspend)
         return self
 
@@ -165,8 +167,13 @@ class Display:
         self._console.print(view, soft_wrap=soft_wrap, crop=crop, markup=False, highlight=False)
 
 
-def _live(console: Console) -> Live:
-    return Live(console=console, auto_refresh=False, redirect_stdout=True, redirect_stderr=True)
+def _live(console: Console) -> Live | NotebookLive | None:
+    """Return what shows the table that changes; None for plain lines."""
+    if console.quiet:
+        return None
+    if console.is_terminal and not console.is_dumb_terminal:
+        return Live(console=console, auto_refresh=False, redirect_stdout=True, redirect_stderr=True)
+    return NotebookLive() if in_notebook() and console.file is sys.stdout else None
 
 
 def _passed_seconds(before: Sequence[Running], now: Sequence[Running]) -> float:

@@ -37,8 +37,8 @@ _STYLES: Final = {
 }
 _FILES: Final = (
     ("trials/{best:04d}/train.py", "the best program"),
-    ("report.md", "the full report"),
-    ("progress.png", "every score"),
+    ("report.html", "the full report, for a browser"),
+    ("report.md", "the same as text"),
     ("lineage.html", "every trial with its diff"),
     ("results.tsv", "one row per trial"),
 )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.champions import reigns
 from search.runs.files import replacing
 from search.runs.summary import Summary
-from search.views.marks import ABOVE, BLUE, GREEN, MARKS
+from search.views.marks import ABOVE, BLUE, GREEN, MARKS, Outline
 from search.views.verdicts import description_of, score_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.markers import MarkerStyle
 
 _LABELLED_KEEPS: Final = 10
 _LABEL_CHARACTERS: Final = 44
@@ -67,24 +68,32 @@ def _draw_trials(axes: Axes, trials: Sequence[Trial], scores: Mapping[int, float
         failed = [rank for rank, value in points if value is None]
         edge, mark = axes.get_xaxis_transform(), MARKS[status]
         label, order = f"{status.value} ({len(points)})", 4 if status is Status.KEEP else 3
-        look = {
+        look: dict[str, Any] = {
             "s": 2.2 * mark.size**2,
             "color": mark.colour,
             "edgecolor": "#555555",
             "linewidth": 0.3,
             "zorder": order,
         }
-        shape = [(x, -y) for x, y in mark.outline]  # where y points up
+        shape = _marker(mark.outline)
         if inside:
             ranks, values = zip(*inside, strict=True)
             axes.scatter(ranks, values, marker=shape, label=label, **look)
             label = ""
         if above:
             level = [0.985] * len(above)
-            axes.scatter(above, level, marker=[(x, -y) for x, y in ABOVE], label=label, transform=edge, **look)
+            axes.scatter(above, level, marker=_marker(ABOVE), label=label, transform=edge, **look)
         if failed:
             level = [1.0] * len(failed)
             axes.scatter(failed, level, marker=shape, label=label, transform=edge, clip_on=False, **look)
+
+
+def _marker(outline: Outline) -> MarkerStyle:
+    """Return a shape for matplotlib, where y points up."""
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.path import Path as Corners
+
+    return MarkerStyle(Corners([(x, -y) for x, y in outline], closed=False))
 
 
 def _draw_champions(axes: Axes, population: Population, n_verdicts: int) -> None:

@@ -26,7 +26,7 @@ def likeness(kind: Kind, settings: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Python": ".".join(map(str, sys.version_info[:2])),
         "torch": importlib.metadata.version("torch"),
-        "code of Graft": _code_hash(),
+        "code of Graft": code_hash(),
         **kind.data_hashes(settings),
     }
 
@@ -43,7 +43,7 @@ def refuse_another(expected: Mapping[str, str], found: Mapping[str, str]) -> Non
 
 
 @functools.cache
-def _code_hash() -> str:
+def code_hash() -> str:
     """Return the hash of the modules that evaluate programs."""
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):

@@ -13,7 +13,7 @@ from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
-from target.program.contract import TRAINED, Contract, ContractError, check_source
+from target.program.contract import TRAINED, Contract, ContractError
 from target.stopping import StopRule
 
 _Result = TypeVar("_Result")
@@ -35,13 +35,15 @@ class SimulatedExecutor:
     Args:
         oracle: Knows the results.
         slots: Evaluations side by side, as the search sees it.
+        contract: The rules for a program.
     """
 
-    def __init__(self, oracle: Oracle, *, slots: int) -> None:
+    def __init__(self, oracle: Oracle, *, slots: int, contract: Contract = TRAINED) -> None:
         if slots < 1:
             raise TargetError(f"target.slots must be at least 1, got {slots}")
         self._oracle = oracle
         self._slots = slots
+        self._contract = contract
         self._open = False
 
     @property
@@ -62,7 +64,7 @@ class SimulatedExecutor:
     ) -> Future[Evaluation | None]:
         """Check the form of a program."""
         self._require_open()
-        return _done(check(program))
+        return _done(check(program, self._contract))
 
     def evaluate(
         self,
@@ -76,7 +78,7 @@ class SimulatedExecutor:
     ) -> Future[Evaluation]:
         """Compute a training."""
         self._require_open()
-        return _done(check(program) or self._oracle.evaluate(program, seed))
+        return _done(check(program, self._contract) or self._oracle.evaluate(program, seed))
 
     def close(self) -> None:
         """Take no more work."""
@@ -87,10 +89,10 @@ class SimulatedExecutor:
             raise RuntimeError("the executor must be started, and not closed, to take work")
 
 
-def check(program: Program) -> Evaluation | None:
-    """Return the verdict on a program that does not have the form of a train.py; None if it has."""
+def check(program: Program, contract: Contract = TRAINED) -> Evaluation | None:
+    """Return the verdict on a program that breaks a rule; None if it breaks none."""
     try:
-        check_source(program.source)
+        contract.check(program.source)
     except ContractError as error:
         return Evaluation(outcome=Outcome.REJECTED, seed=0, trained=False, detail=str(error))
     return None
@@ -160,7 +162,7 @@ class SimulatedTarget:
     def make_executor(self, make: object) -> SimulatedExecutor:
         """Return an executor that evaluates immediately, in this process; `make` is for targets that train."""
         del make
-        return SimulatedExecutor(self._make()[0], slots=self._slots)
+        return SimulatedExecutor(self._make()[0], slots=self._slots, contract=self.contract)
 
     def prepare(self, say: Callable[[str], None]) -> Mapping[str, Any]:
         """Say that nothing here is measured."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from operators.population import Population
 from operators.trial import Trial
 from search.mlflow.store import import_mlflow
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from tests.search.command import rows_of, summary_of

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from operators.population import Population
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from tests.faults.books import check_books, check_kept, check_ledger
 from tests.faults.processes import assert_gone, child_in, family, trainings_in, wait_until

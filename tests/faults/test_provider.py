@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from operators.trial import Status
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from tests.llm_faults import FAULTS, SLOW, TEMPORARY
 from tests.llm_habits import habit

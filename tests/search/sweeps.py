@@ -13,7 +13,8 @@ import yaml
 from operators.population import Population
 from operators.trial import Status
 from search.acceptance import training_seed
-from search.runs.ledger import Elapsed, Ledger
+from search.runs.ledger import Ledger
+from search.runs.reading import Elapsed
 from search.runs.rundir import RunDirectory
 from search.runs.summary import RunStatus, summarize
 from tests.search.builders import make_population

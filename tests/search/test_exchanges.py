@@ -9,7 +9,8 @@ from operators.trial import Attempt, Mutation, Proposal, Status
 from search.errors import UserError
 from search.mlflow.records import trial_record
 from search.runs.exchanges import ExchangeStore
-from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.ledger import Ledger
+from search.runs.reading import Elapsed, read_population
 from search.runs.rundir import RunDirectory
 from target.program import Program
 

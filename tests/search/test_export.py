@@ -10,7 +10,7 @@ from operators.prompts.history import lineage
 from search.best import main as best
 from search.export import main as export
 from search.import_git.__main__ import main as import_git
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from tests.checkouts import git, make_checkout
 from tests.search.command import QUIET, run

@@ -80,6 +80,14 @@ def test_what_is_no_gain_does_not_hold_and_noise_says_nothing(
     assert check(tmp_path, Immediate(better_by(gain, sd))).verdict == verdict
 
 
+@pytest.mark.parametrize("gain", [0.2, 0.0, -0.2])
+def test_equal_differences_on_all_seeds_do_not_hold(tmp_path: Path, gain: float) -> None:
+    report = check(tmp_path, Immediate(lambda program, seed: 2.0 - gain * (program == BEST)))
+
+    assert report.verdict == "cannot be told"
+    assert "a seed changes nothing in these trainings" in report.reason
+
+
 def test_a_best_program_that_fails_on_a_fresh_seed_does_not_hold(tmp_path: Path) -> None:
     calls: list[int] = []
 
@@ -149,7 +157,7 @@ def test_without_an_improvement_there_is_nothing_to_check(tmp_path: Path) -> Non
 
 def test_a_target_without_a_holdout_is_judged_on_fresh_seeds() -> None:
     runs = [
-        tuple(Evaluation(outcome=Outcome.OK, seed=seed, score=value + seed / 10) for value in (2.0, 1.9))
+        tuple(Evaluation(outcome=Outcome.OK, seed=seed, score=value + seed / 10) for value in (2.0, 1.9 + seed / 1000))
         for seed in range(3)
     ]
     report = judge_final(1, "id", runs, reported_difference=-0.1, looks=0)

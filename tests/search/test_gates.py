@@ -9,7 +9,7 @@ import pytest
 from operators.trial import Status
 from search.errors import SeedProgramError, UserError
 from search.gates import Gates
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from target.evaluation import Outcome
 from target.program import Program
 from tests.search.command import QUIET, assert_clean_failure, run

@@ -14,7 +14,8 @@ import pytest
 from operators.trial import Proposal
 from search.errors import UserError
 from search.runs.files import write_atomically
-from search.runs.ledger import Ledger, read_population
+from search.runs.ledger import Ledger
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from target.printable import PrintableStream, printable
 

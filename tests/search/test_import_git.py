@@ -21,7 +21,7 @@ from operators.trial import Status
 from search.errors import UserError
 from search.import_git.__main__ import main
 from search.import_git.log import LeftOut, decode_results, parse_results
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from tests.checkouts import TRAIN, git, make_checkout, state_of
 from tests.search.command import QUIET, rows_of, summary_of

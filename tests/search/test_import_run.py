@@ -21,8 +21,9 @@ from search.import_run import begin_with, find_source, main
 from search.mlflow.records import trial_record
 from search.report import render_report
 from search.runs.finished import SearchRun, load_run
-from search.runs.ledger import Ledger, read_population
+from search.runs.ledger import Ledger
 from search.runs.lock import locked
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from target.program import Program
 from tests.checkouts import state_of

@@ -15,7 +15,8 @@ from optuna.storages.journal import JournalFileBackend
 from operators.trial import Mutation, Proposal, Status
 from search.errors import UserError
 from search.runs.journal import check_journal
-from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.ledger import Ledger
+from search.runs.reading import Elapsed, read_population
 from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from target.program import Program

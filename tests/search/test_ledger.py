@@ -15,8 +15,9 @@ from optuna.trial import TrialState, create_trial
 from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status
 from search.errors import UserError
-from search.runs.ledger import Elapsed, Ledger, read_population
+from search.runs.ledger import Ledger
 from search.runs.ledger_records import sha256_of
+from search.runs.reading import Elapsed, read_population
 from search.runs.rundir import RunDirectory
 from target.program import IDS_BY, Program
 from tests.search.builders import make_evaluation

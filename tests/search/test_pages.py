@@ -23,7 +23,7 @@ from search.report import html, render_report_page
 from search.report.__main__ import main as report
 from search.runs.files import write_atomically
 from search.runs.finished import read_summary
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.status.__main__ import state_of
 from search.views.drawing import live_view

@@ -16,7 +16,8 @@ from search.mlflow.records import trial_record
 from search.prompt.__main__ import main
 from search.prompt.table import prompt_rows, prompt_table
 from search.report import render_report
-from search.runs.ledger import Elapsed, Ledger, population_before
+from search.runs.ledger import Ledger
+from search.runs.reading import Elapsed, population_before
 from search.runs.rundir import RunDirectory
 from tests.operators.composed import compose
 from tests.operators.scripted_model import make_reply

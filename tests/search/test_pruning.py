@@ -21,7 +21,7 @@ from search.pruning.figures import PruningFigures, pruning_figures
 from search.pruning.plan import Pruning
 from search.pruning.schedule import changes_schedule
 from search.report import render_report
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory, result_row
 from search.strategies.tree import Tree
 from target.evaluation import Evaluation, Outcome

@@ -16,7 +16,8 @@ from operators.trial import Status
 from search.report import render_report
 from search.report.__main__ import main
 from search.runs.finished import read_summary
-from search.runs.ledger import Elapsed, Ledger
+from search.runs.ledger import Ledger
+from search.runs.reading import Elapsed
 from search.runs.rundir import RunDirectory
 from search.views.text import duration
 from target.program import Program

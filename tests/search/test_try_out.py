@@ -11,7 +11,7 @@ import pytest
 from operators.trial import Status
 from search.models import Models
 from search.models.cassette import open_record
-from search.runs.ledger import read_population
+from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from target.simulated.landscape import SOURCE
 from tests.llm_faults import NOT_COUNTED, Answer, Completion, Failure

@@ -1,0 +1,107 @@
+"""The work that a session has under way: proposals in threads, pre-flights and trainings in the executor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+from search.evidence import evidence_for
+from search.runs.ledger import Ledger
+from search.runs.rundir import RunDirectory
+from search.settings import Settings
+from search.tasks import Stage, Task, call_in_thread
+from target.executor import Executor
+from target.program import Program
+
+
+class UnderWay:
+    """Starts work, and waits for it.
+
+    Args:
+        settings: The search.
+        run: Its folder.
+        ledger: Its trials.
+        executor: Evaluates programs.
+        clock: Monotonic seconds.
+
+    Attributes:
+        tasks: What is under way, by the future of its result.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: RunDirectory,
+        ledger: Ledger,
+        executor: Executor,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._ledger = ledger
+        self._executor = executor
+        self._clock = clock
+        self.tasks: dict[Future[Any], Task] = {}
+
+    @property
+    def trainings(self) -> set[tuple[int, int]]:
+        """The trainings under way: (trial number, seed)."""
+        return {(task.number, task.seed) for task in self.tasks.values() if task.seed is not None}
+
+    def propose(self, number: int) -> None:
+        """Have an operator make the program of a trial."""
+        population = self._ledger.population
+        proposal = population.trials[number].proposal
+        future = call_in_thread(self._settings.operator_for(proposal).mutate, proposal, population)
+        self.tasks[future] = Task(stage=Stage.PROPOSE, number=number, started=self._clock())
+
+    def preflight(self, number: int) -> None:
+        """Check the program of a trial."""
+        program = self.program(number)
+        evidence = evidence_for(program, self._ledger.population)
+        future = self._executor.preflight(program, self.log(number, "preflight.log"), evidence=evidence)
+        self.tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
+
+    def train(self, number: int, seed: int) -> None:
+        """Train the program of a trial, which no other session does."""
+        population = self._ledger.population
+        trial = population.trials[number]
+        self._ledger.share.claim((number, seed))
+        future = self._executor.evaluate(
+            self.program(number),
+            seed,
+            self.log(number, f"run-{seed}.log"),
+            thorough=not number or bool(trial.evaluations),  # (candidate for) champion
+            stop=self._settings.stop_rule(trial, population),
+        )
+        begun = len(population.decided)
+        self.tasks[future] = Task(
+            stage=Stage.MEASURE, number=number, seed=seed, started=self._clock(), begun_verdicts=begun
+        )
+
+    def wait(self, seconds: float) -> Collection[Future[Any]]:
+        """Wait until something is finished, or other sessions may have done something; return what is finished.
+
+        Args:
+            seconds: The longest time.
+        """
+        if self.tasks:
+            return wait(self.tasks, timeout=seconds, return_when=FIRST_COMPLETED).done
+        assert self._ledger.share.of_others, "nothing is under way, and no budget is used up"
+        time.sleep(seconds)
+        return ()
+
+    def program(self, number: int) -> Program:
+        """Return the program of a trial, which must have one."""
+        program = self._ledger.population.trials[number].program
+        assert program is not None, f"trial {number} has no program"
+        return program
+
+    def log(self, number: int, name: str) -> Path:
+        """Return the path of a log of a trial, whose folder is made."""
+        folder = self._run.trial(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name

@@ -1,0 +1,103 @@
+"""docs/extending.md and docs/library.md: the examples of the pages, run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.graft.configuration import page
+from target.program.constants import SCALES, parse_constants
+from tests.search.command import QUIET, rows_of, summary_of
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = DOCS / "examples"
+CONF = EXAMPLES / "extending" / "conf"
+
+
+def search(cwd: Path, *overrides: str, conf: Path = CONF) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "search", "--config-dir", str(conf), *overrides, QUIET],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_strategy_an_operator_and_a_target_from_a_directory_of_ones_own(tmp_path: Path) -> None:
+    choices = ("strategy=leaders", "operator=halve", "target=bowl", "name=b")
+    done = search(tmp_path, *choices, "budget.trainings=20")
+    again = search(tmp_path, *choices, "budget.trainings=40")
+
+    assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
+    out = tmp_path / "outputs" / "b"
+    rows = rows_of(out)
+    assert {row["operator"] for row in rows} == {"seed", "halve"}
+    assert len({row["parents"] for row in rows}) > 2
+    assert summary_of(out)["strategy"] == "leaders"
+    assert summary_of(out)["best_val_bpb"] < summary_of(out)["baseline_val_bpb"] - 10
+    assert "resumed: " in again.stdout
+
+
+def test_settings_of_ones_own_are_checked_like_those_of_graft(tmp_path: Path) -> None:
+    done = search(tmp_path, "strategy=leaders", "strategy.m=2", "target=landscape", "name=b")
+
+    assert done.returncode == 2
+    assert "strategy.m" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_program_of_the_example_has_every_kind_of_knob() -> None:
+    source = (EXAMPLES / "extending" / "program.py").read_text(encoding="utf-8")
+    knobs = {name: constant.knob for name, constant in parse_constants(source).items()}
+    page_text = (DOCS / "extending.md").read_text(encoding="utf-8")
+
+    assert {knob.scale for knob in knobs.values() if knob.scale} == set(SCALES)
+    assert [name for name, knob in knobs.items() if knob.fixed] == ["CLASSES"]
+    assert [name for name, knob in knobs.items() if knob.choices] == ["BATCH", "ACTIVATION"]
+    for scale in SCALES:
+        assert re.search(rf"`# knob: \S+ {scale}`", page_text), scale
+
+
+def test_the_yaml_of_a_command_on_the_page_is_a_target(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(# zip.yaml.*?)```", (DOCS / "extending.md").read_text(), re.DOTALL)
+    (tmp_path / "conf" / "target").mkdir(parents=True)
+    (tmp_path / "conf" / "target" / "zip.yaml").write_text(block.replace("docs/", f"{DOCS}/"))
+    done = search(
+        tmp_path,
+        *("target=zip", "operator=constants", "budget.trainings=2", "executor.workers=1", "name=z"),
+        conf=tmp_path / "conf",
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "val_bpb stands for score" in done.stdout
+
+
+@pytest.mark.parametrize("number", [0, 2], ids=["first", "objects"])
+def test_the_python_of_the_page_runs(number: int, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "library.md").read_text(encoding="utf-8"), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", blocks[number].replace('strategy="greedy"', 'strategy="greedy", tracker="none"')],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "finished: " in done.stdout
+
+
+def test_the_reference_of_the_configuration_is_the_generated_one() -> None:
+    assert (DOCS / "configuration.md").read_text(encoding="utf-8") == page(), (
+        "run `python -m search.graft.configuration > docs/configuration.md`"
+    )
