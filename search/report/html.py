@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
@@ -84,7 +83,6 @@ def _payload(population: Population, summary: Summary, noise: float | None) -> d
         if trial.status is not Status.DISCARD or rank % stride == 0 or rank >= len(decided) - _MOST_POINTS // 2
     ]
     return {
-        "written": round(time.time(), 1),
         "running": summary.status == "running",
         "reload_seconds": RELOAD_SECONDS,
         "best": best.number if best else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
@@ -31,7 +30,6 @@ def render_lineage(population: Population, summary: Summary) -> str:
     trials = _shown(population, set(path))
     counts = Counter(trial.status for trial in population.decided)
     payload = {
-        "written": round(time.time(), 1),
         "running": summary.status == "running",
         "reload_seconds": _RELOAD_SECONDS,
         "best": best.number if best else None,

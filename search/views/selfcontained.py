@@ -7,6 +7,7 @@ names the hash of the script, so that nothing else can run.
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import json
 import zlib
@@ -24,7 +25,7 @@ def render_page(template: str, *, scripts: Sequence[str], payload: Mapping[str, 
     Args:
         template: Name of its template; its texts are escaped.
         scripts: Names of its scripts, in order; they share one scope.
-        payload: What they read: plain JSON types. They also get the marks of the statuses.
+        payload: What they read: plain JSON types. They also get the time of writing and the marks of the statuses.
         context: The variables of the template.
     """
     import jinja2
@@ -38,12 +39,16 @@ def render_page(template: str, *, scripts: Sequence[str], payload: Mapping[str, 
 
     script = "\n".join(['"use strict";', *map(text_of, scripts)])
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    marks = {"marks": {status.value: _mark(mark) for status, mark in MARKS.items()}, "above": Mark("", ABOVE, 1).path}
+    common = {
+        "written": round(datetime.datetime.now(tz=datetime.UTC).timestamp(), 1),
+        "marks": {status.value: _mark(mark) for status, mark in MARKS.items()},
+        "above": Mark("", ABOVE, 1).path,
+    }
     page: str = environment.get_template(template).render(
         policy=_POLICY.format(digest=digest),
         style=Markup(text_of("pages.css")),
         script=Markup(script),
-        payload=pack({**payload, **marks}),
+        payload=pack({**payload, **common}),
         **context,
     )
     return page
