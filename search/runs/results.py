@@ -108,12 +108,6 @@ class ResultsTable:
         return ("\t".join((first, second, *_figure_cells(trial, population), *rest)) + "\n").encode()
 
 
-def result_row(trial: Trial, population: Population) -> list[str]:
-    """Return the cells of a trial's row in results.tsv."""
-    first, second, *rest = _fixed_cells(trial)
-    return [first, second, *_figure_cells(trial, population), *rest]
-
-
 def _figure_cells(trial: Trial, population: Population) -> tuple[str, str, str]:
     """Return the cells that can change after the verdict."""
     value, delta = value_of(trial, population), delta_of(trial, population)
@@ -125,6 +119,7 @@ def _figure_cells(trial: Trial, population: Population) -> tuple[str, str, str]:
 
 
 def _fixed_cells(trial: Trial) -> list[str]:
+    """Return the other cells, in order: two in front of the figures, the rest after them."""
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     text = trial.mutation.description if trial.mutation else ""
     said = f"{trial.marks} {text} {trial.detail and f'[{trial.detail}]'}"

@@ -84,12 +84,13 @@ def live_view(
 
 def verdict_line(trial: Trial, population: Population, summary: Summary, budget: Budget) -> Text:
     """Return a verdict as one plain line."""
-    score = value_text(trial, population) or "-"
+    score, delta = value_text(trial, population) or "-", delta_text(trial, population)
+    against = f"{delta} to parent" if delta and "vs" not in delta else delta
     parts = [
         f"#{trial.number:04d}",
         f"{trial.status.value:<9}",
         f"val_bpb {score:<6}",
-        f"{delta_text(trial, population):>8}",
+        f"{against:>18}",
         f"{_train_seconds(trial):6.1f} s",
         f"[{_used(summary, budget)}]",
         f"{trial.operator} of {_parents(trial)}:" if trial.proposal.parents else f"{trial.operator}:",
