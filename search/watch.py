@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -21,13 +22,16 @@ from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.tasks import Stage
 from search.tracker import Tracker
+from search.views.busy import Busy
 from search.views.console import Display
 from search.views.lineage import render_lineage
+from search.views.losses import with_losses
 from target.evaluation import Evaluation
 
 _READY_SECONDS: Final = 30.0  # MLflow's import and a new database take five, an unreachable server longer
 _PICTURE_SECONDS: Final = 30.0  # between two drawings, which take longer than a verdict
 _PICTURE_SHARE: Final = 0.02  # of the time, at most: drawings of a long search take seconds
+_LOSS_SECONDS: Final = 1.0  # between two looks at the losses of trainings, each of which reads a small file
 _YOUNG_SECONDS: Final = 2.0  # a training that began so recently hardly ends before a drawing does
 
 
@@ -67,6 +71,8 @@ class Watch:
         self._hooks = Hooks(hooks, run, self._display.message)
         self._next_drawing = time.monotonic() + _PICTURE_SECONDS
         self._shown: tuple[Population, Summary] | None = None
+        self._losses: dict[int, str] = {}
+        self._next_losses = 0.0
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -84,9 +90,14 @@ class Watch:
         """Show a message to the user."""
         self._display.message(text)
 
+    def busy(self, text: str) -> Busy:
+        """Return a block during which the user reads what is being done."""
+        return self._display.busy(text)
+
     def get_ready(self) -> None:
         """Wait until the tracker uses little CPU, so that the baseline is trained under the same load as its rivals."""
-        self._tracker.get_ready(_READY_SECONDS)
+        with self.busy("the tracker starts"):
+            self._tracker.get_ready(_READY_SECONDS)
 
     def recorded(self, population: Population, summary: Summary) -> None:
         """Pass on a verdict, or a new state of the search.
@@ -108,8 +119,13 @@ class Watch:
         self._display.measured(trial, evaluation)
 
     def tick(self, running: Sequence[Running]) -> None:
-        """Pass on what is under way."""
-        self._display.tick(running)
+        """Pass on what is under way, with the losses of trainings."""
+        now = time.monotonic()
+        if now >= self._next_losses:
+            self._next_losses = now + _LOSS_SECONDS
+            population = self._shown[0] if self._shown else Population()
+            self._losses = {each.number: each.loss for each in with_losses(running, population, self._run)}
+        self._display.tick([replace(each, loss=self._losses.get(each.number, "")) for each in running])
         overdue_seconds = time.monotonic() - self._next_drawing
         if self._shown and overdue_seconds > 0:
             oldest_seconds = max((each.seconds for each in running if each.stage == Stage.MEASURE), default=None)
@@ -121,9 +137,11 @@ class Watch:
         """Write the report, send what is left to the tracker, and show the result of the search."""
         self._draw(population, summary)
         write_atomically(self._run.root / "report.md", render_report(population, summary, self._run))
-        self._display.stop()
+        self._display.tick(())
         self._tracker.update(population, summary)
-        self._display.finish(population, summary, self._run, self._close())
+        with self.busy("the last trials are sent to the tracker"):
+            hint = self._close()
+        self._display.finish(population, summary, self._run, hint)
 
     def _draw(self, population: Population, summary: Summary) -> None:
         from search.views.progress import (
