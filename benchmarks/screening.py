@@ -46,7 +46,12 @@ from target.words import user_path
 
 OPERATORS: Final = ("constants", "switch", "mixed")
 SAMPLES: Final = (1, 4, 16)  # of each proposal; 1 is the plain operator
-SETTINGS: Final = {"prediction": 1.0, "novelty": 0.1, "memory": 120}  # those of conf/operator/sample.yaml
+SETTINGS: Final = {
+    "prediction": 1.0,
+    "novelty": 0.1,
+    "memory": 120,
+    "critique": 0,
+}  # those of conf/operator/sample.yaml
 _HOURS_PER_TRAINING: Final = 300 / 3600
 _MARGIN: Final = 1.5  # failed trainings are shorter, so a search gets more of them
 

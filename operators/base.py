@@ -80,9 +80,9 @@ class ProviderRefusalError(ProviderError):
         self.said = said
 
 
-def no_preflight(program: Program) -> str:
+def no_preflight(program: Program, population: Population) -> str:
     """Find nothing wrong with a program."""
-    del program
+    del program, population
     return ""
 
 
@@ -108,8 +108,8 @@ class Resources:
         direction: The file with the human's direction, `program.md`; read it at every proposal.
         limits: The limits of a trial, as sentences for a prompt.
         contract: The rules for a program.
-        preflight: Checks a program without training it, for operators that make more programs than they give: returns
-            why it cannot train; empty if nothing is wrong. It blocks.
+        preflight: Checks a program without training it, by what is known of all trials, for operators that make more
+            programs than they give: returns why it cannot train; empty if nothing is wrong. It blocks.
         remark: Takes one line that the user should read before the search begins.
         slow: Is called by an operator that takes a noticeable part of a training for a program, as an agent does: its
             programs are made while slots train. An operator that takes the model need not call it.
@@ -119,7 +119,7 @@ class Resources:
     direction: Path
     limits: tuple[str, ...]
     contract: Contract = TRAINED
-    preflight: Callable[[Program], str] = no_preflight
+    preflight: Callable[[Program, Population], str] = no_preflight
     remark: Callable[[str], None] = _ignore
     slow: Callable[[], None] = _pass
 

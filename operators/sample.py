@@ -13,12 +13,15 @@ from operators.base import (
     ExhaustedError,
     MakeOperator,
     MutationError,
+    NoModelError,
     Operator,
     ProviderError,
     Resources,
     equip,
     parent_program,
 )
+from operators.critique import Critique, criticise
+from operators.llm.dialogue import read_direction
 from operators.population import Population
 from operators.ranking import Weights, most_promising_first
 from operators.trial import Attempt, Mutation, Proposal
@@ -44,10 +47,12 @@ class SampleOperator:
         prediction: Weight of the tuner's prediction.
         novelty: Weight of the distance to what was tried.
         memory: Largest number of trials that the prediction uses.
+        critique: How many of the most promising ones the language model puts in order, by one more request; 0 for none.
         resources: What the search provides.
 
     Raises:
-        ValueError: If there is no such operator, `n` is below 1, or a weight is negative.
+        NoModelError: If `critique` needs a model and there is none.
+        ValueError: If there is no such operator, `n` is below 1, or another number is negative.
 
     Source: many samples, filtered before they are evaluated, as in AlphaCode, Li et al. 2022,
     https://arxiv.org/abs/2203.07814; the choice by a surrogate is pre-selection, Jin 2011, Surrogate-assisted
@@ -65,19 +70,23 @@ class SampleOperator:
         prediction: float,
         novelty: float,
         memory: int,
+        critique: int,
         resources: Resources,
     ) -> None:
         if of not in operators:
             raise ValueError(f"of must be one of {', '.join(operators)}, got {of!r}")
-        if n < 1 or memory < 1 or min(prediction, novelty) < 0:
+        if n < 1 or memory < 1 or min(prediction, novelty, critique) < 0:
             raise ValueError(
-                "n and memory must be at least 1, prediction and novelty at least 0, "
-                f"got {n}, {memory}, {prediction} and {novelty}"
+                "n and memory must be at least 1, prediction, novelty and critique at least 0, "
+                f"got {n}, {memory}, {prediction}, {novelty} and {critique}"
             )
+        if critique and resources.model is None:
+            raise NoModelError("operator.critique needs a language model: set llm.model, or critique=0")
         self._operator = equip(operators[of], resources)
         self._n = n
         self._weights = Weights(prediction=prediction, novelty=novelty)
         self._memory = memory
+        self._critics = critique
         self._resources = resources
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
@@ -101,14 +110,34 @@ class SampleOperator:
         programs = [each.program for each in fresh]
         rng = random.Random(f"sample {proposal.seed}")
         order = most_promising_first(programs, parent, population, weights=self._weights, memory=self._memory, rng=rng)
-        chosen = next((place for place in order if not self._resources.preflight(programs[place])), order[0])
+        critique = self._critique([fresh[place] for place in order[: self._critics]], proposal, population)
+        order[: self._critics] = [order[place] for place in critique.order]
+        preflight = self._resources.preflight
+        chosen = next((place for place in order if not preflight(programs[place], population)), order[0])
         return replace(
             fresh[chosen],
             operator=f"{self.name}/{fresh[chosen].operator}",
-            cost_usd=spent.cost_usd,
-            exchanges=spent.exchanges,
+            cost_usd=spent.cost_usd + critique.cost_usd,
+            exchanges=(*spent.exchanges, *critique.exchanges),
             prompt=spent.prompt,
             spares=tuple(programs[place] for place in order if place != chosen),
+        )
+
+    def _critique(self, changes: list[Mutation], proposal: Proposal, population: Population) -> Critique:
+        """Let the model put the most promising changes in order, if it is asked to and there is a choice."""
+        model = self._resources.model if self._critics and len(changes) > 1 else None
+        if model is None:
+            return Critique(order=list(range(len(changes))))
+        number = proposal.parents[0]
+        return criticise(
+            changes,
+            parent_program(proposal, population),
+            number=number,
+            score=population.scores.get(number),
+            direction=read_direction(self._resources),
+            model=model,
+            seed=random.Random(f"critique {proposal.seed}").getrandbits(32),
+            model_name=proposal.model,
         )
 
     def _samples(self, proposal: Proposal, population: Population) -> list[_Sample]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from operators.population import Population
+from search.evidence import evidence_for
 from target.errors import TargetError
 from target.executor import Executor
 from target.program import Program
@@ -27,14 +29,20 @@ class Preflight:
         finally:
             self._executor = None
 
-    def __call__(self, program: Program) -> str:
-        """Return why a program cannot train; empty if nothing is wrong, or if this cannot be found out now."""
+    def __call__(self, program: Program, population: Population) -> str:
+        """Return why a program cannot train; empty if nothing is wrong, or if this cannot be found out now.
+
+        Args:
+            program: The program.
+            population: All trials: some may have run out of memory.
+        """
         executor = self._executor
         if executor is None:
             return ""
         with tempfile.TemporaryDirectory(prefix="graft-preflight-") as folder:
             try:
-                refusal = executor.preflight(program, Path(folder) / "preflight.log").result()
+                log = Path(folder) / "preflight.log"
+                refusal = executor.preflight(program, log, evidence=evidence_for(program, population)).result()
             except TargetError:  # the trial has a pre-flight of its own, which reports what is wrong with the machine
                 return ""
         return "" if refusal is None else refusal.detail or refusal.outcome.value

@@ -9,6 +9,7 @@ from typing import Final
 
 from operators.population import Population
 from operators.trial import Proposal, Status, Trial
+from target.program import Program
 
 _NOISE_FRACTION: Final = 0.002  # of the score: a trial closer to its parent than this is a near miss
 _DETAIL_CHARACTERS: Final = 600
@@ -138,7 +139,11 @@ def changes_between(old: Trial, new: Trial, lines: int) -> str:
     """Return the unified diff between the programs of two trials, cut after `lines` lines."""
     if not (old.program and new.program):
         return ""
-    before, after = old.program.source.splitlines(), new.program.source.splitlines()
-    found = list(difflib.unified_diff(before, after, f"#{old.number}", f"#{new.number}", n=1, lineterm=""))
+    return changes_of(old.program, new.program, lines, names=(f"#{old.number}", f"#{new.number}"))
+
+
+def changes_of(old: Program, new: Program, lines: int, *, names: tuple[str, str] = ("", "")) -> str:
+    """Return the unified diff between two programs, cut after `lines` lines."""
+    found = list(difflib.unified_diff(old.source.splitlines(), new.source.splitlines(), *names, n=1, lineterm=""))
     more = [f"[{len(found) - lines} more lines]"] if len(found) > lines else []
     return "\n".join([*found[:lines], *more])

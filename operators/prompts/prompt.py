@@ -141,6 +141,11 @@ class Prompt:
             raise ValueError(f"prompt templates {self._system} and {self._task}: {error}") from error
 
 
+def render(template: str, **context: Any) -> str:
+    """Return a message made from a template of `operators/prompts/templates` that belongs to no prompt."""
+    return _environment().get_template(template).render(context).strip() + "\n"
+
+
 def tokens(text: str) -> int:
     """Return the approximate number of tokens of a text, see `CHARACTERS_A_TOKEN`."""
     return -(-len(text) // CHARACTERS_A_TOKEN)

@@ -41,12 +41,12 @@ def rates(*values: float) -> list[Program]:
 
 
 def sample(
-    operator: Operator, n: int, preflight: Callable[[Program], str] | None = None, **settings: float
+    operator: Operator, n: int, preflight: Callable[[Program, Population], str] | None = None, **settings: float
 ) -> SampleOperator:
     resources = Resources(lend=lambda: None, direction=Path(), limits=())
     if preflight:
         resources = replace(resources, preflight=preflight)
-    weights = {"prediction": 1.0, "novelty": 0.1, "memory": 50, **settings}
+    weights = {"prediction": 1.0, "novelty": 0.1, "memory": 50, "critique": 0, **settings}
     return SampleOperator(of="it", n=n, operators={"it": operator}, resources=resources, **weights)  # type: ignore[arg-type]
 
 
@@ -89,7 +89,7 @@ def test_a_program_that_cannot_train_is_passed_over() -> None:
     programs = rates(0.1, 0.2, 0.3)
     checked: list[Program] = []
 
-    def only_last(program: Program) -> str:
+    def only_last(program: Program, _: Population) -> str:
         checked.append(program)
         return "" if program == programs[2] else "no build_model"
 
@@ -97,7 +97,7 @@ def test_a_program_that_cannot_train_is_passed_over() -> None:
     assert mutation.program == programs[2]
     assert checked[-1] == programs[2], "nothing is checked after it"
 
-    hopeless = sample(Scripted(*programs), 3, preflight=lambda _: "no").mutate(PROPOSAL, MIXED)
+    hopeless = sample(Scripted(*programs), 3, preflight=lambda *_: "no").mutate(PROPOSAL, MIXED)
     assert hopeless.program in programs, "the trial records why it cannot train"
 
 
