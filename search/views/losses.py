@@ -1,4 +1,4 @@
-"""What the console says of a training under way: its loss, and how it compares with the champion's at the same time."""
+"""What the console says of a training under way: its loss, and in brackets its distance from the champion's by then."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _loss_text(number: int, champion: Trial | None, run: RunDirectory) -> str:
         return ""
     seconds, loss = found
     theirs = None if champion is None or champion.number == number else champion_loss(champion, seconds)
-    return f"loss {loss:.3f}" if theirs is None else f"loss {loss:.3f} ({loss - theirs:+.3f} to the champion)"
+    return f"loss {loss:.3f}" if theirs is None else f"loss {loss:.3f} ({loss - theirs:+.3f})"
 
 
 def champion_loss(champion: Trial, seconds: float) -> float | None:

@@ -118,6 +118,6 @@ def test_the_loss_is_compared_with_the_champions_at_the_same_time(tmp_path: Path
     work = [Running(number=5, stage="train", seconds=9), Running(number=6, stage="propose", seconds=1)]
     first, second = with_losses(work, population, run)
 
-    assert first.loss == "loss 4.250 (+0.100 to the champion)"
+    assert first.loss == "loss 4.250 (+0.100)"
     assert second.loss == ""
     assert champion_loss(population.trials[0], 20.0) is None, "nothing is extrapolated"
