@@ -118,6 +118,7 @@ class Search:
             SeedProgramError: The seed program does not score.
             ProviderError: The provider of the operator's model fails; run it again to resume.
             TargetError: Nothing can be evaluated on this machine.
+            StorageError: The database that the search shares does not answer; run it again to resume.
         """
         with Busy("the search is put together", SparseLines(_ignore if self._quiet else _print).show):
             session = make_session(
