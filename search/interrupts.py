@@ -45,9 +45,6 @@ class Interrupts:
             self._take = None
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if self.came:  # both signals were there before Python could handle the first
-            signal.raise_signal(number)
-            return
         self.came = True
         for each, handler in self._then.items():
             signal.signal(each, handler)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -66,39 +65,6 @@ def test_the_second_ends_it_at_once(tmp_path: Path, start: Start) -> None:
     search.communicate(timeout=60)
 
     assert search.returncode == -signal.SIGINT
-
-
-_BOTH_AT_ONCE = """
-import signal, sys
-{interactive}
-from search.interrupts import handled_interrupts
-try:
-    with handled_interrupts() as interrupts, interrupts.taken_by(print):
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGINT)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-        print("alive")
-except KeyboardInterrupt:
-    sys.exit(3)
-"""
-
-
-@pytest.mark.parametrize(
-    ("interactive", "status"),
-    [
-        pytest.param("", -signal.SIGTERM, id="a process ends"),
-        pytest.param(
-            "sys.ps1 = '> '; signal.signal(signal.SIGTERM, signal.default_int_handler)", 3, id="a kernel stays"
-        ),
-    ],
-)
-def test_a_second_signal_that_comes_with_the_first_counts_too(interactive: str, status: int) -> None:
-    code = _BOTH_AT_ONCE.format(interactive=interactive)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-
-    assert "alive" not in done.stdout
-    assert done.returncode == status, done.stderr
 
 
 def test_the_command_says_so_when_it_is_told_to_end_while_it_starts(tmp_path: Path) -> None:
