@@ -19,6 +19,7 @@ from operators.agent.command import Cost, run_command
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.errors import UserError
+from search.figures import delta_of, value_of
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from target.printable import printable
@@ -189,13 +190,12 @@ def _record(
 
 
 def _trial(trial: Trial, population: Population, run: RunDirectory) -> dict[str, Any]:
-    score = population.scores[trial.number] if trial.scored else None
-    parents = [population.scores[each] for each in trial.proposal.parents if each in population.scores]
+    delta = delta_of(trial, population)
     return {
         "number": trial.number,
         "status": trial.status.value,
-        "val_bpb": score,
-        "change_from_parent": None if score is None or not parents else score - parents[0],
+        "val_bpb": value_of(trial, population),
+        "change_from_parent": delta.amount if delta and not delta.marked else None,
         "parents": list(trial.proposal.parents),
         "operator": trial.operator,
         "description": trial.mutation.description if trial.mutation else "",

@@ -16,7 +16,7 @@ FAST = {
     ),
     "search": (
         *("acceptance", "arguments", "budget", "construct", "contrast", "exchanges", "journal", "lineage_strategies"),
-        *("graft", "lock", "mistakes", "names", "rundir", "simulate", "statistics", "strategies", "sweep"),
+        *("graft", "lock", "mistakes", "names", "results", "rundir", "simulate", "statistics", "strategies", "sweep"),
     ),
     "target": (
         *("cards", "constants", "contract", "cores", "draft", "feedback", "movable", "probes", "program", "reads"),

@@ -12,10 +12,10 @@ from concurrent.futures import as_completed
 
 from operators.population import Population
 from search.errors import UserError
+from search.figures import difference
 from search.final.report import FinalReport, final_json, judge_final, read_final
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
-from search.views.verdicts import delta
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
@@ -67,7 +67,7 @@ def run_final(
         champion.number,
         champion.program.id,
         list(zip(first, second, strict=True)),
-        reported_difference=delta(champion, population.trials[0], population) or 0.0,
+        reported_difference=difference(champion, population.trials[0], population) or 0.0,
         looks=len(looked_at - {programs[0].id}),
     )
     write_atomically(run.final, final_json(report, trainings))

@@ -12,10 +12,11 @@ from typing import Any, Final, Literal
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from search.figures import difference as delta
 from search.final.report import FinalReport
 from search.runs.ledger_records import labels_of
 from search.runs.summary import Summary
-from search.views.verdicts import delta, description_of
+from search.views.verdicts import description_of
 
 KIND: Final = "graft.kind"
 TRIAL: Final = "graft.trial"

@@ -14,13 +14,14 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.budget import Budget
+from search.figures import DELTA_HEADER, delta_text, difference, value_text
 from search.observer import Running
 from search.printed import command
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.pulse import Pulse
 from search.views.text import duration
-from search.views.verdicts import delta, description_of, one_line, score_text
+from search.views.verdicts import description_of, one_line
 from target.evaluation import Evaluation
 
 _ROWS: Final = 30  # at most: each redraw costs time that the trainings need
@@ -36,8 +37,8 @@ _STYLES: Final = {
 }
 _FILES: Final = (
     ("trials/{best:04d}/train.py", "the best program"),
-    ("report.md", "the full report"),
-    ("progress.png", "every score"),
+    ("report.html", "the full report, for a browser"),
+    ("report.md", "the same as text"),
     ("lineage.html", "every trial with its diff"),
     ("results.tsv", "one row per trial"),
 )
@@ -83,12 +84,13 @@ def live_view(
 
 def verdict_line(trial: Trial, population: Population, summary: Summary, budget: Budget) -> Text:
     """Return a verdict as one plain line."""
-    score = score_text(trial, population) or "-"
+    score, delta = value_text(trial, population) or "-", delta_text(trial, population)
+    against = f"{delta} to parent" if delta and "vs" not in delta else delta
     parts = [
         f"#{trial.number:04d}",
         f"{trial.status.value:<9}",
         f"val_bpb {score:<6}",
-        f"{_delta_text(trial, population):>8}",
+        f"{against:>18}",
         f"{_train_seconds(trial):6.1f} s",
         f"[{_used(summary, budget)}]",
         f"{trial.operator} of {_parents(trial)}:" if trial.proposal.parents else f"{trial.operator}:",
@@ -169,8 +171,8 @@ def _headline(summary: Summary) -> Text:
 
 def _trial_table(population: Population, running: Sequence[Running], n_rows: int) -> Table:
     table = Table(expand=True, box=None, padding=(0, 1), header_style="dim")
-    for name in ("trial", "operator", "parents", "val_bpb", "delta", "seconds", "status"):
-        right = name in ("trial", "val_bpb", "delta", "seconds")
+    for name in ("trial", "operator", "parents", "val_bpb", DELTA_HEADER, "seconds", "status"):
+        right = name in ("trial", "val_bpb", DELTA_HEADER, "seconds")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     table.add_column("description", no_wrap=True, overflow="ellipsis", ratio=1)
     latest, champion = population.decided[-n_rows:], population.champion
@@ -201,8 +203,8 @@ def _add(
         str(trial.number),
         one_line(trial.operator),
         _parents(trial),
-        score_text(trial, population),
-        _delta_text(trial, population),
+        value_text(trial, population),
+        delta_text(trial, population),
         seconds,
         status,
         Text("; ".join(filter(None, (said, description_of(trial))))),
@@ -254,15 +256,10 @@ def _result_text(population: Population, summary: Summary) -> Text:
     if best is None or best.score is None:
         return Text("no result: the seed program has no score")
     text = Text(f"baseline {summary.baseline_val_bpb:.4f}   best ")
-    text.append(score_text(best, population), style="bold green")
+    text.append(value_text(best, population), style="bold green")
     text.append(f" (trial #{best.number}, {description_of(best)})")
-    difference = delta(best, population.trials[0], population)
-    return text.append("   no improvement" if difference is None else f"   gain {-difference:.4f}")
-
-
-def _delta_text(trial: Trial, population: Population) -> str:
-    difference = delta(trial, population.champion_before(trial), population)
-    return "" if difference is None else f"{difference:+.4f}"
+    change = difference(best, population.trials[0], population)
+    return text.append("   no improvement" if change is None else f"   gain {-change:.4f}")
 
 
 def _parents(trial: Trial) -> str:

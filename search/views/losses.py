@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from operators.population import Population
 from operators.trial import Trial
@@ -15,19 +17,36 @@ from target.evaluation import Outcome
 from target.running_curve import read_running_loss
 from target.stopping import smoothed
 
+_LOOK_SECONDS: Final = 1.0
 
-def with_losses(running: Sequence[Running], population: Population, run: RunDirectory) -> list[Running]:
-    """Return the work under way, with the losses of trainings that report one.
+
+class Losses:
+    """Adds to the work under way the losses of trainings that report one; looks at their files once a second.
 
     Args:
-        running: The work under way.
-        population: Has the champion, with which they are compared.
         run: Folder of the search.
+        clock: Monotonic seconds.
     """
-    return [
-        replace(each, loss=_loss_text(each.number, population.champion, run)) if each.stage == Stage.MEASURE else each
-        for each in running
-    ]
+
+    def __init__(self, run: RunDirectory, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._clock = clock
+        self._champion: Trial | None = None
+        self._next_look = clock()
+        self._texts: dict[int, str] = {}
+
+    def recorded(self, population: Population) -> None:
+        """Note with whom trainings are compared."""
+        self._champion = population.champion
+
+    def added_to(self, running: Sequence[Running]) -> list[Running]:
+        """Return the work under way with the losses."""
+        now = self._clock()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_SECONDS
+            numbers = [each.number for each in running if each.stage == Stage.MEASURE]
+            self._texts = {number: _loss_text(number, self._champion, self._run) for number in numbers}
+        return [replace(each, loss=self._texts.get(each.number, "")) for each in running]
 
 
 def _loss_text(number: int, champion: Trial | None, run: RunDirectory) -> str:

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from operators.population import Population
 from operators.trial import Status
+from search.figures import difference
 from search.observer import Running
 from search.runs.summary import Summary
 from search.views.text import duration
-from search.views.verdicts import delta
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS: Final = "_.-:=+*#"
@@ -56,11 +56,11 @@ class Pulse:
 
     def _gain(self) -> str:
         best = self.population.champion
-        difference = best and delta(best, self.population.trials[0], self.population)
-        if not difference:
+        change = best and difference(best, self.population.trials[0], self.population)
+        if not change:
             return "no improvement yet"
-        in_sds = f" ({-difference / self.noise_sd:.1f} sd)" if self.noise_sd else ""
-        return f"gain {-difference:.4f}{in_sds}"
+        in_sds = f" ({-change / self.noise_sd:.1f} sd)" if self.noise_sd else ""
+        return f"gain {-change:.4f}{in_sds}"
 
     def _facts(self) -> Iterator[str]:
         """Yield the facts, the most important first: a narrow terminal cuts the last ones."""

@@ -19,7 +19,7 @@ from search.observer import Running
 from search.runs.rundir import RunDirectory
 from search.views.busy import Busy, SparseLines
 from search.views.console import Display
-from search.views.losses import champion_loss, with_losses
+from search.views.losses import Losses, champion_loss
 from target.launch.curve_watch import CurveWatch
 from target.running_curve import read_running_loss, running_loss_file, write_running_loss
 from target.stopping import StopRule
@@ -116,8 +116,18 @@ def test_the_loss_is_compared_with_the_champions_at_the_same_time(tmp_path: Path
     (run.trial(5)).mkdir(parents=True)
     write_running_loss(run.trial(5) / "run-1.log", CURVE)
     work = [Running(number=5, stage="train", seconds=9), Running(number=6, stage="propose", seconds=1)]
-    first, second = with_losses(work, population, run)
+    now = [100.0]
+    losses = Losses(run, clock=lambda: now[0])
+    losses.recorded(population)
+    first, second = losses.added_to(work)
+    write_running_loss(run.trial(5) / "run-1.log", CURVE[:5])
+    now[0] += 0.5
+    unchanged, _ = losses.added_to(work)
+    now[0] += 1.0
+    again, _ = losses.added_to(work)
 
     assert first.loss == "loss 4.250 (+0.100)"
     assert second.loss == ""
+    assert unchanged == first, "it looks once a second"
+    assert again.loss == "loss 4.700 (+0.100)"
     assert champion_loss(population.trials[0], 20.0) is None, "nothing is extrapolated"
