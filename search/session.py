@@ -192,8 +192,10 @@ def _get_ready(
     """Try the models out, prepare the target and import earlier trials; return the description of the target."""
     for remark in session.remarks:
         watch.say(remark)
-    _try_out(session, ledger)
-    described = session.target.prepare(watch.say)
+    with watch.busy("the language model is tried out"):
+        _try_out(session, ledger)
+    with watch.busy("the target is prepared"):
+        described = session.target.prepare(watch.say)
     environment = _describe(session.run, described, ledger)
     if session.share:
         require_same_conditions(ledger.share, session.config["target"], environment)
@@ -210,7 +212,8 @@ def _get_ready(
             import_run(ledger, source, beginning)
         watch.say(beginning.text)
     _tell_constants(session, ledger.population, watch)
-    executor.start()
+    with watch.busy("the workers start"):
+        executor.start()
     watch.get_ready()
     return described
 

@@ -185,12 +185,19 @@ def _trial_table(population: Population, running: Sequence[Running], n_rows: int
             continue  # proposed since the last verdict
         pending = population.trials[work.number]
         again = f" {len(pending.evaluations) + 1}" if pending.evaluations and work.stage == "train" else ""
-        _add(table, pending, population, f"{work.seconds:.0f}", f"{work.stage}{again}", "cyan")
+        _add(table, pending, population, f"{work.seconds:.0f}", f"{work.stage}{again}", "cyan", said=work.loss)
     return table
 
 
 def _add(
-    table: Table, trial: Trial, population: Population, seconds: str, status: str, style: str | None = None
+    table: Table,
+    trial: Trial,
+    population: Population,
+    seconds: str,
+    status: str,
+    style: str | None = None,
+    *,
+    said: str = "",
 ) -> None:
     table.add_row(
         str(trial.number),
@@ -200,7 +207,7 @@ def _add(
         delta_text(trial, population),
         seconds,
         status,
-        Text(description_of(trial)),
+        Text("; ".join(filter(None, (said, description_of(trial))))),
         style=style or _STYLES.get(trial.status, "red"),
     )
 
