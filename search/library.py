@@ -116,6 +116,7 @@ class Search:
             SeedProgramError: The seed program does not score.
             ProviderError: The provider of the operator's model fails; run it again to resume.
             TargetError: Nothing can be evaluated on this machine.
+            StorageError: The database that the search shares does not answer; run it again to resume.
         """
         session = make_session(
             self._composed, name=self.name, arguments=self._arguments, parts=self._parts, quiet=self._quiet
