@@ -49,3 +49,21 @@ def reigns(population: Population) -> Iterator[Point]:
         if point.champion is not current:
             yield point
         current = point.champion
+
+
+def best_by_training(population: Population) -> dict[int, float]:
+    """Return the score of the champion after each number of trainings, from the first one that made a champion.
+
+    Every number has a value, so that a chart shows steps, and a mean over searches is one over all of them.
+    """
+    steps: dict[int, float] = {}
+    for reign in reigns(population):
+        score = population.scores[reign.champion.number]
+        if steps:
+            last, before = next(reversed(steps.items()))
+            steps |= dict.fromkeys(range(last + 1, reign.trainings), before)
+        steps[reign.trainings] = score
+    if steps:
+        last, score = next(reversed(steps.items()))
+        steps |= dict.fromkeys(range(last + 1, population.trainings + 1), score)
+    return steps

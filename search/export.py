@@ -3,12 +3,16 @@
 Each step of the champion's lineage becomes a commit of one file, with its effect in the message; the last commit adds a
 results.tsv, which `python -m search.import_git` reads. The branch is new and begins at HEAD. The working tree, the
 index and all other branches stay as they are.
+
+With `--optuna FILE` all its trials are written as a study of Optuna instead, with the constants of each program as
+parameters and its training loss as intermediate values: `optuna-dashboard FILE` shows it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +27,7 @@ from search.errors import UserError
 from search.figures import delta_of, value_of, value_text
 from search.names import given_folder
 from search.runs.finished import read_summary
+from search.runs.optuna_study import write_study
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from target.command.git import GitError, git_environment, run_git
@@ -39,13 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m search.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
-    parser.add_argument("--git", type=user_path, required=True, help="directory of the repository")
-    parser.add_argument("--branch", required=True, help="name of the new branch")
+    parser.add_argument("--git", type=user_path, help="directory of the repository")
+    parser.add_argument("--branch", help="name of the new branch")
     parser.add_argument("--file", default="train.py", help="path of the program in it (default: %(default)s)")
+    parser.add_argument("--optuna", type=user_path, metavar="FILE", help="a new file for Optuna")
     options = parser.parse_args(arguments)
     run = RunDirectory(options.directory)
     summary = read_summary(run)
     population = read_population(run)
+    if options.optuna:
+        count = write_study(population, summary.name, options.optuna)
+        show(f"{count} trials of {run.root}: optuna-dashboard {shlex.quote(str(options.optuna))}\n")
+        return 0
+    if not (options.git and options.branch):
+        parser.error("give --git DIR and --branch NAME, or --optuna FILE")
     steps = lineage(champion_of(population, run), population)[::-1]
     commits = export(steps, population, name=summary.name, root=options.git, branch=options.branch, file=options.file)
     lines = [f"{commit[:10]} {_subject(step)}" for commit, step in zip(commits, steps, strict=True)]

@@ -38,5 +38,8 @@ class Observer(Protocol):
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
         """Called when a training of a trial has finished."""
 
+    def say(self, text: str) -> None:
+        """Called with a message for the user."""
+
     def tick(self, running: Sequence[Running]) -> None:
         """Called regularly while work is under way."""

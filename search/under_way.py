@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
+from operators.trial import Trial
 from search.evidence import evidence_for
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
@@ -51,6 +52,17 @@ class UnderWay:
         """The trainings under way: (trial number, seed)."""
         return {(task.number, task.seed) for task in self.tasks.values() if task.seed is not None}
 
+    @property
+    def busy(self) -> set[int]:
+        """The trials for which something is under way."""
+        return {task.number for task in self.tasks.values()}
+
+    def waiting(self) -> list[Trial]:
+        """Return the trials of this session without a verdict for which nothing is under way."""
+        busy, share = self.busy, self._ledger.share
+        pending = self._ledger.population.pending
+        return [trial for trial in pending if trial.number not in busy and share.holds((trial.number, None))]
+
     def propose(self, number: int) -> None:
         """Have an operator make the program of a trial."""
         population = self._ledger.population
@@ -82,15 +94,16 @@ class UnderWay:
             stage=Stage.MEASURE, number=number, seed=seed, started=self._clock(), begun_verdicts=begun
         )
 
-    def wait(self, seconds: float) -> Collection[Future[Any]]:
-        """Wait until something is finished, or other sessions may have done something; return what is finished.
+    def wait(self, seconds: float, *, is_paused: bool) -> Collection[Future[Any]]:
+        """Wait until something is finished, or others may have done something; return what is finished.
 
         Args:
             seconds: The longest time.
+            is_paused: Whether the user has paused the search.
         """
         if self.tasks:
             return wait(self.tasks, timeout=seconds, return_when=FIRST_COMPLETED).done
-        assert self._ledger.share.of_others, "nothing is under way, and no budget is used up"
+        assert is_paused or self._ledger.share.of_others, "nothing is under way, and no budget is used up"
         time.sleep(seconds)
         return ()
 

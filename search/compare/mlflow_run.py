@@ -10,8 +10,8 @@ from typing import Final
 
 from search.compare.comparison import Comparison
 from search.compare.page import power_text, verdict_text
-from search.mlflow.records import KIND
 from search.mlflow.sending import Experiment, try_to_send
+from search.tracking.records import KIND
 
 _EXPERIMENT: Final = "comparisons"
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from search.mlflow.records import clean
 from search.mlflow.store import import_mlflow, sqlite_path
-
-_TAG_CHARACTERS: Final = 5000
+from search.tracking.records import TAG_CHARACTERS, clean
 
 
 def try_to_send(tracking_uri: str, send: Callable[[str], None], *, done: str, advice: str) -> str:
@@ -63,7 +61,7 @@ class Experiment:
         self._client.log_batch(
             run_id,
             metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()],
-            tags=[RunTag(key, clean(value, _TAG_CHARACTERS)) for key, value in tags.items()],
+            tags=[RunTag(key, clean(value, TAG_CHARACTERS)) for key, value in tags.items()],
         )
         for path in files:
             self._client.log_artifact(run_id, str(path))

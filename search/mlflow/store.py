@@ -6,41 +6,35 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 import sqlite3
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from operators.population import Population
-from search.champions import reigns
+from search.champions import best_by_training
 from search.final.report import read_final
-from search.mlflow.records import (
-    KIND,
-    SENT,
-    TRIAL,
-    TrialRecord,
-    final_tags,
-    summary_tags,
-)
-from search.runs.files import write_atomically
+from search.mlflow.experiment import OWNER, experiment_of
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.tracking.place import id_of, place_of
+from search.tracking.records import KIND, SENT, TRIAL, TrialRecord, final_tags, rounded, search_name, summary_tags
 
 _SQLITE: Final = "sqlite:///"
 _LOCK_SECONDS: Final = 1.0  # another search's writes do not hold the lock longer
-_SEARCH_ID: Final = "graft.search_id"
+_POINTS: Final = 1000  # in one log_batch
 _SEARCH_ARTIFACTS: Final = (
     "summary.json",
     "results.tsv",
     "report.md",
+    "report.html",
     "lineage.html",
     "progress.png",
     "environment.json",
     "final.json",
 )
+_NOTE: Final = "mlflow.note.content"
 _SOURCE: Final = {"mlflow.source.name": "python -m search", "mlflow.source.type": "LOCAL"}
 SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -94,7 +88,7 @@ def is_locked(error: Exception) -> bool:
 
 
 class MlflowStore:
-    """One experiment: a run for each trial, and one for the search.
+    """The runs of one search in its experiment: one for each trial with a program, and one for the search.
 
     MLflow itself is asked what has been sent. After an error the object must not be used any more: make a new one.
 
@@ -117,11 +111,13 @@ class MlflowStore:
             tracking_uri = f"{_SQLITE}{self._database}"
         self.refuse_locked()
         self._client = MlflowClient(tracking_uri=tracking_uri)
-        self._experiment_id = self._experiment(name, search_id(run), self._database)
+        self._place = place_of(run, name)
+        self._search_id = id_of(run.root)
+        self.experiment_id = str(experiment_of(self._client, self._place, self._database).experiment_id)
         self._runs, self._search = self._known()
-        best = self._client.get_metric_history(self._search, "best_val_bpb")
+        best = self._client.get_metric_history(self._search.info.run_id, "best_val_bpb")
         self._last_step = max((point.step for point in best), default=-1)
-        self._client.update_run(self._search, status="RUNNING")
+        self._client.update_run(self._search.info.run_id, status="RUNNING")
 
     def refuse_locked(self) -> None:
         """Refuse a database that another process has locked, because MLflow would wait 20 seconds for it at each step.
@@ -155,15 +151,19 @@ class MlflowStore:
         end = _modified_milliseconds(folder / "result.json")
         if known is None:
             known = self._client.create_run(
-                self._experiment_id,
+                self.experiment_id,
                 start_time=end - round(1000 * record.wall_seconds),
-                tags={KIND: "trial", TRIAL: str(record.number), **_SOURCE},
+                tags={KIND: "trial", TRIAL: str(record.number), **self._own_tags},
                 run_name=record.run_name,
             )
             self._runs[record.number] = known
         run_id, start = known.info.run_id, known.info.start_time
         for path in _files(folder):
-            self._client.log_artifact(run_id, str(path))
+            if path.name == "diff.patch":  # MLflow shows the text of some names only
+                changes = path.read_text(encoding="utf-8", errors="replace")
+                self._client.log_text(run_id, changes, "diff.txt")
+            else:
+                self._client.log_artifact(run_id, str(path))
         self._client.log_batch(
             run_id,
             metrics=[
@@ -177,70 +177,94 @@ class MlflowStore:
         self._client.set_terminated(run_id, record.state, max(end, start))
         self._runs[record.number] = self._client.get_run(run_id)
 
-    def send_summary(self, population: Population, summary: Summary) -> None:
-        """Bring the run of the search up to date."""
-        from mlflow.entities import Metric, RunTag
+    def correct(self, record: TrialRecord) -> None:
+        """Bring the scores and the name of a trial up to date, which later trials change a little."""
+        known = self._runs[record.number]
+        if changed := _changed(record.metrics, known):
+            self._log_metrics(known.info.run_id, {key: {0: value} for key, value in changed.items()})
+        if known.info.run_name != record.run_name:
+            self._client.update_run(known.info.run_id, name=record.run_name)
+
+    def link(self, number: int) -> str:
+        """Return the address of the run of a trial within MLflow's pages; empty if it has none."""
+        known = self._runs.get(number)
+        return f"#/experiments/{self.experiment_id}/runs/{known.info.run_id}" if known else ""
+
+    def describe(self, number: int, note: str) -> None:
+        """Give the run of a trial its description, if it has another."""
+        if (known := self._runs.get(number)) and known.data.tags.get(_NOTE) != note:
+            self._client.set_tag(known.info.run_id, _NOTE, note)
+
+    def send_summary(self, population: Population, summary: Summary, note: str, parameters: Mapping[str, str]) -> None:
+        """Bring the run of the search up to date.
+
+        Args:
+            population: All trials.
+            summary: The state of the search.
+            note: Its description.
+            parameters: Its settings.
+        """
+        from mlflow.entities import Param, RunTag
+
+        best = best_by_training(population)
+        points = {step: rounded(value) for step, value in best.items() if step > self._last_step}
+        self._log_metrics(self._search.info.run_id, {"best_val_bpb": points})
+        tags = {**summary_tags(summary), _NOTE: note}
+        new = {key: value for key, value in parameters.items() if key not in self._search.data.params}
+        self._client.log_batch(
+            self._search.info.run_id,
+            params=[Param(key, value) for key, value in new.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        if new:
+            self._client.update_run(self._search.info.run_id, name=search_name(parameters, self._place.differing))
+            self._search = self._client.get_run(self._search.info.run_id)
+        self._last_step = max([self._last_step, *points])
+
+    def _log_metrics(self, run_id: str, metrics: Mapping[str, Mapping[int, float]]) -> None:
+        """Add the values of metrics by step."""
+        from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
-        champions = [reign for reign in reigns(population) if reign.trainings > self._last_step]
-        points = {reign.trainings: population.scores[reign.champion.number] for reign in champions}
-        if summary.best_val_bpb is not None and summary.trainings > max([self._last_step, *points]):
-            points[summary.trainings] = summary.best_val_bpb
-        self._client.log_batch(
-            self._search,
-            metrics=[Metric("best_val_bpb", value, now, step) for step, value in points.items()],
-            tags=[RunTag(key, value) for key, value in summary_tags(summary).items()],
-        )
-        self._last_step = max([self._last_step, *points])
+        points = [Metric(key, value, now, step) for key, steps in metrics.items() for step, value in steps.items()]
+        for start in range(0, len(points), _POINTS):
+            self._client.log_batch(run_id, metrics=points[start : start + _POINTS])
 
     def finish(self, summary: Summary) -> None:
         """Attach the files of the search to its run and end it."""
         for name in _SEARCH_ARTIFACTS:
             if (self._run.root / name).is_file():
-                self._client.log_artifact(self._search, str(self._run.root / name))
+                self._client.log_artifact(self._search.info.run_id, str(self._run.root / name))
         for key, value in final_tags(read_final(self._run)[0]).items():
-            self._client.set_tag(self._search, key, value)
-        self._client.set_terminated(self._search, "FINISHED" if summary.status == "finished" else "KILLED")
+            self._client.set_tag(self._search.info.run_id, key, value)
+        self._client.set_terminated(self._search.info.run_id, "FINISHED" if summary.status == "finished" else "KILLED")
 
-    def _experiment(self, name: str, search_id: str, database: Path | None) -> str:
-        """Return the experiment of this search; an older search of the same name keeps its experiment."""
-        for candidate in (name, f"{name} {search_id[:6]}"):
-            found = self._client.get_experiment_by_name(candidate)
-            if found is None:
-                location = None
-                if database:
-                    folder = re.sub(r"[^\w.-]", "_", name) + f"-{search_id[:6]}"
-                    location = (database.parent / "mlartifacts" / folder).as_uri()
-                tags = {_SEARCH_ID: search_id, "mlflow.experimentKind": "custom_model_development"}
-                return str(self._client.create_experiment(candidate, artifact_location=location, tags=tags))
-            if found.tags.get(_SEARCH_ID) == search_id and found.lifecycle_stage == "active":
-                return str(found.experiment_id)
-        raise OSError(
-            f"the experiments {name!r} and {candidate!r} are another search's or deleted; restore or purge them"
-        )
+    @property
+    def _own_tags(self) -> dict[str, str]:
+        return {OWNER: self._search_id, **_SOURCE}
 
-    def _known(self) -> tuple[dict[int, Any], str]:
-        """Return the runs of the trials by number, and the id of the run of the search, created if missing."""
+    def _known(self) -> tuple[dict[int, Any], Any]:
+        """Return the runs of the trials by number, and the run of the search, created if missing."""
         trials: dict[int, Any] = {}
-        search = ""
+        search = None
         for run in self._all_runs():
             kind, number = run.data.tags.get(KIND), run.data.tags.get(TRIAL, "")
             if kind == "search":
-                search = run.info.run_id
+                search = run
             elif kind == "trial" and number.isdecimal():
                 twin = trials.setdefault(int(number), run)
                 if twin is not run:  # a reply was lost, and the run was created twice
                     self._client.delete_run(run.info.run_id)
-        if not search:
-            made = self._client.create_run(self._experiment_id, tags={KIND: "search", **_SOURCE}, run_name="search")
-            search = made.info.run_id
+        if search is None:
+            tags = {KIND: "search", **self._own_tags}
+            search = self._client.create_run(self.experiment_id, tags=tags, run_name="search")
         return trials, search
 
     def _all_runs(self) -> Iterator[Any]:
-        token = None
+        token, owned = None, f"tags.`{OWNER}` = '{self._search_id}'"
         while True:
             page = self._client.search_runs(
-                [self._experiment_id], order_by=["attributes.start_time ASC"], page_token=token
+                [self.experiment_id], owned, order_by=["attributes.start_time ASC"], page_token=token
             )
             yield from page
             token = page.token
@@ -266,16 +290,6 @@ def _create_database(path: Path) -> None:
             leftover.unlink()
         MlflowClient(tracking_uri=f"{_SQLITE}{unfinished}").search_experiments(max_results=1)
         unfinished.rename(path)
-
-
-def search_id(run: RunDirectory) -> str:
-    """Return an id that distinguishes this search from others of the same name; it is stored in the folder."""
-    path = run.root / ".search_id"
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_text(encoding="ascii").strip()
-    search_id = uuid.uuid4().hex
-    write_atomically(path, search_id)
-    return search_id
 
 
 def _files(folder: Path) -> list[Path]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from search.mlflow.records import KIND
 from search.mlflow.sending import Experiment, try_to_send
 from search.prompt.table import PromptRow
+from search.tracking.records import KIND
 
 _EXPERIMENT: Final = "prompts"
 

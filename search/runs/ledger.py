@@ -29,6 +29,7 @@ from search.runs.ledger_records import (
     proposal_record,
     verdict_record,
 )
+from search.runs.optuna_study import distributions_of
 from search.runs.reading import BEGAN_WITH, ELAPSED, Elapsed, read_all, read_one, study_of
 from search.runs.rundir import RunDirectory
 from search.runs.share import Alone, Share
@@ -99,6 +100,8 @@ class Ledger:
         parent = self.population.trials[parents[0]].program if parents else None
         self._storage.set_trial_user_attr(self._trial_id(number), "mutation", mutation_record(mutation, parent))
         self._update(number, mutation=mutation)
+        if not parents:
+            self._show_constants(number, mutation.program)
 
     def move(self, number: int, onto: int, program: Program) -> None:
         """Record that the edit of a trial was made to another parent.
@@ -217,6 +220,15 @@ class Ledger:
             state = TrialState.PRUNED
         value = self.population.scores.get(trial.number) if trial.scored else None
         self._storage.set_trial_state_values(self._trial_id(trial.number), state, None if value is None else [value])
+
+    def _show_constants(self, number: int, program: Program) -> None:
+        """Give Optuna the constants of the seed program: its dashboard fails without any parameter.
+
+        Those of later programs are in `python -m search.export --optuna`: in the journal they would take most of it.
+        """
+        for name, distribution in distributions_of([program]).items():
+            value = distribution.to_internal_repr(program.constants[name])
+            self._storage.set_trial_param(self._trial_id(number), name, value, distribution)
 
     def _frozen(self) -> list[FrozenTrial]:
         return self._storage.get_all_trials(self._study_id, deepcopy=False)

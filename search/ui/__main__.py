@@ -1,7 +1,8 @@
 """Shows every trial in MLflow's user interface: `python -m search.ui [outputs | outputs/NAME]`.
 
-Starts MLflow with settings that work, waits until it answers, and prints the link: the trials of the latest search, or
-of the one that is named, sorted by their score. It runs until Ctrl-C.
+Starts MLflow with settings that work, waits until it answers, and prints the link: the trials of the latest search or
+sweep, or of the one that is named, the best first. For a sweep there is a second link, to the best score over the
+trainings with a line for each strategy. It runs until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from typing import Any, Final
 from search.commands import fails_with_a_line, show
 from search.composed import read_config
 from search.errors import UserError
-from search.mlflow.store import SETTINGS, search_id, sqlite_path
+from search.mlflow.store import SETTINGS, sqlite_path
+from search.mlflow.views import BEST_SO_FAR, TRIALS, has_view, view_link
 from search.names import given_folder
 from search.runs.finished import read_summary
 from search.runs.rundir import RunDirectory
+from search.tracking.place import Place, place_of
 
 _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(5000, 5020)
@@ -51,15 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     run = _search(given_folder(options.folder))
     uri = _tracking_uri(run)
-    names = _experiments(run)
+    place = place_of(run, read_summary(run).name)
     if uri.startswith("http"):
-        return _say(link(uri, names))
+        return _say("\n".join(links(uri, place)))
     database = sqlite_path(uri)
     if database is None or not database.exists():
         raise UserError(f"there is no MLflow database {database or uri}: start where the search was started")
     port = options.port or _free_port()
     words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
-    return serve([*words, "--host", _HOST, "--port", str(port)], f"http://{_HOST}:{port}", names, say=_say)
+    return serve([*words, "--host", _HOST, "--port", str(port)], f"http://{_HOST}:{port}", place, say=_say)
 
 
 def _say(text: str) -> int:
@@ -91,12 +94,6 @@ def _tracking_uri(run: RunDirectory) -> str:
     return str(uri)
 
 
-def _experiments(run: RunDirectory) -> list[str]:
-    """Return the possible names of the experiment of a search: another search may have taken the first one."""
-    name = read_summary(run).name
-    return [f"{name} {search_id(run)[:6]}", name]
-
-
 def _free_port() -> int:
     for port in _PORTS:
         with socket.socket() as tried:
@@ -109,13 +106,13 @@ def _free_port() -> int:
     raise UserError(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free: give another with --port")
 
 
-def serve(words: Sequence[str], url: str, names: Sequence[str], *, say: Callable[[str], Any]) -> int:
-    """Start a server, say its link when it answers, and wait for its end or for Ctrl-C; return the exit code.
+def serve(words: Sequence[str], url: str, place: Place, *, say: Callable[[str], Any]) -> int:
+    """Start a server, say its links when it answers, and wait for its end or for Ctrl-C; return the exit code.
 
     Args:
         words: The command that starts it.
         url: Where it answers.
-        names: Possible names of the experiment to show, the most likely first.
+        place: The experiment to show.
         say: Gets each line for the user.
 
     Raises:
@@ -128,7 +125,8 @@ def serve(words: Sequence[str], url: str, names: Sequence[str], *, say: Callable
         )
         try:
             _wait_for(server, url, say)
-            say(link(url, names))
+            for line in links(url, place):
+                say(line)
             say("it runs until Ctrl-C")
             server.wait()
         except KeyboardInterrupt:
@@ -159,22 +157,31 @@ def _answers(url: str) -> bool:
         return False
 
 
-def link(url: str, names: Sequence[str]) -> str:
-    """Return the link to the table of a search, the best trial first; without its experiment, to the first page.
+def links(url: str, place: Place) -> list[str]:
+    """Return the link to the table of a search, the best trial first, and for a sweep also that to its chart.
 
     Args:
         url: Address of a server that answers.
-        names: Possible names of its experiment, the most likely first.
+        place: The experiment; without it, the link leads to the first page.
     """
-    for name in names:
-        query = urllib.parse.urlencode({"experiment_name": name})
-        try:
-            with urllib.request.urlopen(f"{url}/{_BY_NAME}?{query}", timeout=_ANSWER_SECONDS) as answer:
-                number = json.load(answer)["experiment"]["experiment_id"]
-        except (OSError, ValueError, KeyError):  # there is none of this name, or the server needs a password
-            continue
-        return f"{url}/#/experiments/{number}/runs?{urllib.parse.urlencode(_SORTED)}"
-    return url
+    found = next(filter(None, (_experiment(url, name) for name in reversed(place.names))), None)
+    if found is None:
+        return [url]
+    if not has_view(found.get("tags", []), TRIALS):  # a search of an earlier version
+        return [f"{url}/#/experiments/{found['experiment_id']}/runs?{urllib.parse.urlencode(_SORTED)}"]
+    table = view_link(url, found["experiment_id"], TRIALS)
+    chart = view_link(url, found["experiment_id"], BEST_SO_FAR)
+    return [table, f"{chart}  the best so far of all searches of the sweep"] if place.differing else [table]
+
+
+def _experiment(url: str, name: str) -> dict[str, Any] | None:
+    query = urllib.parse.urlencode({"experiment_name": name})
+    try:
+        with urllib.request.urlopen(f"{url}/{_BY_NAME}?{query}", timeout=_ANSWER_SECONDS) as answer:
+            found: dict[str, Any] = json.load(answer)["experiment"]
+            return found if found["experiment_id"] else None
+    except (OSError, ValueError, KeyError):  # there is none of this name, or the server needs a password
+        return None
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

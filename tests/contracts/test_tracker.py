@@ -24,7 +24,8 @@ def outputs(tmp_path_factory):
 
 
 @pytest.fixture(params=TRACKERS)
-def make_tracker(request, outputs):
+def make_tracker(request, outputs, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
     config = OmegaConf.load(CONF / "tracker" / f"{request.param}.yaml")
     config = OmegaConf.merge({"outputs": str(outputs)}, {"tracker": config})
     run = RunDirectory(outputs / request.node.name)

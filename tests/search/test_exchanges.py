@@ -7,11 +7,11 @@ import pytest
 from operators.chat import Exchange, Message, Reply
 from operators.trial import Attempt, Mutation, Proposal, Status
 from search.errors import UserError
-from search.mlflow.records import trial_record
 from search.runs.exchanges import ExchangeStore
 from search.runs.ledger import Ledger
 from search.runs.reading import Elapsed, read_population
 from search.runs.rundir import RunDirectory
+from search.tracking.records import trial_record
 from target.program import Program
 
 

@@ -18,13 +18,13 @@ from search.adopt import adopt
 from search.conditions import conditions, differences
 from search.errors import UserError
 from search.import_run import begin_with, find_source, main
-from search.mlflow.records import trial_record
 from search.report import render_report
 from search.runs.finished import SearchRun, load_run
 from search.runs.ledger import Ledger
 from search.runs.lock import locked
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
+from search.tracking.records import trial_record
 from target.program import Program
 from tests.checkouts import state_of
 from tests.search.builders import (

@@ -21,15 +21,16 @@ import pytest
 
 from operators.population import Population
 from operators.trial import Status
-from search.mlflow.records import trial_record
 from search.mlflow.store import MlflowStore, import_mlflow
 from search.mlflow.tracker import MlflowTracker
 from search.runs.rundir import RunDirectory
+from search.tracking.records import trial_record
 from target.evaluation import Outcome
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 
 ROOT = Path(__file__).parents[2]
+BUILT = [trial for trial in MIXED.trials if trial.decided is not None and trial.program]
 ONE_SEARCH = """
 import sys
 from pathlib import Path
@@ -47,17 +48,6 @@ tracker.update(population, make_summary(population, name=name))
 print("started", flush=True)
 print(tracker.close())
 """
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """A migrated database, since migrating takes seconds."""
-    import_mlflow()
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture
@@ -115,25 +105,31 @@ def artifacts_of(outputs, run):
     return {file.path for file in client_of(outputs).list_artifacts(run.info.run_id)}
 
 
-def test_every_decided_trial_is_one_flat_complete_run(outputs):
+def test_every_trial_with_a_program_is_one_flat_complete_run(outputs):
     mirror(outputs, MIXED)
 
     runs = trials_of(outputs)
 
-    decided = [trial for trial in MIXED.trials if trial.decided is not None]
-    assert [run.data.tags["graft.trial"] for run in runs] == [str(trial.number) for trial in decided]
-    assert [run.info.run_name for run in runs] == [f"{trial.number:04d} {trial.status.value}" for trial in decided]
-    assert [run.info.status for run in runs] == ["FINISHED" if trial.scored else "FAILED" for trial in decided]
-    assert [run.data.metrics.get("val_bpb") for run in runs] == [trial.score for trial in decided]
+    built = BUILT
+    assert [run.data.tags["graft.trial"] for run in runs] == [str(trial.number) for trial in built]
+    assert [run.info.run_name for run in runs[:4]] == [
+        "#0 MATRIX_LR -> 0.02",
+        "#1 MATRIX_LR -> 0.021 (-0.1000)",
+        "#2 MATRIX_LR -> 0.022 (crashed)",
+        "#3 MATRIX_LR -> 0.023 (+0.0500)",
+    ]
+    assert [run.info.status for run in runs] == ["FINISHED" if trial.scored else "FAILED" for trial in built]
+    assert [run.data.metrics.get("val_bpb") for run in runs] == [trial.score for trial in built]
     assert all("mlflow.parentRunId" not in run.data.tags for run in runs)
 
 
 def test_a_run_says_what_changed_and_what_came_of_it(outputs):
     mirror(outputs, MIXED)
 
-    kept = trials_of(outputs)[5]
+    kept = next(run for run in trials_of(outputs) if run.data.tags["graft.trial"] == "5")
 
-    assert kept.data.params == {"DEPTH": "4", "MATRIX_LR": "0.025"}
+    settings = {"strategy": "greedy", "operator": "constants", "target": "tiny", "seed": "0"}
+    assert kept.data.params == {**settings, "DEPTH": "4", "MATRIX_LR": "0.025"}
     assert kept.data.metrics["delta_val_bpb"] == pytest.approx(-0.05)
     assert kept.data.metrics["train_seconds"] == 8.0
     assert kept.data.metrics["peak_memory_gb"] == 0.5
@@ -145,7 +141,7 @@ def test_a_run_says_what_changed_and_what_came_of_it(outputs):
     assert kept.data.tags["graft.program_id"] == MIXED.trials[5].program.id
     assert "another rate may train faster" in kept.data.tags["mlflow.note.content"]
     assert kept.info.end_time - kept.info.start_time == 9500
-    assert artifacts_of(outputs, kept) == {"train.py", "diff.patch", "result.json"}
+    assert artifacts_of(outputs, kept) == {"train.py", "diff.txt", "result.json"}
     curve = client_of(outputs).get_metric_history(kept.info.run_id, "train_loss")
     assert [(point.step, point.value) for point in curve] == [
         (round(1000 * seconds), loss) for seconds, loss in MIXED.trials[5].evaluations[0].curve
@@ -162,7 +158,10 @@ def test_the_run_of_the_search_shows_the_best_so_far_by_trainings(outputs):
     search = search_of(outputs)
 
     history = client_of(outputs).get_metric_history(search.info.run_id, "best_val_bpb")
-    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.9), (5, 1.85), (8, 1.8)]
+    assert [(point.step, point.value) for point in history] == [
+        *((1, 2.0), (2, 1.9), (3, 1.9), (4, 1.9)),
+        *((5, 1.85), (6, 1.85), (7, 1.85), (8, 1.8)),
+    ]
     assert search.info.status == "FINISHED"
     assert search.data.tags["graft.best_trial"] == "9"
     assert search.data.tags["graft.outcomes"] == "1 crashed, 1 not_built, 6 ok, 1 rejected, 1 timed_out"
@@ -179,7 +178,7 @@ def test_resuming_sends_only_what_is_new(outputs):
 
     after = {run.info.run_id: run.info.end_time for run in trials_of(outputs)}
     assert before.items() <= after.items()
-    assert len(after) == 10
+    assert len(after) == len(BUILT)
     history = client_of(outputs).get_metric_history(search_of(outputs).info.run_id, "best_val_bpb")
     assert len({point.step for point in history}) == len(history)
 
@@ -206,7 +205,7 @@ def test_a_half_sent_trial_is_completed(outputs, interrupted_after):
     mirror(outputs, Population(population.trials[:1]))
     client = client_of(outputs)
     experiment = client.get_experiment_by_name("demo").experiment_id
-    tags = {"graft.kind": "trial", "graft.trial": "1"}
+    tags = {"graft.kind": "trial", "graft.trial": "1", "graft.search_id": (outputs / "demo" / ".search_id").read_text()}
     torn = client.create_run(experiment, tags=tags)
     if interrupted_after == "log_batch":
         client.log_batch(torn.info.run_id, [Metric("val_bpb", 1.9, 5, 0)], [Param("DEPTH", "4")])
@@ -217,9 +216,9 @@ def test_a_half_sent_trial_is_completed(outputs, interrupted_after):
 
     _, run = trials_of(outputs)
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "0001 keep"
+    assert run.info.run_name == "#1 MATRIX_LR -> 0.021 (-0.1000)"
     assert run.data.metrics["val_bpb"] == 1.9
-    assert run.data.params == {"DEPTH": "4", "MATRIX_LR": "0.021"}
+    assert run.data.params.items() >= {"DEPTH": "4", "MATRIX_LR": "0.021", "operator": "constants"}.items()
     assert len(client.get_metric_history(run.info.run_id, "val_bpb")) == 1
 
 
@@ -294,7 +293,7 @@ def test_after_an_outage_all_is_made_up_for_whatever_had_arrived_before(outputs)
     tracker.update(MIXED, make_summary(MIXED))
     tracker.close()
 
-    assert len(trials_of(outputs)) == 10
+    assert len(trials_of(outputs)) == len(BUILT)
 
 
 class Holder:
@@ -327,7 +326,7 @@ held.execute("rollback")
 @pytest.fixture
 def impatient(monkeypatch):
     """Have a locked database looked at more often than every few seconds."""
-    monkeypatch.setattr("search.mlflow.tracker._RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("search.tracking.background._RETRY_SECONDS", 0.02)
     monkeypatch.setattr("search.mlflow.store._LOCK_SECONDS", 0.02)
 
 
@@ -349,14 +348,14 @@ def test_when_another_process_lets_go_of_the_database_all_arrives_by_itself(outp
             tracker = MlflowTracker(run, "demo", f"sqlite:///{database}", **options)
         tracker.update(MIXED, make_summary(MIXED))
         assert warned.wait(120)
-    wait_for(lambda: sent_runs(database) == 10)
+    wait_for(lambda: sent_runs(database) == len(BUILT))
     tracker.close()
 
     assert warnings == [
         f"MLflow at sqlite:///{database} cannot be used, the search goes on: another process has locked the database; "
         "what is missing is sent when the lock is released"
     ]
-    assert numbers_of(outputs) == sorted({trial.number for trial in MIXED.decided})
+    assert numbers_of(outputs) == [trial.number for trial in BUILT]
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -368,7 +367,7 @@ def test_the_end_of_a_search_waits_for_a_database_that_is_locked(outputs, impati
             tries.append(arguments)
             super().__init__(*arguments)
 
-    monkeypatch.setattr("search.mlflow.tracker.MlflowStore", Counted)
+    monkeypatch.setattr("search.mlflow.mirror.MlflowStore", Counted)
     warnings = []
     with Holder(outputs / "mlflow.db") as holder:
         tracker = make_tracker(outputs, make_run(outputs, MIXED), warnings=warnings)
@@ -381,7 +380,7 @@ def test_the_end_of_a_search_waits_for_a_database_that_is_locked(outputs, impati
         closing.join()
 
     assert len(warnings) == 1
-    assert numbers_of(outputs) == sorted({trial.number for trial in MIXED.decided})
+    assert numbers_of(outputs) == [trial.number for trial in BUILT]
     assert search_of(outputs).info.status == "FINISHED"
 
 
@@ -422,9 +421,8 @@ def test_a_search_goes_on_to_its_end_while_the_database_is_locked(outputs):
     assert said.count("MLflow at ") == 1
     assert "did not get everything" not in said
     assert "Traceback" not in said
-    assert numbers_of(outputs) == sorted(
-        int(row.split("\t")[0]) for row in read(outputs / "demo" / "results.tsv").splitlines()[1:]
-    )
+    rows = [row.split("\t") for row in read(outputs / "demo" / "results.tsv").splitlines()[1:]]
+    assert numbers_of(outputs) == sorted(int(row[0]) for row in rows if row[1] != "not_built")
 
 
 def test_an_outage_is_warned_about_once(tmp_path):

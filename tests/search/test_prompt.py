@@ -12,13 +12,13 @@ from omegaconf import OmegaConf
 from operators.chat import Exchange, Message
 from operators.population import Population
 from operators.trial import Attempt, Status
-from search.mlflow.records import trial_record
 from search.prompt.__main__ import main
 from search.prompt.table import prompt_rows, prompt_table
 from search.report import render_report
 from search.runs.ledger import Ledger
 from search.runs.reading import Elapsed, population_before
 from search.runs.rundir import RunDirectory
+from search.tracking.records import trial_record
 from tests.operators.composed import compose
 from tests.operators.scripted_model import make_reply
 from tests.search.builders import make_population, make_summary
@@ -79,7 +79,7 @@ def test_the_report_of_a_search_has_the_table(tmp_path: Path) -> None:
 
 
 def test_mlflow_gets_the_prompt_of_every_trial_built_or_not() -> None:
-    assert [trial_record(SEARCH.trials[number], SEARCH).tags["graft.prompt"] for number in (0, 2, 4)] == [
+    assert [trial_record(SEARCH.trials[number], SEARCH).tags.get("graft.prompt", "") for number in (0, 2, 4)] == [
         "",
         "terse@1",
         "default@2",

@@ -15,7 +15,6 @@ from operators.population import Population
 from operators.prompts.history import failures, unsuccessful
 from operators.trial import Status
 from search.compare.comparison import Arm
-from search.mlflow.records import trial_record
 from search.pruning.champion import ChampionCurve
 from search.pruning.figures import PruningFigures, pruning_figures
 from search.pruning.plan import Pruning
@@ -24,6 +23,7 @@ from search.report import render_report
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.strategies.tree import Tree
+from search.tracking.records import trial_record
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 from target.simulated.recorded import read_recordings

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.ui.__main__ import link, main, serve
+from search.tracking.place import Place
+from search.ui.__main__ import links, main, serve
 from tests.search.command import QUIET, run
 
 SERVER = """
@@ -28,7 +29,8 @@ class Answer(BaseHTTPRequestHandler):
         elif path.path == "/health" or name == ["mar 8"]:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps({"experiment": {"experiment_id": "7"}}).encode())
+            tags = [{"key": "mlflow.sharedViewState.graft-trials", "value": "{}"}] * ("tags" in sys.argv)
+            self.wfile.write(json.dumps({"experiment": {"experiment_id": "7", "tags": tags}}).encode())
             if name:
                 print("bye", flush=True)
                 os._exit(int(os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"))
@@ -38,9 +40,16 @@ class Answer(BaseHTTPRequestHandler):
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
 TABLE = "#/experiments/7/runs?orderByKey=metrics.%60val_bpb%60&orderByAsc=true&workflowType=machine_learning"
+VIEW = "#/experiments/7/runs?viewStateShareKey="
+VIEWS = [
+    f"{VIEW}graft-trials&workflowType=machine_learning",
+    f"{VIEW}graft-best-so-far&workflowType=machine_learning&compareRunsMode=CHART  the best so far of all searches of "
+    "the sweep",
+]
 
 
-def test_the_link_comes_when_the_server_answers_and_its_end_is_told() -> None:
+@pytest.mark.parametrize("words", [(), ("tags",)], ids=["earlier search", "sweep"])
+def test_the_link_comes_when_the_server_answers_and_its_end_is_told(words: tuple[str, ...]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -48,23 +57,26 @@ def test_the_link_comes_when_the_server_answers_and_its_end_is_told() -> None:
 
     with pytest.raises(UserError, match=r"MLflow ended with status 1; its last words:[^$]*bye"):
         serve(
-            [sys.executable, "-c", SERVER, str(port)],
+            [sys.executable, "-c", SERVER, str(port), *words],
             f"http://127.0.0.1:{port}",
-            ["mar 8 0a1b2c", "mar 8"],
+            Place(name="mar 8", owner="0a1b2c3d", differing=("strategy",)),
             say=said.append,
         )
 
     assert said[0] == "MLflow starts, which takes about half a minute"
-    assert said[-2:] == [f"http://127.0.0.1:{port}/{TABLE}", "it runs until Ctrl-C"]
+    assert said[-1] == "it runs until Ctrl-C"
+    links = [line for line in said if line.startswith("http")]
+    assert links == [f"http://127.0.0.1:{port}/{each}" for each in (VIEWS if words else [TABLE])]
 
 
 def test_a_server_that_does_not_start_is_told() -> None:
+    words = [sys.executable, "-c", "print('no room'); exit(3)"]
     with pytest.raises(UserError, match="ended with status 3; its last words: no room"):
-        serve([sys.executable, "-c", "print('no room'); exit(3)"], "http://127.0.0.1:9", ["x"], say=lambda _: None)
+        serve(words, "http://127.0.0.1:9", Place(name="x", owner="0a"), say=lambda _: None)
 
 
 def test_a_server_without_the_experiment_gets_its_first_page() -> None:
-    assert link("http://127.0.0.1:9", ["x"]) == "http://127.0.0.1:9"
+    assert links("http://127.0.0.1:9", Place(name="x", owner="0a")) == ["http://127.0.0.1:9"]
 
 
 def test_what_cannot_be_shown_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What MLflow gets of a trial: names, tags, parameters and metrics, within MLflow's limits."""
+"""What a tracker gets of a trial: name, tags, parameters and metrics, within the limits of MLflow, the narrowest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -16,32 +16,34 @@ from search.figures import difference as delta
 from search.final.report import FinalReport
 from search.runs.ledger_records import labels_of
 from search.runs.summary import Summary
-from search.views.verdicts import description_of
+from search.views.verdicts import description_of, one_line
 
 KIND: Final = "graft.kind"
 TRIAL: Final = "graft.trial"
 SENT: Final = "graft.sent"
+TAG_CHARACTERS: Final = 5000
+PARAM_CHARACTERS: Final = 500  # the limit of older servers
 _PARAMS: Final = 100  # in one log_batch
+_OWN_TAGS: Final = (KIND, TRIAL, SENT)
 _LABELS: Final = 60
 _CURVE_POINTS: Final = 200
-_PARAM_CHARACTERS: Final = 500  # the limit of older servers
-_TAG_CHARACTERS: Final = 5000
 _KEY_CHARACTERS: Final = 200
-
+_NAME_CHARACTERS: Final = 60  # of a description, in the name of a run
+_DIGITS: Final = 6  # significant ones of a metric
 
 _RELATIVE: Final = ("val_bpb", "delta_val_bpb", "posterior_mean", "standard_error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One trial as it is sent to MLflow.
+    """One trial as it is sent.
 
     Attributes:
         number: Number of the trial.
-        run_name: What the table of runs shows.
+        run_name: What a table of runs shows, such as `#17 halve batch (-0.0119)`.
         state: MLflow's idea of how the run ended.
         tags: Status, lineage, description.
-        params: Constants of the program.
+        params: Settings of the search, the operator, and the constants of the program.
         metrics: Single figures.
         curve: (milliseconds of training, training loss in nats) of the first evaluation.
         wall_seconds: Wall time of its evaluations.
@@ -58,16 +60,23 @@ class TrialRecord:
 
     @property
     def digest(self) -> str:
-        """Hash of what belongs to the trial alone. If MLflow has this hash, it has the trial.
+        """Hash of what belongs to the trial alone. If a tracker has this hash, it has the trial.
 
-        Scores are left out, since every other trial changes them a little. They are sent as they are at that time.
+        Scores, and the name, which has one, are left out, since every other trial changes them a little.
         """
-        own = {key: value for key, value in self.metrics.items() if key not in _RELATIVE}
-        return hashlib.sha256(json.dumps({**asdict(self), "metrics": own}, sort_keys=True).encode()).hexdigest()[:16]
+        metrics = {key: value for key, value in self.metrics.items() if key not in _RELATIVE}
+        own = {**asdict(self), "metrics": metrics, "run_name": ""}
+        return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def trial_record(trial: Trial, population: Population) -> TrialRecord:
-    """Return the record of a decided trial."""
+def trial_record(trial: Trial, population: Population, parameters: Mapping[str, str] | None = None) -> TrialRecord:
+    """Return the record of a decided trial.
+
+    Args:
+        trial: The trial.
+        population: All trials.
+        parameters: Settings of the search, by which its trials are told from those of others.
+    """
     parents = trial.proposal.parents
     labels = list(labels_of(trial.proposal).items())[:_LABELS]
     tags = {
@@ -83,28 +92,40 @@ def trial_record(trial: Trial, population: Population) -> TrialRecord:
         "graft.skeleton_id": trial.program.skeleton_id if trial.program else "",
         "graft.description": description_of(trial),
         "graft.verified": str(trial.verified).lower(),
-        "mlflow.note.content": _note(trial),
-        **{f"graft.{_key(name)}": str(value) for name, value in labels if f"graft.{name}" not in (KIND, TRIAL, SENT)},
+        **{
+            f"graft.{plain_key(name)}": str(value)
+            for name, value in labels
+            if f"graft.{name}" not in (KIND, TRIAL, SENT)
+        },
     }
     return TrialRecord(
         number=trial.number,
-        run_name=f"{trial.number:04d} {trial.status.value}",
+        run_name=_run_name(trial, population),
         state="FINISHED" if trial.scored else "KILLED" if trial.status is Status.PRUNED else "FAILED",
-        tags={key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()},
-        params=_params(trial),
+        tags={key: clean(value, TAG_CHARACTERS) for key, value in tags.items() if value},
+        params=_params({**(parameters or {}), "operator": trial.operator}, trial),
         metrics=_metrics(trial, population.trials[parents[0]] if parents else None, population),
         curve=_curve(trial),
         wall_seconds=sum(run.wall_seconds for run in trial.evaluations),
     )
 
 
+def search_name(parameters: Mapping[str, str], differing: Sequence[str] = ()) -> str:
+    """Return the name of the run of a search, such as `greedy seed=0`.
+
+    Args:
+        parameters: Its settings.
+        differing: Those that differ between the searches of a sweep.
+    """
+    others = [key for key in differing if key not in ("strategy", "seed")]
+    words = [f"{key}={parameters[key]}" for key in ("seed", *others) if parameters.get(key)]
+    return clean(" ".join((parameters.get("strategy", "search"), *words)), PARAM_CHARACTERS)
+
+
 def summary_tags(summary: Summary) -> dict[str, str]:
     """Return a summary as tags; as metrics, its figures would appear first in the charts of every trial."""
     tags = {f"graft.{key}": _plain(value) for key, value in summary.to_json().items() if value not in (None, "")}
-    note = f"{summary.strategy}, seed {summary.seed}: {summary.status} {summary.stop_reason}".strip()
-    if summary.best_trial is not None:
-        note += f"\n\nval_bpb {summary.baseline_val_bpb:.4f} → {summary.best_val_bpb:.4f}, trial #{summary.best_trial}"
-    return {key: clean(value, _TAG_CHARACTERS) for key, value in {**tags, "mlflow.note.content": note}.items()}
+    return {key: clean(value, TAG_CHARACTERS) for key, value in tags.items()}
 
 
 def final_tags(report: FinalReport | None) -> dict[str, str]:
@@ -116,7 +137,7 @@ def final_tags(report: FinalReport | None) -> dict[str, str]:
         if each:
             ends = "" if each.low is None else f" [{each.low:+.6f}, {each.high:+.6f}]"
             tags[f"graft.final_{name}_difference"] = f"{each.difference:+.6f}{ends}"
-    return {key: clean(value, _TAG_CHARACTERS) for key, value in tags.items()}
+    return {key: clean(value, TAG_CHARACTERS) for key, value in tags.items()}
 
 
 def clean(text: str, characters: int) -> str:
@@ -130,20 +151,24 @@ def _plain(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _key(name: str) -> str:
+def plain_key(name: str) -> str:
+    """Return a name that any tracker takes."""
     return re.sub(r"[^\w./ -]", "_", name)[:_KEY_CHARACTERS]
 
 
-def _note(trial: Trial) -> str:
-    rationale = trial.mutation.rationale if trial.mutation else ""
-    description = trial.mutation.description if trial.mutation else ""
-    return "\n\n".join(filter(None, (description, rationale, trial.detail)))
+def _run_name(trial: Trial, population: Population) -> str:
+    parents = trial.proposal.parents
+    description = one_line(trial.mutation.description if trial.mutation else "")
+    short = description if len(description) <= _NAME_CHARACTERS else f"{description[: _NAME_CHARACTERS - 3]}..."
+    change = delta(trial, population.trials[parents[0]], population) if parents and trial.scored else None
+    ending = "" if trial.scored else f" ({trial.status.value})"
+    return f"#{trial.number} {short}{ending if change is None else f' ({change:+.4f})'}"
 
 
-def _params(trial: Trial) -> dict[str, str]:
+def _params(settings: Mapping[str, str], trial: Trial) -> dict[str, str]:
     constants = trial.program.constants if trial.program else {}
-    chosen = list(constants.items())[:_PARAMS]
-    return {name[:_KEY_CHARACTERS]: clean(str(value), _PARAM_CHARACTERS) for name, value in chosen}
+    chosen = list({**settings, **constants}.items())[:_PARAMS]
+    return {plain_key(name): clean(str(value), PARAM_CHARACTERS) for name, value in chosen}
 
 
 def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict[str, float]:
@@ -160,7 +185,12 @@ def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict
         "n_evaluations": len(trial.evaluations),
         **_requests(trial),
     }
-    return {key: float(value) for key, value in figures.items() if value is not None and math.isfinite(value)}
+    return {key: rounded(value) for key, value in figures.items() if value is not None and math.isfinite(value)}
+
+
+def rounded(value: float) -> float:
+    """Return a figure with as many digits as a table has room for; counts stay as they are."""
+    return float(value) if value == int(value) else float(f"{value:.{_DIGITS}g}")
 
 
 def _requests(trial: Trial) -> dict[str, float | None]:

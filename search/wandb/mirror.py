@@ -1,0 +1,134 @@
+"""What is sent to wandb of the state of a search. What has arrived is noted in the folder, since it may be offline."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from operators.population import Population
+from search.champions import best_by_training
+from search.runs.files import write_atomically
+from search.runs.rundir import RunDirectory
+from search.runs.summary import Summary
+from search.tracking.notes import search_note, trial_note
+from search.tracking.parameters import search_parameters
+from search.tracking.place import id_of, place_of
+from search.tracking.records import TrialRecord, rounded, search_name, trial_record
+
+_ID_CHARACTERS: Final = 16  # of the search's id, in the ids of its runs
+_GROUP_CHARACTERS: Final = 120
+_SHOWN: Final = "graft."  # what tags begin with in MLflow; a run's settings need no such mark
+
+
+class WandbMirror:
+    """The runs of one search in wandb. Sending a trial again continues its run, which has the same id.
+
+    Args:
+        run: Folder of the search.
+        name: Its name.
+        project: Project of the runs.
+        entity: Who owns the project; None for the user's own.
+        mode: Of wandb.
+    """
+
+    def __init__(self, run: RunDirectory, name: str, project: str, entity: str | None, mode: str) -> None:
+        self._run = run
+        self._place = place_of(run, name)
+        self._id = id_of(run.root)[:_ID_CHARACTERS]
+        self._common = {"project": project, "entity": entity, "mode": mode, "dir": str(run.root)}
+        self._path = run.root / ".wandb_sent.json"
+        self._sent: dict[str, str] = {}
+        self._last_step = -1
+        if self._path.exists():
+            noted = json.loads(self._path.read_text(encoding="utf-8"))
+            self._sent, self._last_step = noted["trials"], noted["step"]
+        self._search: Any = self._open("search", name, {}, "search")
+
+    @property
+    def url(self) -> str:
+        """The address of the run of the search; empty offline."""
+        return "" if self._search.offline else str(self._search.url or "")
+
+    def refuse_locked(self) -> None:
+        """Do nothing: nothing can be locked."""
+
+    def send(self, population: Population, summary: Summary, *, closing: bool) -> Iterator[int]:
+        """Send what is missing, and yield the number of each trial that has arrived; one without a program is counted.
+
+        Args:
+            population: All trials.
+            summary: The state of the search.
+            closing: Whether this is the last call.
+        """
+        parameters = search_parameters(self._run, summary)
+        for trial in population.decided:
+            if trial.program:
+                record = trial_record(trial, population, parameters)
+                if self._sent.get(str(trial.number)) != record.digest:
+                    self._send(record, trial_note(trial, population, (), self._changes(trial.number), lambda _: ""))
+            yield trial.number
+        self._summarize(population, summary, parameters)
+        if closing:
+            self._search.finish(exit_code=0 if summary.status == "finished" else 1)
+
+    def _send(self, record: TrialRecord, note: str) -> None:
+        tags = {key.removeprefix(_SHOWN): value for key, value in record.tags.items() if key.startswith(_SHOWN)}
+        run = self._open(str(record.number), record.run_name, {**tags, **record.params}, "trial", note)
+        for step, loss in record.curve:
+            run.log({"train_loss": loss, "train_seconds_so_far": step / 1000}, step=step)
+        run.summary.update(dict(record.metrics))
+        for path in sorted(self._run.trial(record.number).glob("*")):
+            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+                copy = Path(shutil.copy(path, run.dir))
+                run.save(str(copy), base_path=run.dir, policy="now")
+        run.finish(exit_code=0 if record.state == "FINISHED" else 1)
+        self._sent[str(record.number)] = record.digest
+        self._note()
+
+    def _summarize(self, population: Population, summary: Summary, parameters: Mapping[str, str]) -> None:
+        best = best_by_training(population)
+        for step, score in best.items():
+            if step > self._last_step:
+                self._search.log({"best_val_bpb": rounded(score)}, step=step)
+        self._last_step = max([self._last_step, *best])
+        self._note()
+        self._search.name = search_name(parameters, self._place.differing)
+        self._search.notes = search_note(population, summary, lambda _: "")
+        self._search.config.update(dict(parameters), allow_val_change=True)
+        self._search.summary.update({key: value for key, value in summary.to_json().items() if value is not None})
+
+    def _open(self, number: str, name: str, config: Mapping[str, Any], kind: str, note: str = "") -> Any:
+        import wandb
+
+        quiet = wandb.Settings(
+            silent=True,
+            console="off",
+            symlink=False,  # a link in the folder of a search could lead out of it
+            disable_git=True,
+            disable_code=True,
+            x_disable_meta=True,
+            x_disable_stats=True,
+            init_timeout=30,
+        )
+        return wandb.init(
+            **self._common,
+            id=f"{self._id}-{number}",
+            name=name,
+            group=self._place.name[-_GROUP_CHARACTERS:],
+            job_type=kind,
+            config=dict(config),
+            notes=note,
+            resume="allow",
+            reinit="create_new",
+            settings=quiet,
+        )
+
+    def _changes(self, number: int) -> str:
+        patch = self._run.trial(number) / "diff.patch"
+        return patch.read_text(encoding="utf-8", errors="replace") if patch.is_file() else ""
+
+    def _note(self) -> None:
+        write_atomically(self._path, json.dumps({"step": self._last_step, "trials": self._sent}))
