@@ -20,6 +20,7 @@ from search.hooks import NO_HOOKS, HookSettings
 from search.import_run import begin_with, find_source, import_run
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Search
+from search.metric import metric_of
 from search.models import Models
 from search.preflight import Preflight
 from search.printed import resume_text
@@ -196,6 +197,7 @@ def _get_ready(
         _try_out(session, ledger)
     with watch.busy("the target is prepared"):
         described = session.target.prepare(watch.say)
+    watch.measures(metric_of(described))
     environment = _describe(session.run, described, ledger)
     if session.share:
         require_same_conditions(ledger.share, session.config["target"], environment)

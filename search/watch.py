@@ -13,6 +13,7 @@ from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
 from search.hooks import NO_HOOKS, Hooks, HookSettings
+from search.metric import Metric
 from search.noise import noise_of
 from search.observer import Running
 from search.pictures import Pictures
@@ -79,6 +80,10 @@ class Watch:
     def say(self, text: str) -> None:
         """Show a message to the user."""
         self._display.message(text)
+
+    def measures(self, metric: Metric) -> None:
+        """Note what the target measures: the console speaks of that."""
+        self._display.metric = metric
 
     def busy(self, text: str) -> Busy:
         """Return a block during which the user reads what is being done."""

@@ -17,6 +17,7 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
+from search.metric import VAL_BPB
 from search.observer import Running
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
@@ -44,6 +45,7 @@ class Display:
         self, budget: Budget, console: Console | None = None, *, stamp: Callable[[], str] | None = None
     ) -> None:
         self.noise_sd: float | None = None  # of a score between seeds, once it is known
+        self.metric = VAL_BPB  # what the target measures, once it is known
         self._stamp = stamp
         self._improved_at_seconds: float | None = None  # wall time of the search; None before this session
         self._budget = budget
@@ -99,13 +101,13 @@ class Display:
             self._log(event_line(f"{begun}: {len(decided)} trials already have a verdict"))
             self._shown = len(decided)
         for trial in decided[self._shown :]:
-            self._log(verdict_line(trial, population, summary, self._budget))
+            self._log(verdict_line(trial, population, summary, self._budget, self.metric))
         self._shown = len(decided)
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
         """Show a training before a verdict; in the table it is part of its trial."""
         if not self._live and len(trial.evaluations) > 1:
-            self._log(measurement_line(trial, evaluation))
+            self._log(measurement_line(trial, evaluation, self.metric))
 
     def tick(self, running: Sequence[Running]) -> None:
         """Show what is under way."""
@@ -141,7 +143,8 @@ class Display:
         """
         self._population, self._summary = population, summary
         self.stop()
-        self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal), crop=False)
+        coloured = self._console.is_terminal
+        self._print(final_view(population, summary, run, hint, coloured=coloured, metric=self.metric), crop=False)
 
     def _animate(self, text: str, seconds: float) -> None:
         """Show what is being done below the last table, in place of the time before."""
@@ -178,6 +181,7 @@ class Display:
             height=self._console.height,
             improved_seconds_ago=None if improved is None else wall_seconds - improved,
             noise_sd=self.noise_sd,
+            metric=self.metric,
         )
 
     def _log(self, line: Text) -> None:
