@@ -86,6 +86,12 @@ def no_preflight(program: Program, population: Population) -> str:
     return ""
 
 
+def no_ideas(population: Population) -> tuple[str, ...]:
+    """Return nothing."""
+    del population
+    return ()
+
+
 class NoModelError(ValueError):
     """An operator needs a language model, and none is configured."""
 
@@ -110,6 +116,7 @@ class Resources:
         contract: The rules for a program.
         preflight: Checks a program without training it, by what is known of all trials, for operators that make more
             programs than they give: returns why it cannot train; empty if nothing is wrong. It blocks.
+        ideas: Returns the user's ideas for the proposal that was made last: sentences for the prompt.
         remark: Takes one line that the user should read before the search begins.
         slow: Is called by an operator that takes a noticeable part of a training for a program, as an agent does: its
             programs are made while slots train. An operator that takes the model need not call it.
@@ -120,6 +127,7 @@ class Resources:
     limits: tuple[str, ...]
     contract: Contract = TRAINED
     preflight: Callable[[Program, Population], str] = no_preflight
+    ideas: Callable[[Population], tuple[str, ...]] = no_ideas
     remark: Callable[[str], None] = _ignore
     slow: Callable[[], None] = _pass
 

@@ -149,6 +149,15 @@ class Population:
         """
         return self._measurements.posterior
 
+    @property
+    def noise_sd(self) -> float | None:
+        """Standard deviation of a training between programs on one seed; None before a program had two seeds."""
+        return self._measurements.residual_sd
+
+    def error_between(self, number: int, other: int) -> float | None:
+        """Return the standard error of the difference of the scores of two trials; None if it is not known."""
+        return self._measurements.error_between(number, other)
+
     @functools.cached_property
     def _measurements(self) -> Measurements:
         return Measurements({trial.number: values for trial in self.trials if (values := _comparable(trial))})

@@ -171,6 +171,23 @@ class Measurements:
             return {}
         return _ByNumber(self._numbers, self.fit.posterior, lambda mean, error: (mean, error))
 
+    def error_between(self, number: int, other: int) -> float | None:
+        """Return the standard error of the difference of two scores; None if a score is missing, or nothing tells it.
+
+        Nothing tells it as long as no program was trained on two seeds.
+        """
+        rows = [bisect_left(self._numbers, each) for each in (number, other)]
+        if any(self._numbers[row : row + 1] != (each,) for row, each in zip(rows, (number, other), strict=True)):
+            return None
+        error = self.fit.error_between(*rows)
+        return error if math.isfinite(error) else None
+
+    @property
+    def residual_sd(self) -> float | None:
+        """Standard deviation of a training around score and effect; None as long as nothing tells it."""
+        sd = math.sqrt(self.fit.residual_variance) if self._numbers else math.inf
+        return sd if math.isfinite(sd) else None
+
     def best_first(self) -> list[int]:
         """Return the programs, best first; equal scores in order of number."""
         if not self._numbers:
@@ -233,17 +250,29 @@ class Fit:
         self.scores: Floats = rows.means + self._away @ self._effects
 
     @functools.cached_property
-    def variances(self) -> Floats:
-        """Variances of the errors of the scores; infinite if no program was trained on two seeds."""
+    def residual_variance(self) -> float:
+        """Variance of a training around score and effect; infinite if no program was trained on two seeds."""
         import numpy as np
 
         rows, effects = self._rows, self._effects
         left = rows.residuals - rows.present * (effects - (rows.share @ effects)[:, None])
         freedom = int(rows.counts.sum()) - len(rows.counts)
-        residual = (np.sum(left**2) + RIDGE * np.sum(effects**2)) / freedom if freedom else math.inf
+        return float((np.sum(left**2) + RIDGE * np.sum(effects**2)) / freedom) if freedom else math.inf
+
+    @functools.cached_property
+    def variances(self) -> Floats:
+        """Variances of the errors of the scores; infinite if no program was trained on two seeds."""
+        import numpy as np
+
         spread = np.einsum("ps,st,pt->p", self._away, self._covariance, self._away, optimize=True)
-        found: Floats = residual * (1 / rows.counts + spread)
+        found: Floats = self.residual_variance * (1 / self._rows.counts + spread)
         return found
+
+    def error_between(self, row: int, other: int) -> float:
+        """Return the standard error of the difference of two scores; the effects of seeds that both have cancel."""
+        counts, apart = self._rows.counts, self._rows.share[other] - self._rows.share[row]
+        spread = float(apart @ self._covariance @ apart)
+        return math.sqrt(self.residual_variance * float(1 / counts[row] + 1 / counts[other] + spread))
 
     @functools.cached_property
     def posterior(self) -> tuple[Floats, Floats]:

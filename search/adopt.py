@@ -9,8 +9,9 @@ from typing import Final
 from operators.population import Population
 from operators.trial import IMPORTED, Trial
 from search.errors import UserError
+from search.figures import value_text
 from search.runs.ledger import Ledger
-from search.views.verdicts import description_of, score_text
+from search.views.verdicts import description_of
 
 _COMMIT: Final = 7  # characters of a hash that are shown
 
@@ -63,7 +64,7 @@ def shown(population: Population) -> list[str]:
     lines = []
     for trial in population.trials:
         parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
-        score = score_text(trial, population) or "-"
+        score = value_text(trial, population) or "-"
         lines.append(
             f"  #{trial.number:<3} {_commit(trial)}{trial.status.value:<10} {score:<7} {len(trial.evaluations)} x"
             f"{parents}  {description_of(trial)}"
@@ -73,11 +74,11 @@ def shown(population: Population) -> list[str]:
         return lines
     best = population.ranked()[0]
     if best.number == champion.number:
-        return [*lines, f"best: #{best.number}, {score_text(best, population)}"]
+        return [*lines, f"best: #{best.number}, {value_text(best, population)}"]
     return [
         *lines,
-        f"champion, because it was kept last: #{champion.number}, {score_text(champion, population)}; "
-        f"the best score is that of #{best.number}, {score_text(best, population)}",
+        f"champion, because it was kept last: #{champion.number}, {value_text(champion, population)}; "
+        f"the best score is that of #{best.number}, {value_text(best, population)}",
     ]
 
 

@@ -30,6 +30,7 @@ from search.secrets import refuse_secrets
 from search.session import Session
 from search.settings import Settings
 from search.shared.joining import make_share
+from search.steering.requests import Requests
 from search.strategies.base import Strategy
 from target.base import Target
 
@@ -98,6 +99,7 @@ def make_session(
         limits=(*target.limits, *gates.sentences),
         contract=target.contract,
         preflight=preflight,
+        ideas=Requests(run).ideas_for,
         remark=remarks.append,
         slow=pace.slow,
     )

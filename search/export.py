@@ -24,6 +24,7 @@ from operators.trial import Status, Trial
 from search.best import champion_of, program_of
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
+from search.figures import delta_of, value_of, value_text
 from search.names import given_folder
 from search.runs.finished import read_summary
 from search.runs.optuna_study import write_study
@@ -151,12 +152,12 @@ def _message(step: Trial, population: Population, name: str) -> str:
     lines = [_subject(step), ""]
     if step.scored:
         mean, error = population.posterior[step.number]
-        score = population.scores[step.number]
-        lines.append(f"score {score:.4f} from {len(step.values)} trainings (lower is better), posterior {mean:.4f}")
+        counted = f"score {value_text(step, population)} from {len(step.values)} trainings (lower is better)"
+        lines.append(f"{counted}, posterior {mean:.4f}")
         if error < float("inf"):
             lines[-1] += f" +- {error:.4f}"
-        if step.proposal.parents and (parent := step.proposal.parents[0]) in population.scores:
-            lines.append(f"effect on trial #{parent}: {score - population.scores[parent]:+.4f}")
+        if delta := delta_of(step, population):
+            lines.append(f"effect on trial #{delta.against}: {delta.amount:+.4f}")
     else:
         lines.append(f"no score: {step.status.value}")
     seeds = ", ".join(map(str, step.values))
@@ -169,7 +170,7 @@ def _table(steps: Sequence[Trial], commits: Sequence[str], population: Populatio
     """Yield the lines of results.tsv, in autoresearch's form."""
     yield "commit\tval_bpb\tmemory_gb\tstatus\tdescription"
     for step, commit in zip(steps, commits, strict=True):
-        score = population.scores[step.number] if step.scored else 0.0
+        score = value_of(step, population) or 0.0
         peak = max((run.peak_memory_bytes or 0 for run in step.evaluations), default=0) / 1e9
         status = _KEPT.get(step.status, "discard") if step.scored else "crash"
         yield f"{commit[:10]}\t{score:.6f}\t{peak:.1f}\t{status}\t{_subject(step)}"

@@ -24,13 +24,13 @@ from search.adopt import adopt, counts, shown
 from search.commands import fails_with_a_line, show
 from search.conditions import conditions, differences
 from search.errors import UserError
+from search.figures import value_text
 from search.names import folder_of
 from search.runs.finished import SearchRun, load_run
 from search.runs.ledger import Ledger
 from search.runs.lock import holder
 from search.runs.reading import read_beginning, read_population
 from search.runs.rundir import RunDirectory
-from search.views.verdicts import score_text
 from target.program import Program
 
 _DEPTHS: Final = ("*", "*/*", "*/*/*")  # where searches may be below `outputs`: those of a sweep are two folders deeper
@@ -206,7 +206,7 @@ def _with_scores(source: SearchRun, own: Trial) -> Beginning:
     assert champion is not None, f"{source.root} has no champion"
     text = (
         f"{source.root}: {counts(trials)}, with their scores; the champion is #{champion.number} at "
-        f"{score_text(champion, population)}"
+        f"{value_text(champion, population)}"
     )
     if own.program and population.find(own.program.id) is None:
         number = len(trials)
@@ -252,7 +252,7 @@ def _unmeasured(trial: Trial, source: SearchRun, difference: str) -> Trial:
     name = source.root.resolve().name
     end = f"{trial.status.value} in {name}" if trial.decided is not None else f"no verdict in {name}"
     if trial.scored:
-        end = f"{trial.status.value} at {score_text(trial, source.population)} in {name}"
+        end = f"{trial.status.value} at {value_text(trial, source.population)} in {name}"
     return replace(
         trial,
         evaluations=(),

@@ -25,8 +25,9 @@ from search.reapply import Moved, reapply
 from search.recorder import Recorder
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
-from search.runs.summary import RunStatus, Summary
+from search.runs.summary import Summary
 from search.settings import NOTHING_TO_PROPOSE, Settings
+from search.steering.steering import Steering
 from search.strategies.base import NothingToProposeError
 from search.tasks import Stage, Task, given_up, running
 from search.under_way import UnderWay
@@ -73,6 +74,7 @@ class Search:
         self._repeats: dict[tuple[int, int], None] = {}  # trainings, (number, seed), of programs proposed again
         self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
+        self._steering = Steering(run, observer.say)
         self._idle = ""  # why there is nothing to do although the budget is not used up
 
     def interrupt(self, reason: str) -> None:
@@ -98,15 +100,15 @@ class Search:
                 with self._ledger.turn() as changed:
                     self._hear(changed)
                     self._collect(finished)
+                    for number, verdict in [*self._steering.skipped(self._work.waiting())]:
+                        self._decide(number, verdict)
                     self._settle()
                     exhausted = self._exhausted() or self._idle
                     if self._interrupted or (exhausted and not self._work.tasks):
-                        self._close_books(exhausted)
-                        reason = self._interrupted or exhausted or ""
-                        return self._recorder.record(self._end_status(exhausted), reason)
-                    if not exhausted:
+                        return self._end(exhausted)
+                    if not exhausted and not self._steering.look():
                         self._launch()
-                finished = () if self._idle else self._work.wait(self._tick_seconds)
+                finished = () if self._idle else self._work.wait(self._tick_seconds, is_paused=self._steering.paused)
         except (SeedProgramError, ProviderError, TargetError) as error:
             self.stop(str(error))
             raise
@@ -197,7 +199,7 @@ class Search:
 
     def _reapply_waiting(self) -> None:
         """Make the edits of all waiting trials to the new champion."""
-        for waiting in sorted(self._passed - {task.number for task in self._work.tasks.values()}):
+        for waiting in sorted(self._passed - self._work.busy):
             self._reapplied(waiting)
 
     def _reapplied(self, number: int) -> bool:
@@ -324,15 +326,13 @@ class Search:
 
     # Recording
 
-    def _close_books(self, exhausted: str | None) -> None:
-        """Decide the trials that cannot be confirmed any more, so that every finished training has its row."""
-        if self._interrupted or not exhausted:
-            return
+    def _end(self, exhausted: str | None) -> Summary:
+        """Record the end. Trials that cannot be confirmed any more are decided, so that each training has its row."""
+        if self._interrupted:
+            return self._recorder.record("stopped", self._interrupted)
         for trial, step in self._steps(self._population):
             if trial.evaluations and isinstance(step, Measure):
                 status = Status.DISCARD if trial.number else Status.BASELINE
                 self._decide(trial.number, Verdict(status, "the budget ended before it was measured again"))
-
-    def _end_status(self, exhausted: str | None) -> RunStatus:
         done = bool(self._idle) or (exhausted or "").startswith(("budget", NOTHING_TO_PROPOSE))
-        return "finished" if done and not self._interrupted else "stopped"
+        return self._recorder.record("finished" if done else "stopped", exhausted or "")

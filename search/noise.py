@@ -103,7 +103,7 @@ def measure_noise(
     """
     plan = [*(training_seed(0, index) for index in range(seeds)), *[training_seed(0, 0)] * (repeats - 1)]
     with tempfile.TemporaryDirectory() as logs:
-        executor = LocalExecutor(TrainedKind(spec), workers=slots)
+        executor = LocalExecutor(TrainedKind(spec), workers=slots, preflight_workers=0)
         executor.start()
         try:
             futures = [executor.evaluate(program, seed, Path(logs) / f"{index}.log") for index, seed in enumerate(plan)]

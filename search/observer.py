@@ -20,11 +20,13 @@ class Running:
         number: Trial it belongs to.
         stage: `propose`, `pre-flight` or `train`.
         seconds: How long it has been under way.
+        loss: Of a training: what is known of its loss, for the console; empty if nothing is.
     """
 
     number: int
     stage: str
     seconds: float
+    loss: str = ""
 
 
 class Observer(Protocol):
@@ -35,6 +37,9 @@ class Observer(Protocol):
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
         """Called when a training of a trial has finished."""
+
+    def say(self, text: str) -> None:
+        """Called with a message for the user."""
 
     def tick(self, running: Sequence[Running]) -> None:
         """Called regularly while work is under way."""

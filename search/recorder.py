@@ -127,7 +127,7 @@ class Recorder:
             busy_fraction=elapsed.busy_seconds / slot_seconds if slot_seconds else 0.0,
             cost_usd=self.cost_usd,
         )
-        self._results.append(self.population)
+        self._results.write(self.population, exact=status != "running")
         self._run.write_summary(summary)
         self._observer.recorded(self.population, summary)
         return summary

@@ -13,22 +13,19 @@ from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
 from search.hooks import NO_HOOKS, Hooks, HookSettings
+from search.metric import Metric
 from search.noise import noise_of
 from search.observer import Running
-from search.report import render_report
-from search.runs.files import write_atomically
+from search.pictures import Pictures
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
-from search.tasks import Stage
 from search.tracker import Tracker
+from search.views.busy import Busy
 from search.views.console import Display
-from search.views.lineage import render_lineage
+from search.views.losses import Losses
 from target.evaluation import Evaluation
 
 _READY_SECONDS: Final = 30.0  # MLflow's import and a new database take five, an unreachable server longer
-_PICTURE_SECONDS: Final = 30.0  # between two drawings, which take longer than a verdict
-_PICTURE_SHARE: Final = 0.02  # of the time, at most: drawings of a long search take seconds
-_YOUNG_SECONDS: Final = 2.0  # a training that began so recently hardly ends before a drawing does
 
 
 class MakeTracker(Protocol):
@@ -65,8 +62,8 @@ class Watch:
         self._display = Display(budget, console, stamp=lambda: time.strftime("%H:%M:%S"))
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
         self._hooks = Hooks(hooks, run, self._display.message)
-        self._next_drawing = time.monotonic() + _PICTURE_SECONDS
-        self._shown: tuple[Population, Summary] | None = None
+        self._losses = Losses(run)
+        self._pictures = Pictures(run)
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -84,21 +81,26 @@ class Watch:
         """Show a message to the user."""
         self._display.message(text)
 
+    def measures(self, metric: Metric) -> None:
+        """Note what the target measures: the console speaks of that."""
+        self._display.metric = metric
+
+    def busy(self, text: str) -> Busy:
+        """Return a block during which the user reads what is being done."""
+        return self._display.busy(text)
+
     def get_ready(self) -> None:
         """Wait until the tracker uses little CPU, so that the baseline is trained under the same load as its rivals."""
-        self._tracker.get_ready(_READY_SECONDS)
+        with self.busy("the tracker starts"):
+            self._tracker.get_ready(_READY_SECONDS)
 
     def recorded(self, population: Population, summary: Summary) -> None:
-        """Pass on a verdict, or a new state of the search.
-
-        Pictures take longer than a verdict, and a slot waits for the next step now: they are drawn while it trains.
-        """
-        self._shown = (population, summary)
-        if time.monotonic() > self._next_drawing + 2 * _PICTURE_SECONDS:  # trainings that are too short to be seen
-            self._draw(population, summary)
+        """Pass on a verdict, or a new state of the search."""
+        self._pictures.recorded(population, summary)
         if self._display.noise_sd is None and population.keeps:
             noise = noise_of(self._run)
             self._display.noise_sd = noise.seed_sd if noise else 0.0
+        self._losses.recorded(population)
         self._display.recorded(population, summary)
         self._hooks.recorded(population, summary)
         self._tracker.update(population, summary)
@@ -108,38 +110,19 @@ class Watch:
         self._display.measured(trial, evaluation)
 
     def tick(self, running: Sequence[Running]) -> None:
-        """Pass on what is under way."""
-        self._display.tick(running)
-        overdue_seconds = time.monotonic() - self._next_drawing
-        if self._shown and overdue_seconds > 0:
-            oldest_seconds = max((each.seconds for each in running if each.stage == Stage.MEASURE), default=None)
-            late = overdue_seconds > _PICTURE_SECONDS
-            if oldest_seconds is not None and (oldest_seconds < _YOUNG_SECONDS or late):
-                self._draw(*self._shown)
+        """Pass on what is under way, with the losses of trainings."""
+        self._display.tick(self._losses.added_to(running))
+        self._pictures.tick(running)
 
     def finish(self, population: Population, summary: Summary) -> None:
-        """Write the report, send what is left to the tracker, and show the result of the search."""
-        self._draw(population, summary)
-        write_atomically(self._run.root / "report.md", render_report(population, summary, self._run))
-        self._display.stop()
+        """Write the reports, send what is left to the tracker, and show the result of the search."""
+        with self.busy("the report is written"):
+            self._pictures.finish(population, summary)
+        self._display.tick(())
         self._tracker.update(population, summary)
-        self._display.finish(population, summary, self._run, self._close())
-
-    def _draw(self, population: Population, summary: Summary) -> None:
-        from search.views.progress import (
-            draw_progress,  # matplotlib takes a second to import: only when there is something to draw
-        )
-
-        began = time.monotonic()
-
-        try:
-            draw_progress(self._run.root / "progress.png", population, summary)
-        except ModuleNotFoundError as error:  # matplotlib is missing, in a checkout that is not installed
-            if (error.name or "").partition(".")[0] != "matplotlib":
-                raise
-        write_atomically(self._run.root / "lineage.html", render_lineage(population, summary))
-        ended = time.monotonic()
-        self._next_drawing = ended + max(_PICTURE_SECONDS, (ended - began) / _PICTURE_SHARE)
+        with self.busy("the last trials are sent to the tracker"):
+            hint = self._close()
+        self._display.finish(population, summary, self._run, hint)
 
     def _close(self) -> str | None:
         if self._closed:

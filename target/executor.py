@@ -73,11 +73,13 @@ class PooledExecutor(abc.ABC):
     Args:
         kind: The target.
         preflight_workers: Number of pre-flights that run beside the evaluations, on this machine.
+        least_preflight_workers: The least that it can be; 0 if the workers of the trainings can do pre-flights too.
     """
 
-    def __init__(self, kind: Kind, *, preflight_workers: int) -> None:
-        if preflight_workers < 1:
-            raise TargetError(f"executor.preflight_workers must be at least 1, got {preflight_workers}")
+    def __init__(self, kind: Kind, *, preflight_workers: int, least_preflight_workers: int = 1) -> None:
+        if preflight_workers < least_preflight_workers:
+            least = f"executor.preflight_workers must be at least {least_preflight_workers}"
+            raise TargetError(f"{least}, got {preflight_workers}")
         self._kind = kind
         self._preflight_workers = preflight_workers
         self._pools: dict[str, Pool] = {}
@@ -106,8 +108,8 @@ class PooledExecutor(abc.ABC):
         with machine_errors("cannot make a directory for the workers"):
             scratch = self._scratch.enter_context(scratch_directory())
         first = first_request(self._kind, scratch)
-        starts = [functools.partial(WorkerProcess, {})] * self._preflight_workers
-        self._pools["preflight"] = Pool(starts, first, tries=TRIES)
+        if starts := [functools.partial(WorkerProcess, {})] * self._preflight_workers:
+            self._pools["preflight"] = Pool(starts, first, tries=TRIES)
         try:
             self._pools["evaluate"] = self._make_training_pool(first)
             for pool in self._pools.values():
@@ -120,7 +122,8 @@ class PooledExecutor(abc.ABC):
         """Check a program without training it; None if it passes, else the verdict."""
         known = {"evidence": evidence.to_json()} if evidence.failed else {}
         request = {"preflight": {"source": program.source, "log": str(log.absolute()), **known}}
-        return self._pool("preflight").submit(request, lambda reply: reply and Evaluation.from_json(reply))
+        name = "preflight" if self._preflight_workers else "evaluate"
+        return self._pool(name).submit(request, lambda reply: reply and Evaluation.from_json(reply))
 
     def evaluate(
         self,
@@ -162,7 +165,7 @@ class LocalExecutor(PooledExecutor):
     Args:
         kind: The target.
         workers: Number of evaluations side by side; None for one per GPU, or on a CPU for as many as fit its cores.
-        preflight_workers: Number of pre-flights that run beside the evaluations.
+        preflight_workers: Number of pre-flights that run beside the evaluations; 0 for none: they take turns.
 
     Raises:
         TargetError: There are fewer GPUs than workers, or none for a target that trains on one.
@@ -170,7 +173,8 @@ class LocalExecutor(PooledExecutor):
 
     def __init__(self, kind: Kind, *, workers: int | None = None, preflight_workers: int = 1) -> None:
         self._allotment = allot(kind, workers)
-        super().__init__(kind.with_threads(self._allotment.threads), preflight_workers=preflight_workers)
+        kind = kind.with_threads(self._allotment.threads)
+        super().__init__(kind, preflight_workers=preflight_workers, least_preflight_workers=0)
 
     @property
     def slots(self) -> int:

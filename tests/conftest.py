@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # before torch and numpy: threads of tests side by side wait for each other
 
 FAST = {
     "": ("layers", "rooms"),
@@ -16,7 +20,7 @@ FAST = {
     ),
     "search": (
         *("acceptance", "arguments", "budget", "construct", "contrast", "exchanges", "journal", "lineage_strategies"),
-        *("graft", "lock", "mistakes", "names", "rundir", "simulate", "statistics", "strategies", "sweep"),
+        *("graft", "lock", "mistakes", "names", "results", "rundir", "simulate", "statistics", "strategies", "sweep"),
     ),
     "target": (
         *("cards", "constants", "contract", "cores", "draft", "feedback", "movable", "probes", "program", "reads"),

@@ -87,6 +87,7 @@ class AgentOperator:
             direction=direction,
             limits=self._resources.limits,
             contract=self._resources.contract,
+            ideas=self._resources.ideas(population),
         )
         given = {FILE: base.program.source, "program.md": direction, "HISTORY.md": history.text, "TASK.md": task.text}
         with scratch_directory() as scratch:

@@ -54,7 +54,11 @@ class Dialogue:
         """
         contract = self.resources.contract
         opening = self.prompt.messages(
-            briefing, direction=read_direction(self.resources), limits=self.resources.limits, contract=contract
+            briefing,
+            direction=read_direction(self.resources),
+            limits=self.resources.limits,
+            contract=contract,
+            ideas=self.resources.ideas(briefing.population),
         )
         proposal = briefing.proposal
         said, exchanges, cost_usd, problem = list[Message](opening), list[Exchange](), 0.0, ""

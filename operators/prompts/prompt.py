@@ -71,7 +71,13 @@ class Prompt:
         self._try_out()
 
     def messages(
-        self, briefing: Briefing, *, direction: str, limits: Sequence[str], contract: Contract = TRAINED
+        self,
+        briefing: Briefing,
+        *,
+        direction: str,
+        limits: Sequence[str],
+        contract: Contract = TRAINED,
+        ideas: Sequence[str] = (),
     ) -> tuple[Message, Message]:
         """Return the opening of a conversation.
 
@@ -80,6 +86,7 @@ class Prompt:
             direction: The human's direction.
             limits: The limits of a trial, as sentences.
             contract: The rules for a program.
+            ideas: Ideas of the human for this proposal.
 
         Raises:
             MutationError: The necessary parts do not fit into `max_tokens`.
@@ -88,7 +95,7 @@ class Prompt:
             self._system, answer=briefing.answer, direction=direction.strip(), limits=[*limits], contract=contract
         )
         left = self._max_tokens - tokens(system)
-        context = told(briefing, self._counts, diff_lines=self._inspiration_lines)
+        context = {**told(briefing, self._counts, diff_lines=self._inspiration_lines), "ideas": [*ideas]}
         sections = context["sections"]
         while tokens(task := self._render(self._task, **context)) > left:
             droppable = next((name for name in (EARLIER, *SECTIONS) if sections[name]), None)
@@ -136,7 +143,7 @@ class Prompt:
         briefing = Briefing(answer="patch", proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)
         try:
             self._render(self._system, answer="patch", direction="", limits=[], contract=TRAINED)
-            self._render(self._task, **told(briefing, self._counts, diff_lines=self._inspiration_lines))
+            self._render(self._task, ideas=[], **told(briefing, self._counts, diff_lines=self._inspiration_lines))
         except jinja2.TemplateError as error:
             raise ValueError(f"prompt templates {self._system} and {self._task}: {error}") from error
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from search.compare.comparison import AXES, Axis, Comparison
 from search.statistics import CONFIDENCE
+from search.views.marks import SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Distinguishable for colour-blind readers. Source: Okabe & Ito 2008, "Color universal design".
-_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a00")
 _DASHES: Final = ("-", "--", ":")
 _LABEL_CHARACTERS: Final = 46
 
@@ -51,8 +51,8 @@ def _draw_curves(panel: Axes, comparison: Comparison, axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for index, arm in enumerate(comparison.arms):
-        curve, colour = arm.curves[axis], _COLOURS[index % len(_COLOURS)]
-        dashes = _DASHES[index // len(_COLOURS) % len(_DASHES)]
+        curve, colour = arm.curves[axis], SERIES[index % len(SERIES)]
+        dashes = _DASHES[index // len(SERIES) % len(_DASHES)]
         panel.step(
             curve.grid,
             curve.median,
@@ -72,7 +72,7 @@ def _draw_curves(panel: Axes, comparison: Comparison, axis: Axis) -> None:
 
 def _draw_finals(panel: Axes, comparison: Comparison) -> None:
     for index, arm in enumerate(comparison.arms):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = SERIES[index % len(SERIES)]
         spread = [index + 0.12 * ((rank % 3) - 1) for rank in range(len(arm.finals))]
         panel.scatter(spread, sorted(arm.finals), s=22, color=colour, alpha=0.75, lw=0, zorder=3)
         median = statistics.median(arm.finals)

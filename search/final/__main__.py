@@ -1,7 +1,7 @@
 """Does the improvement hold? `python -m search.final outputs/NAME [--seeds 5]` trains again and scores the holdout.
 
 Champion and baseline are trained on fresh seeds, in parallel, and scored on the validation text and on the sealed
-holdout, which nothing else uses. It rewrites final.json and report.md, and reuses the trainings of an interrupted
+holdout, which nothing else uses. It rewrites final.json and the reports, and reuses the trainings of an interrupted
 earlier call. These trainings are not part of the search and count against no budget.
 """
 
@@ -15,11 +15,11 @@ from search.commands import fails_with_a_line, show
 from search.composed import make_target, read_config
 from search.final.check import run_final
 from search.final.report import final_text
+from search.metric import read_metric
 from search.mlflow.sending import try_to_send
 from search.mlflow.store import MlflowStore
 from search.names import given_folder
-from search.report import render_report
-from search.runs.files import write_atomically
+from search.report import write_reports
 from search.runs.finished import read_summary
 from search.runs.lock import locked
 from search.runs.reading import read_population
@@ -54,8 +54,8 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
         chosen = {} if workers is None else {"workers": workers}
         executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"], **chosen))
         report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=_say)
-        write_atomically(run.root / "report.md", render_report(population, summary, run))
-    show(f"{final_text(report)}\n{run.root / 'report.md'}\n")
+        write_reports(population, summary, run)
+    show(f"{final_text(report, read_metric(run.environment))}\n{run.root / 'report.md'}\n")
     problem = try_to_send(
         str((config.get("tracker") or {}).get("tracking_uri") or "none"),
         lambda uri: MlflowStore(run, summary.name, uri).finish(summary),

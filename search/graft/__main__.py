@@ -43,8 +43,8 @@ def run() -> None:
 
 def _run(name: str, words: Sequence[str]) -> int:
     """Run a module as `python -m` does; it exits with its own status."""
-    module = COMMANDS[name][0]
-    sys.argv = [f"graft {name}", *words]
+    module, *first = COMMANDS[name][0].split()
+    sys.argv = [f"graft {name}", *first, *words]
     if (here := os.getcwd()) not in sys.path and "" not in sys.path:  # noqa: PTH109 -- sys.path holds texts
         sys.path.append(here)  # for classes of the user's own; at the end, so that nothing there hides Graft's modules
     runpy.run_module(module, run_name="__main__", alter_sys=True)

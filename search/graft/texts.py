@@ -19,6 +19,11 @@ COMMANDS: Final = {
     "export": ("search.export", "the lineage of the best program as commits of a new branch"),
     "final": ("search.final", "does the improvement hold? fresh seeds, sealed holdout"),
     "noise": ("search.noise", "how far apart two trainings of one program end on this machine"),
+    "idea": ("search.steering idea", "a sentence for the next prompts of a search that runs"),
+    "pause": ("search.steering pause", "begin nothing new in a search; graft resume NAME goes on"),
+    "resume": ("search.steering resume", "go on with a search that was paused"),
+    "stop": ("search.steering stop", "end a search in order"),
+    "skip": ("search.steering skip", "leave out a trial that waits: graft skip NAME 17"),
     "ui": ("search.ui", "every trial in the MLflow UI, in a browser"),
     "doctor": ("search.doctor", "can a search with these settings run on this machine, and if not, how to fix it"),
     "import": ("search.import_git", "makes a search of an autoresearch branch and its results.tsv"),
@@ -26,7 +31,9 @@ COMMANDS: Final = {
 }
 """Names of the commands, with their modules and what they do."""
 _WITH_SETTINGS: Final = ("search", "doctor", "noise")
-_WITH_FOLDERS: Final = ("report", "compare", "best", "export", "final", "prompt", "status", "ui")
+_STEERING: Final = ("idea", "pause", "resume", "stop", "skip")
+_STEERING_TEXT: Final = 'steer a search that runs: graft idea NAME "try ..."'
+_WITH_FOLDERS: Final = ("report", "compare", "best", "export", "final", "prompt", "status", "ui", *_STEERING)
 _SHOWN_GROUPS: Final = (
     *("strategy", "operator", "target", "corpus", "acceptance", "pruning", "prompt", "executor", "tracker"),
 )
@@ -46,7 +53,8 @@ _EXAMPLES: Final = """
 def help_text() -> str:
     """Return the text of `graft --help`, which fits on one screen."""
     lines = ["usage: graft COMMAND [GROUP=CHOICE ...] [KEY=VALUE ...]", _EXAMPLES.rstrip(), "", "commands:"]
-    lines += [f"  {name:<9} {what}" for name, (_, what) in COMMANDS.items()]
+    lines += [f"  {name:<9} {what}" for name, (_, what) in COMMANDS.items() if name not in _STEERING]
+    lines += [f"  {' | '.join(_STEERING)} NAME  {_STEERING_TEXT}"]
     lines += ["  help KEY  explains a setting, a group, or a command", "", "groups:"]
     lines += [_cut(f"  {group:<11} {', '.join(choices()[group])}") for group in _SHOWN_GROUPS]
     lines += ["", "settings:"]

@@ -27,6 +27,7 @@ from search.printed import command
 from search.runs.ledger import Ledger
 from search.runs.lock import locked
 from search.runs.reading import read_population
+from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from search.views.verdicts import one_line
@@ -83,7 +84,7 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
         population = ledger.population
         for trial in population.trials:
             draft.write_trial(trial, population)
-        draft.append_results(population)
+        ResultsTable(draft).write(population)
         draft.write_summary(
             summarize(
                 population,

@@ -52,16 +52,16 @@ def prompt_rows(populations: Iterable[Population]) -> list[PromptRow]:
     """Return a row for each prompt and operator, over all searches; the best gain per search first."""
     found: dict[tuple[str, str], list[list[tuple[Trial, float]]]] = {}
     for population in populations:
-        gains = _gains(population)
+        lowered = gains(population)
         trials = [trial for trial in population.decided if trial.proposal.parents and not trial.imported]
         for key in sorted({(trial.prompt, trial.operator) for trial in trials}):
-            own = [(trial, gains.get(trial.number, 0.0)) for trial in trials if (trial.prompt, trial.operator) == key]
+            own = [(trial, lowered.get(trial.number, 0.0)) for trial in trials if (trial.prompt, trial.operator) == key]
             found.setdefault(key, []).append(own)
     rows = [_row(prompt, operator, searches) for (prompt, operator), searches in found.items()]
     return sorted(rows, key=lambda row: (-row.gain / row.searches, row.prompt, row.operator))
 
 
-def _gains(population: Population) -> dict[int, float]:
+def gains(population: Population) -> dict[int, float]:
     """Return how much each kept trial lowered the score of the champion."""
     scores, champions = population.scores, [reign.champion.number for reign in reigns(population)]
     return {after: scores[before] - scores[after] for before, after in itertools.pairwise(champions)}

@@ -1,4 +1,4 @@
-"""Writes report.md of a search anew: `python -m search.report outputs/NAME`."""
+"""Writes report.md and report.html of a search anew: `python -m search.report outputs/NAME`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from search.commands import fails_with_a_line, show
 from search.names import given_folder
-from search.report.page import render_report
-from search.runs.files import write_atomically
+from search.report.written import write_reports
 from search.runs.finished import read_summary
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
@@ -16,14 +15,12 @@ from search.runs.rundir import RunDirectory
 
 @fails_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write report.md of a run directory and print it; return the exit code."""
+    """Write both reports of a run directory and print report.md; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
     parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
     run = RunDirectory(parser.parse_args(arguments).directory)
     summary = read_summary(run)
-    text = render_report(read_population(run), summary, run)
-    write_atomically(run.root / "report.md", text)
-    show(text)
+    show(write_reports(read_population(run), summary, run))
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from search.figures import DELTA, VALUE, delta_of, delta_text, difference, value_text
 from search.final.report import read_final, verdict_sentence
 from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
@@ -17,10 +18,11 @@ from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.text import duration, escape_markdown
 from search.views.unverified import has_own_metric, metric_sentence, unverified_caveats
-from search.views.verdicts import Step, ancestry, delta, description_of, score_text
+from search.views.verdicts import Step, ancestry, description_of
 
 _FILES: Final = (
     ("results.tsv", "one row per decided trial"),
+    ("report.html", "this report with a chart, for a browser"),
     ("progress.png", "every score, and how the champion improved"),
     ("lineage.html", "the parents of every trial, with its diff"),
     ("summary.json", "the end state, for programs"),
@@ -39,27 +41,35 @@ def render_report(population: Population, summary: Summary, run: RunDirectory) -
     )
     environment.filters |= {"text": escape_markdown, "code": _code}
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    facts = facts_of(population, summary, run)
+    return environment.get_template("report.md.j2").render(
+        **facts,
+        prompts=prompt_table(prompt_rows([population])),
+        fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", facts["diff"])), default=0)),
+        files=[{"path": run.root / name, "what": what} for name, what in _files(run, population.champion)],
+    )
+
+
+def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dict[str, Any]:
+    """Return what report.md and report.html both say, as variables of their templates."""
     best = population.champion
     final = _final(run, best)
     steps = ancestry(best, population) if best else []
-    patch = _patch(steps)
-    return environment.get_template("report.md.j2").render(
-        summary=summary,
-        result=f"{_result(population)} {metric_sentence(run)}".strip(),
-        belief=_belief(population, noise_of(run)),
-        pruning=_pruning(summary),
-        final=final,
-        outcomes=", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
-        wall=duration(summary.wall_seconds),
-        device=duration(summary.gpu_seconds),
-        steps=[_step(step, population) for step in steps],
-        constants=_constants(steps),
-        prompts=prompt_table(prompt_rows([population])),
-        diff=patch,
-        fence="`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", patch)), default=0)),
-        caveats=[*unverified_caveats(population), *_caveats(run, population, best, final)],
-        files=[{"path": run.root / name, "what": what} for name, what in _files(run, best)],
-    )
+    return {
+        "summary": summary,
+        "result": f"{_result(population)} {metric_sentence(run)}".strip(),
+        "belief": _belief(population, noise_of(run)),
+        "pruning": _pruning(summary),
+        "final": final,
+        "outcomes": ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
+        "wall": duration(summary.wall_seconds),
+        "device": duration(summary.gpu_seconds),
+        "steps": [_step(step, population) for step in steps],
+        "constants": _constants(steps),
+        "meaning": f"{VALUE} {DELTA}",
+        "diff": _patch(steps),
+        "caveats": [*unverified_caveats(population), *_caveats(run, population, best, final)],
+    }
 
 
 def _result(population: Population) -> str:
@@ -67,9 +77,9 @@ def _result(population: Population) -> str:
     if best is None or best.score is None:
         return "**No result**: the seed program has no score yet."
     if best.number == 0:
-        return f"**No improvement** over the baseline: val_bpb {score_text(best, population)} (lower is better)."
-    scores = f"{score_text(population.trials[0], population)} → {score_text(best, population)}"
-    gain = delta(best, population.trials[0], population)
+        return f"**No improvement** over the baseline: val_bpb {value_text(best, population)} (lower is better)."
+    scores = f"{value_text(population.trials[0], population)} → {value_text(best, population)}"
+    gain = difference(best, population.trials[0], population)
     return f"**val_bpb {scores}** (lower is better), trial #{best.number}; difference {gain:+.4f}."
 
 
@@ -99,7 +109,7 @@ def _belief(population: Population, noise: Noise | None) -> str:
             f"Posterior mean and standard error: the best {mean:.4f} ± {error:.4f}, the baseline {first:.4f} ± "
             f"{first_error:.4f}: the difference is {mean - first:+.4f} ± {math.hypot(error, first_error):.4f}."
         )
-    gain = delta(best, population.trials[0], population)
+    gain = difference(best, population.trials[0], population)
     if noise and noise.seed_sd and gain is not None:
         sentences.append(
             f"The gain is {in_sds(-gain, noise)} of a single training (sd {noise.seed_sd:.4f} between {noise.n_seeds} "
@@ -123,17 +133,25 @@ def _step(step: Step, population: Population) -> dict[str, Any]:
     return {
         "number": trial.number,
         "status": trial.status.value,
-        "val_bpb": score_text(trial, population),
+        "val_bpb": value_text(trial, population),
         "n": len(trial.values),
-        "delta": _signed(step.delta),
-        "total": _signed(delta(trial, population.trials[0], population)),
+        "delta": delta_text(trial, population),
+        "error": _error(trial, population),
+        "total": _signed(difference(trial, population.trials[0], population)),
         "operator": trial.operator,
         "description": description_of(trial),
     }
 
 
-def _signed(difference: float | None) -> str:
-    return "" if difference is None else f"{difference:+.4f}"
+def _error(trial: Trial, population: Population) -> str:
+    """Return the standard error of the delta of a trial; empty if it is not known."""
+    delta = delta_of(trial, population)
+    error = population.error_between(trial.number, delta.against) if delta else None
+    return "" if error is None else f"± {error:.4f}"
+
+
+def _signed(change: float | None) -> str:
+    return "" if change is None else f"{change:+.4f}"
 
 
 def _patch(steps: list[Step]) -> str:
@@ -183,7 +201,8 @@ def _caveats(
                 "The best and the baseline share no training seed: they are compared through the trials between them."
             )
     if population.pending:
-        caveats.append(f"{len(population.pending)} trials have no verdict yet.")
+        waiting = len(population.pending)
+        caveats.append(f"{waiting} trials have no verdict yet." if waiting > 1 else "One trial has no verdict yet.")
     return caveats
 
 

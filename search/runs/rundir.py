@@ -9,31 +9,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from operators.chat import Reply
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
+from search.figures import value_of
 from search.runs.files import unfinished_below, write_atomically
 from search.runs.summary import Summary
 from search.runs.transcript import prompts_text, replies_text
 from target.errors import disk_is_full
-from target.printable import printable
 from target.program import Program
-
-COLUMNS: Final = (
-    "number",
-    "status",
-    "val_bpb",
-    "n",
-    "parents",
-    "operator",
-    "train_seconds",
-    "peak_memory_gb",
-    "cost_usd",
-    "description",
-)
 
 
 @dataclass(frozen=True)
@@ -140,26 +127,11 @@ class RunDirectory:
         for path in (*unfinished_below(self.root), *optunas):
             path.unlink()
 
-    def append_results(self, population: Population) -> None:
-        """Add the decided trials that results.tsv does not have yet, in the order of their verdicts.
-
-        Rows are final and are never changed, except for a last line that a crash left incomplete.
-        """
-        lines = self._result_lines() or ["\t".join(COLUMNS)]
-        known = {line.split("\t", 1)[0] for line in lines}
-        lines += [
-            "\t".join(result_row(trial, population)) for trial in population.decided if str(trial.number) not in known
-        ]
-        write_atomically(self.results, "\n".join(lines) + "\n")
-
     def numbers_in_results(self) -> list[str]:
         """Return the numbers of the trials in results.tsv; other lines are ignored."""
-        firsts = (line.split("\t", 1)[0] for line in self._result_lines())
-        return [first for first in firsts if first.isdecimal()]
-
-    def _result_lines(self) -> list[str]:
         text = self.results.read_text(encoding="utf-8") if self.results.exists() else ""
-        return text[: text.rfind("\n") + 1].splitlines()
+        firsts = (line.split("\t", 1)[0] for line in text[: text.rfind("\n") + 1].splitlines())
+        return [first for first in firsts if first.isdecimal()]
 
     def write_summary(self, summary: Summary) -> None:
         """Rewrite summary.json."""
@@ -189,10 +161,10 @@ class RunDirectory:
         write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=1) + "\n")
 
 
-def diff(old: Program, new: Program) -> str:
-    """Return the unified diff between two programs."""
+def diff(old: Program, new: Program, file: str = "train.py") -> str:
+    """Return the unified diff between two programs, which are called `file` in its head."""
     lines = difflib.unified_diff(
-        old.source.splitlines(keepends=True), new.source.splitlines(keepends=True), "a/train.py", "b/train.py"
+        old.source.splitlines(keepends=True), new.source.splitlines(keepends=True), f"a/{file}", f"b/{file}"
     )
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
@@ -201,33 +173,17 @@ def _evaluations_in(result: Path) -> int | None:
     return len(json.loads(result.read_text(encoding="utf-8"))["evaluations"]) if result.exists() else None
 
 
-def result_row(trial: Trial, population: Population) -> list[str]:
-    """Return the cells of a trial's row in results.tsv."""
-    peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
-    text = trial.mutation.description if trial.mutation else ""
-    return [
-        str(trial.number),
-        trial.status.value,
-        f"{population.scores[trial.number]:.6f}" if trial.scored else "",
-        str(len(trial.values)),
-        ",".join(str(parent) for parent in trial.proposal.parents),
-        trial.operator,
-        f"{sum(run.train_seconds for run in trial.evaluations):.1f}",
-        f"{peak / 1e9:.3f}" if peak else "",
-        f"{trial.cost_usd:.4f}",
-        printable(" ".join(f"{trial.marks} {text} {trial.detail and f'[{trial.detail}]'}".split()))[:500],
-    ]
-
-
 def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
     mean, error = population.posterior[trial.number] if trial.scored else (None, None)
     return {
         "number": trial.number,
         "status": trial.status.value,
         "outcome": trial.outcome.value if trial.outcome else None,
-        "val_bpb": population.scores[trial.number] if trial.scored else None,
-        "posterior_mean": mean,
-        "standard_error": error if error is not None and math.isfinite(error) else None,
+        "when_written": {  # later trainings can change them: results.tsv has the current value
+            "val_bpb": value_of(trial, population),
+            "posterior_mean": mean,
+            "standard_error": error if error is not None and math.isfinite(error) else None,
+        },
         "program_id": trial.program.id if trial.program else None,
         "parents": list(trial.proposal.parents),
         "operator": trial.operator,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from operators.population import Population
+from search.figures import value_of
 from search.pruning.figures import pruning_figures
 
 RunStatus = Literal["running", "finished", "stopped"]
@@ -94,7 +95,7 @@ def summarize(
         cost_usd: Price of all model calls; None if it is the sum over the trials.
     """
     best = population.champion
-    baseline = population.trials[0].score if population.trials else None
+    baseline = value_of(population.trials[0], population) if population.champion else None
     return Summary(
         name=name,
         strategy=strategy,
@@ -105,7 +106,7 @@ def summarize(
         trainings=population.trainings,
         outcomes=dict(sorted(population.outcomes.items())),
         baseline_val_bpb=baseline,
-        best_val_bpb=population.scores[best.number] if best else None,
+        best_val_bpb=value_of(best, population) if best else None,
         best_trial=best.number if best else None,
         best_program_id=best.program.id if best and best.program else None,
         gpu_seconds=population.device_seconds,

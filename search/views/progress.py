@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.champions import reigns
 from search.runs.files import replacing
 from search.runs.summary import Summary
-from search.views.verdicts import COLOURS, description_of, score_range
+from search.views.marks import ABOVE, BLUE, GREEN, MARKS, Outline
+from search.views.verdicts import description_of, score_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.markers import MarkerStyle
 
 _LABELLED_KEEPS: Final = 10
 _LABEL_CHARACTERS: Final = 44
@@ -64,20 +66,34 @@ def _draw_trials(axes: Axes, trials: Sequence[Trial], scores: Mapping[int, float
         inside = [(rank, value) for rank, value in points if value is not None and value <= top]
         above = [rank for rank, value in points if value is not None and value > top]
         failed = [rank for rank, value in points if value is None]
-        edge = axes.get_xaxis_transform()
-        label = f"{status.value} ({len(points)})"
-        colour, order = COLOURS[status], 4 if status is Status.KEEP else 3
+        edge, mark = axes.get_xaxis_transform(), MARKS[status]
+        label, order = f"{status.value} ({len(points)})", 4 if status is Status.KEEP else 3
+        look: dict[str, Any] = {
+            "s": 2.2 * mark.size**2,
+            "color": mark.colour,
+            "edgecolor": "#555555",
+            "linewidth": 0.3,
+            "zorder": order,
+        }
+        shape = _marker(mark.outline)
         if inside:
-            size = 18 if status is Status.DISCARD else 42
             ranks, values = zip(*inside, strict=True)
-            axes.scatter(ranks, values, s=size, color=colour, label=label, zorder=order)
+            axes.scatter(ranks, values, marker=shape, label=label, **look)
             label = ""
         if above:
             level = [0.985] * len(above)
-            axes.scatter(above, level, s=26, marker="^", color=colour, label=label, zorder=order, transform=edge)
+            axes.scatter(above, level, marker=_marker(ABOVE), label=label, transform=edge, **look)
         if failed:
             level = [1.0] * len(failed)
-            axes.scatter(failed, level, s=26, marker="x", color=colour, label=label, transform=edge, clip_on=False)
+            axes.scatter(failed, level, marker=shape, label=label, transform=edge, clip_on=False, **look)
+
+
+def _marker(outline: Outline) -> MarkerStyle:
+    """Return a shape for matplotlib, where y points up."""
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.path import Path as Corners
+
+    return MarkerStyle(Corners([(x, -y) for x, y in outline], closed=False))
 
 
 def _draw_champions(axes: Axes, population: Population, n_verdicts: int) -> None:
@@ -86,8 +102,8 @@ def _draw_champions(axes: Axes, population: Population, n_verdicts: int) -> None
         return
     ranks = [rank for rank, _ in champions]
     values = [population.scores[trial.number] for _, trial in champions]
-    axes.step([*ranks, n_verdicts - 0.5], [*values, values[-1]], where="post", color=COLOURS[Status.KEEP], lw=1.6)
-    axes.axhline(values[0], color=COLOURS[Status.BASELINE], lw=1, ls="--", zorder=1)
+    axes.step([*ranks, n_verdicts - 0.5], [*values, values[-1]], where="post", color=GREEN, lw=1.6)
+    axes.axhline(values[0], color=BLUE, lw=1, ls="--", zorder=1)
     drops = {rank: before - value for rank, before, value in zip(ranks[1:], values, values[1:], strict=False)}
     labelled = sorted(drops, key=lambda rank: -drops[rank])[:_LABELLED_KEEPS]
     for (rank, trial), value in zip(champions, values, strict=True):

@@ -1,28 +1,14 @@
-"""Facts about trials for pictures, pages and tables: order, lineage and differences of scores."""
+"""Facts about trials for pictures, pages and tables: order, lineage, descriptions."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Final
 
 from operators.population import Population
 from operators.prompts.history import lineage
-from operators.trial import Status, Trial
-
-COLOURS: Final = {
-    Status.PENDING: "#9aa0a6",
-    Status.BASELINE: "#3b6fb6",
-    Status.KEEP: "#1a9850",
-    Status.DISCARD: "#b0b7bf",
-    Status.PRUNED: "#8073ac",
-    Status.CRASHED: "#d73027",
-    Status.OUT_OF_MEMORY: "#e08214",
-    Status.TIMED_OUT: "#bf812d",
-    Status.NOT_BUILT: "#762a83",
-    Status.REJECTED: "#a50026",
-    Status.UNMEASURED: "#c6c2d4",
-}
+from operators.trial import Trial
+from search.figures import difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +24,11 @@ class Step:
     delta: float | None
 
 
-def delta(trial: Trial, reference: Trial | None, population: Population) -> float | None:
-    """Return the score of a trial minus that of another, negative is better; None unless both have one."""
-    ours, theirs = (population.scores.get(each.number) if each else None for each in (trial, reference))
-    if ours is None or theirs is None or trial is reference:
-        return None
-    return ours - theirs
-
-
 def ancestry(trial: Trial, population: Population) -> list[Step]:
     """Return the way from the seed program to a trial, both included, by each trial's first parent."""
     chain = lineage(trial, population)[::-1]
     pairs = itertools.pairwise(chain)
-    return [Step(chain[0], None), *(Step(child, delta(child, parent, population)) for parent, child in pairs)]
+    return [Step(chain[0], None), *(Step(child, difference(child, parent, population)) for parent, child in pairs)]
 
 
 def score_range(population: Population) -> tuple[float, float]:
@@ -66,12 +44,6 @@ def score_range(population: Population) -> tuple[float, float]:
     high = min(values[-1], anchor + 0.5 * (anchor - low))
     margin = max(0.06 * (high - low), 1e-4)
     return low - margin, high + margin
-
-
-def score_text(trial: Trial, population: Population) -> str:
-    """Return the score of a trial as text; empty if it has none."""
-    score = population.scores.get(trial.number)
-    return "" if score is None else f"{score:.4f}"
 
 
 def description_of(trial: Trial) -> str:

@@ -135,6 +135,7 @@ def main() -> None:
     """Import what the children need, then serve."""
     evaluator = socket.socket(fileno=int(sys.argv[1]))
     become_subreaper()
+    gc.disable()  # next to nothing that an import makes is garbage, and looking for it took a fifth of the start
     become: Become = importlib.import_module(sys.argv[2]).become  # imports torch once for all children
     library_grants()  # once, not in each child
     kill_descendants(KILL_SECONDS)  # a compiler that fails may leave a process; none may be there at the first fork
@@ -142,6 +143,7 @@ def main() -> None:
     if threads != 1:
         raise RuntimeError(f"a zygote must have one thread when it forks, importing torch left {threads}")
     gc.freeze()  # the children share the memory pages of all present objects
+    gc.enable()
     _Zygote(evaluator, become).run()
 
 

@@ -230,9 +230,12 @@ def _fit(family: Family, key: str, inputs: Floats, targets: Floats, counts: Floa
 
 
 def _fit_process(inputs: Floats, targets: Floats, counts: Floats) -> PosteriorMean:
+    from threadpoolctl import threadpool_limits
+
     chosen = np.random.default_rng(0).permutation(len(targets))[:_LENGTH_ROWS]
     spread = float(targets.std()) or 1.0
-    lengths, nugget = fit_lengths(inputs[chosen], targets[chosen] / spread, prior_length=1.0, steps=_LENGTH_STEPS)
+    with threadpool_limits(limits=1, user_api="blas"):  # ten times slower with threads when the cores are shared
+        lengths, nugget = fit_lengths(inputs[chosen], targets[chosen] / spread, prior_length=1.0, steps=_LENGTH_STEPS)
     return GaussianProcess(inputs, targets, lengths, nugget, counts).posterior_mean()
 
 

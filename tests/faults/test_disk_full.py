@@ -67,7 +67,7 @@ def test_a_search_on_a_full_disk_stops_and_goes_on_when_there_is_room(
 def test_the_command_says_so_and_goes_on_when_there_is_room(namespace: Driver, tmp_path: Path) -> None:
     disk = SmallDisk(namespace, tmp_path, size_kb=80_000)
     outputs = tmp_path / "outputs"
-    search = command("name=d", f"outputs={outputs}", "executor.workers=1", "budget.trainings=1", QUIET)
+    search = command("name=d", f"outputs={outputs}", "budget.trainings=1", QUIET)
     disk.fill()
     refused = namespace.ask({"run": [*search, f"outputs={disk.root}"]})
     assert refused["exit"] == 75

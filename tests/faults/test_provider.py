@@ -35,8 +35,8 @@ def test_the_plan_leaves_nothing_out() -> None:
 
 
 def overrides(server: LlmServer, *more: str) -> tuple[str, ...]:
-    serial = "propose_ahead=0"  # requests have the order of the trials
-    return (*ASKING, *QUICK, serial, "strategy=evolution", f"llm.api_base={server.url}", QUIET, *more)
+    instant = ("target=landscape", "target.slots=1", "propose_ahead=0")  # requests have the order of the trials
+    return (*ASKING, *QUICK, *instant, "strategy=evolution", f"llm.api_base={server.url}", QUIET, *more)
 
 
 def test_a_search_survives_every_fault_and_loses_nothing(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_search_survives_every_fault_and_loses_nothing(tmp_path: Path) -> None
         price = "llm.price={input: 10, output: 0}"
         done = run(
             tmp_path,
-            *overrides(server, "name=f", "budget.trainings=12", "llm.total_seconds=12", price),
+            *overrides(server, "name=f", "budget.trainings=12", "llm.total_seconds=6", price),
             env=ENVIRONMENT,
             timeout=400,
         )
@@ -84,7 +84,6 @@ def test_an_outage_stops_the_search_and_no_more_is_asked_again_than_was_not_answ
         more = (
             "name=o",
             "budget.trainings=9",
-            "executor.workers=1",
             "llm.outage_minutes=0.002",
             "llm.check=false",
             price,
@@ -137,7 +136,7 @@ def silent() -> Iterator[LlmServer]:
 
 @pytest.mark.parametrize("check", ["true", "false"])
 def test_a_search_that_waits_for_an_answer_can_be_interrupted(tmp_path: Path, silent: LlmServer, check: str) -> None:
-    arguments = overrides(silent, "name=i", "budget.trainings=3", "executor.workers=1", f"llm.check={check}")
+    arguments = overrides(silent, "name=i", "budget.trainings=3", f"llm.check={check}")
     search = subprocess.Popen(
         command(*arguments), cwd=tmp_path, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.PIPE
     )

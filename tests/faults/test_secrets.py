@@ -68,7 +68,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     (folder / "thief.py").write_text(honest.replace("    prepare.setup()\n", steal + "    prepare.setup()\n"))
 
     def arguments(name: str, *more: str) -> tuple[str, ...]:
-        return (f"name={name}", f"budget.trainings={TRAININGS}", "target.program=thief.py", "executor.workers=1", *more)
+        return (f"name={name}", f"budget.trainings={TRAININGS}", "target.program=thief.py", *more)
 
     environment = {**os.environ, **ENVIRONMENT}
     both = [

@@ -182,6 +182,9 @@ class Observer:
     def measured(self, trial: object, evaluation: Evaluation) -> None:
         """Do nothing."""
 
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
     def tick(self, running: object) -> None:
         """Do nothing."""
 

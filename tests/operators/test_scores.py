@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from operators.scores import posterior, seed_adjusted
+from operators.scores import Measurements, posterior, seed_adjusted
 
 
 def test_one_seed_leaves_the_values_as_they_are() -> None:
@@ -117,3 +117,18 @@ def test_programs_without_noise_are_left_as_they_are() -> None:
     values = {number: {0: 2.0 - number, 1: 2.0 - number} for number in range(5)}
 
     assert posterior(values, 0) == {number: (2.0 - number, 0.0) for number in range(5)}
+
+
+def test_the_error_of_a_difference_is_that_which_repeated_searches_show() -> None:
+    found, differences = [], []
+    for seed in range(300):
+        rng = random.Random(seed)
+        effects = [rng.gauss(0, 0.02) for _ in range(2)]
+        values = {n: {s: 2.0 + effects[s] + rng.gauss(0, 0.01) for s in (0, 1)} for n in range(5)}
+        measured = Measurements(values)
+        found.append(measured.error_between(1, 2) or 0.0)
+        differences.append(measured.scores[1] - measured.scores[2])
+
+    assert statistics.fmean(found) == pytest.approx(statistics.stdev(differences), rel=0.15)
+    assert Measurements({0: {0: 2.0}, 1: {0: 1.9}}).error_between(0, 1) is None
+    assert Measurements({0: {0: 2.0}, 1: {0: 1.9}}).error_between(0, 7) is None

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.search.warm import can_be_warm, run_warm
+
 FAST = (
     "target.train_seconds=0.8",
     "target.startup_seconds=0.4",
@@ -19,22 +21,29 @@ FAST = (
     "target.sequence_tokens=64",
 )
 """A training of about a second: too short to learn much, long enough to be real."""
+ONE_WORKER = ("executor.workers=1", "executor.preflight_workers=0")
+"""For searches in which nothing has to happen side by side: each worker imports torch, for three CPU seconds."""
 QUIET = "tracker=none"
 
 
 def command(*overrides: str) -> list[str]:
-    """Return the command line of a fast search; with a target of its own, of a search on that."""
+    """Return the command line of a fast search on one worker; with a target of its own, of a search on that."""
     flags = [each for each in overrides if each.startswith("-")]  # Hydra wants them in front
     fast = () if any(each.startswith("target=") for each in overrides) else FAST
+    if fast and not any(each.startswith("executor") for each in overrides):
+        fast = (*fast, *ONE_WORKER)
     return [sys.executable, "-m", "search", *flags, *fast, *(each for each in overrides if each not in flags)]
 
 
 def run(
     cwd: Path, *overrides: str, env: dict[str, str] | None = None, timeout: float = 180
 ) -> subprocess.CompletedProcess[str]:
-    """Run a fast search to its end."""
+    """Run a fast search to its end; one without trainings, in a process that has done its imports."""
+    arguments = command(*overrides)
+    if any(each.startswith("target=") for each in overrides) and can_be_warm(env or {}):
+        return run_warm(arguments[3:], cwd, env or {}, timeout)
     return subprocess.run(
-        command(*overrides),
+        arguments,
         cwd=cwd,
         env={**os.environ, **(env or {})},
         capture_output=True,

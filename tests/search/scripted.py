@@ -115,6 +115,7 @@ class ScriptedObserver:
         self, executor: ScriptedExecutor, after: Callable[[Population], None] = lambda population: None
     ) -> None:
         self.summaries: list[Summary] = []
+        self.said: list[str] = []
         self.measurements: list[tuple[int, int]] = []
         self._executor = executor
         self._after = after
@@ -125,6 +126,9 @@ class ScriptedObserver:
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
         self.measurements.append((trial.number, evaluation.seed))
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     def tick(self, running: Sequence[Running]) -> None:
         self._executor.finish()

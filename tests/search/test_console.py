@@ -70,7 +70,7 @@ def test_without_a_terminal_there_is_one_plain_line_a_verdict():
         [f"#{trial.number:04d}", trial.status.value] for trial in MIXED.decided
     ]
     assert ESCAPE not in out.getvalue()
-    assert "val_bpb 1.8500  -0.0500" in lines[5]
+    assert "val_bpb 1.8500  -0.0500 to parent" in lines[5]
     assert "constants of #1: MATRIX_LR -> 0.025" in lines[5]
     assert "[crashed: no luck]" in lines[2]
 

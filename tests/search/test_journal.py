@@ -17,6 +17,7 @@ from search.errors import UserError
 from search.runs.journal import check_journal
 from search.runs.ledger import Ledger
 from search.runs.reading import Elapsed, read_population
+from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from target.program import Program
 from tests.search.builders import make_evaluation
@@ -123,7 +124,7 @@ def test_damage_is_refused_with_its_line(run: RunDirectory, damage: str, place: 
 
 
 def test_verdicts_that_the_journal_lost_at_its_end_are_missed(run: RunDirectory) -> None:
-    run.append_results(read_population(run))
+    ResultsTable(run).write(read_population(run))
     whole = lines_of(run)
     run.journal.write_bytes(b"".join(whole[:-5]))  # the last trial
 
@@ -134,15 +135,15 @@ def test_verdicts_that_the_journal_lost_at_its_end_are_missed(run: RunDirectory)
     run.results.rename(run.root / "old.tsv")
     ledger = Ledger(run)
     assert len(ledger.population.trials) == 2
-    run.append_results(ledger.population)
+    ResultsTable(run).write(ledger.population)
     write(Ledger(run), 1)
-    run.append_results(read_population(run))
+    ResultsTable(run).write(read_population(run))
     assert run.numbers_in_results() == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize("other", ["# a note", "", "note\tx"])
 def test_other_lines_in_results_are_no_verdicts(run: RunDirectory, other: str) -> None:
-    run.append_results(read_population(run))
+    ResultsTable(run).write(read_population(run))
     with run.results.open("a") as results:
         results.write(other + "\n")
 

@@ -1,148 +1,84 @@
-"""lineage.html: complete, self-contained, and not affected by what models write."""
+"""lineage.html: complete and small. tests/search/test_pages.py opens it in a browser."""
 
 from __future__ import annotations
 
-import re
+import random
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
 from operators.population import Population
 from operators.trial import Status
+from search.figures import difference
+from search.runs.sources import edited
 from search.views.lineage import render_lineage
-from search.views.verdicts import ancestry, delta
+from search.views.selfcontained import unpack
+from search.views.verdicts import ancestry
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 
-HOSTILE = '</title></svg><script>alert(1)</script><img src=x onerror=alert(2)> " onclick="alert(3) {{ 7 * 7 }}'
-VOID = {"meta", "br", "img", "circle", "line", "path"}
+
+def payload(population, **summary):
+    return unpack(render_lineage(population, make_summary(population, **summary)))
 
 
-class Page(HTMLParser):
-    """Elements of a page by tag, refusing one that is closed in the wrong order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.open = [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def render(population, **summary):
-    return render_lineage(population, make_summary(population, **summary))
+def sources_of(page):
+    """Return the programs of a page, as its script does: edits of others, in lines."""
+    found = {}
+    for number, source in page["sources"].items():
+        text = source if isinstance(source, str) else edited(found[source["of"]], source["edits"])
+        found[int(number)] = text
+    return found
 
 
 @pytest.mark.parametrize(
     "population", [Population(), make_population(Status.PENDING), make_population(Status.CRASHED), make_population(2.0)]
 )
 def test_a_search_that_has_hardly_begun_has_a_page(population):
-    page = Page(render(population))
-
-    assert len(page.all("circle")) == len(population.scored)
+    assert len(payload(population)["trials"]) == len(population.decided)
 
 
-def test_every_decided_trial_is_a_node_that_leads_to_its_row():
-    page = Page(render(MIXED))
+def test_every_decided_trial_is_there_with_its_parents_and_the_way_to_the_best():
+    page = payload(MIXED)
 
-    links = [link["href"] for link in page.all("a") if "href" in link]
-    rows = [row["id"] for row in page.all("tr") if "id" in row]
-    assert rows == [f"t{trial.number}" for trial in MIXED.decided]
-    assert {f"#{row}" for row in rows} <= set(links)
-    assert set(links) <= {f"#{row}" for row in rows}
-
-
-def test_edges_lead_from_parent_to_child_and_the_way_to_the_best_is_marked():
-    edges = [path["class"] for path in Page(render(MIXED)).all("path") if "edge" in path.get("class", "")]
-
-    assert len(edges) == 9
-    assert edges.count("edge best") == 3
+    assert [each["number"] for each in page["trials"]] == [trial.number for trial in MIXED.decided]
+    assert [each["parents"] for each in page["trials"]] == [list(trial.proposal.parents) for trial in MIXED.decided]
+    assert (page["path"], page["best"]) == ([0, 1, 5, 9], 9)
 
 
 def test_a_program_that_the_operator_drew_on_is_a_parent_too():
     first, second, child = (make_trial(number, 2.0 - number / 10, status=Status.KEEP) for number in (1, 2, 3))
     child = replace(child, mutation=replace(child.mutation, extra_parents=(2,)))
-    page = Page(render(Population((make_trial(0, 2.0, status=Status.BASELINE), first, second, child))))
+    page = payload(Population((make_trial(0, 2.0, status=Status.BASELINE), first, second, child)))
 
-    assert len([path for path in page.all("path") if "edge" in path.get("class", "")]) == 4
-    assert sum(link.get("href") == "#t2" for link in page.all("a")) == 1 + sum(
-        link.get("href") == "#t1" for link in page.all("a")
-    )
+    assert page["trials"][3]["parents"] == [0, 2]
 
 
-def test_nothing_is_loaded_from_elsewhere_and_nothing_runs():
-    page = Page(render(MIXED))
-
-    assert not {tag for tag, _ in page.elements} & {"script", "link", "img", "iframe", "object"}
-    assert not re.search(r"https?://|url\(|@import", render(MIXED))
-
-
-def test_what_models_write_is_text_and_nothing_else():
-    mutation = make_trial(1, 1.9, status=Status.KEEP).mutation
-    child = replace(
-        make_trial(1, 1.9, status=Status.KEEP, detail=HOSTILE),
-        mutation=replace(
-            mutation,
-            description=HOSTILE,
-            rationale=HOSTILE,
-            operator=HOSTILE,
-            program=Program(f"X = 1  # {HOSTILE}\n"),
-        ),
-    )
-    population = Population((make_trial(0, 2.0, status=Status.BASELINE), child))
-
-    text = render(population, name=HOSTILE, stop_reason=HOSTILE)
-
-    page = Page(text)
-    assert not page.all("script")
-    assert not page.all("img")
-    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    assert "{{ 7 * 7 }}" in text
-
-
-def test_a_thousand_trials_make_a_page_of_bearable_size():
-    population = make_population(*[2.0 - number / 2000 if number % 3 else Status.CRASHED for number in range(1, 1001)])
-
-    text = render(population)
-
-    assert len(Page(text).all("tr")) == 1001
-    assert len(text) < 2_000_000
+def test_the_programs_can_be_made_from_the_page():
+    assert sources_of(payload(MIXED)) == {each.number: each.program.source for each in MIXED.decided if each.program}
 
 
 def test_a_long_search_is_shown_by_its_champions_and_its_latest_trials():
-    scores = [2.0, 1.9, *[1.95] * 1008]
-    text = render(make_population(*scores))
+    population = make_population(2.0, 1.9, *[1.95] * 2008)
+    text = render_lineage(population, make_summary(population))
 
-    rows = [attributes["id"] for tag, attributes in Page(text).elements if tag == "tr" and "id" in attributes]
-    assert rows == ["t0", "t1", *[f"t{number}" for number in range(10, 1010)]]
+    assert [each["number"] for each in unpack(text)["trials"]] == [0, 1, *range(10, 2010)]
     assert "8 others are in results.tsv" in text
-    assert "discard (1008)" in text
+    assert unpack(text)["counts"]["discard"] == 2008
 
 
-def test_a_rewrite_of_a_long_program_is_cut_with_a_pointer_to_the_whole():
-    long = Program("".join(f"A{index} = {index}\n" for index in range(3000)))
-    child = make_trial(1, 1.9, status=Status.KEEP)
-    child = replace(child, mutation=replace(child.mutation, program=long))
+def test_two_thousand_large_rewrites_make_a_page_of_bearable_size():
+    noise = random.Random(0)
+    population = make_population(*[2.0 - number / 4000 for number in range(2000)])
+    lines = [f"{noise.randbytes(30).hex()} = 1\n" for _ in range(20_000)]
+    rewritten = [
+        replace(each, mutation=replace(each.mutation, program=Program("".join(noise.sample(lines, 400)))))
+        for each in population.trials
+    ]
+    text = render_lineage(Population(tuple(rewritten)), make_summary(population))
 
-    text = render(Population((make_trial(0, 2.0, status=Status.BASELINE), child)))
-
-    assert "more lines: see diff.patch of the trial" in text
-    assert "A2999" not in text
+    assert len(text) < 5_000_000
+    assert len(unpack(text)["sources"]) > 100
 
 
 def test_scores_are_compared_whatever_seeds_they_were_taken_with():
@@ -152,10 +88,10 @@ def test_scores_are_compared_whatever_seeds_they_were_taken_with():
     crashed = make_trial(2, status=Status.CRASHED)
     population = Population((old, new, crashed))
 
-    assert delta(new, old, population) < 0  # though its plain mean is above: seed 2 is the unlucky one
-    assert delta(old, old, population) is None
-    assert delta(crashed, old, population) is None
-    assert delta(new, None, population) is None
+    assert difference(new, old, population) < 0  # though its plain mean is above: seed 2 is the unlucky one
+    assert difference(old, old, population) is None
+    assert difference(crashed, old, population) is None
+    assert difference(new, None, population) is None
 
 
 def test_the_way_to_the_best_follows_first_parents():

@@ -42,7 +42,7 @@ SUMMARY_FIELDS = [
 
 
 def test_a_search_leaves_what_it_promises(tmp_path: Path) -> None:
-    assert_leaves_all(tmp_path, "greedy")
+    assert_leaves_all(tmp_path, "greedy", "executor.workers=null")  # as many as on a user's machine
     root = tmp_path / "outputs" / "g"
     environment = json.loads((root / "environment.json").read_text())
     assert environment["versions"]["torch"]
@@ -162,7 +162,7 @@ def test_a_seed_program_that_does_not_score_stops_the_search_and_says_why(
     tmp_path: Path, source: str, phrases: tuple[str, ...]
 ) -> None:
     write(tmp_path / "mine.py", source.replace("DEPTH = 8", "DEPTH = 1").replace("HEAD_DIM = 128", "HEAD_DIM = 16"))
-    done = run(tmp_path, "target.program=mine.py", "name=mine", "target.preflight_seconds=6", QUIET)
+    done = run(tmp_path, "target.program=mine.py", "name=mine", "target.preflight_seconds=2", QUIET)
 
     assert_clean_failure(done, "the seed program does not score", "trials/0000", *phrases)
     summary = summary_of(tmp_path / "outputs" / "mine")
@@ -180,17 +180,18 @@ def test_a_search_without_isolation_says_so_once_and_in_its_records(tmp_path: Pa
 
 
 def test_a_resumed_search_with_another_configuration_is_refused_by_key(tmp_path: Path) -> None:
-    assert run(tmp_path, "name=g", "budget.trainings=1", QUIET).returncode == 0
+    search = ("name=g", "target=landscape", QUIET)
+    assert run(tmp_path, "budget.trainings=2", *search).returncode == 0
     root = tmp_path / "outputs" / "g"
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != ".lock"}
-    done = run(tmp_path, "name=g", "seed=5", "strategy.memory=3", "budget.trainings=2", QUIET)
+    done = run(tmp_path, "seed=5", "strategy.memory=3", "budget.trainings=3", *search)
 
     assert_clean_failure(done, "seed was 0, is 5", "strategy.memory was 30, is 3")
     assert {path: path.read_bytes() for path in before} == before
     stored = done.stderr.rpartition("or resume it: ")[2]
     again = subprocess.run(["bash", "-c", stored], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    more = run(tmp_path, "name=g", "budget.trainings=3", QUIET)  # a larger budget is the same search
+    more = run(tmp_path, "budget.trainings=3", *search)  # a larger budget is the same search
     assert more.returncode == 0, more.stderr
     assert summary_of(root)["trainings"] == 3
 
@@ -224,7 +225,7 @@ def test_a_run_directory_belongs_to_one_search_at_a_time(tmp_path: Path) -> None
 def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path, number: signal.Signals) -> None:
     name = ("name=g",) if number == signal.SIGTERM else ()  # without a name it has that of its start
     search = subprocess.Popen(
-        command(*name, "budget.trainings=5", QUIET), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(*name, "budget.trainings=4", QUIET), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert search.stdout
     for line in search.stdout:
@@ -242,7 +243,7 @@ def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path, number: signa
     assert f"name={journal.parent.name}" in resume
     done = subprocess.run(["bash", "-c", resume], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert summary_of(journal.parent)["trainings"] == 5
+    assert summary_of(journal.parent)["trainings"] == 4
     assert (journal.parent / "results.tsv").read_text().startswith(rows)
 
 

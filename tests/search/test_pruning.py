@@ -21,7 +21,7 @@ from search.pruning.plan import Pruning
 from search.pruning.schedule import changes_schedule
 from search.report import render_report
 from search.runs.reading import read_population
-from search.runs.rundir import RunDirectory, result_row
+from search.runs.rundir import RunDirectory
 from search.strategies.tree import Tree
 from search.tracking.records import trial_record
 from target.evaluation import Evaluation, Outcome
@@ -29,7 +29,7 @@ from target.program import Program
 from target.simulated.recorded import read_recordings
 from target.stopping import FailedCheck, StopRule, failed_check
 from tests.search.builders import make_evaluation, make_population, make_summary
-from tests.search.command import assert_clean_failure, run
+from tests.search.command import assert_clean_failure, rows_of, run
 from tests.search.scripted import ScriptedExecutor
 from tests.search.test_loop import Bench, bowl
 
@@ -85,8 +85,8 @@ def test_stopped_trials_are_not_scored_and_the_search_goes_on(pruned_search: Ben
     assert summary.outcomes["pruned"] == summary.pruned == len(stopped)
     assert summary.saved_seconds == pytest.approx(0.7 * len(stopped))
     assert summary.best_val_bpb < summary.baseline_val_bpb
-    cells = result_row(stopped[0], pruned_search.ledger.population)
-    assert (cells[1], cells[2]) == ("pruned", "")
+    rows = rows_of(pruned_search.run.root)
+    assert {row["val_bpb"] for row in rows if row["status"] == "pruned"} == {""}
 
 
 def test_only_first_trainings_of_candidates_get_a_rule(pruned_search: Bench) -> None:

@@ -53,7 +53,7 @@ def test_the_result_comes_first(tmp_path):
 
 
 def test_the_chain_from_the_seed_to_the_best_has_each_gain(tmp_path):
-    rows = [[cell.strip() for cell in row[:6]] for row in table_rows(report(MIXED, tmp_path))]
+    rows = [[cell.strip() for cell in (*row[:5], row[6])] for row in table_rows(report(MIXED, tmp_path))]
 
     assert rows == [
         ["#0", "baseline", "2.0000", "1", "", ""],
@@ -102,7 +102,7 @@ def test_what_models_write_cannot_break_the_page(tmp_path):
     child = replace(child, mutation=replace(child.mutation, description=hostile, program=program))
     text = report(Population((make_trial(0, 2.0, status=Status.BASELINE), child)), tmp_path, name=hostile)
 
-    assert {len(row) for row in table_rows(text)} == {8}
+    assert {len(row) for row in table_rows(text)} == {9}
     assert "\n# heading" not in text
     assert "\\<script\\>" in text
     assert "````diff" in text

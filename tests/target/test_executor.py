@@ -126,10 +126,32 @@ def test_keys_in_our_environment_are_not_in_that_of_a_worker(executor):
     assert not any("PROVIDER_API_KEY" in process.environ() for process in processes)
 
 
-@pytest.mark.parametrize("sizes", [{"workers": 0}, {"workers": 1, "preflight_workers": 0}])
-def test_it_needs_workers(spec, sizes):
-    with pytest.raises(TargetError, match="at least 1"):
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"workers": 0}, "workers must be at least 1, got 0"),
+        ({"workers": 1, "preflight_workers": -1}, "preflight_workers must be at least 0, got -1"),
+    ],
+)
+def test_it_needs_workers(spec, sizes, message):
+    with pytest.raises(TargetError, match=message):
         LocalExecutor(TrainedKind(spec), **sizes)
+
+
+def test_without_workers_of_their_own_preflights_take_turns_with_trainings(spec, corpus, tmp_path):
+    before = {worker.pid for worker in workers()}
+    executor = LocalExecutor(TrainedKind(spec, corpus=corpus), workers=1, preflight_workers=0)
+    executor.start()
+    try:
+        assert len({worker.pid for worker in workers()} - before) == 1
+        program = Program(HONEST)
+        training, check = executor.evaluate(program, 1, tmp_path / "a.log"), executor.preflight(program, tmp_path / "b")
+        assert check.result(WAIT_SECONDS) is None
+        assert training.done()
+        assert training.result().outcome is Outcome.OK
+    finally:
+        executor.close()
+    assert {worker.pid for worker in workers()} == before
 
 
 def test_a_preflight_does_not_wait_for_a_training(executor, tmp_path):

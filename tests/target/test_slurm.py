@@ -91,6 +91,7 @@ def test_closing_cancels_the_job_and_leaves_no_process(kind, tmp_path):
     ("settings", "message"),
     [
         ({"workers": 0}, "executor.workers must be at least 1"),
+        ({"preflight_workers": 0}, "executor.preflight_workers must be at least 1, got 0"),
         ({"cluster": "pbs"}, "executor.cluster must be slurm or local, got 'pbs'"),
         ({"cluster": "local", "more": {"slurm_colour": "red"}}, "executor.more has a parameter that submitit does not"),
     ],
