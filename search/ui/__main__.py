@@ -2,7 +2,7 @@
 
 Starts MLflow with settings that work, waits until it answers, and prints the link: the trials of the latest search or
 sweep, or of the one that is named, the best first. For a sweep there is a second link, to the best score over the
-trainings with a line for each strategy. It runs until Ctrl-C.
+trainings with a line for each strategy. It runs until Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if database is None or not database.exists():
         raise UserError(f"there is no MLflow database {database or uri}: start where the search was started")
     port = options.port or _free_port()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
     words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
     return serve([*words, "--host", _HOST, "--port", str(port)], f"http://{_HOST}:{port}", place, say=_say)
 

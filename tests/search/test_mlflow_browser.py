@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -36,8 +35,10 @@ def links_of(folder: Path) -> Iterator[list[str]]:
         said = list(iter(server.stdout.readline, "it runs until Ctrl-C\n"))
         yield [line.split()[0] for line in said if line.startswith("http")]
     finally:
-        server.send_signal(signal.SIGINT)
+        server.terminate()
         server.communicate()
+    with socket.socket() as gone:
+        assert gone.connect_ex(("127.0.0.1", port))  # it left no server behind
 
 
 def sweep(folder: Path, client: Any) -> None:
@@ -72,10 +73,9 @@ def test_the_best_trial_its_parent_the_chart_and_the_report_are_a_click_or_three
         tab.resize(1600, 900)
         tab.visit(table)
         tab.wait("document.querySelectorAll('.ag-row a').length > 3")
-        heads = tab.value("[...document.querySelectorAll('.ag-header-cell')].map(e => e.innerText.trim())")
-        assert [head for head in heads if head in ("val_bpb", "delta_val_bpb", "graft.status", "strategy", "seed")] == [
-            *("val_bpb", "delta_val_bpb", "graft.status", "seed", "strategy"),
-        ]
+        heads = "[...document.querySelectorAll('.ag-header-cell')].map(e => e.innerText.trim())"
+        order = ["val_bpb", "delta_val_bpb", "graft.status", "seed", "strategy"]
+        tab.wait(f"{heads}.filter(e => {order}.includes(e)).join() === {','.join(order)!r}")
         press(tab, "#3 MATRIX_LR -> 0.023 (-0.0500)", ".ag-row a")
         tab.wait("!!document.querySelector('.note-editor-preview-content a')")
         parent = "document.querySelector('.note-editor-preview-content a')"
