@@ -28,6 +28,7 @@ from search.views.verdicts import description_of, one_line, score_range
 
 RELOAD_SECONDS: Final = 5.0  # after which the page of a running search reads itself again
 _MOST_POINTS: Final = 3000  # with more, browsers would be slow
+_MOST_CONSTANTS: Final = 8
 _TITLE_CHARACTERS: Final = 160
 _DIFF_LINES: Final = 600
 _HEAD_BYTES: Final = 4096  # of the journal, which have the first proposal
@@ -170,13 +171,13 @@ def _under_way(work: Running, population: Population) -> dict[str, Any]:
 
 
 def _tuner(population: Population, best: Trial | None) -> list[str]:
-    """Return what the tuner's model says about the constants of the champion; empty before it knows enough."""
+    """Return what the tuner's model says about the champion's constants, the most important ones; at first nothing."""
     from threadpoolctl import threadpool_limits
 
     if best is None:
         return []
     with threadpool_limits(limits=1, user_api="blas"):  # the trainings need the other cores
-        return constants_view(population, best)
+        return constants_view(population, best)[:_MOST_CONSTANTS]
 
 
 def _kind(line: str) -> str:

@@ -201,7 +201,8 @@ def _caveats(
                 "The best and the baseline share no training seed: they are compared through the trials between them."
             )
     if population.pending:
-        caveats.append(f"{len(population.pending)} trials have no verdict yet.")
+        waiting = len(population.pending)
+        caveats.append(f"{waiting} trials have no verdict yet." if waiting > 1 else "One trial has no verdict yet.")
     return caveats
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -193,6 +195,40 @@ def test_what_models_write_is_text_and_nothing_else(tmp_path: Path, tab: Browser
         assert "{{ 7 * 7 }}" in tab.value("document.body.textContent")
     assert tab.value("document.querySelector('#diff').textContent.includes('hacked = 3')")
     assert tab.complaints == []
+
+
+@needs_browser
+def test_diffs_are_right_and_programs_are_what_was_trained(tmp_path: Path, tab: Browser) -> None:
+    odd = "A = 1\r\nB = '\u2028'\x0c\nC = 3\x1d\nD = 4"
+    child = make_trial(1, 1.9, status=Status.KEEP)
+    assert child.mutation is not None
+    child = replace(child, mutation=replace(child.mutation, program=Program(odd)))
+    grandchild = make_trial(2, 1.8, status=Status.KEEP, parents=(1,))
+    people = Population((make_trial(0, 2.0, status=Status.BASELINE), child, grandchild))
+    (tmp_path / "lineage.html").write_text(render_lineage(people, make_summary(people)))
+    tab.open(tmp_path / "lineage.html")
+    for trial in people.trials:
+        assert trial.program is not None
+        source = tab.value(f"unpacked().then(each => new Programs(each.sources).source({trial.number}))")
+        assert source == trial.program.source
+
+    noise = random.Random(0)
+    pairs = [[[noise.choice("abcd") for _ in range(noise.randrange(12))] for _ in range(2)] for _ in range(300)]
+    steps = tab.value(f"{json.dumps(pairs)}.map(each => compared(...each))")
+    for (before, after), found in zip(pairs, steps, strict=True):
+        assert [line for kind, line in found if kind in " -"] == before
+        assert [line for kind, line in found if kind in " +"] == after
+        assert sum(kind == " " for kind, _ in found) == longest_common(before, after)
+
+
+def longest_common(before: list[str], after: list[str]) -> int:
+    """Return the length of the longest common subsequence: what a shortest diff keeps."""
+    row = [0] * (len(after) + 1)
+    for one in before:
+        above, row = row, [0]
+        for index, other in enumerate(after):
+            row.append(above[index] + 1 if one == other else max(row[-1], above[index + 1]))
+    return row[-1]
 
 
 def test_the_command_writes_both_reports(searched: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
