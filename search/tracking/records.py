@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from search.figures import difference as delta
+from search.figures import delta_of, delta_text, value_of
 from search.final.report import FinalReport
 from search.runs.ledger_records import labels_of
 from search.runs.summary import Summary
@@ -78,6 +78,7 @@ def trial_record(trial: Trial, population: Population, parameters: Mapping[str, 
         parameters: Settings of the search, by which its trials are told from those of others.
     """
     parents = trial.proposal.parents
+    delta = delta_of(trial, population)
     labels = list(labels_of(trial.proposal).items())[:_LABELS]
     tags = {
         KIND: "trial",
@@ -87,6 +88,7 @@ def trial_record(trial: Trial, population: Population, parameters: Mapping[str, 
         "graft.operator": trial.operator,
         "graft.prompt": trial.prompt,
         "graft.parents": ",".join(str(parent) for parent in parents),
+        "graft.delta_against": str(delta.against) if delta else "",
         "graft.extra_parents": ",".join(str(parent) for parent in trial.extra_parents),
         "graft.program_id": trial.program.id if trial.program else "",
         "graft.skeleton_id": trial.program.skeleton_id if trial.program else "",
@@ -104,7 +106,7 @@ def trial_record(trial: Trial, population: Population, parameters: Mapping[str, 
         state="FINISHED" if trial.scored else "KILLED" if trial.status is Status.PRUNED else "FAILED",
         tags={key: clean(value, TAG_CHARACTERS) for key, value in tags.items() if value},
         params=_params({**(parameters or {}), "operator": trial.operator}, trial),
-        metrics=_metrics(trial, population.trials[parents[0]] if parents else None, population),
+        metrics=_metrics(trial, population),
         curve=_curve(trial),
         wall_seconds=sum(run.wall_seconds for run in trial.evaluations),
     )
@@ -157,12 +159,10 @@ def plain_key(name: str) -> str:
 
 
 def _run_name(trial: Trial, population: Population) -> str:
-    parents = trial.proposal.parents
     description = one_line(trial.mutation.description if trial.mutation else "")
     short = description if len(description) <= _NAME_CHARACTERS else f"{description[: _NAME_CHARACTERS - 3]}..."
-    change = delta(trial, population.trials[parents[0]], population) if parents and trial.scored else None
-    ending = "" if trial.scored else f" ({trial.status.value})"
-    return f"#{trial.number} {short}{ending if change is None else f' ({change:+.4f})'}"
+    ending = delta_text(trial, population) if trial.scored else trial.status.value
+    return f"#{trial.number} {short}" + (f" ({ending})" if ending else "")
 
 
 def _params(settings: Mapping[str, str], trial: Trial) -> dict[str, str]:
@@ -171,12 +171,13 @@ def _params(settings: Mapping[str, str], trial: Trial) -> dict[str, str]:
     return {plain_key(name): clean(str(value), PARAM_CHARACTERS) for name, value in chosen}
 
 
-def _metrics(trial: Trial, parent: Trial | None, population: Population) -> dict[str, float]:
+def _metrics(trial: Trial, population: Population) -> dict[str, float]:
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     mean, error = population.posterior[trial.number] if trial.scored else (None, None)
+    delta = delta_of(trial, population)
     figures: dict[str, float | None] = {
-        "val_bpb": population.scores.get(trial.number) if trial.scored else None,
-        "delta_val_bpb": delta(trial, parent, population) if trial.scored else None,
+        "val_bpb": value_of(trial, population),
+        "delta_val_bpb": delta.amount if delta else None,
         "posterior_mean": mean,
         "standard_error": error,
         "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,
