@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -50,6 +51,10 @@ def main(config: DictConfig) -> None:
 def _search(config: DictConfig) -> Ending:
     """Run one search, and return how it ended."""
     # Imported here so that `--help` does not load the ledger and the console.
+    from search.views.busy import Busy, SparseLines
+
+    with Busy("Graft is loaded", SparseLines(_say).show):
+        importlib.import_module("search.library")
     from operators.base import ProviderError, ProviderRefusalError
     from search.construct import Composed
     from search.errors import SeedProgramError, StorageError, UserError
@@ -103,6 +108,11 @@ def _search(config: DictConfig) -> Ending:
         resume=search.arguments,
         stops_sweep=was_interrupted,
     )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _name(config: DictConfig) -> str:

@@ -22,7 +22,7 @@ def require_same_seed_program(first: Trial, program: Program, run: RunDirectory)
     if first.program and first.program.id != program.id and not first.imported:
         raise UserError(
             f"{run.root} began with program {first.program.id}, the seed program is now {program.id}: "
-            "target/train.py or target.constants changed; restore them or choose another name"
+            "its file or target.constants changed; restore them or choose another name"
         )
 
 

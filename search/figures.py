@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from operators.population import Population
 from operators.trial import Trial
+from search.metric import VAL_BPB, Metric
 
 VALUE: Final = "val_bpb is the mean of a trial's trainings, corrected for their training seeds; lower is better."
 DELTA: Final = (
@@ -64,13 +65,16 @@ def delta_of(trial: Trial, population: Population) -> Delta | None:
     return Delta(value - population.scores[champion.number], champion.number, marked=True)
 
 
-def value_text(trial: Trial, population: Population) -> str:
-    """Return the value of a trial with four decimals; empty if it has none."""
+def value_text(trial: Trial, population: Population, metric: Metric = VAL_BPB) -> str:
+    """Return the value of a trial with four decimals, or as its metric is shown; empty if it has none."""
     value = value_of(trial, population)
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else metric.text(value)
 
 
-def delta_text(trial: Trial, population: Population) -> str:
+def delta_text(trial: Trial, population: Population, metric: Metric = VAL_BPB) -> str:
     """Return the delta of a trial, as `-0.0123` or `-0.0123 vs #7`; empty if it has none."""
     delta = delta_of(trial, population)
-    return "" if delta is None else f"{delta.amount:+.4f}" + (f" vs #{delta.against}" if delta.marked else "")
+    if delta is None:
+        return ""
+    amount = metric.delta_text(delta.amount, population.scores[trial.number])
+    return f"{amount} vs #{delta.against}" if delta.marked else amount

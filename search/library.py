@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from search.printed import named
 from search.results import Result
 from search.session import run_session
 from search.strategies.base import Strategy
+from search.views.busy import Busy, SparseLines
 from target.base import Target
 
 
@@ -118,12 +120,22 @@ class Search:
             TargetError: Nothing can be evaluated on this machine.
             StorageError: The database that the search shares does not answer; run it again to resume.
         """
-        session = make_session(
-            self._composed, name=self.name, arguments=self._arguments, parts=self._parts, quiet=self._quiet
-        )
+        with Busy("the search is put together", SparseLines(_ignore if self._quiet else _print).show):
+            session = make_session(
+                self._composed, name=self.name, arguments=self._arguments, parts=self._parts, quiet=self._quiet
+            )
         self._was_started = True
         run_session(session)
         return Result(self._run.root)
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _ignore(_: str) -> None:
+    """Print nothing."""
 
 
 def run(*settings: str, **more: Any) -> Result:

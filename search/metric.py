@@ -5,47 +5,63 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from search.runs.rundir import RunDirectory
+_FILE: Final = "train.py"
+_DECIMALS: Final = ((100.0, 4), (10_000.0, 2))  # of numbers below a size; larger ones have one
+_LEAST_DECIMALS: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """What a target measures.
+    """What a target measures, and of what.
 
     Attributes:
         name: Its name.
         is_maximized: Whether higher is better; then scores in the ledger have the opposite sign.
+        file: What programs are called.
     """
 
     name: str = "val_bpb"
     is_maximized: bool = False
+    file: str = _FILE
 
     def value(self, score: float) -> float:
-        """Return a score of the ledger in the target's own direction; its own inverse."""
-        return -score if self.is_maximized else score
+        """Return a score of the ledger in the target's own direction; its own inverse, and for differences too."""
+        return 0.0 - score if self.is_maximized else score  # not -score: 0 stays 0
 
     def text(self, score: float) -> str:
-        """Return a score of the ledger as text in the target's own direction."""
-        return number_text(self.value(score))
+        """Return a score of the ledger as text, in the target's own direction; whole numbers without decimals."""
+        value = self.value(score)
+        if self.name != VAL_BPB.name and value == round(value):
+            return f"{value:.0f}"
+        return f"{value:.{self._decimals(value)}f}"
+
+    def delta_text(self, amount: float, score: float) -> str:
+        """Return a difference of scores with its sign, in the target's own direction.
+
+        Args:
+            amount: The difference, as the ledger has it.
+            score: One of the two scores: it decides the number of decimals.
+        """
+        return f"{self.value(amount):+.{self._decimals(score)}f}"
+
+    def gain_text(self, gain: float, score: float) -> str:
+        """Return a gain, which is positive in both directions, with the decimals of a score."""
+        return f"{gain:.{self._decimals(score)}f}"
+
+    def _decimals(self, value: float) -> int:
+        return next((decimals for below, decimals in _DECIMALS if abs(value) < below), _LEAST_DECIMALS)
 
 
 VAL_BPB: Final = Metric()
 
 
-def number_text(value: float) -> str:
-    """Return a number with four decimals; a large whole number, as of a metric that counts, without any."""
-    return f"{value:.0f}" if abs(value) >= _COUNTED and value == round(value) else f"{value:.4f}"
-
-
-_COUNTED: Final = 10.0  # bits per byte are below it
-
-
-def read_metric(run: RunDirectory) -> Metric:
+def read_metric(environment_json: Path) -> Metric:
     """Return the metric of a search, as its environment.json names it."""
     try:
-        environment = json.loads(run.environment.read_text(encoding="utf-8"))
+        environment = json.loads(environment_json.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # it has not begun
         return VAL_BPB
     return metric_of(environment if isinstance(environment, dict) else {})
@@ -56,4 +72,8 @@ def metric_of(described: Mapping[str, Any]) -> Metric:
     found = described.get("metric")
     if not isinstance(found, Mapping):
         return VAL_BPB
-    return Metric(name=str(found.get("name", VAL_BPB.name)), is_maximized=found.get("direction") == "maximize")
+    return Metric(
+        name=str(found.get("name", VAL_BPB.name)),
+        is_maximized=found.get("direction") == "maximize",
+        file=str(described.get("file", _FILE)),
+    )

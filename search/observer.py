@@ -20,11 +20,13 @@ class Running:
         number: Trial it belongs to.
         stage: `propose`, `pre-flight` or `train`.
         seconds: How long it has been under way.
+        loss: Of a training: what is known of its loss, for the console; empty if nothing is.
     """
 
     number: int
     stage: str
     seconds: float
+    loss: str = ""
 
 
 class Observer(Protocol):

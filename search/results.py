@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
-from search.metric import Metric, number_text, read_metric
+from search.metric import Metric, read_metric
 from search.names import given_folder
 from search.runs.finished import read_summary
 from search.runs.reading import read_population
@@ -63,7 +63,7 @@ class Result:
     def __init__(self, folder: str | Path) -> None:
         self._run = RunDirectory(given_folder(str(folder)))
         self.summary: Summary = read_summary(self._run)
-        self.metric: Metric = read_metric(self._run)
+        self.metric: Metric = read_metric(self._run.environment)
 
     @functools.cached_property
     def population(self) -> Population:
@@ -113,7 +113,7 @@ class Result:
             value=self.metric.value(self.population.scores[trial.number]),
             interval=(ends[0], ends[1]) if math.isfinite(error) else None,
             gain=self.population.scores[0] - self.population.scores[trial.number],
-            diff=diff(seed_program, program),
+            diff=diff(seed_program, program, self.metric.file),
             description=description_of(trial),
         )
 
@@ -136,8 +136,9 @@ class Result:
             return f"<search {self.name}: {self.status}, the seed program has no score>"
         best = self.best
         return (
-            f"<search {self.name}: {self.status}, {self.metric.name} {number_text(self.baseline)} -> "
-            f"{number_text(best.value)} (trial #{best.number}), {self.summary.trainings} trainings>"
+            f"<search {self.name}: {self.status}, {self.metric.name} {self.metric.text(self.population.scores[0])} -> "
+            f"{self.metric.text(self.population.scores[best.number])} (trial #{best.number}), "
+            f"{self.summary.trainings} trainings>"
         )
 
     def _repr_html_(self) -> str:

@@ -20,6 +20,7 @@ from search.hooks import NO_HOOKS, HookSettings
 from search.import_run import begin_with, find_source, import_run
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Search
+from search.metric import metric_of
 from search.models import Models
 from search.preflight import Preflight
 from search.printed import resume_text
@@ -192,8 +193,11 @@ def _get_ready(
     """Try the models out, prepare the target and import earlier trials; return the description of the target."""
     for remark in session.remarks:
         watch.say(remark)
-    _try_out(session, ledger)
-    described = session.target.prepare(watch.say)
+    with watch.busy("the language model is tried out"):
+        _try_out(session, ledger)
+    with watch.busy("the target is prepared"):
+        described = session.target.prepare(watch.say)
+    watch.measures(metric_of(described))
     environment = _describe(session.run, described, ledger)
     if session.share:
         require_same_conditions(ledger.share, session.config["target"], environment)
@@ -210,7 +214,8 @@ def _get_ready(
             import_run(ledger, source, beginning)
         watch.say(beginning.text)
     _tell_constants(session, ledger.population, watch)
-    executor.start()
+    with watch.busy("the workers start"):
+        executor.start()
     watch.get_ready()
     return described
 

@@ -13,13 +13,16 @@ from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
 from search.hooks import NO_HOOKS, Hooks, HookSettings
+from search.metric import Metric
 from search.noise import noise_of
 from search.observer import Running
 from search.pictures import Pictures
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.tracker import Tracker
+from search.views.busy import Busy
 from search.views.console import Display
+from search.views.losses import Losses
 from target.evaluation import Evaluation
 
 _READY_SECONDS: Final = 30.0  # MLflow's import and a new database take five, an unreachable server longer
@@ -59,6 +62,7 @@ class Watch:
         self._display = Display(budget, console, stamp=lambda: time.strftime("%H:%M:%S"))
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
         self._hooks = Hooks(hooks, run, self._display.message)
+        self._losses = Losses(run)
         self._pictures = Pictures(run)
         self._closed = False
 
@@ -77,9 +81,18 @@ class Watch:
         """Show a message to the user."""
         self._display.message(text)
 
+    def measures(self, metric: Metric) -> None:
+        """Note what the target measures: the console speaks of that."""
+        self._display.metric = metric
+
+    def busy(self, text: str) -> Busy:
+        """Return a block during which the user reads what is being done."""
+        return self._display.busy(text)
+
     def get_ready(self) -> None:
         """Wait until the tracker uses little CPU, so that the baseline is trained under the same load as its rivals."""
-        self._tracker.get_ready(_READY_SECONDS)
+        with self.busy("the tracker starts"):
+            self._tracker.get_ready(_READY_SECONDS)
 
     def recorded(self, population: Population, summary: Summary) -> None:
         """Pass on a verdict, or a new state of the search."""
@@ -87,6 +100,7 @@ class Watch:
         if self._display.noise_sd is None and population.keeps:
             noise = noise_of(self._run)
             self._display.noise_sd = noise.seed_sd if noise else 0.0
+        self._losses.recorded(population)
         self._display.recorded(population, summary)
         self._hooks.recorded(population, summary)
         self._tracker.update(population, summary)
@@ -96,16 +110,19 @@ class Watch:
         self._display.measured(trial, evaluation)
 
     def tick(self, running: Sequence[Running]) -> None:
-        """Pass on what is under way."""
-        self._display.tick(running)
+        """Pass on what is under way, with the losses of trainings."""
+        self._display.tick(self._losses.added_to(running))
         self._pictures.tick(running)
 
     def finish(self, population: Population, summary: Summary) -> None:
         """Write the reports, send what is left to the tracker, and show the result of the search."""
-        self._pictures.finish(population, summary)
-        self._display.stop()
+        with self.busy("the report is written"):
+            self._pictures.finish(population, summary)
+        self._display.tick(())
         self._tracker.update(population, summary)
-        self._display.finish(population, summary, self._run, self._close())
+        with self.busy("the last trials are sent to the tracker"):
+            hint = self._close()
+        self._display.finish(population, summary, self._run, hint)
 
     def _close(self) -> str | None:
         if self._closed:

@@ -23,6 +23,7 @@ from target.process.clock import Excess, Limits, TreeClock
 from target.process.runlog import RunLog
 from target.program import Program
 from target.program.contract import ContractError, check_source
+from target.running_curve import running_loss_file
 from target.sandbox import Confinement, layers_of
 from target.sandbox.access import NO_DEVICE, Access
 from target.sandbox.grants import libraries
@@ -226,8 +227,9 @@ def train(bench: Bench, seed: int, draft: Draft, stop: StopRule | None = None) -
     )
     with bench.workspace(Role.TRAIN, seed=seed) as space:
         job = bench.job(Role.TRAIN, space, cpu_seconds=limit if on_cpu_clock else None)
-        watch = CurveWatch(stop or StopRule(), space, spec)
-        ending, child = bench.run(job, limits, look=watch.look)
+        watch = CurveWatch(stop or StopRule(), space, spec, bench.log.path)
+        with running_loss_file(bench.log.path):
+            ending, child = bench.run(job, limits, look=watch.look)
         draft.failed_check = watch.failed
         clock = child.clock
         draft.isolation = child.isolation

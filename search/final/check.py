@@ -14,6 +14,7 @@ from operators.population import Population
 from search.errors import UserError
 from search.figures import difference
 from search.final.report import FinalReport, final_json, judge_final, read_final
+from search.metric import Metric, read_metric
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation
@@ -47,7 +48,7 @@ def run_final(
     champion = population.champion
     if champion is None or champion.number == 0 or champion.program is None or population.trials[0].program is None:
         raise UserError(f"{run.root} found nothing better than its seed program: there is no improvement to check")
-    programs = (population.trials[0].program, champion.program)
+    programs, metric = (population.trials[0].program, champion.program), read_metric(run.environment)
     _, known = read_final(run)
     trainings = list(known)
     used = {evaluation.seed for trial in population.trials for evaluation in trial.evaluations}
@@ -59,7 +60,8 @@ def run_final(
         for program, evaluation in _train(run, executor, wanted):
             trainings.append({"program_id": program.id, "evaluation": {**evaluation.to_json(), "curve": ()}})
             write_atomically(run.final, final_json(None, trainings))
-            say(f"{'best' if program == programs[1] else 'baseline'}, seed {evaluation.seed}: {_outcome(evaluation)}")
+            which = "best" if program == programs[1] else "baseline"
+            say(f"{which}, seed {evaluation.seed}: {_outcome(evaluation, metric)}")
     by_key = {(each["program_id"], each["evaluation"]["seed"]): each["evaluation"] for each in trainings}
     first, second = ([Evaluation.from_json(by_key[program.id, seed]) for seed in seeds] for program in programs)
     looked_at = {each["program_id"] for each in trainings if each["evaluation"]["holdout_bpb"] is not None}
@@ -69,6 +71,7 @@ def run_final(
         list(zip(first, second, strict=True)),
         reported_difference=difference(champion, population.trials[0], population) or 0.0,
         looks=len(looked_at - {programs[0].id}),
+        metric=metric,
     )
     write_atomically(run.final, final_json(report, trainings))
     return report
@@ -110,8 +113,8 @@ def _fresh_seeds(search_seed: int, count: int, used: Iterable[int]) -> list[int]
     return seeds
 
 
-def _outcome(evaluation: Evaluation) -> str:
+def _outcome(evaluation: Evaluation, metric: Metric) -> str:
     if evaluation.score is None:
         return f"{evaluation.outcome.value} {evaluation.detail.splitlines()[0] if evaluation.detail else ''}".strip()
     holdout = "" if evaluation.holdout_bpb is None else f", holdout {evaluation.holdout_bpb:.4f}"
-    return f"val {evaluation.score:.4f}{holdout}"
+    return f"{metric.name} {metric.text(evaluation.score)}{holdout}"

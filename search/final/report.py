@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from search.errors import UserError
+from search.metric import VAL_BPB, Metric
 from search.runs.rundir import RunDirectory
 from search.statistics import CONFIDENCE, mean_interval, seeds_to_exclude_zero
 from target.evaluation import Evaluation
@@ -79,6 +80,7 @@ def judge_final(
     *,
     reported_difference: float,
     looks: int,
+    metric: Metric = VAL_BPB,
 ) -> FinalReport:
     """Derive the report from the trainings.
 
@@ -88,6 +90,7 @@ def judge_final(
         runs: Baseline and champion on each seed.
         reported_difference: Champion minus baseline as the search reported it.
         looks: Number of champions that have been scored on the holdout.
+        metric: What the target measures, for the reason.
     """
     scored = [(first, second) for first, second in runs if first.score is not None and second.score is not None]
     val = _contrast([(first.score or 0.0, second.score or 0.0) for first, second in scored])
@@ -98,7 +101,7 @@ def judge_final(
     ]
     holdout = _contrast(held_out)
     failures = sum(second.score is None for _, second in runs)
-    verdict, reason = _verdict(holdout or val, reported_difference, failures, len(runs))
+    verdict, reason = _verdict(holdout or val, reported_difference, failures, len(runs), metric)
     return FinalReport(
         trial=trial,
         program_id=program_id,
@@ -140,10 +143,10 @@ def final_json(report: FinalReport | None, trainings: Sequence[Mapping[str, Any]
     return json.dumps(record, indent=2) + "\n"
 
 
-def final_text(report: FinalReport) -> str:
-    """Return a final report for the console."""
+def final_text(report: FinalReport, metric: Metric = VAL_BPB) -> str:
+    """Return a final report for the console, in the metric of its target."""
     found = {"validation": report.val, "holdout": report.holdout}
-    lines = [f"{name:<10} {_contrast_text(each)}" for name, each in found.items() if each]
+    lines = [f"{name:<10} {_contrast_text(each, metric)}" for name, each in found.items() if each]
     return "\n".join([verdict_sentence(report), *lines])
 
 
@@ -157,9 +160,16 @@ def verdict_sentence(report: FinalReport) -> str:
     return f"{state}: {report.reason}"
 
 
-def _contrast_text(contrast: Contrast) -> str:
-    ends = "" if contrast.low is None else f" [{contrast.low:+.4f}, {contrast.high:+.4f}]"
-    return f"{contrast.baseline:.4f} → {contrast.champion:.4f}, difference {contrast.difference:+.4f}{ends}"
+def _contrast_text(contrast: Contrast, metric: Metric) -> str:
+    def shown(amount: float) -> str:
+        return metric.delta_text(amount, contrast.baseline)
+
+    ends = ""
+    if contrast.low is not None and contrast.high is not None:
+        low, high = sorted((contrast.low, contrast.high), key=metric.value)
+        ends = f" [{shown(low)}, {shown(high)}]"
+    scores = f"{metric.text(contrast.baseline)} → {metric.text(contrast.champion)}"
+    return f"{scores}, difference {shown(contrast.difference)}{ends}"
 
 
 def _contrast(pairs: Sequence[tuple[float, float]]) -> Contrast | None:
@@ -177,22 +187,27 @@ def _contrast(pairs: Sequence[tuple[float, float]]) -> Contrast | None:
     )
 
 
-def _verdict(contrast: Contrast | None, reported: float, failures: int, n_seeds: int) -> tuple[VerdictOnGain, str]:
+def _verdict(
+    contrast: Contrast | None, reported: float, failures: int, n_seeds: int, metric: Metric
+) -> tuple[VerdictOnGain, str]:
     if failures:
         return "does not hold", f"the best program failed on {failures} of {n_seeds} fresh seeds"
     if contrast is None or contrast.low is None or contrast.high is None or contrast.sd is None:
         return "cannot be told", "at least two seeds on which both programs score are needed"
     if contrast.high - contrast.low <= _NO_WIDTH * abs(contrast.difference):
+        each = metric.delta_text(contrast.difference, contrast.baseline)
         return "cannot be told", (
-            f"the difference is {contrast.difference:+.4f} on each seed: a seed changes nothing in these trainings, so "
-            "fresh ones do not show how much of it is luck"
+            f"the difference is {each} on each seed: a seed changes nothing in these trainings, so fresh ones do not "
+            "show how much of it is luck"
         )
     level = f"{100 * CONFIDENCE:.0f} % interval"
+    claimed = metric.delta_text(reported, contrast.baseline)
     if contrast.high < 0:
-        share = f", the search reported {reported:+.4f}" if reported < 0 else ""
-        return "holds", f"the whole {level} is below zero{share}"
+        share = f", the search reported {claimed}" if reported < 0 else ""
+        side = "above" if metric.is_maximized else "below"
+        return "holds", f"the whole {level} is {side} zero{share}"
     if contrast.low > min(reported, 0.0) / 2:
-        return "does not hold", f"the {level} does not reach half of what the search reported, {reported:+.4f}"
+        return "does not hold", f"the {level} does not reach half of what the search reported, {claimed}"
     needed = seeds_to_exclude_zero(contrast.difference, contrast.sd)
     more = f"; if the difference is real, about {needed} seeds would tell" if needed and contrast.difference < 0 else ""
     return "cannot be told", f"the {level} includes both a gain like the reported one and none{more}"

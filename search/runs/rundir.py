@@ -161,10 +161,10 @@ class RunDirectory:
         write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=1) + "\n")
 
 
-def diff(old: Program, new: Program) -> str:
-    """Return the unified diff between two programs."""
+def diff(old: Program, new: Program, file: str = "train.py") -> str:
+    """Return the unified diff between two programs, which are called `file` in its head."""
     lines = difflib.unified_diff(
-        old.source.splitlines(keepends=True), new.source.splitlines(keepends=True), "a/train.py", "b/train.py"
+        old.source.splitlines(keepends=True), new.source.splitlines(keepends=True), f"a/{file}", f"b/{file}"
     )
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 

@@ -9,7 +9,7 @@ from typing import Final
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.champions import reigns
-from search.figures import delta_of, value_text
+from search.figures import delta_of
 from search.runs.summary import Summary
 from search.tracking.records import TAG_CHARACTERS, clean
 from search.views.verdicts import one_line
@@ -63,10 +63,10 @@ def search_note(population: Population, summary: Summary, link: Link) -> str:
 
 def _verdict(trial: Trial, population: Population, link: Link) -> str:
     parents = [population.trials[number] for number in trial.proposal.parents]
-    delta = delta_of(trial, population)
+    delta = delta_of(trial, population) if trial.scored else None
     score = f"val_bpb {_score(trial, population)}" if trial.scored else ""
-    other = f"champion #{delta.against}" if delta and delta.marked else "its parent"
-    against = f"{delta.amount:+.4f} against {other}" if delta else ""
+    rival = "" if delta is None else f"trial #{delta.against}" if delta.marked else "its parent"
+    against = f"{delta.amount:+.4f} against {rival}" if delta else ""
     names = " and ".join(_linked(each, link) for each in parents)
     made = f"made from {names}" if names else ""
     return ", ".join(filter(None, (f"**{trial.status.value}**", score, against, made)))
@@ -82,7 +82,8 @@ def _made_from_it(children: Sequence[Trial], population: Population, link: Link)
 
 
 def _score(trial: Trial, population: Population) -> str:
-    return value_text(trial, population) or trial.status.value
+    score = population.scores.get(trial.number) if trial.scored else None
+    return trial.status.value if score is None else f"{score:.4f}"
 
 
 def _described(trial: Trial) -> str:

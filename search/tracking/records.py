@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from search.figures import delta_of, delta_text, value_of
+from search.figures import delta_of, delta_text
 from search.final.report import FinalReport
 from search.runs.ledger_records import labels_of
 from search.runs.summary import Summary
@@ -78,7 +78,6 @@ def trial_record(trial: Trial, population: Population, parameters: Mapping[str, 
         parameters: Settings of the search, by which its trials are told from those of others.
     """
     parents = trial.proposal.parents
-    delta = delta_of(trial, population)
     labels = list(labels_of(trial.proposal).items())[:_LABELS]
     tags = {
         KIND: "trial",
@@ -88,7 +87,6 @@ def trial_record(trial: Trial, population: Population, parameters: Mapping[str, 
         "graft.operator": trial.operator,
         "graft.prompt": trial.prompt,
         "graft.parents": ",".join(str(parent) for parent in parents),
-        "graft.delta_against": str(delta.against) if delta else "",
         "graft.extra_parents": ",".join(str(parent) for parent in trial.extra_parents),
         "graft.program_id": trial.program.id if trial.program else "",
         "graft.skeleton_id": trial.program.skeleton_id if trial.program else "",
@@ -162,7 +160,7 @@ def _run_name(trial: Trial, population: Population) -> str:
     description = one_line(trial.mutation.description if trial.mutation else "")
     short = description if len(description) <= _NAME_CHARACTERS else f"{description[: _NAME_CHARACTERS - 3]}..."
     ending = delta_text(trial, population) if trial.scored else trial.status.value
-    return f"#{trial.number} {short}" + (f" ({ending})" if ending else "")
+    return f"#{trial.number} {short}{ending and f' ({ending})'}"
 
 
 def _params(settings: Mapping[str, str], trial: Trial) -> dict[str, str]:
@@ -174,10 +172,10 @@ def _params(settings: Mapping[str, str], trial: Trial) -> dict[str, str]:
 def _metrics(trial: Trial, population: Population) -> dict[str, float]:
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     mean, error = population.posterior[trial.number] if trial.scored else (None, None)
-    delta = delta_of(trial, population)
+    delta = delta_of(trial, population) if trial.scored else None
     figures: dict[str, float | None] = {
-        "val_bpb": value_of(trial, population),
-        "delta_val_bpb": delta.amount if delta else None,
+        "val_bpb": population.scores.get(trial.number) if trial.scored else None,
+        "delta_val_bpb": delta and delta.amount,
         "posterior_mean": mean,
         "standard_error": error,
         "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,

@@ -10,16 +10,18 @@ from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
+from search.metric import VAL_BPB
 from search.observer import Running
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.views.busy import Busy, SparseLines
 from search.views.drawing import event_line, final_view, live_view, measurement_line, verdict_line
 from search.views.notebook import NotebookLive, console_here, in_notebook
 from target.evaluation import Evaluation
@@ -43,6 +45,7 @@ class Display:
         self, budget: Budget, console: Console | None = None, *, stamp: Callable[[], str] | None = None
     ) -> None:
         self.noise_sd: float | None = None  # of a score between seeds, once it is known
+        self.metric = VAL_BPB  # what the target measures, once it is known
         self._stamp = stamp
         self._improved_at_seconds: float | None = None  # wall time of the search; None before this session
         self._budget = budget
@@ -72,6 +75,16 @@ class Display:
         """Print a message that stays on the screen: an event or a warning."""
         self._log(event_line(text))
 
+    def busy(self, text: str) -> Busy:
+        """Return a block during which the user reads what is being done: a changing line, or a few lines in a file.
+
+        Args:
+            text: What is being done.
+        """
+        if isinstance(self._live, Live):
+            return Busy(text, self._animate)
+        return Busy(text, SparseLines(self.message).show)
+
     def recorded(self, population: Population, summary: Summary) -> None:
         """Show a new verdict, or a new state of the search."""
         before = self._population.champion
@@ -88,13 +101,13 @@ class Display:
             self._log(event_line(f"{begun}: {len(decided)} trials already have a verdict"))
             self._shown = len(decided)
         for trial in decided[self._shown :]:
-            self._log(verdict_line(trial, population, summary, self._budget))
+            self._log(verdict_line(trial, population, summary, self._budget, self.metric))
         self._shown = len(decided)
 
     def measured(self, trial: Trial, evaluation: Evaluation) -> None:
         """Show a training before a verdict; in the table it is part of its trial."""
         if not self._live and len(trial.evaluations) > 1:
-            self._log(measurement_line(trial, evaluation))
+            self._log(measurement_line(trial, evaluation, self.metric))
 
     def tick(self, running: Sequence[Running]) -> None:
         """Show what is under way."""
@@ -130,7 +143,14 @@ class Display:
         """
         self._population, self._summary = population, summary
         self.stop()
-        self._print(final_view(population, summary, run, hint, coloured=self._console.is_terminal), crop=False)
+        coloured = self._console.is_terminal
+        self._print(final_view(population, summary, run, hint, coloured=coloured, metric=self.metric), crop=False)
+
+    def _animate(self, text: str, seconds: float) -> None:
+        """Show what is being done below the last table, in place of the time before."""
+        if isinstance(self._live, Live):
+            line = Text(f"{text} ... {seconds:.0f} s", style="dim")
+            self._live.update(Group(self._view(), line) if self._summary else line, refresh=True)
 
     def _suspend(self, number: int, _: FrameType | None) -> None:
         """Show the cursor while the process is stopped by Ctrl-Z, and hide it again afterwards."""
@@ -143,20 +163,26 @@ class Display:
 
     def _refresh(self) -> None:
         self._undrawn_seconds = 0.0
-        if self._live and self._summary:
-            wall_seconds = self._summary.wall_seconds + self._quiet_seconds
-            improved = self._improved_at_seconds
-            view = live_view(
-                self._population,
-                self._summary,
-                self._running,
-                self._budget,
-                wall_seconds=wall_seconds,
-                height=self._console.height,
-                improved_seconds_ago=None if improved is None else wall_seconds - improved,
-                noise_sd=self.noise_sd,
-            )
-            self._live.update(view, refresh=True)
+        if self._live:
+            self._live.update(self._view(), refresh=True)
+
+    def _view(self) -> RenderableType:
+        """Return the table, or nothing before there is one."""
+        if self._summary is None:
+            return Text()
+        wall_seconds = self._summary.wall_seconds + self._quiet_seconds
+        improved = self._improved_at_seconds
+        return live_view(
+            self._population,
+            self._summary,
+            self._running,
+            self._budget,
+            wall_seconds=wall_seconds,
+            height=self._console.height,
+            improved_seconds_ago=None if improved is None else wall_seconds - improved,
+            noise_sd=self.noise_sd,
+            metric=self.metric,
+        )
 
     def _log(self, line: Text) -> None:
         """Print a line that stays, with the time of day in front of it."""

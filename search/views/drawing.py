@@ -15,6 +15,7 @@ from operators.population import Population
 from operators.trial import Status, Trial
 from search.budget import Budget
 from search.figures import DELTA_HEADER, delta_text, difference, value_text
+from search.metric import VAL_BPB, Metric
 from search.observer import Running
 from search.printed import command
 from search.runs.rundir import RunDirectory, diff
@@ -54,6 +55,7 @@ def live_view(
     height: int,
     improved_seconds_ago: float | None = None,
     noise_sd: float | None = None,
+    metric: Metric = VAL_BPB,
 ) -> RenderableType:
     """Return the live screen: the state of the search, the last trials, the work under way, the rest of the budget.
 
@@ -66,30 +68,34 @@ def live_view(
         height: Lines of the terminal.
         improved_seconds_ago: Time since the last improvement; None if it was before this session.
         noise_sd: Standard deviation of a score between seeds; None if it is not known.
+        metric: What the target measures.
     """
     rows = max(3, min(_ROWS, height - _CHROME_LINES - len(running)))
     return Group(
-        _headline(summary),
+        _headline(summary, metric),
         Pulse(
             population=population,
             summary=summary,
             running=running,
             improved_seconds_ago=improved_seconds_ago,
             noise_sd=noise_sd,
+            metric=metric,
         ),
-        _trial_table(population, running, rows),
+        _trial_table(population, running, rows, metric),
         _budget_table(summary, budget, wall_seconds),
     )
 
 
-def verdict_line(trial: Trial, population: Population, summary: Summary, budget: Budget) -> Text:
+def verdict_line(
+    trial: Trial, population: Population, summary: Summary, budget: Budget, metric: Metric = VAL_BPB
+) -> Text:
     """Return a verdict as one plain line."""
-    score, delta = value_text(trial, population) or "-", delta_text(trial, population)
+    score, delta = value_text(trial, population, metric) or "-", delta_text(trial, population, metric)
     against = f"{delta} to parent" if delta and "vs" not in delta else delta
     parts = [
         f"#{trial.number:04d}",
         f"{trial.status.value:<9}",
-        f"val_bpb {score:<6}",
+        f"{metric.name} {score:<6}",
         f"{against:>18}",
         f"{_train_seconds(trial):6.1f} s",
         f"[{_used(summary, budget)}]",
@@ -99,9 +105,9 @@ def verdict_line(trial: Trial, population: Population, summary: Summary, budget:
     return Text(" ".join(parts).rstrip())
 
 
-def measurement_line(trial: Trial, evaluation: Evaluation) -> Text:
+def measurement_line(trial: Trial, evaluation: Evaluation, metric: Metric = VAL_BPB) -> Text:
     """Return a further training of a trial as one plain line."""
-    score = evaluation.outcome.value if evaluation.score is None else f"val_bpb {evaluation.score:.4f}"
+    score = evaluation.outcome.value if evaluation.score is None else f"{metric.name} {metric.text(evaluation.score)}"
     return Text(
         f"#{trial.number:04d} training {len(trial.evaluations)} (seed {evaluation.seed}): {score}, "
         f"{evaluation.train_seconds:.1f} s"
@@ -114,7 +120,13 @@ def event_line(text: str) -> Text:
 
 
 def final_view(
-    population: Population, summary: Summary, run: RunDirectory, hint: str | None, *, coloured: bool
+    population: Population,
+    summary: Summary,
+    run: RunDirectory,
+    hint: str | None,
+    *,
+    coloured: bool,
+    metric: Metric = VAL_BPB,
 ) -> RenderableType:
     """Return the result of a search: the scores, the diff from the seed program to the best, the places of the files.
 
@@ -124,14 +136,15 @@ def final_view(
         run: The folder of the search.
         hint: The tracker's message about where to look.
         coloured: Whether the diff may be coloured.
+        metric: What the target measures.
     """
     best = population.champion
     parts: list[RenderableType] = [Text()]
     if best and best.number and best.program and population.trials[0].program:
-        patch = diff(population.trials[0].program, best.program)
+        patch = diff(population.trials[0].program, best.program, metric.file)
         shown = _printable_lines(patch)
         parts += [Text("seed program -> best:"), _coloured_diff(shown) if coloured else Text(shown), Text()]
-    parts += [_result_text(population, summary), Text(f"{summary.status}: {one_line(summary.stop_reason)}")]
+    parts += [_result_text(population, summary, metric), Text(f"{summary.status}: {one_line(summary.stop_reason)}")]
     parts += [Text(f"slots busy {100 * summary.busy_fraction:.0f} % of {duration(summary.wall_seconds)}"), Text()]
     number = best.number if best else 0
     places = [(run.root / name.format(best=number), what) for name, what in _FILES[0 if number else 1 :]]
@@ -160,47 +173,72 @@ def _coloured_diff(patch: str) -> Syntax:
     return Syntax(patch, "diff", theme="ansi_dark", background_color="default", word_wrap=True)
 
 
-def _headline(summary: Summary) -> Text:
+def _headline(summary: Summary, metric: Metric) -> Text:
     text = Text.assemble((one_line(summary.name), "bold"), f"  {summary.strategy}, seed {summary.seed}")
-    if summary.best_val_bpb is None:
+    if summary.best_val_bpb is None or summary.baseline_val_bpb is None:
         return text.append("  measuring the seed program")
-    text.append(f"  val_bpb {summary.baseline_val_bpb:.4f} -> ")
-    text.append(f"{summary.best_val_bpb:.4f}", style="bold green").append(f"  (trial #{summary.best_trial})  ")
+    text.append(f"  {metric.name} {metric.text(summary.baseline_val_bpb)} -> ")
+    text.append(metric.text(summary.best_val_bpb), style="bold green").append(f"  (trial #{summary.best_trial})  ")
     return text.append(f"busy {100 * summary.busy_fraction:.0f} %", style="dim")
 
 
-def _trial_table(population: Population, running: Sequence[Running], n_rows: int) -> Table:
+def _trial_table(population: Population, running: Sequence[Running], n_rows: int, metric: Metric) -> Table:
     table = Table(expand=True, box=None, padding=(0, 1), header_style="dim")
-    for name in ("trial", "operator", "parents", "val_bpb", DELTA_HEADER, "seconds", "status"):
-        right = name in ("trial", "val_bpb", DELTA_HEADER, "seconds")
+    for name in ("trial", "operator", "parents", metric.name, DELTA_HEADER, "seconds", "status"):
+        right = name in ("trial", metric.name, DELTA_HEADER, "seconds")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     table.add_column("description", no_wrap=True, overflow="ellipsis", ratio=1)
     latest, champion = population.decided[-n_rows:], population.champion
     if champion and champion not in latest:
-        _add(table, champion, population, f"{_train_seconds(champion):.1f}", "champion", _STYLES[Status.KEEP])
+        _add(
+            table,
+            champion,
+            population,
+            f"{_train_seconds(champion):.1f}",
+            "champion",
+            _STYLES[Status.KEEP],
+            metric=metric,
+        )
     for trial in latest:
-        _add(table, trial, population, f"{_train_seconds(trial):.1f}", trial.status.value)
+        _add(table, trial, population, f"{_train_seconds(trial):.1f}", trial.status.value, metric=metric)
     for work in sorted(running, key=lambda each: (each.stage != "train", each.number)):
         if work.number >= len(population.trials):
             continue  # proposed since the last verdict
         pending = population.trials[work.number]
         again = f" {len(pending.evaluations) + 1}" if pending.evaluations and work.stage == "train" else ""
-        _add(table, pending, population, f"{work.seconds:.0f}", f"{work.stage}{again}", "cyan")
+        _add(
+            table,
+            pending,
+            population,
+            f"{work.seconds:.0f}",
+            f"{work.stage}{again}",
+            "cyan",
+            metric=metric,
+            said=work.loss,
+        )
     return table
 
 
 def _add(
-    table: Table, trial: Trial, population: Population, seconds: str, status: str, style: str | None = None
+    table: Table,
+    trial: Trial,
+    population: Population,
+    seconds: str,
+    status: str,
+    style: str | None = None,
+    *,
+    metric: Metric,
+    said: str = "",
 ) -> None:
     table.add_row(
         str(trial.number),
         one_line(trial.operator),
         _parents(trial),
-        value_text(trial, population),
-        delta_text(trial, population),
+        value_text(trial, population, metric),
+        delta_text(trial, population, metric),
         seconds,
         status,
-        Text(description_of(trial)),
+        Text("; ".join(filter(None, (said, description_of(trial))))),
         style=style or _STYLES.get(trial.status, "red"),
     )
 
@@ -244,15 +282,17 @@ def _used(summary: Summary, budget: Budget) -> str:
     return ", ".join(f"{name} {text}" for name, _, text in _limits(summary, budget, summary.wall_seconds))
 
 
-def _result_text(population: Population, summary: Summary) -> Text:
+def _result_text(population: Population, summary: Summary, metric: Metric) -> Text:
     best = population.champion
-    if best is None or best.score is None:
+    if best is None or best.score is None or summary.baseline_val_bpb is None:
         return Text("no result: the seed program has no score")
-    text = Text(f"baseline {summary.baseline_val_bpb:.4f}   best ")
-    text.append(value_text(best, population), style="bold green")
+    text = Text(f"baseline {metric.text(summary.baseline_val_bpb)}   best ")
+    text.append(value_text(best, population, metric), style="bold green")
     text.append(f" (trial #{best.number}, {description_of(best)})")
     change = difference(best, population.trials[0], population)
-    return text.append("   no improvement" if change is None else f"   gain {-change:.4f}")
+    if change is None:
+        return text.append("   no improvement")
+    return text.append(f"   gain {metric.gain_text(-change, summary.baseline_val_bpb)}")
 
 
 def _parents(trial: Trial) -> str:

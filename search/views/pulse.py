@@ -14,6 +14,7 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Status
 from search.figures import difference
+from search.metric import VAL_BPB, Metric
 from search.observer import Running
 from search.runs.summary import Summary
 from search.views.text import duration
@@ -36,6 +37,7 @@ class Pulse:
         running: What is under way.
         improved_seconds_ago: Time since the last improvement; None if it was before this session.
         noise_sd: Standard deviation of a score between seeds, as `search.noise` measured it; None if it did not.
+        metric: What the target measures.
     """
 
     population: Population
@@ -43,6 +45,7 @@ class Pulse:
     running: Sequence[Running]
     improved_seconds_ago: float | None
     noise_sd: float | None
+    metric: Metric = VAL_BPB
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """Yield the two lines; on a terminal without Unicode the blocks are letters."""
@@ -60,7 +63,8 @@ class Pulse:
         if not change:
             return "no improvement yet"
         in_sds = f" ({-change / self.noise_sd:.1f} sd)" if self.noise_sd else ""
-        return f"gain {-change:.4f}{in_sds}"
+        gain = self.metric.gain_text(-change, self.population.scores[0])
+        return f"gain {gain}{in_sds}"
 
     def _facts(self) -> Iterator[str]:
         """Yield the facts, the most important first: a narrow terminal cuts the last ones."""

@@ -43,7 +43,7 @@ def result_html(population: Population, summary: Summary, metric: Metric, run: R
             if step.trial.number in population.scores
         )
         title = f"<tr><th>trial</th><th>{escape(metric.name)}</th><th>what changed</th></tr>"
-        patch = escape(diff(first.program, best.program))
+        patch = escape(diff(first.program, best.program, metric.file))
         parts += [f"<table>{title}{rows}</table>", f"<details><summary>diff</summary><pre>{patch}</pre></details>"]
     return "".join(parts)
 

@@ -38,7 +38,7 @@ class WandbMirror:
         self._run = run
         self._place = place_of(run, name)
         self._id = id_of(run.root)[:_ID_CHARACTERS]
-        self._common = {"project": project, "entity": entity, "mode": mode, "dir": str(run.root)}
+        self._common: dict[str, Any] = {"project": project, "entity": entity, "mode": mode, "dir": str(run.root)}
         self._path = run.root / ".wandb_sent.json"
         self._sent: dict[str, str] = {}
         self._last_step = -1

@@ -125,13 +125,15 @@ class CommandTarget:
         snapshot = describe_checkout(spec)
         say(f"unverified: {spec.metric} is reported by {spec.file} itself and not checked")
         if spec.maximize:
-            say(f"val_bpb stands for {spec.metric} with its sign changed: {spec.metric} is maximized")
+            stands = f"val_bpb stands for {spec.metric} with its sign changed"
+            say(f"in files and pages, {stands}: {spec.metric} is maximized")
         elif spec.metric != "val_bpb":
-            say(f"val_bpb stands for {spec.metric}")
+            say(f"in files and pages, val_bpb stands for {spec.metric}")
         return {
             "kind": spec.device,
             **record_cards(cards[: self._slots]),
             "metric": {"name": spec.metric, "direction": spec.direction, "verified": False},
+            "file": spec.file,
             "checkout": {"root": str(spec.root), "commit": snapshot.commit, "hash": snapshot.hash},
             "seed_variable": SEED_VARIABLE,
         }

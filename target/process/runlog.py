@@ -33,10 +33,13 @@ class RunLog:
         path: The file; an existing one is replaced.
         echo: Gets a copy of the output, up to the same limit.
         limit_bytes: Largest size of the file.
+
+    Attributes:
+        path: The file.
     """
 
     def __init__(self, path: Path, *, echo: BinaryIO | None = None, limit_bytes: int = LIMIT_BYTES) -> None:
-        self._path = path
+        self.path = path
         self._echo = echo
         self._head_left = limit_bytes // 2
         self._end = _Ring(limit_bytes - limit_bytes // 2 - _MARKER_BYTES)
@@ -44,9 +47,9 @@ class RunLog:
         self._failure: OSError | None = None
 
     def __enter__(self) -> Self:
-        with machine_errors(f"cannot write the log {self._path}"):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("wb", buffering=0)
+        with machine_errors(f"cannot write the log {self.path}"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("wb", buffering=0)
         return self
 
     def __exit__(
@@ -99,7 +102,7 @@ class RunLog:
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
-            self._failure = OSError(error.errno, error.strerror, str(self._path))
+            self._failure = OSError(error.errno, error.strerror, str(self.path))
 
 
 class _Ring:

@@ -1,4 +1,4 @@
-"""A search that is stuck: `python -m tests.faults.stuck ROOT WHERE`, where it says "here" on stderr."""
+"""A search that is stuck: `python -m tests.faults.stuck ROOT WHERE`, where it says "here", or "closing", on stderr."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from search.tracker import NullTracker
 from tests.faults.driver import InstantExecutor, InstantTarget, Order, leave_out_what_is_slow, make_session
 
 
-def _wait_for_ever() -> None:
-    sys.stderr.write("here\n")
+def _wait_for_ever(word: str = "here") -> None:
+    sys.stderr.write(f"{word}\n")
     sys.stderr.flush()
     threading.Event().wait()
 
@@ -41,7 +41,7 @@ class StuckTracker(NullTracker):
     """Waits for a server that does not answer."""
 
     def close(self) -> str | None:
-        _wait_for_ever()
+        _wait_for_ever("closing")
         return None
 
 
