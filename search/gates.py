@@ -7,11 +7,13 @@ the length of the source is judged before the pre-flight, measured figures after
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from operators.trial import Status, Trial
 from search.acceptance import Verdict
 from search.errors import UserError
+from search.shell import run_shell
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -24,14 +26,19 @@ class Gates:
         source_lines: Lines of its source.
         n_parameters: Parameters of the trained model, as the scorer counts them.
         peak_memory_gb: Peak memory of a training.
+        command: A command of the user, for a shell. It gets the program on standard input, and rejects it by any status
+            but 0; the last line of its output is the reason.
+        seconds: A command that takes longer rejects the program too.
     """
 
     source_lines: float | None = None
     n_parameters: float | None = None
     peak_memory_gb: float | None = None
+    command: str | None = None
+    seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("source_lines", "n_parameters", "peak_memory_gb"):
+        for name in ("source_lines", "n_parameters", "peak_memory_gb", "seconds"):
             limit = getattr(self, name)
             if limit is not None and limit <= 0:
                 raise UserError(f"gates.{name} must be positive, got {limit:g}")
@@ -56,8 +63,21 @@ class Gates:
         lines = len(program.source.splitlines())
         if self.source_lines is None or lines <= self.source_lines:
             return None
-        detail = f"its source has {lines} lines, and gates.source_lines={self.source_lines:g}; shorten it"
-        return Evaluation(outcome=Outcome.REJECTED, seed=seed, trained=False, detail=detail)
+        return _refusal(f"its source has {lines} lines, and gates.source_lines={self.source_lines:g}; shorten it", seed)
+
+    def check_by_command(self, program: Program, log: Path, *, seed: int) -> Evaluation | None:
+        """Return the refusal of a program by the user's command; None if it passes. It blocks.
+
+        Args:
+            program: The program.
+            log: Gets the output of the command.
+            seed: Seed of the refusal's evaluation: no training has one.
+        """
+        if self.command is None:
+            return None
+        source = program.source
+        problem = run_shell(self.command, log, stdin=source, seconds=self.seconds, limit="gates.seconds")
+        return _refusal(f"gates.command {problem}", seed) if problem else None
 
     def check_figures(self, trial: Trial) -> Verdict | None:
         """Return the verdict on a trial whose measured figures are beyond a limit; None if they are not."""
@@ -75,6 +95,10 @@ class Gates:
                 if found > limit:
                     return Verdict(Status.REJECTED, f"{name} is {found:.6g}, and gates.{name}={limit:g}")
         return None
+
+
+def _refusal(detail: str, seed: int) -> Evaluation:
+    return Evaluation(outcome=Outcome.REJECTED, seed=seed, trained=False, detail=detail)
 
 
 NO_GATES: Final = Gates()

@@ -7,25 +7,21 @@ limit, and end with all that they have started. Whatever a command does, the sea
 from __future__ import annotations
 
 import json
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Final
 
-from operators.agent.command import Cost, run_command
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.errors import UserError
 from search.figures import delta_of, value_of
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
-from target.printable import printable
+from search.shell import run_shell
 
 FOLDER: Final = "hooks"
-_FREE: Final = Cost(file=None, pattern=None)
 _WAITING: Final = 100
 
 
@@ -154,26 +150,9 @@ class Hooks:
 
     def _call(self, event: str, text: str) -> str:
         """Run a command; return what went wrong, or an empty text."""
-        folder = self._run.root / FOLDER
-        seconds = self._settings.seconds
-        try:
-            folder.mkdir(exist_ok=True)
-            ended = run_command(
-                ["/bin/sh", "-c", str(self._settings.command(event))],
-                Path.cwd(),
-                folder / f"{event}.log",
-                stdin=text,
-                environment=os.environ,
-                seconds=seconds,
-                usd=None,
-                cost=_FREE,
-            )
-        except OSError as error:
-            return f"could not be started: {error}"
-        if ended.stopped:
-            return f"did not end within hooks.seconds={seconds:g} and was stopped"
-        last = printable(ended.output.strip().rpartition("\n")[2])[:200]
-        return f"failed with status {ended.status}" + (last and f": {last}") if ended.status else ""
+        log = self._run.root / FOLDER / f"{event}.log"
+        command, seconds = str(self._settings.command(event)), self._settings.seconds
+        return run_shell(command, log, stdin=text, seconds=seconds, limit="hooks.seconds")
 
 
 def _record(

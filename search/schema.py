@@ -84,6 +84,8 @@ class Gates:
     source_lines: float | None = None
     n_parameters: float | None = None
     peak_memory_gb: float | None = None
+    command: str | None = None
+    seconds: float = MISSING
 
 
 @dataclass

@@ -95,7 +95,7 @@ def call_in_thread(
     def run() -> None:
         try:
             result = call(*args, **kwargs)
-        except (MutationError, ProviderError) as error:
+        except (MutationError, ProviderError, TargetError) as error:
             future.set_exception(error)
         except BaseException as error:  # a bug of ours: whatever waits for the future must see it
             future.set_exception(error)

@@ -14,6 +14,7 @@ from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
 from search.settings import Settings
 from search.tasks import Stage, Task, call_in_thread
+from target.evaluation import Evaluation
 from target.executor import Executor
 from target.program import Program
 
@@ -72,10 +73,22 @@ class UnderWay:
 
     def preflight(self, number: int) -> None:
         """Check the program of a trial."""
+        if self._settings.gates.command is None:
+            future = self._preflight(number)
+        else:
+            future = call_in_thread(self._gated, number)
+        self.tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
+
+    def _preflight(self, number: int) -> Future[Evaluation | None]:
         program = self.program(number)
         evidence = evidence_for(program, self._ledger.population)
-        future = self._executor.preflight(program, self.log(number, "preflight.log"), evidence=evidence)
-        self.tasks[future] = Task(stage=Stage.PREFLIGHT, number=number, started=self._clock())
+        return self._executor.preflight(program, self.log(number, "preflight.log"), evidence=evidence)
+
+    def _gated(self, number: int) -> Evaluation | None:
+        """Ask the user's command, then check the program: what costs no pre-flight comes first."""
+        log = self.log(number, "gate.log")
+        refusal = self._settings.gates.check_by_command(self.program(number), log, seed=self._settings.seed)
+        return refusal or self._preflight(number).result()
 
     def train(self, number: int, seed: int) -> None:
         """Train the program of a trial, which no other session does."""

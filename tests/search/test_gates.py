@@ -97,3 +97,36 @@ def test_limits_are_told_to_authors_and_must_be_positive():
     assert (refused.outcome, refused.trained, refused.seed) == (Outcome.REJECTED, False, 7)
     with pytest.raises(UserError, match=r"gates\.n_parameters must be positive, got -1"):
         Gates(n_parameters=-1)
+
+
+CHECK = "grep -q 'DEPTH = [1-6] ' || { echo deep; echo too deep; exit 3; }"
+
+
+def test_a_command_judges_before_the_preflight(tmp_path):
+    bench = Bench(tmp_path, score=deeper_is_better, settings={"gates": Gates(command=CHECK)})
+
+    bench.search(trainings=20)
+
+    trials = [trial for trial in bench.ledger.population.trials if trial.program]
+    rejected = [trial for trial in trials if trial.status is Status.REJECTED]
+    assert rejected
+    assert all((trial in rejected) == (int(trial.program.constants["DEPTH"]) > 6) for trial in trials if trial.decided)
+    assert {trial.detail for trial in rejected} == {"gates.command failed with status 3: too deep"}
+    assert not any(trial.trainings for trial in rejected)
+    assert (bench.run.trial(rejected[0].number) / "gate.log").read_text() == "deep\ntoo deep\n"
+
+
+@pytest.mark.parametrize(
+    ("gates", "reason"),
+    [
+        (Gates(command="nosuchcommand"), "failed with status 127: .*nosuchcommand"),
+        (Gates(command="sleep 600", seconds=0.2), r"did not end within gates\.seconds=0\.2 and was stopped"),
+        (Gates(command="exit 1"), "failed with status 1$"),
+    ],
+)
+def test_a_command_that_judges_nothing_ends_the_search_at_its_seed_program(tmp_path, gates, reason):
+    bench = Bench(tmp_path, settings={"gates": gates})
+
+    with pytest.raises(SeedProgramError, match=f"gates.command {reason}".rstrip("$")):
+        bench.search()
+    assert not bench.executor.trained
