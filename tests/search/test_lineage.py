@@ -105,3 +105,9 @@ def test_the_champion_at_the_time_of_a_verdict():
     assert {number: champion.number for number, champion in at.items() if champion} == {
         1: 0, 2: 1, 3: 1, 4: 1, 5: 1, 6: 5, 7: 5, 8: 5, 9: 5, 10: 9
     }  # fmt: skip
+
+
+def test_what_val_bpb_stands_for_is_said():
+    said = "val_bpb stands for speed with its sign changed."
+
+    assert said in render_lineage(MIXED, make_summary(MIXED), said)
