@@ -42,9 +42,13 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Open a file, and wait until its scripts have drawn it."""
-        self._events.clear()
-        self._ask("Page.navigate", url=f"{path.resolve().as_uri()}{fragment}")
+        self.visit(f"{path.resolve().as_uri()}{fragment}")
         self.wait("document.readyState === 'complete' && document.querySelector('.chart .mark, .chart .grid') !== null")
+
+    def visit(self, url: str) -> None:
+        """Open an address, and wait for nothing."""
+        self._events.clear()
+        self._ask("Page.navigate", url=url)
 
     def wait(self, condition: str) -> None:
         """Wait until a condition in JavaScript holds; it fails after a minute."""

@@ -66,7 +66,7 @@ class MlflowMirror:
             if trial.program and (is_new or closing):
                 record = trial_record(trial, population, self._parameters)
                 if not self._store.has(record):
-                    self._store.send(record)
+                    self._store.send(record, self._note(trial, population))
                 elif closing:
                     self._store.correct(record)
             if trial.program and is_new:
@@ -77,14 +77,14 @@ class MlflowMirror:
             if is_new:
                 yield trial.number
         for number in sorted(described):
-            self._describe(population.trials[number], population)
+            self._store.describe(number, self._note(population.trials[number], population))
         note = search_note(population, summary, self._store.link)
         self._store.send_summary(population, summary, note, self._parameters)
         if closing:
             self._store.finish(summary)
 
-    def _describe(self, trial: Trial, population: Population) -> None:
+    def _note(self, trial: Trial, population: Population) -> str:
         children = [population.trials[number] for number in sorted(self._children[trial.number])]
         patch = self._run.trial(trial.number) / "diff.patch"
         changes = patch.read_text(encoding="utf-8", errors="replace") if patch.is_file() else ""
-        self._store.describe(trial.number, trial_note(trial, population, children, changes, self._store.link))
+        return trial_note(trial, population, children, changes, self._store.link)

@@ -142,8 +142,8 @@ class MlflowStore:
             return False
         return bool(known.info.status == record.state and known.data.tags.get(SENT) == record.digest)
 
-    def send(self, record: TrialRecord) -> None:
-        """Create the run of a trial, or complete an existing one."""
+    def send(self, record: TrialRecord, note: str) -> None:
+        """Create the run of a trial with its description, or complete an existing one."""
         from mlflow.entities import Metric, Param, RunTag
 
         known = self._runs.get(record.number)
@@ -171,9 +171,10 @@ class MlflowStore:
                 *(Metric("train_loss", loss, start + step, step) for step, loss in record.curve),
             ],
             params=[Param(key, value) for key, value in record.params.items() if key not in known.data.params],
-            tags=[RunTag(key, value) for key, value in {**record.tags, SENT: record.digest}.items()],
+            tags=[RunTag(key, value) for key, value in {**record.tags, _NOTE: note, SENT: record.digest}.items()],
         )
-        self._client.update_run(run_id, name=record.run_name)
+        if known.info.run_name != record.run_name:
+            self._client.update_run(run_id, name=record.run_name)
         self._client.set_terminated(run_id, record.state, max(end, start))
         self._runs[record.number] = self._client.get_run(run_id)
 

@@ -90,7 +90,7 @@ def _start() -> str:
 def _tracking_uri(run: RunDirectory) -> str:
     uri = (read_config(run).get("tracker") or {}).get("tracking_uri")
     if uri is None:
-        raise UserError(f"{run.root} was not sent to MLflow: its tracker is none")
+        raise UserError(f"{run.root} was not sent to MLflow: its tracker is another, or none")
     return str(uri)
 
 

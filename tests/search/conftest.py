@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +18,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture
+def client(tmp_path: Path, empty_database: Path) -> Any:
+    """A client of MLflow whose database is `mlflow.db` in the test's folder."""
+    from mlflow import MlflowClient
+
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")

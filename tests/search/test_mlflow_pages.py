@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from operators.population import Population
@@ -24,14 +22,6 @@ from tests.search.builders import MIXED, make_evaluation, make_population, make_
 
 _TAG = "mlflow.sharedViewState."
 _SMALL = make_population(2.0, 1.9)
-
-
-@pytest.fixture
-def client(tmp_path: Path, empty_database: Path) -> Any:
-    from mlflow import MlflowClient
-
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    return MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def make_run(folder: Path, *overrides: str) -> RunDirectory:

@@ -222,21 +222,21 @@ def test_a_half_sent_trial_is_completed(outputs, interrupted_after):
     assert len(client.get_metric_history(run.info.run_id, "val_bpb")) == 1
 
 
-def test_killed_while_sending_and_resumed_there_is_one_run_a_trial(tmp_path):
+def test_killed_while_sending_and_resumed_there_is_one_run_a_trial(outputs):
     count = 60
-    command = [sys.executable, "-c", ONE_SEARCH, str(tmp_path), "demo", str(count)]
+    command = [sys.executable, "-c", ONE_SEARCH, str(outputs), "demo", str(count)]
     killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert killed.stdout.readline() == b"started\n"
-    wait_for(lambda: sent_runs(tmp_path / "mlflow.db") >= 3)
+    wait_for(lambda: sent_runs(outputs / "mlflow.db") >= 3)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert sent_runs(tmp_path / "mlflow.db") < count
+    assert sent_runs(outputs / "mlflow.db") < count
 
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert "WARNED" not in finished.stdout
     import_mlflow()
-    runs = trials_of(tmp_path)
+    runs = trials_of(outputs)
     assert [int(run.data.tags["graft.trial"]) for run in runs] == list(range(count))
     assert all(run.info.status == "FINISHED" and "graft.sent" in run.data.tags for run in runs)
 

@@ -1,0 +1,97 @@
+"""A walk through MLflow's pages in a real browser, from the links that `python -m search.ui` prints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.browser import PROGRAM, Browser, browser
+from tests.search.builders import make_population, make_summary
+from tests.search.test_mlflow_pages import make_run, mirrored
+
+ROOT = Path(__file__).parents[2]
+_POPULATION = make_population(2.0, 1.9, 1.95, 1.85)
+
+
+@contextlib.contextmanager
+def links_of(folder: Path) -> Iterator[list[str]]:
+    """Start MLflow as a user does, and give the links that are printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "search.ui", str(folder), "--port", str(port)]
+    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        said = list(iter(server.stdout.readline, "it runs until Ctrl-C\n"))
+        yield [line.split()[0] for line in said if line.startswith("http")]
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate()
+
+
+def sweep(folder: Path, client: Any) -> None:
+    for strategy in ("greedy", "random"):
+        own = f"sweeps/cmp/seed=0,strategy={strategy}"
+        run = make_run(folder / own, f"strategy={strategy}")
+        (run.root / "report.html").write_text("<p id=shown>the report</p>")
+        run.journal.touch()
+        run.write_summary(make_summary(_POPULATION, name=own))
+        run.config.write_text(yaml.safe_dump({"tracker": {"tracking_uri": f"sqlite:///{folder}/mlflow.db"}}))
+        mirrored(client, run, _POPULATION, own)
+
+
+def press(tab: Browser, text: str, within: str = "a, button, [role=menuitem], [role=treeitem], li, span, div") -> None:
+    """Click on the innermost element with a text, as a mouse does."""
+    find = (
+        f"[...document.querySelectorAll({json.dumps(within)})]"
+        f".filter(e => e.offsetWidth && e.innerText?.trim().startsWith({json.dumps(text)})).pop()"
+    )
+    tab.wait(f"!!{find}")
+    tab.value("document.querySelectorAll('[data-pressed]').forEach(e => delete e.dataset.pressed)")
+    tab.value(f"{find}.dataset.pressed = 1")
+    tab.click("[data-pressed]")
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (apt install chromium)")
+def test_the_best_trial_its_parent_the_chart_and_the_report_are_a_click_or_three_away(
+    client: Any, tmp_path: Path
+) -> None:
+    sweep(tmp_path, client)
+    with links_of(tmp_path / "sweeps" / "cmp") as (table, chart), browser() as tab:
+        tab.resize(1600, 900)
+        tab.visit(table)
+        tab.wait("document.querySelectorAll('.ag-row a').length > 3")
+        heads = tab.value("[...document.querySelectorAll('.ag-header-cell')].map(e => e.innerText.trim())")
+        assert [head for head in heads if head in ("val_bpb", "delta_val_bpb", "graft.status", "strategy", "seed")] == [
+            *("val_bpb", "delta_val_bpb", "graft.status", "seed", "strategy"),
+        ]
+        press(tab, "#3 MATRIX_LR -> 0.023 (-0.0500)", ".ag-row a")
+        tab.wait("!!document.querySelector('.note-editor-preview-content a')")
+        parent = "document.querySelector('.note-editor-preview-content a')"
+        assert tab.value(f"{parent}.innerText") == "#1"
+        corner = tab.value(f"(b => [b.x + 5, b.y + 5])({parent}.getBoundingClientRect())")
+        assert tab.value(f"document.elementFromPoint({corner[0]}, {corner[1]}) === {parent}")  # nothing lies above it
+
+        tab.visit(tab.value(f"{parent}.href"))
+        tab.wait("document.querySelector('h1, h2, h3')?.innerText.includes('#1 MATRIX_LR')")
+
+        tab.visit(chart)
+        tab.wait("document.querySelectorAll('.js-plotly-plot .scatterlayer .trace').length >= 2")
+        legend = tab.value("document.body.innerText")
+        assert "greedy (best_val_bpb)" in legend
+        assert "random (best_val_bpb)" in legend
+        press(tab, "greedy seed=0", ".ag-row a")
+        press(tab, "Artifacts")
+        press(tab, "report.html")
+        tab.wait("!!document.querySelector('iframe[sandbox]')")
