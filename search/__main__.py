@@ -53,7 +53,7 @@ def _search(config: DictConfig) -> Ending:
     # Imported here so that `--help` does not load the ledger and the console.
     from search.views.busy import Busy, SparseLines
 
-    with Busy("Graft is loaded", SparseLines(_say).show):
+    with Busy("loading Graft", SparseLines().show):
         importlib.import_module("search.library")
     from operators.base import ProviderError, ProviderRefusalError
     from search.construct import Composed
@@ -108,11 +108,6 @@ def _search(config: DictConfig) -> Ending:
         resume=search.arguments,
         stops_sweep=was_interrupted,
     )
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _name(config: DictConfig) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -120,18 +119,14 @@ class Search:
             TargetError: Nothing can be evaluated on this machine.
             StorageError: The database that the search shares does not answer; run it again to resume.
         """
-        with Busy("the search is put together", SparseLines(_ignore if self._quiet else _print).show):
+        lines = SparseLines(_ignore) if self._quiet else SparseLines()
+        with Busy("putting the search together", lines.show):
             session = make_session(
                 self._composed, name=self.name, arguments=self._arguments, parts=self._parts, quiet=self._quiet
             )
         self._was_started = True
         run_session(session)
         return Result(self._run.root)
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _ignore(_: str) -> None:

@@ -19,6 +19,7 @@ from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.tasks import Stage
 from search.views.lineage import render_lineage
+from search.views.unverified import metric_sentence
 
 PAGE_SECONDS: Final = 5.0  # between two writings of the report
 PICTURE_SECONDS: Final = 30.0  # between two drawings of the others, and of a report in which nothing has changed
@@ -92,7 +93,8 @@ class Pictures:
         except ModuleNotFoundError as error:  # matplotlib is missing, in a checkout that is not installed
             if (error.name or "").partition(".")[0] != "matplotlib":
                 raise
-        write_atomically(self._run.root / "lineage.html", render_lineage(population, summary))
+        page = render_lineage(population, summary, metric_sentence(self._run))
+        write_atomically(self._run.root / "lineage.html", page)
         self._next_pictures = self._clock() + max(PICTURE_SECONDS, self._pause_seconds("pictures", began_cpu))
 
     def _pause_seconds(self, kind: str, began_cpu: float) -> float:

@@ -193,9 +193,9 @@ def _get_ready(
     """Try the models out, prepare the target and import earlier trials; return the description of the target."""
     for remark in session.remarks:
         watch.say(remark)
-    with watch.busy("the language model is tried out"):
+    with watch.busy("trying out the language model"):
         _try_out(session, ledger)
-    with watch.busy("the target is prepared"):
+    with watch.busy("preparing the target"):
         described = session.target.prepare(watch.say)
     watch.measures(metric_of(described))
     environment = _describe(session.run, described, ledger)
@@ -214,7 +214,7 @@ def _get_ready(
             import_run(ledger, source, beginning)
         watch.say(beginning.text)
     _tell_constants(session, ledger.population, watch)
-    with watch.busy("the workers start"):
+    with watch.busy("starting the workers"):
         executor.start()
     watch.get_ready()
     return described

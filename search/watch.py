@@ -91,7 +91,7 @@ class Watch:
 
     def get_ready(self) -> None:
         """Wait until the tracker uses little CPU, so that the baseline is trained under the same load as its rivals."""
-        with self.busy("the tracker starts"):
+        with self.busy("starting the tracker"):
             self._tracker.get_ready(_READY_SECONDS)
 
     def recorded(self, population: Population, summary: Summary) -> None:
@@ -116,11 +116,11 @@ class Watch:
 
     def finish(self, population: Population, summary: Summary) -> None:
         """Write the reports, send what is left to the tracker, and show the result of the search."""
-        with self.busy("the report is written"):
+        with self.busy("writing the report"):
             self._pictures.finish(population, summary)
         self._display.tick(())
         self._tracker.update(population, summary)
-        with self.busy("the last trials are sent to the tracker"):
+        with self.busy("sending the last trials to the tracker"):
             hint = self._close()
         self._display.finish(population, summary, self._run, hint)
 

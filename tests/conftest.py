@@ -21,6 +21,7 @@ FAST = {
     "search": (
         *("acceptance", "arguments", "budget", "construct", "contrast", "exchanges", "journal", "lineage_strategies"),
         *("graft", "lock", "mistakes", "names", "results", "rundir", "simulate", "statistics", "strategies", "sweep"),
+        *("busy", "metric"),
     ),
     "target": (
         *("cards", "constants", "contract", "cores", "draft", "feedback", "movable", "probes", "program", "reads"),

@@ -172,10 +172,11 @@ def _under_way(work: Running, population: Population) -> dict[str, Any]:
 
 def _tuner(population: Population, best: Trial | None) -> list[str]:
     """Return what the tuner's model says about the champion's constants, the most important ones; at first nothing."""
-    from threadpoolctl import threadpool_limits
-
     if best is None:
         return []
+    import scipy.linalg  # noqa: F401 - a BLAS is limited only if it is loaded already
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(limits=1, user_api="blas"):  # the trainings need the other cores
         return constants_view(population, best)[:_MOST_CONSTANTS]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -54,6 +55,12 @@ class Busy:
             self._show(self._text, self._clock() - self._began)
 
 
+def print_line(line: str) -> None:
+    """Write a line to standard output at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 class SparseLines:
     """Writes a line after `FIRST_SECONDS`, and each time that the wait has doubled: for files, which keep every line.
 
@@ -61,7 +68,7 @@ class SparseLines:
         write: Gets each line, without its end.
     """
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None] = print_line) -> None:
         self._write = write
         self._text = ""
         self._next_seconds = FIRST_SECONDS

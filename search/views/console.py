@@ -22,11 +22,12 @@ from search.observer import Running
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.views.busy import Busy, SparseLines
-from search.views.drawing import event_line, final_view, live_view, measurement_line, verdict_line
+from search.views.drawing import event_line, final_view, live_view, measurement_line, under_way_text, verdict_line
 from search.views.notebook import NotebookLive, console_here, in_notebook
 from target.evaluation import Evaluation
 
 _SHOW_CURSOR, _HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
+_SILENT_SECONDS: Final = 60.0  # in a file, which keeps every line: then it says what is under way
 _REDRAW_SECONDS: Final = 1.0  # a redraw takes 8 ms of a CPU that the trainings need
 
 
@@ -118,6 +119,8 @@ class Display:
         self._quiet_seconds += passed
         self._undrawn_seconds += passed
         self._running = running
+        if not self._live and running and self._undrawn_seconds >= _SILENT_SECONDS:
+            self._log(event_line(under_way_text(running)))
         if self._live and (changed or self._undrawn_seconds >= _REDRAW_SECONDS):
             self._refresh()
 
@@ -186,6 +189,7 @@ class Display:
 
     def _log(self, line: Text) -> None:
         """Print a line that stays, with the time of day in front of it."""
+        self._undrawn_seconds = 0.0
         self._print(Text(f"{self._stamp()} ", style="dim") + line if self._stamp else line)
 
     def _print(self, view: RenderableType, *, crop: bool = True) -> None:

@@ -114,6 +114,14 @@ def measurement_line(trial: Trial, evaluation: Evaluation, metric: Metric = VAL_
     )
 
 
+def under_way_text(running: Sequence[Running]) -> str:
+    """Return what is under way, as one line for a file."""
+    works = (
+        f"#{each.number:04d} {each.stage} {duration(each.seconds)}{each.loss and f', {each.loss}'}" for each in running
+    )
+    return f"under way: {'; '.join(works)}"
+
+
 def event_line(text: str) -> Text:
     """Return a message as one line without terminal control characters."""
     return Text(one_line(text))

@@ -23,8 +23,14 @@ _TEXT_CHARACTERS: Final = 600
 _SCRIPTS: Final = ("common.js", "chart.js", "diff.js", "lineage.js")
 
 
-def render_lineage(population: Population, summary: Summary) -> str:
-    """Return a page with the tree and the list of the decided trials; of a long search, of the latest and best."""
+def render_lineage(population: Population, summary: Summary, metric_said: str = "") -> str:
+    """Return a page with the tree and the list of the decided trials; of a long search, of the latest and best.
+
+    Args:
+        population: The trials.
+        summary: State as of the last verdict.
+        metric_said: What val_bpb stands for, if the target has another metric.
+    """
     best = population.champion
     path = [step.trial.number for step in ancestry(best, population)] if best else []
     trials = _shown(population, set(path))
@@ -47,6 +53,7 @@ def render_lineage(population: Population, summary: Summary) -> str:
         summary=summary,
         meaning=f"{VALUE} {DELTA}",
         delta_header=DELTA_HEADER,
+        metric_said=metric_said,
         left_out=len(population.decided) - len(trials),
     )
 

@@ -15,7 +15,7 @@ from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from tests.faults.books import check_books, check_kept, check_ledger
 from tests.faults.processes import assert_gone, child_in, family, trainings_in, wait_until
-from tests.search.command import QUIET, command, rows_of, run
+from tests.search.command import QUIET, command, run, verdicts_of
 
 BUDGET = 3
 SEARCH = ("name=k", "strategy=evolution", "seed=3", f"budget.trainings={BUDGET}", "executor.workers=1", QUIET)
@@ -29,20 +29,20 @@ def test_a_search_killed_again_and_again_ends_with_nothing_lost_and_nothing_repe
         lambda search: child_in("train", search),
         lambda search: trainings_in(root / "journal.log") and child_in("train", search),
     ]
-    before, rows = Population(), list[dict[str, str]]()
+    before, rows = Population(), list[tuple[str, str, str]]()
     for moment in moments:
         killed(tmp_path, moment)
         after = read_population(RunDirectory(root))
         check_ledger(after)
         check_kept(before, after)
-        now = rows_of(root) if (root / "results.tsv").exists() else []
+        now = verdicts_of(root) if (root / "results.tsv").exists() else []
         assert now[: len(rows)] == rows
         before, rows = after, now
 
     done = run(tmp_path, *SEARCH)
     assert done.returncode == 0, done.stderr
     check_kept(before, check_books(root, trainings=BUDGET))
-    assert rows_of(root)[: len(rows)] == rows
+    assert verdicts_of(root)[: len(rows)] == rows
 
 
 def killed(cwd: Path, moment: Callable[[int], object]) -> None:

@@ -18,7 +18,7 @@ from tests.llm_faults import FAULTS, SLOW, TEMPORARY
 from tests.llm_habits import habit
 from tests.llm_server import LlmServer, Request
 from tests.operators.asking import ASKING
-from tests.search.command import QUIET, assert_clean_failure, command, rows_of, run, summary_of
+from tests.search.command import QUIET, assert_clean_failure, command, run, summary_of, verdicts_of
 
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": ""}
@@ -93,7 +93,7 @@ def test_an_outage_stops_the_search_and_no_more_is_asked_again_than_was_not_answ
         assert done.returncode == 75, done.stderr
         assert_clean_failure(done, "llm.outage_minutes=0.002 allow no more", "nothing is lost")
         root = RunDirectory(tmp_path / "outputs" / "o")
-        before, rows, n_requests = read_population(root), rows_of(root.root), len(server.requests)
+        before, rows, n_requests = read_population(root), verdicts_of(root.root), len(server.requests)
         assert [trial.number for trial in before.pending] == [3], "it waits to be asked again"
         assert not any(trial.status is Status.NOT_BUILT for trial in before.trials)
         server.faults.clear()
@@ -106,7 +106,7 @@ def test_an_outage_stops_the_search_and_no_more_is_asked_again_than_was_not_answ
     after = read_population(root)
     assert after.trainings == 9
     assert [trial.proposal for trial in after.trials[:4]] == [trial.proposal for trial in before.trials]
-    assert rows_of(root.root)[: len(rows)] == rows
+    assert verdicts_of(root.root)[: len(rows)] == rows
     assert again.messages[-1]["content"] == "there is no block", "what was answered, and paid, is not asked again"
     trial = after.trials[3]
     assert trial.exchanges[0].reply.text.startswith("I would rather")

@@ -15,14 +15,14 @@ from operators.population import Population
 from tests.faults.books import check_books, check_kept, check_ledger, mirrored, population_of, trained
 from tests.faults.conftest import TRAININGS, Start, Undisturbed
 from tests.faults.driver import TRAINED, Driver
-from tests.search.command import rows_of, summary_of
+from tests.search.command import summary_of, verdicts_of
 
 KILLS, TEARS, SIGNALS = 28, 8, 10  # of searches of their own
 KILLS_OF_ONE_SEARCH = 20
 
 
-def rows_before(root: Path) -> list[dict[str, str]]:
-    return rows_of(root) if (root / "results.tsv").exists() else []
+def rows_before(root: Path) -> list[tuple[str, str, str]]:
+    return verdicts_of(root) if (root / "results.tsv").exists() else []
 
 
 def diary(root: Path) -> list[str]:
@@ -49,7 +49,7 @@ def test_a_search_killed_at_a_write_ends_as_if_it_had_not_been(
     assert driver.session(root, trainings=TRAININGS, slots=1).exit == 0
     after = check_books(root, trainings=TRAININGS)
     check_kept(before, after)
-    assert rows_of(root)[: len(rows)] == rows, "rows are final"
+    assert verdicts_of(root)[: len(rows)] == rows, "verdicts are final"
     assert trained(before.trials).isdisjoint(diary(root)[len(begun) :]), "what was finished is not trained again"
     assert after == undisturbed.population
 

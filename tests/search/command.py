@@ -65,6 +65,11 @@ def rows_of(root: Path) -> list[dict[str, str]]:
     return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
 
 
+def verdicts_of(root: Path) -> list[tuple[str, str, str]]:
+    """Return what never changes of the rows in results.tsv: number, status and description."""
+    return [(row["number"], row["status"], row["description"]) for row in rows_of(root)]
+
+
 def assert_clean_failure(done: subprocess.CompletedProcess[str], *phrases: Sequence[str] | str) -> None:
     """One clear message, a non-zero exit, no traceback."""
     assert done.returncode not in (0, -9), done.stdout + done.stderr

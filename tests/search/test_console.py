@@ -345,3 +345,16 @@ def test_a_long_diff_is_cut_with_a_pointer_to_the_whole(tmp_path):
 
 def test_a_search_that_overruns_its_time_has_none_left():
     assert "about 0 s" in draw(MIXED, wall_seconds=9999.0)
+
+
+def test_a_file_says_once_a_minute_what_is_under_way() -> None:
+    display, out = plain_display()
+    for second in range(0, 150, 5):
+        train = Running(number=7, stage="train", seconds=float(second), loss="loss 3.214 (+0.051)")
+        display.tick([train, Running(number=8, stage="propose", seconds=2.0)])
+        if second == 30:
+            display.message("a message")
+
+    first, *rest = out.getvalue().splitlines()
+    assert first == "a message"
+    assert rest == ["under way: #0007 train 1:30 min, loss 3.214 (+0.051); #0008 propose 2 s"]

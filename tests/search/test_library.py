@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -210,6 +211,35 @@ def test_it_runs_in_a_thread_which_gets_no_signals() -> None:
     thread.join()
 
     assert found[0].status == "finished"
+
+
+TWO_SIGNALS = """
+import signal, sys
+{interactive}
+from search.interrupts import handled_interrupts
+try:
+    with handled_interrupts() as interrupts, interrupts.taken_by(print):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("the search ends, and Python goes on")
+"""
+
+
+@pytest.mark.parametrize(("interactive", "status"), [("", -signal.SIGINT), ("sys.ps1 = '> '", 0)])
+def test_a_second_interrupt_ends_a_process_but_no_interactive_python(interactive: str, status: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_SIGNALS.format(interactive=interactive)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # it may be ignored where tests run
+    )
+
+    assert done.returncode == status, done.stderr
+    assert ("Python goes on" in done.stdout) == (status == 0)
 
 
 def test_a_folder_without_a_search_has_no_result(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from target.errors import TargetError
 from target.evaluation import Evaluation
 from target.evidence import NO_EVIDENCE, Evidence
 from target.program import Program
+from tests.search.command import verdicts_of
 from tests.search.scripted import Score, ScriptedExecutor, ScriptedObserver
 
 SEED_PROGRAM = Program("LR = 0.1\nDEPTH = 4  # knob: 2..24 int\n")
@@ -156,14 +157,14 @@ def test_an_interrupted_search_resumes_where_it_was(bench: Bench, stop_after: in
     assert first.trainings < 20, "it does not go on to the end of the budget"
     check(bench, first)
     finished = {(t.number, r.seed) for t in bench.ledger.population.trials for r in t.evaluations}
-    rows = bench.run.results.read_text()
+    rows = verdicts_of(bench.run.root)
 
     last = bench.search(trainings=20)
     check(bench, last)
     assert last.status == "finished"
     assert last.trainings == 20
     assert len(bench.executor.trained) == 20 - len(finished), "what was finished is not trained again"
-    assert bench.run.results.read_text().startswith(rows), "rows are final"
+    assert verdicts_of(bench.run.root)[: len(rows)] == rows, "verdicts are final"
 
 
 def test_a_finished_search_goes_on_with_a_larger_budget(bench: Bench) -> None:

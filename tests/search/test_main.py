@@ -12,7 +12,7 @@ import pytest
 
 import conf
 from target.spec import SEED_PROGRAM
-from tests.search.command import QUIET, assert_clean_failure, command, rows_of, run, summary_of
+from tests.search.command import QUIET, assert_clean_failure, command, rows_of, run, summary_of, verdicts_of
 
 STRATEGIES = sorted(path.stem for path in (Path(conf.__file__).parent / "strategy").glob("*.yaml"))
 SUMMARY_FIELDS = [
@@ -238,13 +238,13 @@ def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path, number: signa
     (journal,) = (tmp_path / "outputs").rglob("journal.log")
     summary = summary_of(journal.parent)
     assert (summary["status"], summary["stop_reason"]) == ("stopped", f"interrupted by {number.name}")
-    rows = (journal.parent / "results.tsv").read_text()
+    rows = verdicts_of(journal.parent)
     (resume,) = re.findall(r"^resume: (.*)$", said.decode(), re.MULTILINE)
     assert f"name={journal.parent.name}" in resume
     done = subprocess.run(["bash", "-c", resume], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert summary_of(journal.parent)["trainings"] == 4
-    assert (journal.parent / "results.tsv").read_text().startswith(rows)
+    assert verdicts_of(journal.parent)[: len(rows)] == rows
 
 
 FAKE_PACKAGES = """

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nbclient
+import nbformat
 import pytest
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "examples" / "searches.ipynb"
@@ -15,7 +17,6 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # all but tabs and line ends
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """Run the notebook in a directory of its own, and return its cells of code."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("notebook")
         for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
