@@ -14,6 +14,7 @@ from operators.population import Population
 from operators.tune import Model
 from target.program import Program
 from target.program.space import encode
+from target.regression.threads import one_thread
 
 _LATEST: Final = 1000  # programs with which a new one is compared
 _FEWEST: Final = 4  # scored trials of a skeleton from which its other constants are predicted
@@ -75,8 +76,6 @@ def _by_prediction(
     programs: Sequence[Program], same: list[int], parent: Program, population: Population, memory: int
 ) -> list[int]:
     """Return the places of programs with the parent's skeleton, the best first; empty if nothing can be predicted."""
-    from threadpoolctl import threadpool_limits
-
     if len(same) < 2:
         return []
     try:
@@ -86,7 +85,7 @@ def _by_prediction(
     if not experience.axes or len(experience.scored) < _FEWEST:
         return []
     points = encode(experience.axes, [programs[place].constants for place in same], experience.default)
-    with threadpool_limits(limits=1, user_api="blas"):  # for such small matrices, more threads only wait
+    with one_thread():
         return [same[index] for index in Model(experience).order(points)]
 
 

@@ -27,6 +27,7 @@ from operators.population import Population
 from operators.trial import Mutation, Proposal
 from target.program.constants import Value
 from target.program.space import encode, encode_positions
+from target.regression.threads import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +66,6 @@ class TuneOperator:
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the first parent with some of its constants moved."""
         import numpy as np
-        from threadpoolctl import threadpool_limits
 
         parent = parent_program(proposal, population)
         try:
@@ -76,7 +76,7 @@ class TuneOperator:
             raise ExhaustedError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
         rng = np.random.default_rng(proposal.seed)
         candidates = draw_candidates(experience, self._candidates, rng)
-        with threadpool_limits(limits=1, user_api="blas"):  # for such small matrices, more threads only wait
+        with one_thread():
             order = Model(experience).order(encode_positions(experience.axes, candidates))
         for index in order[:_TRIES]:
             changes = _changes(experience, candidates[index])

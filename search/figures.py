@@ -15,12 +15,17 @@ from operators.population import Population
 from operators.trial import Trial
 from search.metric import VAL_BPB, Metric
 
-VALUE: Final = "val_bpb is the mean of a trial's trainings, corrected for their training seeds; lower is better."
-DELTA: Final = (
-    "The delta is val_bpb minus that of the first parent; negative is better. If the parent has no score, it is "
-    "against the champion of that time, and says so: vs #N."
-)
 DELTA_HEADER: Final = "delta to parent"
+
+
+def meaning(metric: Metric) -> str:
+    """Return what the two figures are, in words."""
+    sign = "positive" if metric.is_maximized else "negative"
+    return (
+        f"{metric.name} is the mean of a trial's trainings, corrected for their training seeds; {metric.better}. The "
+        f"delta is {metric.name} minus that of the first parent; {sign} is better. If the parent has no score, it is "
+        "against the champion of that time, and says so: vs #N."
+    )
 
 
 class Delta(NamedTuple):

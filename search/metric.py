@@ -31,6 +31,16 @@ class Metric:
         """Return a score of the ledger in the target's own direction; its own inverse, and for differences too."""
         return 0.0 - score if self.is_maximized else score  # not -score: 0 stays 0
 
+    @property
+    def better(self) -> str:
+        """Which direction is better: `lower is better` or `higher is better`."""
+        return "higher is better" if self.is_maximized else "lower is better"
+
+    def ends(self, interval: tuple[float, float]) -> tuple[float, float]:
+        """Return an interval of scores of the ledger in the target's own direction, the smaller end first."""
+        low, high = sorted(map(self.value, interval))
+        return low, high
+
     def text(self, score: float) -> str:
         """Return a score of the ledger as text, in the target's own direction; whole numbers without decimals."""
         value = self.value(score)
@@ -47,9 +57,9 @@ class Metric:
         """
         return f"{self.value(amount):+.{self._decimals(score)}f}"
 
-    def gain_text(self, gain: float, score: float) -> str:
-        """Return a gain, which is positive in both directions, with the decimals of a score."""
-        return f"{gain:.{self._decimals(score)}f}"
+    def size_text(self, size: float, score: float) -> str:
+        """Return a gain or an error, which has no direction, with the decimals of a score."""
+        return f"{size:.{self._decimals(score)}f}"
 
     def _decimals(self, value: float) -> int:
         return next((decimals for below, decimals in _DECIMALS if abs(value) < below), _LEAST_DECIMALS)

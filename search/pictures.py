@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from operators.population import Population
+from search.metric import read_metric
 from search.observer import Running
 from search.report import render_report_page, write_reports
 from search.runs.files import write_atomically
@@ -19,7 +20,6 @@ from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.tasks import Stage
 from search.views.lineage import render_lineage
-from search.views.unverified import metric_sentence
 
 PAGE_SECONDS: Final = 5.0  # between two writings of the report
 PICTURE_SECONDS: Final = 30.0  # between two drawings of the others, and of a report in which nothing has changed
@@ -87,13 +87,13 @@ class Pictures:
             draw_progress,  # matplotlib takes a second to import: only when there is something to draw
         )
 
-        began_cpu = time.process_time()
+        began_cpu, metric = time.process_time(), read_metric(self._run.environment)
         try:
-            draw_progress(self._run.root / "progress.png", population, summary)
+            draw_progress(self._run.root / "progress.png", population, summary, metric)
         except ModuleNotFoundError as error:  # matplotlib is missing, in a checkout that is not installed
             if (error.name or "").partition(".")[0] != "matplotlib":
                 raise
-        page = render_lineage(population, summary, metric_sentence(self._run))
+        page = render_lineage(population, summary, metric)
         write_atomically(self._run.root / "lineage.html", page)
         self._next_pictures = self._clock() + max(PICTURE_SECONDS, self._pause_seconds("pictures", began_cpu))
 

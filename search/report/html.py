@@ -15,6 +15,7 @@ from search.champions import reigns
 from search.composed import read_config
 from search.errors import UserError
 from search.figures import DELTA_HEADER, delta_text, value_of, value_text
+from search.metric import Metric
 from search.noise import noise_of
 from search.observer import Running
 from search.printed import command, stored_arguments
@@ -25,6 +26,7 @@ from search.runs.summary import Summary
 from search.views.selfcontained import render_page
 from search.views.text import duration
 from search.views.verdicts import description_of, one_line, score_range
+from target.regression.threads import one_thread
 
 RELOAD_SECONDS: Final = 5.0  # after which the page of a running search reads itself again
 _MOST_POINTS: Final = 3000  # with more, browsers would be slow
@@ -48,14 +50,15 @@ def render_report_page(
         running: What is under way.
     """
     facts = facts_of(population, summary, run)
-    noise, noise_words = _noise(population, run)
+    metric: Metric = facts["metric"]
+    noise, noise_words = _noise(population, run, metric)
     best = population.champion
     common, rare = causes(population)
     lines = facts.pop("diff").splitlines()
     return render_page(
         "report.html.j2",
         scripts=_SCRIPTS,
-        payload=_payload(population, summary, noise),
+        payload=_payload(population, summary, noise, metric),
         **{**facts, "result": facts["result"].replace("**", "")},
         about=_about(summary, run),
         noise_words=noise_words,
@@ -74,7 +77,7 @@ def render_report_page(
     )
 
 
-def _payload(population: Population, summary: Summary, noise: float | None) -> dict[str, Any]:
+def _payload(population: Population, summary: Summary, noise: float | None, metric: Metric) -> dict[str, Any]:
     decided, best = population.decided, population.champion
     counts = Counter(trial.status for trial in decided)
     stride = 1 + counts[Status.DISCARD] // _MOST_POINTS
@@ -87,14 +90,17 @@ def _payload(population: Population, summary: Summary, noise: float | None) -> d
         "running": summary.status == "running",
         "reload_seconds": RELOAD_SECONDS,
         "best": best.number if best else None,
-        "range": _range(population, noise),
+        "range": metric.ends(_range(population, noise)),
+        "maximized": metric.is_maximized,
+        "label": f"{metric.name} of all trials",
         "ranks": len(decided),
         "counts": {status.value: counts[status] for status in Status if counts[status]},
         "champions": [
-            {"rank": reign.verdicts - 1, "value": value_of(reign.champion, population)} for reign in reigns(population)
+            {"rank": reign.verdicts - 1, "value": metric.value(population.scores[reign.champion.number])}
+            for reign in reigns(population)
         ],
         "noise": noise,
-        "trials": [_point(rank, trial, population) for rank, trial in shown],
+        "trials": [_point(rank, trial, population, metric) for rank, trial in shown],
     }
 
 
@@ -109,26 +115,35 @@ def _range(population: Population, noise: float | None) -> tuple[float, float]:
     return min(low, value - 1.3 * noise), max(high, first + 1.3 * noise)
 
 
-def _point(rank: int, trial: Trial, population: Population) -> dict[str, Any]:
+def _point(rank: int, trial: Trial, population: Population, metric: Metric) -> dict[str, Any]:
+    value = value_of(trial, population)
     return {
         "number": trial.number,
         "rank": rank,
         "status": trial.status.value,
-        "value": value_of(trial, population),
-        "shown": value_text(trial, population),
-        "delta": delta_text(trial, population),
+        "value": None if value is None else metric.value(value),
+        "shown": value_text(trial, population, metric),
+        "delta": delta_text(trial, population, metric),
         "text": description_of(trial)[:_TITLE_CHARACTERS],
         "parents": [],
     }
 
 
-def _noise(population: Population, run: RunDirectory) -> tuple[float | None, str]:
+def _noise(population: Population, run: RunDirectory, metric: Metric) -> tuple[float | None, str]:
     """Return half the width of the noise band, and what the page says about it."""
     band = "The band around the champion is one standard deviation of a training wide on each side"
+    typical = population.scores[0] if population.champion else 0.0
+
+    def shown(sd: float) -> str:
+        return metric.size_text(sd, typical)
+
     if sd := population.noise_sd:
-        return sd, f"{band}: {sd:.4f}, from the programs of this search that were trained on two or more seeds."
+        return sd, f"{band}: {shown(sd)}, from the programs of this search that were trained on two or more seeds."
     if (noise := noise_of(run)) and noise.seed_sd:
-        return noise.seed_sd, f"{band}: {noise.seed_sd:.4f}, as `python -m search.noise` measured it on {noise.date}."
+        return (
+            noise.seed_sd,
+            f"{band}: {shown(noise.seed_sd)}, as `python -m search.noise` measured it on {noise.date}.",
+        )
     return None, "There is no noise band, because no repeated training shows how much equal programs differ."
 
 
@@ -174,10 +189,7 @@ def _tuner(population: Population, best: Trial | None) -> list[str]:
     """Return what the tuner's model says about the champion's constants, the most important ones; at first nothing."""
     if best is None:
         return []
-    import scipy.linalg  # noqa: F401 - a BLAS is limited only if it is loaded already
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):  # the trainings need the other cores
+    with one_thread():
         return constants_view(population, best)[:_MOST_CONSTANTS]
 
 

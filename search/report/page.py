@@ -10,14 +10,15 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from search.figures import DELTA, VALUE, delta_of, delta_text, difference, value_text
+from search.figures import delta_of, delta_text, difference, meaning, value_text
 from search.final.report import read_final, verdict_sentence
+from search.metric import VAL_BPB, Metric, read_metric
 from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.text import duration, escape_markdown
-from search.views.unverified import has_own_metric, metric_sentence, unverified_caveats
+from search.views.unverified import has_own_metric, unverified_caveats
 from search.views.verdicts import Step, ancestry, description_of
 
 _FILES: Final = (
@@ -55,32 +56,36 @@ def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dic
     best = population.champion
     final = _final(run, best)
     steps = ancestry(best, population) if best else []
+    metric = read_metric(run.environment)
     return {
         "summary": summary,
-        "result": f"{_result(population)} {metric_sentence(run)}".strip(),
-        "belief": _belief(population, noise_of(run)),
+        "metric": metric,
+        "result": _result(population, metric),
+        "belief": _belief(population, noise_of(run), metric),
         "pruning": _pruning(summary),
         "final": final,
         "outcomes": ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
         "wall": duration(summary.wall_seconds),
         "device": duration(summary.gpu_seconds),
-        "steps": [_step(step, population) for step in steps],
+        "steps": [_step(step, population, metric) for step in steps],
         "constants": _constants(steps),
-        "meaning": f"{VALUE} {DELTA}",
-        "diff": _patch(steps),
+        "meaning": meaning(metric),
+        "diff": _patch(steps, metric.file),
         "caveats": [*unverified_caveats(population), *_caveats(run, population, best, final)],
     }
 
 
-def _result(population: Population) -> str:
+def _result(population: Population, metric: Metric) -> str:
     best = population.champion
     if best is None or best.score is None:
         return "**No result**: the seed program has no score yet."
     if best.number == 0:
-        return f"**No improvement** over the baseline: val_bpb {value_text(best, population)} (lower is better)."
-    scores = f"{value_text(population.trials[0], population)} → {value_text(best, population)}"
-    gain = difference(best, population.trials[0], population)
-    return f"**val_bpb {scores}** (lower is better), trial #{best.number}; difference {gain:+.4f}."
+        value = value_text(best, population, metric)
+        return f"**No improvement** over the baseline: {metric.name} {value} ({metric.better})."
+    first = population.trials[0]
+    scores = f"{metric.name} {value_text(first, population, metric)} → {value_text(best, population, metric)}"
+    change = _signed(difference(best, first, population), best, population, metric)
+    return f"**{scores}** ({metric.better}), trial #{best.number}; difference {change}."
 
 
 def _pruning(summary: Summary) -> str:
@@ -97,7 +102,7 @@ def _pruning(summary: Summary) -> str:
     return f"trainings stopped early: {summary.pruned}, {duration(summary.saved_seconds)} saved; {audits}"
 
 
-def _belief(population: Population, noise: Noise | None) -> str:
+def _belief(population: Population, noise: Noise | None, metric: Metric) -> str:
     """Return how far to believe the result, judged by repeated trainings."""
     best = population.champion
     if best is None or best.number == 0:
@@ -106,8 +111,9 @@ def _belief(population: Population, noise: Noise | None) -> str:
     sentences = []
     if math.isfinite(error):
         sentences.append(
-            f"Posterior mean and standard error: the best {mean:.4f} ± {error:.4f}, the baseline {first:.4f} ± "
-            f"{first_error:.4f}: the difference is {mean - first:+.4f} ± {math.hypot(error, first_error):.4f}."
+            f"Posterior mean and standard error: the best {metric.text(mean)} ± {metric.size_text(error, mean)}, the "
+            f"baseline {metric.text(first)} ± {metric.size_text(first_error, first)}: the difference is "
+            f"{metric.delta_text(mean - first, first)} ± {metric.size_text(math.hypot(error, first_error), first)}."
         )
     gain = difference(best, population.trials[0], population)
     if noise and noise.seed_sd and gain is not None:
@@ -128,36 +134,36 @@ def _final(run: RunDirectory, best: Trial | None) -> dict[str, Any] | None:
     return {"sentence": verdict_sentence(report), "rows": rows, "report": report}
 
 
-def _step(step: Step, population: Population) -> dict[str, Any]:
+def _step(step: Step, population: Population, metric: Metric) -> dict[str, Any]:
     trial = step.trial
     return {
         "number": trial.number,
         "status": trial.status.value,
-        "val_bpb": value_text(trial, population),
+        "value": value_text(trial, population, metric),
         "n": len(trial.values),
-        "delta": delta_text(trial, population),
-        "error": _error(trial, population),
-        "total": _signed(difference(trial, population.trials[0], population)),
+        "delta": delta_text(trial, population, metric),
+        "error": _error(trial, population, metric),
+        "total": _signed(difference(trial, population.trials[0], population), trial, population, metric),
         "operator": trial.operator,
         "description": description_of(trial),
     }
 
 
-def _error(trial: Trial, population: Population) -> str:
+def _error(trial: Trial, population: Population, metric: Metric) -> str:
     """Return the standard error of the delta of a trial; empty if it is not known."""
     delta = delta_of(trial, population)
     error = population.error_between(trial.number, delta.against) if delta else None
-    return "" if error is None else f"± {error:.4f}"
+    return "" if error is None else f"± {metric.size_text(error, population.scores[trial.number])}"
 
 
-def _signed(change: float | None) -> str:
-    return "" if change is None else f"{change:+.4f}"
+def _signed(change: float | None, trial: Trial, population: Population, metric: Metric) -> str:
+    return "" if change is None else metric.delta_text(change, population.scores[trial.number])
 
 
-def _patch(steps: list[Step]) -> str:
+def _patch(steps: list[Step], file: str = VAL_BPB.file) -> str:
     if len(steps) < 2 or not (steps[0].trial.program and steps[-1].trial.program):
         return ""
-    return diff(steps[0].trial.program, steps[-1].trial.program)
+    return diff(steps[0].trial.program, steps[-1].trial.program, file)
 
 
 def _constants(steps: list[Step]) -> list[dict[str, str]]:

@@ -19,9 +19,9 @@ class Chart {
     this.byNumber = new Map(data.trials.map(each => [each.number, each]));
     const failed = [...new Set(data.trials.filter(each => each.value === null).map(each => each.status))];
     this.lanes = new Map(failed.map((status, index) => [status, index]));
-    this.above = data.trials.some(each => each.value !== null && each.value > data.range[1]);
+    this.above = data.trials.some(each => this.isOff(each));
     this.top = 8 + LANE * (failed.length + (this.above ? 1 : 0)) + 6;
-    this.svg = drawn("svg", { role: "img", "aria-label": "val_bpb of all trials" });
+    this.svg = drawn("svg", { role: "img", "aria-label": data.label });
     this.clip = drawn("rect", {});
     this.laneClip = drawn("rect", { x: LEFT - 8, y: 0, height: 10000 });
     const clips = [["plot", this.clip], ["lanes", this.laneClip]].map(([id, area]) => {
@@ -54,7 +54,7 @@ class Chart {
         });
     this.edges.sort((one, other) => one.best - other.best);
     this.nodes = this.data.trials.map(trial => {
-      const mark = markOf(trial.status, this.data.marks), high = trial.value !== null && trial.value > this.data.range[1];
+      const mark = markOf(trial.status, this.data.marks), high = this.isOff(trial);
       const shape = drawn("path", { d: high ? this.data.above : mark.path, fill: mark.fill, "vector-effect": "non-scaling-stroke",
         class: mark.outlined ? "mark outlined" : "mark" });
       return { trial, shape, size: mark.size };
@@ -65,10 +65,15 @@ class Chart {
     this.base = drawn("line", { class: "base" });
     this.step = drawn("path", { class: "step" });
     this.ring = drawn("circle", { class: "selected", r: 9 });
-    const inLane = ({ trial }) => trial.value === null || trial.value > this.data.range[1];
+    const inLane = ({ trial }) => trial.value === null || this.isOff(trial);
     this.plot.append(this.band, this.base, ...this.edges.filter(each => !inLane({ trial: each.to })).map(each => each.line), this.step, ...this.nodes.filter(each => !inLane(each)).map(each => each.shape));
     this.unscored.append(...this.edges.filter(each => inLane({ trial: each.to })).map(each => each.line), ...this.nodes.filter(inLane).map(each => each.shape), this.ring);
     this.svg.style.setProperty("--edge", Math.min(0.35, 0.04 + 60 / (this.edges.length + 1)).toFixed(3));
+  }
+
+  isOff(trial) {  // too much worse than the others to be drawn to scale
+    const [low, high] = this.data.range;
+    return trial.value !== null && (this.data.maximized ? trial.value < low : trial.value > high);
   }
 
   x(rank) { return LEFT + this.across + this.scale * this.width * (rank + 0.5) / Math.max(this.data.ranks, 1); }
@@ -79,7 +84,7 @@ class Chart {
   }
 
   place(trial) {
-    const lane = trial.value === null ? this.lanes.get(trial.status) : trial.value > this.data.range[1] ? this.lanes.size : null;
+    const lane = trial.value === null ? this.lanes.get(trial.status) : this.isOff(trial) ? this.lanes.size : null;
     return { x: this.x(trial.rank), y: lane === null ? this.y(trial.value) : 12 + LANE * lane };
   }
 

@@ -300,7 +300,7 @@ def _result_text(population: Population, summary: Summary, metric: Metric) -> Te
     change = difference(best, population.trials[0], population)
     if change is None:
         return text.append("   no improvement")
-    return text.append(f"   gain {metric.gain_text(-change, summary.baseline_val_bpb)}")
+    return text.append(f"   gain {metric.size_text(-change, summary.baseline_val_bpb)}")
 
 
 def _parents(trial: Trial) -> str:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from operators.population import Population
 from operators.prompts.history import parents_of
 from operators.trial import Status, Trial
-from search.figures import DELTA, DELTA_HEADER, VALUE, delta_of, delta_text, value_of, value_text
+from search.figures import DELTA_HEADER, delta_of, delta_text, meaning, value_of, value_text
+from search.metric import VAL_BPB, Metric
 from search.runs.sources import Edits, edits_between
 from search.runs.summary import Summary
 from search.views.selfcontained import render_page
@@ -23,13 +24,13 @@ _TEXT_CHARACTERS: Final = 600
 _SCRIPTS: Final = ("common.js", "chart.js", "diff.js", "lineage.js")
 
 
-def render_lineage(population: Population, summary: Summary, metric_said: str = "") -> str:
+def render_lineage(population: Population, summary: Summary, metric: Metric = VAL_BPB) -> str:
     """Return a page with the tree and the list of the decided trials; of a long search, of the latest and best.
 
     Args:
         population: The trials.
         summary: State as of the last verdict.
-        metric_said: What val_bpb stands for, if the target has another metric.
+        metric: What the target measures.
     """
     best = population.champion
     path = [step.trial.number for step in ancestry(best, population)] if best else []
@@ -40,10 +41,12 @@ def render_lineage(population: Population, summary: Summary, metric_said: str = 
         "reload_seconds": _RELOAD_SECONDS,
         "best": best.number if best else None,
         "path": path,
-        "range": score_range(population),
+        "range": metric.ends(score_range(population)),
+        "maximized": metric.is_maximized,
+        "label": f"{metric.name} of all trials",
         "ranks": len(trials),
         "counts": {status.value: counts[status] for status in Status if counts[status]},
-        "trials": [_trial(trial, rank, population) for rank, trial in enumerate(trials)],
+        "trials": [_trial(trial, rank, population, metric) for rank, trial in enumerate(trials)],
         "sources": _sources(trials, population),
     }
     return render_page(
@@ -51,9 +54,9 @@ def render_lineage(population: Population, summary: Summary, metric_said: str = 
         scripts=_SCRIPTS,
         payload=payload,
         summary=summary,
-        meaning=f"{VALUE} {DELTA}",
+        metric=metric,
+        meaning=meaning(metric),
         delta_header=DELTA_HEADER,
-        metric_said=metric_said,
         left_out=len(population.decided) - len(trials),
     )
 
@@ -66,16 +69,16 @@ def _shown(population: Population, path: set[int]) -> Sequence[Trial]:
     return [*earlier, *decided[-_LATEST_TRIALS:]]
 
 
-def _trial(trial: Trial, rank: int, population: Population) -> dict[str, Any]:
-    delta = delta_of(trial, population)
+def _trial(trial: Trial, rank: int, population: Population, metric: Metric) -> dict[str, Any]:
+    value, delta = value_of(trial, population), delta_of(trial, population)
     return {
         "number": trial.number,
         "rank": rank,
         "status": trial.status.value,
-        "value": value_of(trial, population),
-        "shown": value_text(trial, population),
-        "amount": delta.amount if delta else None,
-        "delta": delta_text(trial, population),
+        "value": None if value is None else metric.value(value),
+        "shown": value_text(trial, population, metric),
+        "amount": metric.value(delta.amount) if delta else None,
+        "delta": delta_text(trial, population, metric),
         "n": len(trial.values),
         "parents": parents_of(trial),
         "operator": one_line(trial.operator),

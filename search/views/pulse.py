@@ -63,7 +63,7 @@ class Pulse:
         if not change:
             return "no improvement yet"
         in_sds = f" ({-change / self.noise_sd:.1f} sd)" if self.noise_sd else ""
-        gain = self.metric.gain_text(-change, self.population.scores[0])
+        gain = self.metric.size_text(-change, self.population.scores[0])
         return f"gain {gain}{in_sds}"
 
     def _facts(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Caveats of a report about unverified scores, and about another metric that is shown as val_bpb."""
+"""Caveats of a report about unverified scores."""
 
 from __future__ import annotations
 
@@ -30,15 +30,6 @@ def unverified_caveats(population: Population) -> list[str]:
 def has_own_metric(run: RunDirectory) -> bool:
     """Return whether the target names its metric; such a target has no validation text and no holdout."""
     return bool(_metric(run))
-
-
-def metric_sentence(run: RunDirectory) -> str:
-    """Return which metric is shown as val_bpb; empty if it is val_bpb itself."""
-    metric = _metric(run)
-    name = metric.get("name", "val_bpb")
-    if metric.get("direction") == "maximize":
-        return f"val_bpb stands for {name} with its sign changed, because {name} is maximized here."
-    return "" if name == "val_bpb" else f"val_bpb stands for {name}, which is minimized here."
 
 
 def _metric(run: RunDirectory) -> dict[str, Any]:

@@ -126,9 +126,9 @@ class CommandTarget:
         say(f"unverified: {spec.metric} is reported by {spec.file} itself and not checked")
         if spec.maximize:
             stands = f"val_bpb stands for {spec.metric} with its sign changed"
-            say(f"in files and pages, {stands}: {spec.metric} is maximized")
+            say(f"in files and MLflow, {stands}: {spec.metric} is maximized")
         elif spec.metric != "val_bpb":
-            say(f"in files and pages, val_bpb stands for {spec.metric}")
+            say(f"in files and MLflow, val_bpb stands for {spec.metric}")
         return {
             "kind": spec.device,
             **record_cards(cards[: self._slots]),

@@ -25,6 +25,7 @@ from target.program.constants import Value, parse_constants
 from target.program.space import Axis, axes_of, encode
 from target.regression.forest import Forest, fit_forest
 from target.regression.gaussian import Floats, GaussianProcess, PosteriorMean, fit_lengths
+from target.regression.threads import one_thread
 from target.simulated.recorded import Recorded, Recordings, Spread, measured_spread
 
 Family = Literal["blend", "gp", "forest"]
@@ -230,11 +231,9 @@ def _fit(family: Family, key: str, inputs: Floats, targets: Floats, counts: Floa
 
 
 def _fit_process(inputs: Floats, targets: Floats, counts: Floats) -> PosteriorMean:
-    from threadpoolctl import threadpool_limits
-
     chosen = np.random.default_rng(0).permutation(len(targets))[:_LENGTH_ROWS]
     spread = float(targets.std()) or 1.0
-    with threadpool_limits(limits=1, user_api="blas"):  # ten times slower with threads when the cores are shared
+    with one_thread():  # ten times slower with more when the cores are shared
         lengths, nugget = fit_lengths(inputs[chosen], targets[chosen] / spread, prior_length=1.0, steps=_LENGTH_STEPS)
     return GaussianProcess(inputs, targets, lengths, nugget, counts).posterior_mean()
 

@@ -10,6 +10,7 @@ import pytest
 from operators.population import Population
 from operators.trial import Status
 from search.figures import difference
+from search.metric import Metric
 from search.runs.sources import edited
 from search.views.lineage import render_lineage
 from search.views.selfcontained import unpack
@@ -107,7 +108,15 @@ def test_the_champion_at_the_time_of_a_verdict():
     }  # fmt: skip
 
 
-def test_what_val_bpb_stands_for_is_said():
-    said = "val_bpb stands for speed with its sign changed."
+def test_a_metric_that_is_maximized_has_its_own_name_sign_and_direction():
+    metric = Metric(name="speed", is_maximized=True)
+    text = render_lineage(MIXED, make_summary(MIXED), metric)
+    data, own = unpack(text), unpack(render_lineage(MIXED, make_summary(MIXED)))
 
-    assert said in render_lineage(MIXED, make_summary(MIXED), said)
+    assert "speed is the mean of a trial" in text
+    assert "positive is better" in text
+    assert "val_bpb" not in text
+    assert [each["value"] for each in data["trials"]] == [
+        None if each["value"] is None else -each["value"] for each in own["trials"]
+    ]
+    assert data["range"] == [-end for end in reversed(own["range"])]

@@ -78,7 +78,7 @@ class AccuracyTarget:
         if warning := isolation_warning(self._spec.sandbox):
             say(f"warning: {warning}")
         self._describe()
-        say("in files and pages, val_bpb stands for accuracy with its sign changed: accuracy is maximized")
+        say("in files and MLflow, val_bpb stands for accuracy with its sign changed: accuracy is maximized")
         return {
             "kind": "cpu",
             "metric": {"name": "accuracy", "direction": "maximize", "verified": True},
