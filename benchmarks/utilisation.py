@@ -38,7 +38,7 @@ from operators.base import Operator
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Trial
 from search.budget import Budget
-from search.loop import Search
+from search.loop import Loop
 from search.observer import Running
 from search.runs.journal import open_journal
 from search.runs.ledger import Ledger
@@ -298,7 +298,7 @@ def simulated(ahead: int, trainings: int, latency: float) -> Row:
         run.create()
         ledger = Ledger(run)
         executor, observer = Timed(oracle, clock), Driver(clock)
-        Search(
+        Loop(
             settings, run=run, ledger=ledger, executor=executor, observer=observer, clock=clock, tick_seconds=0.001
         ).run()
         name = f"simulated, {'overlapped' if ahead else 'serial'}"

@@ -36,7 +36,7 @@ from target.evaluation import Evaluation
 from target.executor import Executor
 
 
-class Search:
+class Loop:
     """Drives one search from the state of its ledger to the end of its budget.
 
     Args:

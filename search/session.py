@@ -19,7 +19,7 @@ from search.final.report import verdict_sentence
 from search.hooks import NO_HOOKS, HookSettings
 from search.import_run import begin_with, find_source, import_run
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
-from search.loop import Search
+from search.loop import Loop
 from search.metric import metric_of
 from search.models import Models
 from search.preflight import Preflight
@@ -160,8 +160,8 @@ def _drive(
 ) -> Summary:
     """Start what the search needs, run it, and stop all of it; an interrupt at any point ends it in order."""
 
-    def make_search() -> Search:
-        return Search(session.settings, run=session.run, ledger=ledger, executor=executor, observer=watch)
+    def make_loop() -> Loop:
+        return Loop(session.settings, run=session.run, ledger=ledger, executor=executor, observer=watch)
 
     with contextlib.closing(executor):
         try:
@@ -171,14 +171,14 @@ def _drive(
             ProviderError,
             TargetError,
         ) as error:  # a killed session may have left the status "running"
-            summary = make_search().stop(str(error))
+            summary = make_loop().stop(str(error))
             if isinstance(error, Interrupted):
                 return summary
             raise
         try:
-            search = make_search()
-            with session.preflight.lent(executor), interrupts.taken_by(search.interrupt):
-                summary = search.run()
+            loop = make_loop()
+            with session.preflight.lent(executor), interrupts.taken_by(loop.interrupt):
+                summary = loop.run()
             if interrupts.came:
                 watch.say("what was under way is abandoned; another signal ends the process at once")
             return summary

@@ -18,7 +18,7 @@ import conf
 from operators.llm.catalogue import import_litellm
 from search.acceptance import Confirm
 from search.budget import Budget
-from search.loop import Search
+from search.loop import Loop
 from search.models import Models
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
@@ -73,7 +73,7 @@ def test_they_search_together(strategy: str, operator: str, server: LlmServer, t
         propose_ahead=0,
         max_failures=50,
     )
-    summary = Search(
+    summary = Loop(
         settings, run=run, ledger=ledger, executor=executor, observer=ScriptedObserver(executor), tick_seconds=0.01
     ).run()
 

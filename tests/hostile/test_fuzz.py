@@ -19,7 +19,7 @@ from operators.population import Population
 from operators.trial import Mutation, Proposal
 from search.acceptance import Naive
 from search.budget import Budget
-from search.loop import Search
+from search.loop import Loop
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
@@ -173,7 +173,7 @@ class Observer:
 
     def __init__(self, verdicts: int | None) -> None:
         self.verdicts = verdicts
-        self.search: Search | None = None
+        self.search: Loop | None = None
 
     def recorded(self, population: Population, summary: Summary) -> None:
         if self.verdicts is not None and len(population.decided) >= self.verdicts and self.search:
@@ -205,7 +205,7 @@ def search_session(root: Path, executor: LocalExecutor, *, trainings: int, verdi
         propose_ahead=0,
         max_failures=50,
     )
-    observer.search = Search(settings, run=run, ledger=Ledger(run), executor=executor, observer=observer)
+    observer.search = Loop(settings, run=run, ledger=Ledger(run), executor=executor, observer=observer)
     return observer.search.run()
 
 

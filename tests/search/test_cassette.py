@@ -17,7 +17,7 @@ from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Confirm
 from search.budget import Budget
 from search.errors import UserError
-from search.loop import Search
+from search.loop import Loop
 from search.models import Models
 from search.models.cassette import Record, ReplayedOperator, open_record
 from search.runs.ledger import Ledger
@@ -66,7 +66,7 @@ def drive(
         propose_ahead=0,
         max_failures=50,
     )
-    search = Search(
+    search = Loop(
         settings, run=run, ledger=ledger, executor=executor, observer=ScriptedObserver(executor), tick_seconds=0.01
     )
     summary = search.run()

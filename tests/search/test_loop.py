@@ -19,7 +19,7 @@ from operators.trial import Attempt, Mutation, Proposal, Status
 from search.acceptance import Confirm, Naive
 from search.budget import Budget
 from search.errors import SeedProgramError, UserError
-from search.loop import Search
+from search.loop import Loop
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
@@ -90,7 +90,7 @@ class Bench:
             "max_failures": 50,
             **self.settings,
         }
-        self.current = Search(
+        self.current = Loop(
             Settings(**settings),
             run=self.run,
             ledger=self.ledger,

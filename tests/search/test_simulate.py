@@ -84,7 +84,7 @@ class Few:
 @pytest.mark.parametrize(("operator", "repeats"), [(ConstantsOperator(max_changes=3, step=0.5), False), (Few(), True)])
 def test_it_decides_as_the_real_loop_does(tmp_path, operator, repeats) -> None:
     """One slot, the same settings: the same proposals, trainings and verdicts, from threads and a ledger or without."""
-    from search.loop import Search
+    from search.loop import Loop
     from search.runs.ledger import Ledger
     from search.runs.rundir import RunDirectory
     from tests.search.scripted import ScriptedExecutor, ScriptedObserver
@@ -100,7 +100,7 @@ def test_it_decides_as_the_real_loop_does(tmp_path, operator, repeats) -> None:
     ledger = Ledger(run)
     observer = ScriptedObserver(ScriptedExecutor(lambda program, seed: None))
     real_settings = replace(made, budget=Budget(trainings=n_trainings))
-    Search(real_settings, run=run, ledger=ledger, executor=executor, observer=observer, tick_seconds=0.01).run()
+    Loop(real_settings, run=run, ledger=ledger, executor=executor, observer=observer, tick_seconds=0.01).run()
 
     ours = [trial for trial in simulated.population.trials if trial.decided is not None]
     theirs = ledger.population.trials[: len(ours)]
