@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,10 @@ class Metric:
     def value(self, score: float) -> float:
         """Return a score of the ledger in the target's own direction; its own inverse, and for differences too."""
         return 0.0 - score if self.is_maximized else score  # not -score: 0 stays 0
+
+    def values(self, scores: Iterable[float]) -> list[float]:
+        """Return scores of the ledger in the target's own direction."""
+        return [self.value(float(score)) for score in scores]
 
     @property
     def better(self) -> str:

@@ -14,6 +14,7 @@ from operators.trial import Trial
 from search.champions import Point, champions
 from search.compare.arms import Arms, group_by_arm, obstacles
 from search.compare.staleness import Staleness, staleness_of
+from search.metric import VAL_BPB, Metric, metric_of
 from search.runs.finished import SearchRun
 from search.statistics import (
     ALPHA,
@@ -125,6 +126,7 @@ class Comparison:
         seed_sd: Standard deviation of finals between the seeds of an arm, pooled; None if no arm has two.
         detectable: Difference that this many seeds would have found with probability 0.8; None as for `seed_sd`.
         seeds_to_rank: Seeds per arm below which no difference between these arms, however large, is significant.
+        metric: What the target measures; all figures here are as the ledgers have them, where lower is better.
     """
 
     arms: tuple[Arm, ...]
@@ -133,6 +135,7 @@ class Comparison:
     seed_sd: float | None
     detectable: float | None
     seeds_to_rank: int
+    metric: Metric = VAL_BPB
 
 
 def compare(runs: Sequence[SearchRun]) -> Comparison:
@@ -159,6 +162,7 @@ def compare(runs: Sequence[SearchRun]) -> Comparison:
         seed_sd=sd,
         detectable=None if sd is None or fewest < 2 else detectable_difference(sd, fewest, n_pairs),
         seeds_to_rank=needed,
+        metric=metric_of(runs[0].environment),
     )
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.compare.comparison import Arm, Comparison
+from search.metric import Metric
 from search.statistics import ALPHA, Interval
 from search.views.text import escape_markdown
 
 _MEANING: Final = (
     "Values are means of all trainings of the champion, corrected for their training seeds over all these searches "
-    "together. Champions were chosen by the same trainings, so they look better than they are. "
+    "together; {better}. Champions were chosen by the same trainings, so they look better than they are. "
     "The mean of best so far is the area under its curve over the trainings, divided by their number. "
-    "Of two arms that end equal, the lower was sooner."
+    "Of two arms that end equal, the one with the better mean was sooner."
 )
 
 
@@ -70,10 +71,14 @@ def power_text(comparison: Comparison) -> str:
         return f"One seed does not show how far the seeds of an arm differ. {needed}"
     if not comparison.seed_sd:
         return f"All seeds of an arm ended equal, which does not show how far others may differ. {needed}"
-    fewest = min(len(arm.finals) for arm in comparison.arms)
+    fewest, typical = min(len(arm.finals) for arm in comparison.arms), comparison.arms[0].finals[0]
+
+    def shown(size: float) -> str:
+        return comparison.metric.size_text(size, typical)
+
     return (
-        f"The finals of an arm's seeds have a standard deviation of {comparison.seed_sd:.4f} (pooled over the arms). "
-        f"With {fewest} seeds per arm, a real difference of {comparison.detectable:.4f} would have been found in "
+        f"The finals of an arm's seeds have a standard deviation of {shown(comparison.seed_sd)} (pooled over the arms)."
+        f" With {fewest} seeds per arm, a real difference of {shown(comparison.detectable)} would have been found in "
         f"4 of 5 comparisons like this one; smaller ones would mostly be missed. {needed}"
     )
 
@@ -97,19 +102,20 @@ def _render(
         keep_trailing_newline=True,
     )
     environment.filters["text"] = escape_markdown
-    ranked = not comparison.refusals
+    typical = comparison.arms[0].finals[0]
+    ranked, metric = not comparison.refusals, comparison.metric
     return environment.get_template(template).render(
         comparison=comparison,
         title=title,
         ranked=ranked,
         verdict=verdict_text(comparison),
-        value="val_bpb",
-        meaning=_MEANING,
-        arms=[_row(arm) for arm in comparison.arms],
+        value=metric.name,
+        meaning=_MEANING.format(better=metric.better),
+        arms=[_row(arm, metric) for arm in comparison.arms],
         pairs=[
             {
                 "arms": f"{pair.first} - {pair.second}",
-                "difference": f"{pair.difference:+.4f}",
+                "difference": metric.delta_text(pair.difference, typical),
                 "p": f"{pair.p:.2g}",
                 "p_holm": f"{pair.p_holm:.2g}",
                 "seeds": "thousands" if pair.seeds is None else str(pair.seeds),
@@ -124,7 +130,7 @@ def _render(
     )
 
 
-def _row(arm: Arm) -> dict[str, Any]:
+def _row(arm: Arm, metric: Metric) -> dict[str, Any]:
     ends = sorted(arm.outcomes.items())
     failed = ", ".join(f"{count} {name}" for name, count in ends if name not in ("ok", "pruned"))
     rank = (
@@ -134,8 +140,8 @@ def _row(arm: Arm) -> dict[str, Any]:
         "label": arm.label,
         "rank": rank,
         "seeds": len(arm.finals),
-        "final": _with_interval(statistics.median(arm.finals), arm.final),
-        "area": _with_interval(statistics.median(arm.areas), arm.area),
+        "final": _with_interval(statistics.median(arm.finals), arm.final, metric),
+        "area": _with_interval(statistics.median(arm.areas), arm.area, metric),
         "failures": f"{100 * arm.failure_rate:.0f} %" + (f": {failed}" if failed else ""),
         "trainings": arm.trainings,
         "gpu_hours": f"{arm.gpu_hours:.3g}",
@@ -153,5 +159,9 @@ def _ahead(arm: Arm) -> dict[str, str]:
     }
 
 
-def _with_interval(value: float, interval: Interval | None) -> str:
-    return f"{value:.4f}" if interval is None else f"{value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+def _with_interval(value: float, interval: Interval | None, metric: Metric) -> str:
+    text = metric.size_text(metric.value(value), value)
+    if interval is None:
+        return text
+    low, high = (metric.size_text(end, value) for end in metric.ends((interval.low, interval.high)))
+    return f"{text} [{low}, {high}]"

@@ -36,7 +36,8 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     for panel, axis in zip(panels, axes_drawn, strict=False):
         _draw_curves(panel, comparison, axis)
     _draw_finals(panels[-1], comparison)
-    panels[0].set_ylabel("val_bpb of the champion (lower is better)")
+    metric = comparison.metric
+    panels[0].set_ylabel(f"{metric.name} of the champion ({metric.better})".replace("$", r"\$"))
     _fit_height(panels[0], comparison)
     lines, labels = panels[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower left", fontsize=9, frameon=False, ncols=3)
@@ -52,17 +53,18 @@ def _draw_curves(panel: Axes, comparison: Comparison, axis: Axis) -> None:
 
     for index, arm in enumerate(comparison.arms):
         curve, colour = arm.curves[axis], SERIES[index % len(SERIES)]
+        median, low, high = (comparison.metric.values(each) for each in (curve.median, curve.low, curve.high))
         dashes = _DASHES[index // len(SERIES) % len(_DASHES)]
         panel.step(
             curve.grid,
-            curve.median,
+            median,
             where="post",
             color=colour,
             ls=dashes,
             lw=1.8,
             label=f"{index + 1}  {_shorten(arm.label, len(arm.finals))}",
         )
-        panel.fill_between(curve.grid, curve.low, curve.high, step="post", color=colour, alpha=0.13, lw=0)
+        panel.fill_between(curve.grid, low, high, step="post", color=colour, alpha=0.13, lw=0)
     panel.set_xlabel(AXES[axis])
     panel.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))  # the next panel's 0 is near
     panel.set_xlim(0, max(arm.curves[axis].grid[-1] for arm in comparison.arms))
@@ -74,11 +76,12 @@ def _draw_finals(panel: Axes, comparison: Comparison) -> None:
     for index, arm in enumerate(comparison.arms):
         colour = SERIES[index % len(SERIES)]
         spread = [index + 0.12 * ((rank % 3) - 1) for rank in range(len(arm.finals))]
-        panel.scatter(spread, sorted(arm.finals), s=22, color=colour, alpha=0.75, lw=0, zorder=3)
-        median = statistics.median(arm.finals)
+        metric = comparison.metric
+        panel.scatter(spread, metric.values(sorted(arm.finals)), s=22, color=colour, alpha=0.75, lw=0, zorder=3)
+        median = metric.value(statistics.median(arm.finals))
         panel.plot([index - 0.3, index + 0.3], [median, median], color=colour, lw=2.2)
         if arm.final:
-            panel.fill_between([index - 0.3, index + 0.3], *arm.final, color=colour, alpha=0.13, lw=0)
+            panel.fill_between([index - 0.3, index + 0.3], *metric.ends(arm.final), color=colour, alpha=0.13, lw=0)
     panel.set_xticks(range(len(comparison.arms)), [str(index + 1) for index in range(len(comparison.arms))])
     panel.set_xlabel("arm")
     panel.set_xlim(-0.6, len(comparison.arms) - 0.4)
@@ -92,7 +95,7 @@ def _fit_height(panel: Axes, comparison: Comparison) -> None:
     low = min(min(arm.finals) for arm in comparison.arms)
     high = max(max(max(arm.finals) for arm in comparison.arms), *(float(curve.median[0]) for curve in curves))
     margin = max(0.05 * (high - low), 1e-4)
-    panel.set_ylim(low - margin, high + margin)
+    panel.set_ylim(*comparison.metric.ends((low - margin, high + margin)))
 
 
 def _clean(panel: Axes) -> None:

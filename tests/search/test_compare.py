@@ -42,6 +42,20 @@ def test_arms_that_are_far_apart_are_ranked(tmp_path: Path) -> None:
     assert 0 < found.detectable < 0.05
 
 
+def test_a_metric_that_is_maximized_is_shown_as_the_target_has_it(tmp_path: Path) -> None:
+    metric = {"name": "speed", "direction": "maximize"}
+    write_sweep(tmp_path, {"beam": -1.8, "greedy": -1.5}, seeds=4, environment={"metric": metric})
+
+    assert main([str(tmp_path)]) == 0
+
+    text = (tmp_path / "compare.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| 1 | strategy=beam")]
+    assert "speed at the end" in text
+    assert "higher is better" in text
+    assert "val_bpb" not in text
+    assert re.search(r"\| 1\.8\d* \[1\.[78]\d*, 1\.8\d*\]", rows[0])
+
+
 def test_equal_arms_share_their_ranks(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"beam": 1.5, "greedy": 1.5}, seeds=4)
     found = compared(tmp_path)
