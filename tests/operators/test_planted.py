@@ -50,7 +50,7 @@ def test_a_planted_instruction_stands_between_marks(field):
     else:
         context[field] = PLANTED
 
-    text = _environment().get_template(template).render(**context)
+    text = _environment().get_template(template).render(ideas=[], **context)
 
     inside = quoted(text)
     assert sum(PLANTED in each for each in inside) == 1
