@@ -55,6 +55,11 @@ class Population:
         return self.tally.failed_checks
 
     @property
+    def out_of_memory(self) -> tuple[Trial, ...]:
+        """Trials that ran out of memory, in the order of the verdicts."""
+        return self.tally.out_of_memory
+
+    @property
     def champion(self) -> Trial | None:
         """The trial kept last, or the baseline; None before the baseline is scored."""
         return self.champions[-1] if self.champions else None

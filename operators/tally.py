@@ -30,6 +30,7 @@ class Tally:
     decided: Trials = ()
     champions: Trials = ()
     failed_checks: Trials = ()
+    out_of_memory: Trials = ()
     trainings: int = 0
     cost_usd: Fraction = Fraction(0)
     device_seconds: Fraction = Fraction(0)
@@ -47,6 +48,7 @@ class Tally:
             decided=tuple(decided),
             champions=tuple(trial for trial in decided if trial.status in _CHAMPIONS),
             failed_checks=tuple(trial for trial in decided if trial.failed_check),
+            out_of_memory=tuple(trial for trial in decided if trial.status is Status.OUT_OF_MEMORY),
             trainings=sum(trial.trainings for trial in trials),
             cost_usd=sum((_own_cost_usd(trial) for trial in trials), Fraction(0)),
             device_seconds=sum((_device_seconds(trial) for trial in trials), Fraction(0)),
@@ -72,13 +74,14 @@ class Tally:
             return None
         tally = self
         if new.decided is not None:
-            crowned = new.status in _CHAMPIONS
+            crowned, is_too_large = new.status in _CHAMPIONS, new.status is Status.OUT_OF_MEMORY
             tally = replace(
                 tally,
                 decided=_put(tally.decided, old, new),
                 scored=_by_number(tally.scored, new) if new.scored else tally.scored,
                 champions=_put(tally.champions, old, new) if crowned else tally.champions,
                 failed_checks=_put(tally.failed_checks, old, new) if new.failed_check else tally.failed_checks,
+                out_of_memory=_put(tally.out_of_memory, old, new) if is_too_large else tally.out_of_memory,
             )
             if old is None or old.decided is None:
                 outcome = new.outcome.value if new.outcome else ""

@@ -6,14 +6,14 @@ from itertools import islice
 from typing import Final
 
 from operators.population import Population
-from operators.trial import Status, Trial
-from target.evaluation import Outcome
+from operators.trial import Trial
 from target.evidence import NO_EVIDENCE, Evidence, OutOfMemory
 from target.program import Program
 from target.program.comparable import comparable
 
 _FAILED: Final = 3  # each costs the pre-flight a build without memory
 _TRAINED: Final = 2
+_LATEST: Final = 50  # of those that failed: a search of thousands of trials may have hundreds
 
 
 def evidence_for(program: Program, population: Population) -> Evidence:
@@ -25,10 +25,8 @@ def evidence_for(program: Program, population: Population) -> Evidence:
         program: The new program.
         population: All trials.
     """
-    if not population.outcomes.get(Outcome.OUT_OF_MEMORY.value):
-        return NO_EVIDENCE
     # Programs are compared last, and only until there are enough: that is dear, and this runs for each new program.
-    failures = ((trial.program, _failure(trial)) for trial in reversed(population.decided))
+    failures = ((trial.program, _failure(trial)) for trial in population.out_of_memory[: -_LATEST - 1 : -1])
     failed = (failure for its, failure in failures if failure and its and comparable(program, its))
     latest = tuple(islice(failed, _FAILED))
     if not latest:
@@ -39,7 +37,7 @@ def evidence_for(program: Program, population: Population) -> Evidence:
 
 
 def _failure(trial: Trial) -> OutOfMemory | None:
-    if trial.status is not Status.OUT_OF_MEMORY or trial.program is None:
+    if trial.program is None:
         return None
     given = next((run.memory_bytes for run in trial.evaluations if run.trained and run.memory_bytes), None)
     return None if given is None else OutOfMemory(number=trial.number, program=trial.program, memory_bytes=given)
