@@ -65,7 +65,7 @@ def test_a_search_raises_an_accuracy_that_is_computed_from_hidden_labels(tmp_pat
     environment = json.loads((out / "environment.json").read_text())
     assert environment["metric"] == {"name": "accuracy", "direction": "maximize", "verified": True}
     report = (out / "report.md").read_text()
-    assert "val_bpb stands for accuracy with its sign changed, because accuracy is maximized here." in report
+    assert "(higher is better)" in report
     assert "There is no holdout split here" in report
 
 

@@ -90,9 +90,12 @@ def replay(record: Path, root: Path, **settings: Any) -> tuple[Population, Summa
 
 
 def programs(population: Population) -> Mapping[int, str | None]:
-    """Return what was built, or known not to be; the budget of a record may end while a program waits for a slot."""
+    """Return what was to be trained, or known not to be; the budget of a record may end while a program waits.
+
+    A program that came too late for its parent is not trained, and a replay does not make it again.
+    """
     return {
-        trial.number: trial.program and trial.program.id
+        trial.number: None if trial.status is Status.NOT_BUILT else trial.program and trial.program.id
         for trial in population.trials
         if trial.program or trial.decided is not None
     }
