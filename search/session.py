@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -134,7 +134,7 @@ def run_session(session: Session) -> Summary:
     executor = session.target.make_executor(session.make_executor)
     source = None if session.share else find_source(config, run)
     run.create()
-    with handled_interrupts() as interrupts, locked(run.lock), _share(session) as share:
+    with handled_interrupts() as interrupts, locked(run.lock), contextlib.closing(_share(session)) as share:
         run.clear_leftovers()
         ledger = Ledger(run, share)
         _check_config(session, config, ledger)
@@ -277,13 +277,8 @@ def _watch(session: Session) -> Watch:
     )
 
 
-@contextlib.contextmanager
-def _share(session: Session) -> Iterator[Share]:
-    share = session.share(session.run, session.settings.name) if session.share else Alone()
-    try:
-        yield share
-    finally:
-        share.close()
+def _share(session: Session) -> Share:
+    return session.share(session.run, session.settings.name) if session.share else Alone()
 
 
 def _check_config(session: Session, config: Mapping[str, Any], ledger: Ledger) -> None:

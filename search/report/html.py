@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from operators.trial import Status, Trial
 from search.champions import reigns
 from search.composed import read_config
 from search.errors import UserError
-from search.figures import DELTA_HEADER, delta_text, value_of, value_text
+from search.figures import DELTA_HEADER, value_of
 from search.metric import Metric
 from search.noise import noise_of
 from search.observer import Running
@@ -23,6 +22,7 @@ from search.report.groups import causes, cost_sentence, groups
 from search.report.page import facts_of
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.views.chart import chart_data, chart_point
 from search.views.selfcontained import render_page
 from search.views.text import duration
 from search.views.verdicts import description_of, one_line, score_range
@@ -78,23 +78,17 @@ def render_report_page(
 
 
 def _payload(population: Population, summary: Summary, noise: float | None, metric: Metric) -> dict[str, Any]:
-    decided, best = population.decided, population.champion
-    counts = Counter(trial.status for trial in decided)
-    stride = 1 + counts[Status.DISCARD] // _MOST_POINTS
+    decided = population.decided
+    stride = 1 + sum(trial.status is Status.DISCARD for trial in decided) // _MOST_POINTS
     shown = [
         (rank, trial)
         for rank, trial in enumerate(decided)
         if trial.status is not Status.DISCARD or rank % stride == 0 or rank >= len(decided) - _MOST_POINTS // 2
     ]
     return {
-        "running": summary.status == "running",
-        "reload_seconds": RELOAD_SECONDS,
-        "best": best.number if best else None,
+        **chart_data(population, summary, metric, reload_seconds=RELOAD_SECONDS),
         "range": metric.ends(_range(population, noise)),
-        "maximized": metric.is_maximized,
-        "label": f"{metric.name} of all trials",
         "ranks": len(decided),
-        "counts": {status.value: counts[status] for status in Status if counts[status]},
         "champions": [
             {"rank": reign.verdicts - 1, "value": metric.value(population.scores[reign.champion.number])}
             for reign in reigns(population)
@@ -116,14 +110,8 @@ def _range(population: Population, noise: float | None) -> tuple[float, float]:
 
 
 def _point(rank: int, trial: Trial, population: Population, metric: Metric) -> dict[str, Any]:
-    value = value_of(trial, population)
     return {
-        "number": trial.number,
-        "rank": rank,
-        "status": trial.status.value,
-        "value": None if value is None else metric.value(value),
-        "shown": value_text(trial, population, metric),
-        "delta": delta_text(trial, population, metric),
+        **chart_point(trial, rank, population, metric),
         "text": description_of(trial)[:_TITLE_CHARACTERS],
         "parents": [],
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,11 +144,10 @@ class SharedSession:
 
     def _begin_turn(self) -> None:
         self._database.lock(self._search)
-        try:
+        with ExitStack() as failed:
+            failed.callback(self._database.unlock, self._search)
             self._read()
-        except BaseException:
-            self._database.unlock(self._search)
-            raise
+            failed.pop_all()  # the turn ends later
 
     def _read(self) -> None:
         """Bring this session up to date: files, lines, and who does what."""

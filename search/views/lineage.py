@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
 from operators.population import Population
 from operators.prompts.history import parents_of
-from operators.trial import Status, Trial
-from search.figures import DELTA_HEADER, delta_of, delta_text, meaning, value_of, value_text
+from operators.trial import Trial
+from search.figures import DELTA_HEADER, delta_of, meaning
 from search.metric import VAL_BPB, Metric
 from search.runs.sources import Edits, edits_between
 from search.runs.summary import Summary
+from search.views.chart import chart_data, chart_point
 from search.views.selfcontained import render_page
 from search.views.verdicts import ancestry, description_of, one_line, score_range
 
@@ -35,17 +35,11 @@ def render_lineage(population: Population, summary: Summary, metric: Metric = VA
     best = population.champion
     path = [step.trial.number for step in ancestry(best, population)] if best else []
     trials = _shown(population, set(path))
-    counts = Counter(trial.status for trial in population.decided)
     payload = {
-        "running": summary.status == "running",
-        "reload_seconds": _RELOAD_SECONDS,
-        "best": best.number if best else None,
+        **chart_data(population, summary, metric, reload_seconds=_RELOAD_SECONDS),
         "path": path,
         "range": metric.ends(score_range(population)),
-        "maximized": metric.is_maximized,
-        "label": f"{metric.name} of all trials",
         "ranks": len(trials),
-        "counts": {status.value: counts[status] for status in Status if counts[status]},
         "trials": [_trial(trial, rank, population, metric) for rank, trial in enumerate(trials)],
         "sources": _sources(trials, population),
     }
@@ -70,15 +64,10 @@ def _shown(population: Population, path: set[int]) -> Sequence[Trial]:
 
 
 def _trial(trial: Trial, rank: int, population: Population, metric: Metric) -> dict[str, Any]:
-    value, delta = value_of(trial, population), delta_of(trial, population)
+    delta = delta_of(trial, population)
     return {
-        "number": trial.number,
-        "rank": rank,
-        "status": trial.status.value,
-        "value": None if value is None else metric.value(value),
-        "shown": value_text(trial, population, metric),
+        **chart_point(trial, rank, population, metric),
         "amount": metric.value(delta.amount) if delta else None,
-        "delta": delta_text(trial, population, metric),
         "n": len(trial.values),
         "parents": parents_of(trial),
         "operator": one_line(trial.operator),
