@@ -66,6 +66,7 @@ def test_a_training_whose_node_is_lost_is_run_again_on_another(cluster, kind, tm
     finally:
         executor.close()
         nodes.append(cluster.add_node(**NODE))
+        cluster.wait_for_nodes(WAIT_SECONDS)  # Ray counts the lost node until it misses its heartbeats
 
 
 def test_it_gives_the_score_of_the_local_executor(cluster, kind, tmp_path):
