@@ -19,18 +19,9 @@ _FREE: Final = ("target.constants", "target.environment", "target.cards", "extra
 """Mappings to which a command line may add keys."""
 _FLAG: Final = re.compile(r"--(?P<key>[a-z_.]+)(?P<value>=.*)?")
 _HYDRA_FLAGS: Final = (
-    "config-",
-    "cfg",
-    "package",
-    "info",
-    "experimental",
-    "help",
-    "hydra-",
-    "version",
-    "resolve",
-    "run",
+    *("cfg", "config-", "experimental", "help", "hydra-", "info", "multirun", "package", "resolve", "run"),
+    *("shell-completion", "version"),
 )
-_HYDRA_FLAGS_TOO: Final = ("multirun", "shell-completion")
 _MEANT: Final = {
     "resume": "a search is resumed by its name: name={value}",
     "mlflow": "tracker=mlflow, or tracker=none",
@@ -62,7 +53,7 @@ def refuse_mistakes(arguments: Sequence[str]) -> None:
     known = groups(arguments)
     for argument, following in zip(arguments, (*arguments[1:], "VALUE"), strict=True):
         flag = _FLAG.fullmatch(argument)
-        if flag and not flag["key"].startswith((*_HYDRA_FLAGS, *_HYDRA_FLAGS_TOO)):
+        if flag and not flag["key"].startswith(_HYDRA_FLAGS):
             value = flag["value"] or f"={following}"
             raise UserError(f"settings have no dashes: write {flag['key']}{value}")
         key, _, value = argument.partition("=")

@@ -36,9 +36,8 @@ def test_a_file_gets_a_line_every_four_seconds_and_after_a_minute_once_a_minute(
     sparse.show("the workers start", 1.0)
     sparse.show("the workers start", 5.0)
 
-    assert lines == [f"the corpus is prepared: {each} s" for each in (*range(4, 61, 4), 120, 180)] + [
-        "the workers start: 5 s"
-    ]
+    seconds = (*range(4, 61, 4), 120, 180)
+    assert lines == [f"the corpus is prepared: {each} s" for each in seconds] + ["the workers start: 5 s"]
 
 
 def test_it_says_so_from_a_thread_until_its_block_ends() -> None:
