@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.prompts import history
+from operators.prompts.measured import measured
 from operators.prompts.tuner import constants_view
 from operators.trial import Proposal, Status, Trial
 from target.program.constants import assignments, parse_constants
@@ -17,7 +18,16 @@ from target.program.syntax import parse
 ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
 """Forms of an answer, each with its template `answer_<form>.j2`."""
 
-SECTIONS: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "constants", "ancestors", "curve")
+SECTIONS: Final = (
+    "unsuccessful",
+    "near_misses",
+    "failures",
+    "statistics",
+    "inspirations",
+    "constants",
+    "ancestors",
+    "curve",
+)
 """The sections that a prompt may leave out, the least important first."""
 
 EARLIER: Final = "earlier"
@@ -94,6 +104,7 @@ def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff
     rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
     return {
         "curve": history.curve(briefing.base, counts["curve"]),
+        "statistics": measured(briefing.base, counts["statistics"]),
         "ancestors": history.steps(parent, population)[: counts["ancestors"]],
         "inspirations": [_inspiration(parent, each, population, diff_lines) for each in shown],
         "constants": constants_view(population, parent)[: counts["constants"]] if counts["constants"] else [],

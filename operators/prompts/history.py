@@ -11,7 +11,7 @@ from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 from target.program import Program
 
-_NOISE_FRACTION: Final = 0.002  # of the score: a trial closer to its parent than this is a near miss
+_NOISE_FRACTION: Final = 0.002  # of the score: closer to its parent is a near miss, if nothing tells the noise
 _DETAIL_CHARACTERS: Final = 600
 _FAILED: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED})
 
@@ -54,7 +54,9 @@ def effect(trial: Trial, population: Population) -> str:
     if score is None:
         return f"#{trial.number} {change}: {trial.status.value}"
     parent = population.scores.get(trial.proposal.parents[0]) if trial.proposal.parents else None
-    against = "" if parent is None else f" ({score - parent:+.4f} against its parent)"
+    error = None if parent is None else population.error_between(trial.number, trial.proposal.parents[0])
+    doubt = "" if error is None else f", standard error {error:.4f}"
+    against = "" if parent is None else f" ({score - parent:+.4f} against its parent{doubt})"
     return f"#{trial.number} {change}: val_bpb {score:.4f}{against}"
 
 
@@ -91,9 +93,16 @@ def unsuccessful(parent: Trial, population: Population) -> Iterator[Trial]:
 
 
 def near_miss(trial: Trial, population: Population) -> bool:
-    """Return whether a trial is about as good as its parent, so that noise may have decided against it."""
-    score, parent = (population.scores.get(number) for number in (trial.number, trial.proposal.parents[0]))
-    return score is not None and parent is not None and abs(score - parent) <= _NOISE_FRACTION * parent
+    """Return whether a trial is about as good as its parent, so that noise may have decided against it.
+
+    That is within a standard error, or within a small fraction of the score as long as nothing tells the error.
+    """
+    number, other = trial.number, trial.proposal.parents[0]
+    score, parent = (population.scores.get(each) for each in (number, other))
+    if score is None or parent is None:
+        return False
+    error = population.error_between(number, other)
+    return abs(score - parent) <= (_NOISE_FRACTION * abs(parent) if error is None else error)
 
 
 def failures(parent: Trial, population: Population) -> list[str]:

@@ -61,9 +61,7 @@ def _losses(curve: tuple[tuple[float, float], ...]) -> list[str]:
     line = statistics.linear_regression(range(len(last)), last)
     off = math.sqrt(statistics.fmean((loss - line.intercept - line.slope * at) ** 2 for at, loss in enumerate(last)))
     change = line.slope * (len(last) - 1)
-    return [
-        f"the last {len(last)} reported losses changed by {change:+.3f} nats and scattered by {off:.3f} around a line"
-    ]
+    return [f"the last {len(last)} losses changed by {change:+.3f} nats, and scattered by {off:.3f} around a line"]
 
 
 def _by_group(scalars: Mapping[str, tuple[float, ...]]) -> dict[str, list[float]]:

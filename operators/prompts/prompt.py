@@ -42,6 +42,7 @@ class Prompt:
         task: Template of the user message, given in the same way.
         max_tokens: Largest prompt, estimated; the least important parts are left out first.
         curve: Number of points of the loss curve.
+        statistics: Number of lines about the training: its speed, learned values, sizes of gradients and updates.
         ancestors: Number of ancestors whose changes are shown.
         inspirations: Number of other programs that are shown.
         inspiration_lines: Number of lines of each of their diffs.
