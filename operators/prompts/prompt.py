@@ -93,10 +93,16 @@ class Prompt:
             MutationError: The necessary parts do not fit into `max_tokens`.
         """
         system = self._render(
-            self._system, answer=briefing.answer, direction=direction.strip(), limits=[*limits], contract=contract
+            self._system,
+            answer=briefing.answer,
+            direction=direction.strip(),
+            limits=[*limits],
+            contract=contract,
+            metric=contract.metric,
         )
         left = self._max_tokens - tokens(system)
-        context = {**told(briefing, self._counts, diff_lines=self._inspiration_lines), "ideas": [*ideas]}
+        facts = told(briefing, self._counts, diff_lines=self._inspiration_lines, metric=contract.metric)
+        context = {**facts, "ideas": [*ideas]}
         sections = context["sections"]
         while tokens(task := self._render(self._task, **context)) > left:
             droppable = next((name for name in (EARLIER, *SECTIONS) if sections[name]), None)
@@ -143,8 +149,7 @@ class Prompt:
         people = Population((seed,))
         briefing = Briefing(answer="patch", proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)
         try:
-            self._render(self._system, answer="patch", direction="", limits=[], contract=TRAINED)
-            self._render(self._task, ideas=[], **told(briefing, self._counts, diff_lines=self._inspiration_lines))
+            self.messages(briefing, direction="", limits=[])
         except jinja2.TemplateError as error:
             raise ValueError(f"prompt templates {self._system} and {self._task}: {error}") from error
 
