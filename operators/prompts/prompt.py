@@ -115,6 +115,22 @@ class Prompt:
             sections[droppable].pop()
         return Message(role="system", text=system), Message(role="user", text=task)
 
+    def section_tokens(self, briefing: Briefing, *, contract: Contract = TRAINED) -> dict[str, int]:
+        """Return the estimated tokens of each section of the user message, the most important first.
+
+        Args:
+            briefing: The subject of the conversation.
+            contract: The rules for a program.
+        """
+        facts = told(briefing, self._counts, diff_lines=self._inspiration_lines, metric=contract.metric)
+        sections = facts["sections"]
+        whole = tokens(self._render(self._task, ideas=[], **facts))
+        found = {}
+        for name in (*reversed(SECTIONS), EARLIER):
+            without = {**facts, "sections": {**sections, name: []}}
+            found[name] = whole - tokens(self._render(self._task, ideas=[], **without))
+        return found
+
     def retry(self, problem: str) -> Message:
         """Return the message to a model whose answer could not be used."""
         return Message(role="user", text=self._render("retry.j2", problem=problem))
