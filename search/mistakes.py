@@ -16,6 +16,7 @@ from search.schema import CONF, schema
 
 _FREE: Final = ("target.constants", "target.environment", "target.cards", "extra_operators")
 """Mappings to which a command line may add keys."""
+_RENAMED: Final = {"hooks.stuck_trials": "stuck.trials"}
 _FLAG: Final = re.compile(r"--(?P<setting>[a-z_.]+=.*)")
 _HYDRA_FLAGS: Final = ("config-", "cfg=", "package=", "info=", "experimental")
 _NO_CHOICE: Final = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|\{.*\}", re.IGNORECASE)
@@ -101,6 +102,8 @@ def _no_choice(group: str, value: str, arguments: Sequence[str]) -> str:
 
 
 def _no_key(key: str, value: str, keys: Mapping[str, Any]) -> str:
+    if key in _RENAMED:
+        return f"{key} is now {_RENAMED[key]}: write {_RENAMED[key]}={value}"
     if key.rpartition(".")[0] in _FREE:
         return f"{key} is not there: to add it, write +{key}={value}"
     near = nearest(key, list(keys))

@@ -23,6 +23,9 @@ SECTIONS: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "c
 EARLIER: Final = "earlier"
 """The section with trials of an earlier search under other conditions; less important than all of `SECTIONS`."""
 
+FRUITLESS: Final = "fruitless"
+"""The section with what a stuck search has tried since its last keep; more important than all of `SECTIONS`."""
+
 _ENDED: Final = {
     Status.CRASHED: "crashed",
     Status.OUT_OF_MEMORY: "ran out of memory",
@@ -64,6 +67,7 @@ def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> d
     parent = chain[0] if chain else base
     return {
         "base": _described(base, population),
+        "stuck": briefing.proposal.stuck,
         "failure": (base.detail or "nothing that would explain it") if failed else "",
         "working": _working(base, parent, population, diff_lines) if failed else None,
         "second": _second(briefing, counts) if briefing.second else None,
@@ -91,7 +95,10 @@ def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff
     told_elsewhere = {trial.number for trial in (*shown, briefing.second) if trial}
     unsuccessful = [trial for trial in history.unsuccessful(parent, population) if trial.number not in told_elsewhere]
     near = [trial for trial in unsuccessful if history.near_miss(trial, population)][: counts["near_misses"]]
-    rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
+    rest = [trial for trial in unsuccessful if trial not in near]
+    fruitless = history.since_keep(rest, population) if briefing.proposal.stuck else []
+    fruitless = fruitless[: 2 * counts["unsuccessful"]]
+    rest = [trial for trial in rest if trial not in fruitless][: counts["unsuccessful"]]
     return {
         "curve": history.curve(briefing.base, counts["curve"]),
         "ancestors": history.steps(parent, population)[: counts["ancestors"]],
@@ -100,6 +107,7 @@ def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff
         "near_misses": [history.effect(trial, population) for trial in near],
         "unsuccessful": [history.effect(trial, population) for trial in rest],
         "failures": history.failures(parent, population)[: counts["failures"]],
+        FRUITLESS: [history.effect(trial, population) for trial in fruitless],
         EARLIER: history.earlier(parent, population)[: counts["unsuccessful"]],
     }
 
