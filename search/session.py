@@ -244,7 +244,7 @@ def _try_out(session: Session, ledger: Ledger) -> None:
         wall_seconds=ledger.elapsed.wall_seconds,
         cost_usd=population.cost_usd + ledger.trying_out_usd,
     )
-    if not exhausted:
+    if not exhausted and not session.stuck.has_ended(population):
         session.models.try_out(ledger.pay_for_trying_out, prompt_tokens=prompt.get("max_tokens"))
 
 

@@ -62,6 +62,10 @@ class StuckSettings:
             return ""
         return f"stuck.action=widen: {type(strategy).__name__} has nothing to widen; only operators will go further"
 
+    def has_ended(self, population: Population) -> bool:
+        """Return whether a search has ended by this, if nothing is under way."""
+        return self.action == Action.STOP and self.trials is not None and len(population.since_keep) >= self.trials
+
     def strategy(self, strategy: Strategy) -> Strategy:
         """Return a strategy that does what is to be done when the search is stuck."""
         if self.trials is None or self.action == Action.SAY:
