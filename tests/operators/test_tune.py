@@ -118,10 +118,9 @@ def test_a_stuck_search_moves_farther() -> None:
     axes = gather(best.program, people, limit=100).axes
 
     def distance(seed: int, **labels: int) -> float:
-        made = one.mutate(Proposal(parents=(best.number,), seed=seed, labels=labels), people).program.constants
-        return max(
-            abs(axis.position(made[axis.name]) - axis.position(best.program.constants[axis.name])) for axis in axes
-        )
+        made = few.mutate(Proposal(parents=(best.number,), seed=seed, labels=labels), people).program
+        places = [[axis.position(each.constants[axis.name]) for axis in axes] for each in (made, best.program)]
+        return float(np.abs(np.diff(places, axis=0)).max())
 
     usual, wide = (sum(distance(seed, **marks) for seed in range(40)) for marks in ({}, {STUCK: 40}))
     assert wide > 1.2 * usual
