@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     population = read_population(run)
     best = champion_of(population, run)
     if options.diff:
-        show(diff(_other(options.against, best, population), program_of(best)))
+        show(diff(_other(options.against, best, population), program_of(best), run.metric.file))
     else:
         sys.stdout.write(program_of(best).source)  # exactly: it may go to a file
     if not best.number:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
-from search.metric import Metric, read_metric
+from search.metric import read_metric
 from search.names import given_folder
 from search.runs.finished import read_summary
 from search.runs.reading import read_population
@@ -19,6 +19,7 @@ from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.result_html import result_html
 from search.views.verdicts import description_of
+from target.metric import Metric
 
 if TYPE_CHECKING:
     import pandas

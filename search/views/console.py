@@ -17,7 +17,6 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
-from search.metric import VAL_BPB
 from search.observer import Running
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
@@ -25,6 +24,7 @@ from search.views.busy import Busy, SparseLines
 from search.views.drawing import event_line, final_view, live_view, measurement_line, under_way_text, verdict_line
 from search.views.notebook import NotebookLive, console_here, in_notebook
 from target.evaluation import Evaluation
+from target.metric import VAL_BPB
 
 _SHOW_CURSOR, _HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 _SILENT_SECONDS: Final = 60.0  # in a file, which keeps every line: then it says what is under way
