@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.prompts import history
+from operators.prompts.measured import measured
 from operators.prompts.tuner import constants_view
 from operators.trial import Proposal, Status, Trial
 from target.metric import Metric
@@ -18,11 +19,23 @@ from target.program.syntax import parse
 ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
 """Forms of an answer, each with its template `answer_<form>.j2`."""
 
-SECTIONS: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "constants", "ancestors", "curve")
+SECTIONS: Final = (
+    "unsuccessful",
+    "near_misses",
+    "failures",
+    "statistics",
+    "inspirations",
+    "constants",
+    "ancestors",
+    "curve",
+)
 """The sections that a prompt may leave out, the least important first."""
 
 EARLIER: Final = "earlier"
 """The section with trials of an earlier search under other conditions; less important than all of `SECTIONS`."""
+
+FRUITLESS: Final = "fruitless"
+"""The section with what a stuck search has tried since its last keep; more important than all of `SECTIONS`."""
 
 _ENDED: Final = {
     Status.CRASHED: "crashed",
@@ -67,6 +80,7 @@ def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int, metr
     return {
         "metric": metric,
         "base": _described(base, population, metric),
+        "stuck": briefing.proposal.stuck,
         "failure": (base.detail or "nothing that would explain it") if failed else "",
         "working": _working(base, parent, population, diff_lines, metric) if failed else None,
         "second": _second(briefing, counts, metric) if briefing.second else None,
@@ -96,15 +110,20 @@ def _sections(
     told_elsewhere = {trial.number for trial in (*shown, briefing.second) if trial}
     unsuccessful = [trial for trial in history.unsuccessful(parent, population) if trial.number not in told_elsewhere]
     near = [trial for trial in unsuccessful if history.near_miss(trial, population)][: counts["near_misses"]]
-    rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
+    rest = [trial for trial in unsuccessful if trial not in near]
+    fruitless = history.since_keep(rest, population) if briefing.proposal.stuck else []
+    fruitless = fruitless[: 2 * counts["unsuccessful"]]
+    rest = [trial for trial in rest if trial not in fruitless][: counts["unsuccessful"]]
     return {
         "curve": history.curve(briefing.base, counts["curve"]),
+        "statistics": measured(briefing.base, counts["statistics"]),
         "ancestors": history.steps(parent, population, metric)[: counts["ancestors"]],
         "inspirations": [_inspiration(parent, each, population, diff_lines, metric) for each in shown],
         "constants": constants_view(population, parent)[: counts["constants"]] if counts["constants"] else [],
         "near_misses": [history.effect(trial, population, metric) for trial in near],
         "unsuccessful": [history.effect(trial, population, metric) for trial in rest],
         "failures": history.failures(parent, population, metric)[: counts["failures"]],
+        FRUITLESS: [history.effect(trial, population, metric) for trial in fruitless],
         EARLIER: history.earlier(parent, population, metric)[: counts["unsuccessful"]],
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from operators.population import Population
@@ -12,7 +12,7 @@ from operators.trial import Proposal, Status, Trial
 from target.metric import Metric
 from target.program import Program
 
-_NOISE_FRACTION: Final = 0.002  # of the score: a trial closer to its parent than this is a near miss
+_NOISE_FRACTION: Final = 0.002  # of the score: closer to its parent is a near miss, if nothing tells the noise
 _DETAIL_CHARACTERS: Final = 600
 _FAILED: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED})
 
@@ -55,7 +55,9 @@ def effect(trial: Trial, population: Population, metric: Metric) -> str:
     if score is None:
         return f"#{trial.number} {change}: {trial.status.value}"
     parent = population.scores.get(trial.proposal.parents[0]) if trial.proposal.parents else None
-    against = "" if parent is None else f" ({metric.delta_text(score - parent, score)} against its parent)"
+    error = None if parent is None else population.error_between(trial.number, trial.proposal.parents[0])
+    doubt = "" if error is None else f", standard error {metric.size_text(error, score)}"
+    against = "" if parent is None else f" ({metric.delta_text(score - parent, score)} against its parent{doubt})"
     return f"#{trial.number} {change}: {metric.name} {metric.text(score)}{against}"
 
 
@@ -91,10 +93,23 @@ def unsuccessful(parent: Trial, population: Population) -> Iterator[Trial]:
     yield from sorted(kept, key=lambda trial: (parent.number not in trial.proposal.parents, -trial.number))
 
 
+def since_keep(trials: Iterable[Trial], population: Population) -> list[Trial]:
+    """Return those of some decided trials whose verdict came after the last keep."""
+    later = {trial.number for trial in population.since_keep}
+    return [trial for trial in trials if trial.number in later]
+
+
 def near_miss(trial: Trial, population: Population) -> bool:
-    """Return whether a trial is about as good as its parent, so that noise may have decided against it."""
-    score, parent = (population.scores.get(number) for number in (trial.number, trial.proposal.parents[0]))
-    return score is not None and parent is not None and abs(score - parent) <= _NOISE_FRACTION * abs(parent)
+    """Return whether a trial is about as good as its parent, so that noise may have decided against it.
+
+    That is within a standard error, or within a small fraction of the score as long as nothing tells the error.
+    """
+    number, other = trial.number, trial.proposal.parents[0]
+    score, parent = (population.scores.get(each) for each in (number, other))
+    if score is None or parent is None:
+        return False
+    error = population.error_between(number, other)
+    return abs(score - parent) <= (_NOISE_FRACTION * abs(parent) if error is None else error)
 
 
 def failures(parent: Trial, population: Population, metric: Metric) -> list[str]:
