@@ -25,7 +25,7 @@ from search.best import champion_of, program_of
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.figures import delta_of, value_of, value_text
-from search.names import given_folder
+from search.names import given_search
 from search.runs.finished import read_summary
 from search.runs.optuna_study import write_study
 from search.runs.reading import read_population
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m search.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_search, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--git", type=user_path, help="directory of the repository")
     parser.add_argument("--branch", help="name of the new branch")
     parser.add_argument("--file", help="path of the program in it (default: its name in the search)")

@@ -126,7 +126,7 @@ class Prompt:
         sections = facts["sections"]
         whole = tokens(self._render(self._task, ideas=[], **facts))
         found = {}
-        for name in (*reversed(SECTIONS), EARLIER):
+        for name in (FRUITLESS, *reversed(SECTIONS), EARLIER):
             without = {**facts, "sections": {**sections, name: []}}
             found[name] = whole - tokens(self._render(self._task, ideas=[], **without))
         return found

@@ -17,7 +17,7 @@ from search.final.check import run_final
 from search.final.report import final_text
 from search.mlflow.sending import try_to_send
 from search.mlflow.store import MlflowStore
-from search.names import given_folder
+from search.names import given_search
 from search.report import write_reports
 from search.runs.finished import read_summary
 from search.runs.lock import locked
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m search.final", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_search, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--seeds", type=int, default=5, help="fresh seeds (default: %(default)s)")
     parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
     options = parser.parse_args(arguments)

@@ -98,7 +98,7 @@ class CommandTarget:
         try:
             return Program(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise TargetError(f"cannot read the program {path}: {error}") from error
+            raise TargetError(f"cannot read the program {path}: {getattr(error, 'strerror', error)}") from error
 
     def make_executor(self, make: MakeExecutor) -> Executor:
         """Return the configured executor.
