@@ -2,8 +2,8 @@
 
     python benchmarks/ties.py [--trainings 120] [--searches 40] [--correlation 0] [--json FILE]
 
-The greedy searches of `benchmarks/acceptance.py` with two changes. A child has 3 % more or 3 % fewer parameters than its
-parent, by the toss of a coin. One child in seven is truly equal to its parent; of the others, 6 % are better.
+The greedy searches of `benchmarks/acceptance.py` with two changes. A child has 3 % more or 3 % fewer parameters than
+its parent, by the toss of a coin. One child in seven is truly equal to its parent; of the others, 6 % are better.
 The rule is `confirm_fixed` with `prefer=smaller`, or without it (`-`). `x` is `prefer_bpb`, in 1e-3 bpb; `null` is its
 default.
 

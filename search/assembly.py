@@ -32,6 +32,7 @@ from search.settings import Settings
 from search.shared.joining import make_share
 from search.steering.requests import Requests
 from search.strategies.base import Strategy
+from search.ties import require_figure, sentences
 from target.base import Target
 
 
@@ -93,10 +94,12 @@ def make_session(
     preflight, pace = Preflight(), Pace()
     remarks: list[str] = []
     gates = Gates(**plain["gates"])
+    acceptance = instantiate(config.acceptance, "acceptance")
+    require_figure(plain["acceptance"], trains=target.kind is not None)
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
-        limits=(*target.limits, *gates.sentences),
+        limits=(*target.limits, *gates.sentences, *sentences(plain["acceptance"])),
         contract=target.contract,
         preflight=preflight,
         ideas=Requests(run).ideas_for,
@@ -111,7 +114,7 @@ def make_session(
         strategy=models.strategy(parts.strategy or instantiate(config.strategy, "strategy")),
         operator=models.operator(_operator(parts, config, resources)),
         extra_operators=_extra_operators(config, models, resources),
-        acceptance=instantiate(config.acceptance, "acceptance"),
+        acceptance=acceptance,
         budget=budget,
         propose_ahead=config.propose_ahead,
         ahead_per_slot=ahead_per_slot(target, slow_operator=pace.is_slow or models.asked),

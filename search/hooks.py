@@ -129,7 +129,7 @@ class Hooks:
 
     def _start(self, event: str, record: dict[str, Any]) -> None:
         if event == "stuck":
-            self._say(f"{self._without} verdicts since the last improvement")
+            self._say(f"{self._without} verdicts since the last keep")
         if not self._settings.command(event):
             return
         if self._calls.qsize() >= _WAITING:

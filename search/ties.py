@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from operators.population import Population
-from operators.trial import Status, Trial
+from operators.trial import Trial
+from search.errors import UserError
 from target.evaluation import Outcome
 
 CONFIDENCE: Final = 0.9  # one-sided: of ten programs that are worse by just the limit, about one is called a tie
@@ -27,6 +28,7 @@ LEAST_LIMIT_BPB: Final = 0.001
 """Smallest limit that is used if the user gives none: what autoresearch calls not worth twenty lines of code."""
 
 _ROUNDING: Final = 1e-12  # of a standard error: all trainings of a program are equal
+_FEWEST: Final = 2  # trainings of a winner: the second one has the more thorough probes
 _TIE: Final = "tie: "
 _NO_TIE: Final = "no tie: "
 
@@ -63,10 +65,42 @@ def _train_seconds(trial: Trial) -> float | None:
 
 FIGURES: Final = {
     "smaller": Figure(_n_parameters, 0.01, "parameters", "fewer parameters"),
-    "simpler": Figure(_code_tokens, 0.01, "tokens of code", "fewer tokens of code, without comments and layout,"),
+    "simpler": Figure(_code_tokens, 0.01, "tokens of code", "fewer tokens of code, comments and layout left out,"),
     "faster": Figure(_train_seconds, 0.05, "training seconds", "the shorter training"),
 }
 """The figure of each preference. Times differ between trainings of one program, so they have a larger margin."""
+
+
+def sentences(acceptance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the preference in the settings of an acceptance rule, for the author of a program; none if it has none."""
+    figure, limit = FIGURES.get(str(acceptance.get("prefer"))), acceptance.get("prefer_bpb")
+    if figure is None:
+        return ()
+    within = "not more than the noise of a training" if limit is None else f"at most {limit:g}"
+    return (f"Of two programs whose scores differ by {within}, the one with {figure.told} wins.",)
+
+
+def require_figure(acceptance: Mapping[str, Any], *, trains: bool) -> None:
+    """Check that a target can have the preferred figure.
+
+    Args:
+        acceptance: The settings of the rule.
+        trains: Whether the target trains programs.
+
+    Raises:
+        UserError: It has none.
+    """
+    prefer = acceptance.get("prefer")
+    if not trains and prefer in FIGURES and prefer != "simpler":
+        raise UserError(
+            f"acceptance.prefer={prefer} needs measured {FIGURES[prefer].words}, and this target trains nothing; give "
+            "acceptance.prefer=simpler or null"
+        )
+
+
+def is_tie(trial: Trial) -> bool:
+    """Return whether a tie decided about a trial: its status says who won."""
+    return trial.detail.startswith(_TIE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +137,8 @@ class Ties:
             raise ValueError(f"prefer must be null or one of {', '.join(FIGURES)}, got {prefer!r}")
         if limit_bpb is not None and not 0 < limit_bpb < math.inf:
             raise ValueError(
-                f"prefer_bpb must be positive, got {limit_bpb:g}: it is the largest loss of a tie, and without one there "
-                "are no ties; give prefer=null for none"
+                f"prefer_bpb must be positive, got {limit_bpb:g}: it is the largest loss of a tie; "
+                "give prefer=null for no ties"
             )
         if samples < 2:
             raise ValueError(f"prefer_samples must be at least 2, got {samples}: one training says nothing about noise")
@@ -138,15 +172,16 @@ class Ties:
         best = min(population.champions, key=lambda each: population.posterior[each.number][0])
         limit, loss = self._limit(population), population.scores[trial.number] - population.scores[best.number]
         most = loss + _largest_error(population.error_between(trial.number, best.number), population.noise_freedom)
-        against = f"trial {best.number}" + ("" if best is champion else ", the best champion so far")
+        against = f"trial {best.number}" + ("" if best.number == champion.number else ", the best champion so far")
         size = f"{abs(loss):.4f} {'worse' if loss > 0 else 'better'} than {against}"
-        if most <= limit:
+        if most <= limit and len(trial.values) >= _FEWEST:
             bound = f"at most {most:.4f} worse" if most > 0 else "not worse"
             text = f"{_TIE}{size}, {bound} with {CONFIDENCE:.0%} confidence, which is within {self._limit_text(limit)}"
             return Tie(wins=True, text=f"{text}; {self._compared(trial, champion)}")
-        missing = self._next_pair(trial, best) if loss <= limit else ()
-        bound = "" if math.isinf(most) else f", at most {most:.4f} with {CONFIDENCE:.0%} confidence"
-        return Tie(missing, text=f"{_NO_TIE}{size}{bound}: not within {self._limit_text(limit)}")
+        if loss > limit:
+            return Tie()
+        bound = "" if math.isinf(most) else f", at most {most:.4f} worse with {CONFIDENCE:.0%} confidence"
+        return Tie(self._next_pair(trial, best), text=f"{_NO_TIE}{size}{bound}: not within {self._limit_text(limit)}")
 
     def _next_pair(self, trial: Trial, best: Trial) -> tuple[tuple[int, int], ...]:
         """Return trainings that give both programs one more seed; empty if they have as many as they may have."""

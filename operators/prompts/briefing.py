@@ -153,7 +153,7 @@ def _result(trial: Trial, population: Population) -> str:
     if first is not None and trial.number:
         parts.append(f"{score - first:+.4f} against the seed program")
     if best is not None and champion is not None and champion.number != trial.number:
-        parts.append(f"the best so far is #{champion.number} with {best:.4f}")
+        parts.append(f"the champion is #{champion.number} with {best:.4f}")
     run = trial.evaluations[0] if trial.evaluations else None
     if run and run.n_parameters:
         parts.append(f"{run.n_parameters:,} parameters")

@@ -92,6 +92,7 @@ def _anew(root: Path, trial: Trial, style: str | None) -> str:
     from search.gates import Gates
     from search.runs.reading import population_before
     from search.runs.rundir import RunDirectory
+    from search.ties import sentences
 
     run = RunDirectory(root)
     config = read_config(run)
@@ -102,7 +103,11 @@ def _anew(root: Path, trial: Trial, style: str | None) -> str:
         messages = prompt.messages(
             _briefing(trial, population_before(run, trial.number)),
             direction=direction,
-            limits=(*target.limits, *Gates(**config.get("gates", {})).sentences),
+            limits=(
+                *target.limits,
+                *Gates(**config.get("gates", {})).sentences,
+                *sentences(config.get("acceptance", {})),
+            ),
             contract=target.contract,
         )
     except MutationError as error:
