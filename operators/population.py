@@ -72,6 +72,12 @@ class Population:
         return self.champions[place - 1] if place else None
 
     @property
+    def since_keep(self) -> tuple[Trial, ...]:
+        """Trials decided since the last keep or the baseline, whatever the verdict; without imported trials."""
+        last = self.champion.decided if self.champion else None
+        return () if last is None else tuple(trial for trial in self.decided[last + 1 :] if not trial.imported)
+
+    @property
     def keeps(self) -> int:
         """How often the champion has changed."""
         return sum(trial.status is Status.KEEP for trial in self.champions)

@@ -32,6 +32,8 @@ from search.settings import Settings
 from search.shared.joining import make_share
 from search.steering.requests import Requests
 from search.strategies.base import Strategy
+from search.stuck import StuckSettings
+from search.styles import islands_of, with_prompts
 from search.ties import require_figure, sentences
 from target.base import Target
 
@@ -96,6 +98,7 @@ def make_session(
     gates = Gates(**plain["gates"])
     acceptance = instantiate(config.acceptance, "acceptance")
     require_figure(plain["acceptance"], trains=target.kind is not None)
+    prompts = {name: instantiate(node, f"prompts.{name}") for name, node in composed.prompts.items()}
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
@@ -104,14 +107,17 @@ def make_session(
         preflight=preflight,
         ideas=Requests(run).ideas_for,
         remark=remarks.append,
+        prompts=prompts,
         slow=pace.slow,
     )
+    stuck = StuckSettings(**plain["stuck"])
+    strategy = parts.strategy or instantiate(config.strategy, "strategy")
     settings = Settings(
         name=name,
         strategy_name=type(parts.strategy).__name__ if parts.strategy else composed.choices["strategy"],
         seed=config.seed,
         seed_program=target.seed_program(),
-        strategy=models.strategy(parts.strategy or instantiate(config.strategy, "strategy")),
+        strategy=models.strategy(with_prompts(stuck.strategy(strategy), prompts, islands=islands_of(strategy))),
         operator=models.operator(_operator(parts, config, resources)),
         extra_operators=_extra_operators(config, models, resources),
         acceptance=acceptance,
@@ -135,8 +141,9 @@ def make_session(
         models=models,
         final_seeds=config.final.seeds,
         preflight=preflight,
-        remarks=tuple(remarks),
+        remarks=(*remarks, *filter(None, [stuck.remark(strategy)])),
         hooks=HookSettings(**plain["hooks"]),
+        stuck=stuck,
         quiet=quiet,
         share=make_share(config.storage, config.takeover_seconds),
     )

@@ -20,7 +20,6 @@ from search.hooks import NO_HOOKS, HookSettings
 from search.import_run import begin_with, find_source, import_run
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Loop
-from search.metric import metric_of
 from search.models import Models
 from search.preflight import Preflight
 from search.printed import resume_text
@@ -35,10 +34,12 @@ from search.runs.summary import Summary
 from search.secrets import redact_all
 from search.settings import Settings
 from search.shared.joining import MakeShare, require_same_conditions
+from search.stuck import NEVER_STUCK, StuckSettings
 from search.watch import MakeTracker, Watch
 from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
+from target.metric import metric_of
 from target.program.movable import movable_text
 
 MAY_CHANGE: Final = (
@@ -64,6 +65,7 @@ MAY_CHANGE: Final = (
     "propose_ahead",
     "pruning",
     "storage",
+    "stuck",
     "takeover_seconds",
     "tracker",
 )
@@ -93,6 +95,7 @@ class Session:
         preflight: Is lent the executor, for operators that need it.
         remarks: What the operators say to the user before the search begins, one line each.
         hooks: Commands of the user.
+        stuck: When the search is stuck, and what follows.
         quiet: Whether nothing is printed.
         share: Makes what this session shares with other sessions of the search; None for one session at a time.
     """
@@ -110,12 +113,15 @@ class Session:
     preflight: Preflight = field(default_factory=Preflight)
     remarks: tuple[str, ...] = ()
     hooks: HookSettings = NO_HOOKS
+    stuck: StuckSettings = NEVER_STUCK
     quiet: bool = False
     share: MakeShare | None = None
 
     def __post_init__(self) -> None:
         if self.final_seeds < 0 or self.final_seeds == 1:
             raise UserError(f"final.seeds must be 0 or at least 2, got {self.final_seeds}")
+        if self.hooks.on_stuck and self.stuck.trials is None:
+            raise UserError("hooks.on_stuck needs stuck.trials, the number of verdicts without a keep, such as 40")
 
 
 def run_session(session: Session) -> Summary:
@@ -238,7 +244,7 @@ def _try_out(session: Session, ledger: Ledger) -> None:
         wall_seconds=ledger.elapsed.wall_seconds,
         cost_usd=population.cost_usd + ledger.trying_out_usd,
     )
-    if not exhausted:
+    if not exhausted and not session.stuck.has_ended(population):
         session.models.try_out(ledger.pay_for_trying_out, prompt_tokens=prompt.get("max_tokens"))
 
 
@@ -273,6 +279,7 @@ def _watch(session: Session) -> Watch:
         budget=settings.budget,
         make_tracker=session.make_tracker,
         hooks=session.hooks,
+        stuck=session.stuck,
         quiet=session.quiet,
     )
 

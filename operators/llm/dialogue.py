@@ -14,6 +14,7 @@ from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
 from operators.trial import Attempt, Mutation, Trial
+from target.metric import Metric
 from target.program import Program
 from target.program.contract import TRAINED, Contract, ContractError
 
@@ -30,9 +31,9 @@ class Dialogue:
     Attributes:
         operator: Name of the operator.
         model: The model to ask.
-        prompt: The prompt.
+        prompt: The prompt, unless the proposal names another.
         attempts: Largest number of requests per proposal.
-        resources: Direction and limits for the prompt.
+        resources: Direction and limits for the prompt, and the other prompts.
     """
 
     operator: str
@@ -52,8 +53,8 @@ class Dialogue:
             MutationError: No answer could be used; the last reason is the message.
             ProviderError: The provider does not work.
         """
-        contract = self.resources.contract
-        opening = self.prompt.messages(
+        contract, prompt = self.resources.contract, self.resources.prompt_for(briefing.proposal, self.prompt)
+        opening = prompt.messages(
             briefing,
             direction=read_direction(self.resources),
             limits=self.resources.limits,
@@ -85,7 +86,7 @@ class Dialogue:
                     return self._mutation(
                         program, answer, briefing, cost_usd=cost_usd, exchanges=exchanges, extra_parents=extra_parents
                     )
-            said += [Message(role="assistant", text=answer), self.prompt.retry(problem)]
+            said += [Message(role="assistant", text=answer), prompt.retry(problem)]
             attempt += 1
         raise MutationError(
             f"no program after {attempt} {'answers' if attempt > 1 else 'answer'}; the last: {problem}",
@@ -93,7 +94,7 @@ class Dialogue:
                 operator=self.operator,
                 cost_usd=cost_usd,
                 exchanges=tuple(exchanges),
-                prompt=self.prompt.label,
+                prompt=prompt.label,
                 extra_parents=extra_parents,
             ),
         )
@@ -117,7 +118,7 @@ class Dialogue:
             rationale=reason,
             cost_usd=cost_usd,
             exchanges=tuple(exchanges),
-            prompt=self.prompt.label,
+            prompt=self.resources.prompt_for(briefing.proposal, self.prompt).label,
             extra_parents=extra_parents,
         )
 
@@ -158,12 +159,13 @@ def program_from(reply: Reply, base: Trial, population: Population, contract: Co
     """
     assert base.program is not None
     text = answer_in_reasoning(reply.text, base.program.source) if reply.reasoning else reply.text
-    source = apply_reply(text, base.program.source, complete=reply.finish_reason == _ENDED_ITSELF)
+    complete = reply.finish_reason == _ENDED_ITSELF
+    source = apply_reply(text, base.program.source, complete=complete, file=contract.metric.file)
     contract.check(source)
-    return new_program(source, base, population)
+    return new_program(source, base, population, contract.metric)
 
 
-def new_program(source: str, base: Trial, population: Population) -> Program:
+def new_program(source: str, base: Trial, population: Population, metric: Metric) -> Program:
     """Return a program that is new to the search.
 
     Raises:
@@ -175,6 +177,6 @@ def new_program(source: str, base: Trial, population: Population) -> Program:
     twin = population.find(program.id)
     if twin is not None:
         score = population.scores.get(twin.number)
-        result = twin.status.value if score is None else f"{twin.status.value}, val_bpb {score:.4f}"
+        result = twin.status.value if score is None else f"{twin.status.value}, {metric.name} {metric.text(score)}"
         raise EditError(f"this is the same program as trial {twin.number} ({result}): change something else")
     return program

@@ -14,11 +14,12 @@ from operators.population import Population
 from search.errors import UserError
 from search.figures import difference
 from search.final.report import FinalReport, final_json, judge_final, read_final
-from search.metric import Metric, read_metric
+from search.metric import read_metric
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation
 from target.executor import Executor
+from target.metric import Metric
 from target.program import Program
 
 
