@@ -17,6 +17,7 @@ from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
+from search.transfer.text import transfers_of
 from search.views.text import duration, escape_markdown
 from search.views.unverified import has_own_metric, unverified_caveats
 from search.views.verdicts import Step, ancestry, description_of
@@ -64,6 +65,7 @@ def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dic
         "belief": _belief(population, noise_of(run), metric),
         "pruning": _pruning(summary),
         "final": final,
+        "transfers": transfers_of(run, best, metric),
         "outcomes": ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
         "wall": duration(summary.wall_seconds),
         "device": duration(summary.gpu_seconds),

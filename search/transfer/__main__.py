@@ -26,7 +26,7 @@ from search.report import write_reports
 from search.retraining import fresh_seeds, improvement
 from search.runs.files import write_atomically
 from search.runs.finished import read_summary
-from search.runs.lock import locked
+from search.runs.lock import holder, locked
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.transfer.check import Transfer
@@ -70,6 +70,8 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
         )
     scale = read_scale(options.scale, options.budget, config["target"])
     improvement(population, run.root)
+    if process := holder(run.lock):
+        raise UserError(f"{run.root} is in use by {process}: wait for its end; graft stop ends a search in order")
     with locked(run.lock):
         report, folder = _measure(run, config, population, scale, options)
         write_reports(population, summary, run)

@@ -140,7 +140,7 @@ class Transfer:
         failed = [run for run in self._runs(plan.less) if run.score is None]
         if not failed:
             return plan
-        why = f"later steps build on it: without it the best program fails ({failure_text(failed[0])})"
+        why = f"without it the best program fails ({failure_text(failed[0])})"
         return prefix(plan.trial, program_of(self._steps[index]), self._scale, why)
 
     def _called(self, plans: Sequence[Plan]) -> dict[str, Program]:

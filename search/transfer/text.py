@@ -14,7 +14,7 @@ from search.transfer.record import Row, StepEffect, TransferReport, read_transfe
 
 _HEADER: Final = ("", "n", "baseline", "best", "difference", f"{100 * CONFIDENCE:.0f} % interval")
 _STEPS_HEADER: Final = ("step", "in the search", "here", "verdict", "what changed")
-_WAYS: Final = {"prefix": "the lineage up to it against up to before it"}
+_WAYS: Final = {"prefix": "so the lineage up to it is compared with the one up to before it"}
 
 
 def transfer_text(report: TransferReport, name: str, metric: Metric) -> str:
@@ -96,7 +96,7 @@ def _step(step: StepEffect, report: TransferReport, metric: Metric) -> tuple[str
         text = metric.delta_text(amount, typical)
         return text if error is None else f"{text} ± {metric.size_text(error, typical)}"
 
-    why = "; ".join(filter(None, (step.why, _WAYS.get(step.how))))
+    why = ", ".join(filter(None, (step.why, _WAYS.get(step.how))))
     return (
         f"#{step.trial}",
         shown(step.searched, step.searched_error),

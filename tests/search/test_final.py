@@ -16,6 +16,7 @@ from search.final import run_final
 from search.final.report import FinalReport, final_text, judge_final, read_final
 from search.report import render_report
 from search.runs.rundir import RunDirectory
+from search.transfer.__main__ import main as transfer
 from target.errors import TargetError
 from target.evaluate import load_target
 from target.evaluation import Evaluation, Outcome
@@ -187,6 +188,13 @@ def test_a_search_never_asks_for_the_holdout(tmp_path: Path) -> None:
     assert all(3 < each["evaluation"]["holdout_bpb"] < 8 for each in trainings)
     assert report.looks == 1
     assert "Whether the improvement holds" in (root / "report.md").read_text()
+
+    assert transfer([str(root), "--scale", "target.constants.DEPTH=2", "--budget", "1.5x", "--seeds", "2"]) == 0
+    (record,) = root.glob("transfer/*/transfer.json")
+    trainings = [each["evaluation"] for each in json.loads(record.read_text())["trainings"]]
+    assert {each["holdout_bpb"] for each in trainings} == {None}
+    assert all(1.4 < each["train_seconds"] < 2.5 for each in trainings), "1.5 times 0.8 seconds, and the start"
+    assert "DEPTH 3 -\\> 2, target.train\\_seconds 0.8 -\\> 1.2" in (root / "report.md").read_text()
 
 
 def test_a_damaged_file_gets_one_clear_line(tmp_path: Path) -> None:
