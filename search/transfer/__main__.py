@@ -17,6 +17,7 @@ from typing import Any
 
 from operators.population import Population
 from operators.prompts.history import lineage
+from search.best import program_of
 from search.commands import fails_with_a_line, show
 from search.composed import make_target, read_config
 from search.errors import UserError
@@ -44,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m search.transfer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("search", type=find_search, help="name of a search in outputs, or its folder")
-    parser.add_argument("--scale", action="append", default=[], metavar="KEY=VALUE", help="a setting below target")
+    parser.add_argument(
+        "--scale", action="append", default=[], metavar="KEY=VALUE", help="a setting below target, or target=CHOICE"
+    )
     parser.add_argument("--budget", metavar="2x", help="training budget: a factor such as 2x, or seconds")
     parser.add_argument("--seeds", type=int, default=3, help="fresh seeds (default: %(default)s)")
     parser.add_argument("--steps", action="store_true", help="also train the best program without each of its steps")
@@ -68,8 +71,8 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
         raise UserError(
             f"{run.root} is simulated: its trainings have no size and no budget, so nothing can be transferred"
         )
-    scale = read_scale(options.scale, options.budget, config["target"])
-    improvement(population, run.root)
+    baseline, _ = improvement(population, run.root)
+    scale = read_scale(options.scale, options.budget, config["target"], program_of(baseline))
     if process := holder(run.lock):
         raise UserError(f"{run.root} is in use by {process}: wait for its end; graft stop ends a search in order")
     with locked(run.lock):

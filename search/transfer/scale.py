@@ -12,13 +12,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hydra.core.override_parser.types import OverrideType
 
 from search.arguments import parsed, quote_homes
-from search.composed import flatten
+from search.composed import flatten, make_target
 from search.errors import UserError
 from search.mistakes import nearest
 from target.program import Program
@@ -41,22 +41,26 @@ class Scale:
     Attributes:
         constants: New values of constants of the programs.
         settings: New values of settings of the target, by the key below `target`; equal ones are left out.
+        other: The configuration of another target; None for the target of the search.
     """
 
     constants: Mapping[str, Value]
     settings: Mapping[str, Any]
+    other: Mapping[str, Any] | None = None
 
     @property
     def slug(self) -> str:
         """A name for a folder, equal for equal scales and for no others."""
-        changes = json.dumps([dict(self.constants), dict(self.settings)], sort_keys=True)
-        named = {**self.constants, **self.settings}
+        changes = json.dumps(
+            [dict(self.constants), dict(self.settings), *([self.other] if self.other else [])], sort_keys=True
+        )
+        named = {**({"target": self.other["name"]} if self.other else {}), **self.constants, **self.settings}
         words = ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in named.items())
         return f"{_FOREIGN.sub('_', words)[:_SLUG_CHARACTERS]}-{hashlib.sha256(changes.encode()).hexdigest()[:8]}"
 
     def target(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the configuration of the target with the new settings."""
-        changed = copy.deepcopy(dict(config))
+        changed = copy.deepcopy(dict(self.other or config))
         own = changed.get("constants")
         values = {
             **self.settings,
@@ -82,55 +86,91 @@ class Scale:
 
     def changes(self, config: Mapping[str, Any], baseline: Program) -> dict[str, tuple[str, str]]:
         """Return what changes, as texts, by name: its value in the search (in its seed program) and the new one."""
-        known = flatten(config)
-        shown = {
+        known = flatten(self.other or config)
+        shown = {"target": (str(config.get("name")), str(self.other["name"]))} if self.other else {}
+        shown |= {
             name: (format_value(baseline.constants[name]), format_value(self.program(baseline).constants[name]))
             for name in self.constants
         }
         return shown | {f"target.{key}": (str(known.get(key)), str(value)) for key, value in self.settings.items()}
 
 
-def read_scale(texts: Sequence[str], budget: str | None, config: Mapping[str, Any]) -> Scale:
+def read_scale(texts: Sequence[str], budget: str | None, config: Mapping[str, Any], baseline: Program) -> Scale:
     """Return what the command line asks for.
 
     Args:
         texts: The values of `--scale`, such as `target.constants.DEPTH=12`.
         budget: The value of `--budget`: a factor such as `2x`, or seconds; None if it is not given.
         config: The configuration of the target.
+        baseline: The seed program of the search.
 
     Raises:
         UserError: Something is not a setting of the target, or does not fit.
+        TargetError: Another target that is named cannot be used here.
     """
     constants, settings = dict[str, Value](), dict[str, Any]()
-    known = flatten(config)
-    for text in quote_homes(texts):
-        key, value = _setting(text)
+    given = [_setting(text) for text in quote_homes(texts)]
+    choice = next((str(value) for key, value in given if key == "target"), None)
+    other = None if choice is None else _other_target(choice, config)
+    target = other or config
+    known = flatten(target)
+    for key, value in given:
+        if key == "target":
+            continue
         name = key.removeprefix("target.")
         if name.startswith(_CONSTANTS):
             constants[name.removeprefix(_CONSTANTS)] = value
             continue
-        if name in _NO_SIZE or name.startswith("_") or (name not in known and not _is_free(name, config)):
+        if name in _NO_SIZE or name.startswith("_") or (name not in known and not _is_free(name, target)):
             raise UserError(_no_setting(key, name, known))
         settings[name] = value
     if budget is not None:
         if _BUDGET in settings:
             raise UserError(f"give --budget or --scale target.{_BUDGET}=SECONDS, not both")
-        settings[_BUDGET] = _seconds(budget, config)
-    return Scale(
-        constants=constants, settings={key: value for key, value in settings.items() if known.get(key) != value}
+        settings[_BUDGET] = _seconds(budget, target)
+    scale = Scale(
+        constants=constants,
+        settings={key: value for key, value in settings.items() if known.get(key) != value},
+        other=other,
     )
+    return replace(scale, constants=_sizes(scale, config, baseline) | constants) if other else scale
+
+
+def _other_target(choice: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of another target, with which programs for the present one can be trained."""
+    from search.construct import compose_config, plain_config
+
+    other = plain_config(compose_config([f"target={choice}"]).target)
+    for each in (config, other):
+        if "_target_" in each:
+            raise UserError(
+                f"--scale target={choice} needs two targets that are trained and scored here, such as tiny and gpu: "
+                f"{each.get('name')} has programs of its own"
+            )
+    return other
+
+
+def _sizes(scale: Scale, config: Mapping[str, Any], baseline: Program) -> dict[str, Value]:
+    """Return the constants that one of two targets sets, with the values of the other target's seed program."""
+    other = scale.target(config)
+    set_by = [spec.get("constants") or {} for spec in (config, other)]
+    set_by += [card.get("constants") or {} for spec in (config, other) for card in (spec.get("cards") or {}).values()]
+    own = make_target(other).seed_program().constants
+    names = [name for name in baseline.constants if any(name in each for each in set_by) and name in own]
+    return {name: own[name] for name in names if own[name] != baseline.constants[name]}
 
 
 def _setting(text: str) -> tuple[str, Any]:
     """Return key and value of one `--scale`."""
     found = parsed(text)
-    if found is None or found.type is not OverrideType.CHANGE or not found.key_or_group.startswith("target."):
+    key = found.key_or_group if found and found.type is OverrideType.CHANGE else ""
+    if found is None or not (key == "target" or key.startswith("target.")):
         raise UserError(
             f"--scale must be KEY=VALUE with a key below target, such as target.constants.DEPTH=12, got {text!r}"
         )
     if found.is_sweep_override():
         raise UserError(f"--scale must have one value, got {text!r}: another size is another call")
-    return found.key_or_group, found.value()
+    return key, found.value()
 
 
 def _is_free(name: str, config: Mapping[str, Any]) -> bool:

@@ -14,6 +14,8 @@ import pytest
 
 from operators.trial import Mutation, Proposal
 from search import Search
+from search.composed import make_target
+from search.construct import compose_config, plain_config
 from search.errors import UserError
 from search.metric import VAL_BPB
 from search.runs.lock import locked
@@ -27,6 +29,7 @@ from search.transfer.scale import read_scale
 from search.transfer.steps import Plan
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
+from target.spec import SEED_PROGRAM
 from tests.faults.processes import assert_gone, family, wait_until
 from tests.search.builders import MIXED
 from tests.search.command import QUIET, run
@@ -260,7 +263,7 @@ def test_seeds_that_change_nothing_make_the_difference_exact(tmp_path: Path) -> 
         (["--scale", "target.limit_second=90"], "did you mean target.limit_seconds?"),
         (["--scale", "target.metric=x"], "decides what is measured, not at which size"),
         (["--scale", "DEPTH=3"], "a key below target, such as target.constants.DEPTH=12, got 'DEPTH=3'"),
-        (["--scale", "target=gpu"], "a key below target"),
+        (["--scale", "target=gpu"], "needs two targets that are trained and scored here, such as tiny and gpu"),
         (["--scale", "target.constants.DEPTH=2"], "this is the size of the search: graft final trains both"),
         (["--budget", "2x"], "its command decides how long it trains. Give --scale with the constant"),
         (["--budget", "twice"], "--budget must be a factor such as 2x, or seconds such as 600, got 'twice'"),
@@ -380,13 +383,30 @@ def test_steps_are_judged_together() -> None:
     assert effects[1].p == pytest.approx(2 * alone.p) == pytest.approx(0.0977, abs=1e-3)
 
 
+def test_another_target_brings_its_sizes() -> None:
+    tiny = plain_config(compose_config(["target=tiny"]).target)
+    seed, full = make_target(tiny).seed_program(), Program(SEED_PROGRAM.read_text())
+    scale = read_scale(["target=gpu", "target.card_gb=80", "target.constants.DEPTH=6"], "0.5x", tiny, seed)
+
+    assert scale.settings == {"card_gb": 80, "train_seconds": 150}
+    sizes = {name: full.constants[name] for name in ("N_HEADS", "HEAD_DIM", "BATCH_TOKENS")}
+    assert scale.constants == {**sizes, "DEPTH": 6}
+    assert scale.program(seed.with_constants({"MATRIX_LR": 0.5})).id == (
+        full.with_constants({"MATRIX_LR": 0.5, "DEPTH": 6}).id
+    )
+    assert scale.changes(tiny, seed)["target"] == ("tiny", "gpu")
+    assert scale.target(tiny)["device"] == "cuda"
+    with pytest.raises(UserError, match="did you mean target=tiny"):
+        read_scale(["target=tinny"], None, tiny, seed)
+
+
 @pytest.mark.parametrize(
     ("budget", "seconds"), [("2x", 18), ("1.5x", 13.5), ("0.5x", 4.5), ("600", 600), ("600s", 600)]
 )
 def test_a_budget_is_a_factor_or_seconds(budget: str, seconds: float) -> None:
-    scale = read_scale([], budget, {"name": "t", "train_seconds": 9})
+    scale = read_scale([], budget, {"name": "t", "train_seconds": 9}, Program("A = 1\n"))
 
     assert scale.settings == {"train_seconds": seconds}
     assert scale.target({"name": "t", "train_seconds": 9})["train_seconds"] == seconds
     with pytest.raises(UserError, match="not both"):
-        read_scale(["target.train_seconds=3"], budget, {"name": "t", "train_seconds": 9})
+        read_scale(["target.train_seconds=3"], budget, {"name": "t", "train_seconds": 9}, Program("A = 1\n"))
