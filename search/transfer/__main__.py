@@ -17,6 +17,7 @@ from typing import Any
 
 from operators.population import Population
 from operators.prompts.history import lineage
+from operators.trial import Trial
 from search.best import program_of
 from search.commands import fails_with_a_line, show
 from search.composed import make_target, read_config
@@ -71,12 +72,12 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
         raise UserError(
             f"{run.root} is simulated: its trainings have no size and no budget, so nothing can be transferred"
         )
-    baseline, _ = improvement(population, run.root)
+    baseline, best = improvement(population, run.root)
     scale = read_scale(options.scale, options.budget, config["target"], program_of(baseline))
     if process := holder(run.lock):
         raise UserError(f"{run.root} is in use by {process}: wait for its end; graft stop ends a search in order")
     with locked(run.lock):
-        report, folder = _measure(run, config, population, scale, options)
+        report, folder = _measure(run, config, population, best, scale, options)
         write_reports(population, summary, run)
     show(f"{transfer_text(report, summary.name, read_metric(run.environment))}\n{folder}\n{run.root / 'report.md'}\n")
     if options.json:
@@ -85,14 +86,18 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
 
 
 def _measure(
-    run: RunDirectory, config: Mapping[str, Any], population: Population, scale: Scale, options: argparse.Namespace
+    run: RunDirectory,
+    config: Mapping[str, Any],
+    population: Population,
+    best: Trial,
+    scale: Scale,
+    options: argparse.Namespace,
 ) -> tuple[TransferReport, Path]:
     """Return the report and the folder of its trainings."""
     import hydra.utils
 
     target: Target = make_target(scale.target(config["target"]))
     chosen = {} if options.workers is None else {"workers": options.workers}
-    _, best = improvement(population, run.root)
     record = Record(folder_of(run, scale.slug))
     transfer = Transfer(
         record,

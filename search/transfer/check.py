@@ -70,7 +70,8 @@ class Transfer:
         self._started = contextlib.ExitStack()
         self._names: dict[str, str] = {}
         first, last = program_of(steps[0]), program_of(steps[-1])
-        self._baseline, self._best = scale.program(first), scale.program(last)
+        self._baseline = scale.program(first, called="the seed program")
+        self._best = scale.program(last, called="the best program")
         if (first.id, last.id) == (self._baseline.id, self._best.id) and not (scale.settings or scale.other):
             raise UserError("this is the size of the search: graft final trains both programs again at their own size")
         if self._baseline.id == self._best.id:

@@ -74,15 +74,21 @@ class Scale:
             node[last] = value
         return changed
 
-    def program(self, program: Program) -> Program:
+    def program(self, program: Program, *, called: str = "the program") -> Program:
         """Return a program with the new constants.
+
+        Args:
+            program: The program.
+            called: What to call it in an error.
 
         Raises:
             UserError: It lacks one of them, or has a value of another kind there.
         """
         if not self.constants:
             return program
-        return program.with_constants({name: _fitting(name, value, program) for name, value in self.constants.items()})
+        return program.with_constants(
+            {name: _fitting(name, value, program, called) for name, value in self.constants.items()}
+        )
 
     def changes(self, config: Mapping[str, Any], baseline: Program) -> dict[str, tuple[str, str]]:
         """Return what changes, as texts, by name: its value in the search (in its seed program) and the new one."""
@@ -202,7 +208,7 @@ def _seconds(budget: str, config: Mapping[str, Any]) -> float:
     return int(seconds) if seconds.is_integer() else seconds
 
 
-def _fitting(name: str, value: Value, program: Program) -> Value:
+def _fitting(name: str, value: Value, program: Program, called: str) -> Value:
     """Return the value of a constant as a program needs it."""
     own = program.constants
     if name not in own:
@@ -211,7 +217,7 @@ def _fitting(name: str, value: Value, program: Program) -> Value:
         meant = (
             f"did you mean {near}?" if near else f"it has {has}" if own else "it has no constants in capital letters"
         )
-        raise UserError(f"the program has no constant {name}: {meant}")
+        raise UserError(f"{called} has no constant {name}: {meant}")
     old = own[name]
     if isinstance(old, bool) or isinstance(value, bool) or isinstance(old, str):
         fits = type(old) is type(value)

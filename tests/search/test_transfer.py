@@ -255,7 +255,7 @@ def test_seeds_that_change_nothing_make_the_difference_exact(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--scale", "target.constants.DEPT=3"], "the program has no constant DEPT: did you mean DEPTH?"),
+        (["--scale", "target.constants.DEPT=3"], "the seed program has no constant DEPT: did you mean DEPTH?"),
         (["--scale", "target.constants.QQQ=3"], "it has DEPTH, STEPS, LR, DROPOUT, NORM"),
         (["--scale", "target.constants.DEPTH=big"], "target.constants.DEPTH must be like the program's 2, got 'big'"),
         (["--scale", "target.constants.DEPTH=2.5"], "must be like the program's 2, got 2.5"),
