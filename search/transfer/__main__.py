@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m search.transfer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("search", type=find_search, help="name of a search in outputs, or its folder")
+    parser.add_argument("search", help="name of a search in outputs, or its folder")
     parser.add_argument(
         "--scale", action="append", default=[], metavar="KEY=VALUE", help="a setting below target, or target=CHOICE"
     )
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.scale and options.budget is None:
         parser.error("give --scale or --budget; at the size of the search, graft final trains both programs again")
     try:
-        return _transfer(options.search, options)
+        return _transfer(find_search(options.search), options)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command continues\n")
         return 130

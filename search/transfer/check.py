@@ -184,7 +184,7 @@ class Transfer:
         if not runs or any(run.score is not None for run in runs):
             return
         raise UserError(
-            f"the seed program fails at this size ({failure_text(runs[0])}), so there is nothing to compare with: "
+            f"the seed program fails at this size ({failure_text(runs[0], characters=400)}), so there is nothing to compare with: "
             f"{_TO_CHANGE.get(runs[0].outcome, _OTHERWISE)}; what it printed is in {self._record.folder}, and to try "
             "the same again, remove that folder"
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -36,7 +37,6 @@ _WORDS: Final[dict[str, VerdictOnTransfer]] = {
     "cannot be told": "cannot tell",
 }
 _NORMAL: Final = statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-_FAILURE_CHARACTERS: Final = 200
 
 
 def own_row(best: Trial, population: Population) -> Row:
@@ -136,9 +136,9 @@ def judge_steps(
     )
 
 
-def failure_text(run: Evaluation) -> str:
-    """Return in one line how a training failed."""
-    detail = " ".join(run.detail.split())[:_FAILURE_CHARACTERS]
+def failure_text(run: Evaluation, *, characters: int = 160) -> str:
+    """Return in one line how a training failed, with about so many characters of the reason."""
+    detail = textwrap.shorten(run.detail, characters, placeholder=" ...")
     return f"{run.outcome.value.replace('_', ' ')}: {detail}" if detail else run.outcome.value.replace("_", " ")
 
 

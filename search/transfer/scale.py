@@ -204,7 +204,7 @@ def _seconds(budget: str, config: Mapping[str, Any]) -> float:
             "command decides how long it trains. Give --scale with the constant or the setting for that, such as "
             "target.constants.TIME_BUDGET=600, and target.limit_seconds if it takes longer"
         )
-    seconds = number * float(config[_BUDGET]) if found["unit"] == "x" else number
+    seconds = round(number * float(config[_BUDGET]), 6) if found["unit"] == "x" else number
     return int(seconds) if seconds.is_integer() else seconds
 
 

@@ -404,7 +404,11 @@ def test_another_target_brings_its_sizes() -> None:
     ("budget", "seconds"), [("2x", 18), ("1.5x", 13.5), ("0.5x", 4.5), ("600", 600), ("600s", 600)]
 )
 def test_a_budget_is_a_factor_or_seconds(budget: str, seconds: float) -> None:
-    scale = read_scale([], budget, {"name": "t", "train_seconds": 9}, Program("A = 1\n"))
+    program = Program("A = 1\n")
+    assert read_scale([], "1.5x", {"train_seconds": 0.8}, program).settings == {
+        "train_seconds": 1.2
+    }  # no 1.2000000000000002
+    scale = read_scale([], budget, {"name": "t", "train_seconds": 9}, program)
 
     assert scale.settings == {"train_seconds": seconds}
     assert scale.target({"name": "t", "train_seconds": 9})["train_seconds"] == seconds
