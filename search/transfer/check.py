@@ -183,8 +183,9 @@ class Transfer:
         runs = [run for each in own if (run := Evaluation.from_json(each)).seed in self._seeds]
         if not runs or any(run.score is not None for run in runs):
             return
+        how = failure_text(runs[0], characters=400)
         raise UserError(
-            f"the seed program fails at this size ({failure_text(runs[0], characters=400)}), so there is nothing to compare with: "
+            f"the seed program fails at this size ({how}), so there is nothing to compare with: "
             f"{_TO_CHANGE.get(runs[0].outcome, _OTHERWISE)}; what it printed is in {self._record.folder}, and to try "
             "the same again, remove that folder"
         )
