@@ -8,6 +8,9 @@ adds a part that is off. Differences are relative to `whole` with the same seed;
 that counts steps, so that a busy machine changes nothing but the seconds. It is scored in its own process on the
 validation rows of the text: nothing here has a reason to cheat.
 
+The whole table takes hours. `--json FILE` has each score as soon as it is there, and the same file given again goes on:
+trainings of the same program, seed, size, steps, device and text are not repeated.
+
 `middle` is depth 4, width 128, rows of 256 tokens, 8,192 tokens a step, vocabulary 2048, 150 steps: minutes a training
 on a CPU. `tiny` is the target of that name, 250 steps. On a GPU nothing is compiled: at these sizes it takes longer
 than the training. Equal steps ignore what a part costs in time; `benchmarks/gpu.py` measures that.
@@ -156,15 +159,19 @@ def main() -> None:
         for seed in range(options.seeds)  # whole rounds first: a run that is cut short has pairs of all arms
         for name, program in chosen.items()
     ]
+    record = Record(options.json, options.size, tasks[0])
     scores: dict[str, dict[int, float]] = defaultdict(dict)
+    for task in tasks:
+        if (known := record.find(task)) is not None:
+            scores[task.arm][task.seed] = known
+    missing = [task for task in tasks if task.seed not in scores[task.arm]]
     deadline = time.monotonic() + 60 * options.minutes
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        for done, (task, score) in enumerate(zip(tasks, pool.imap(train, tasks), strict=True), start=1):
+        for done, (task, score) in enumerate(zip(missing, pool.imap(train, missing), strict=True), start=1):
             scores[task.arm][task.seed] = score
-            print(f"{done}/{len(tasks)}  {task.arm}, seed {task.seed}: {score:.4f}", file=sys.stderr, flush=True)
-            if options.json:
-                rows = table(scores)
-                options.json.write_text(json.dumps({"steps": task.steps, "rows": rows}, indent=2) + "\n")
+            print(f"{done}/{len(missing)}  {task.arm}, seed {task.seed}: {score:.4f}", file=sys.stderr, flush=True)
+            record.add(task, score)
+            record.write(table(scores))
             if time.monotonic() > deadline:
                 break
     print(f"{options.device}, {options.size}, {tasks[0].steps} steps, text {options.corpus}")
@@ -173,11 +180,56 @@ def main() -> None:
         print(f"{row['name']:<40} {row['val_bpb']:8.4f} {row['difference']:+10.4f} {row['error']:14.4f} {row['n']:5}")
 
 
+class Record:
+    """The scores in a file, so that a run that was cut short goes on.
+
+    Args:
+        file: Where they are; None to keep none.
+        size: Name of the size.
+        task: One of the trainings; all have its steps, rows, device and text.
+
+    Raises:
+        SystemExit: The file has trainings of other conditions.
+    """
+
+    def __init__(self, file: Path | None, size: str, task: Task) -> None:
+        self._file = file
+        self._conditions = {
+            "size": size,
+            "steps": task.steps,
+            "row_tokens": task.row_tokens,
+            "device": task.device,
+            "corpus": task.corpus.hash,
+        }
+        found = json.loads(file.read_text()) if file and file.exists() else {"conditions": self._conditions}
+        if found.get("conditions") != self._conditions:
+            sys.exit(f"{file} has trainings of {found.get('conditions')}, not of {self._conditions}; name another file")
+        self._trainings: list[dict[str, Any]] = found.get("trainings", [])
+
+    def find(self, task: Task) -> float | None:
+        """Return the score of a training; None if it is not there."""
+        same = {"program": Program(task.source).id, "seed": task.seed}
+        return next((each["val_bpb"] for each in self._trainings if same.items() <= each.items()), None)
+
+    def add(self, task: Task, score: float) -> None:
+        """Add a training."""
+        program = Program(task.source).id
+        self._trainings.append({"arm": task.arm, "program": program, "seed": task.seed, "val_bpb": score})
+
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        """Write all trainings, also those of arms that this run left out, and the table of this run."""
+        if self._file:
+            content = {"conditions": self._conditions, "rows": rows, "trainings": self._trainings}
+            self._file.write_text(json.dumps(content, indent=2) + "\n")
+
+
 def table(scores: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
     """Return a row for each arm: its mean, and its difference from `whole` over the seeds that both have."""
     rows = []
     for name, by_seed in scores.items():
         changes = [value - scores["whole"][seed] for seed, value in by_seed.items() if seed in scores["whole"]]
+        if not changes:
+            continue
         rows.append(
             {
                 "name": name,

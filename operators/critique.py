@@ -12,6 +12,7 @@ from operators.chat import ChatModel, Exchange, Message
 from operators.prompts.history import changes_of
 from operators.prompts.prompt import render
 from operators.trial import Mutation
+from target.metric import Metric
 from target.program import Program
 
 _ORDER: Final = re.compile(r"ORDER\W*:\W*(\d+(?:\s*[,>]\s*\d+)*)", re.IGNORECASE)
@@ -39,6 +40,7 @@ def criticise(
     *,
     number: int,
     score: float | None,
+    metric: Metric,
     direction: str,
     model: ChatModel,
     seed: int,
@@ -52,7 +54,8 @@ def criticise(
         changes: New programs made from the parent.
         parent: The program that they change.
         number: Its trial.
-        score: Its score in bits per byte, if there is one.
+        score: Its score, as the ledger has it, if there is one.
+        metric: What the target measures.
         direction: The human's direction.
         model: The model to ask.
         seed: Seed of the question.
@@ -67,8 +70,9 @@ def criticise(
     shown = [(each.description, changes_of(parent, each.program, _DIFF_LINES)) for each in changes]
     text = render(
         "critique.j2",
+        metric=metric,
         number=number,
-        score=None if score is None else f"{score:.4f}",
+        score=None if score is None else metric.text(score),
         direction=direction.strip(),
         source=parent.source,
         changes=[{"description": description, "diff": diff} for description, diff in shown],

@@ -72,7 +72,7 @@ def _unreadable(argument: str, arguments: Sequence[str]) -> str:
     key, is_setting, value = argument.partition("=")
     if not is_setting:
         meant = what_was_meant(argument, arguments)
-        form = f"arguments must be settings, KEY=VALUE, or choices, GROUP=CHOICE, got {argument!r}"
+        form = f"arguments must be settings, KEY=VALUE without spaces, or choices, GROUP=CHOICE, got {argument!r}"
         return f"{form}; {meant}" if meant else form
     if not value.isprintable():
         return f"{key} must be text without line breaks and control characters, got {value!r}"

@@ -10,7 +10,7 @@ from operators.population import Population
 from operators.trial import Trial
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
-from search.names import given_folder
+from search.names import given_search
 from search.runs.finished import read_summary
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory, diff
@@ -21,7 +21,7 @@ from target.program import Program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the champion's program or diff; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m search.best", description=__doc__)
-    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_search, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--diff", action="store_true", help="print a unified diff instead of the program")
     parser.add_argument(
         "--against", default="seed", help="with --diff: seed, parent or the number of a trial (default: %(default)s)"
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     population = read_population(run)
     best = champion_of(population, run)
     if options.diff:
-        show(diff(_other(options.against, best, population), program_of(best)))
+        show(diff(_other(options.against, best, population), program_of(best), run.metric.file))
     else:
         sys.stdout.write(program_of(best).source)  # exactly: it may go to a file
     if not best.number:

@@ -94,8 +94,14 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain types, with all references resolved.
 
     Raises:
-        OmegaConfBaseException: A value is missing, or refers to one that is not there.
+        UserError: A value is missing.
+        OmegaConfBaseException: A value refers to one that is not there.
     """
+    from search.errors import UserError
+    from search.mistakes import missing
+
+    if text := missing(config):
+        raise UserError(text)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

@@ -25,12 +25,13 @@ from search.best import champion_of, program_of
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.figures import delta_of, value_of, value_text
-from search.names import given_folder
+from search.names import given_search
 from search.runs.finished import read_summary
 from search.runs.optuna_study import write_study
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from target.command.git import GitError, git_environment, run_git
+from target.metric import VAL_BPB, Metric
 from target.printable import printable
 from target.words import user_path
 
@@ -43,30 +44,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m search.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_search, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--git", type=user_path, help="directory of the repository")
     parser.add_argument("--branch", help="name of the new branch")
-    parser.add_argument("--file", default="train.py", help="path of the program in it (default: %(default)s)")
+    parser.add_argument("--file", help="path of the program in it (default: its name in the search)")
     parser.add_argument("--optuna", type=user_path, metavar="FILE", help="a new file for Optuna")
     options = parser.parse_args(arguments)
     run = RunDirectory(options.directory)
     summary = read_summary(run)
     population = read_population(run)
     if options.optuna:
-        count = write_study(population, summary.name, options.optuna)
+        count = write_study(population, summary.name, options.optuna, run.metric)
         show(f"{count} trials of {run.root}: optuna-dashboard {shlex.quote(str(options.optuna))}\n")
         return 0
     if not (options.git and options.branch):
         parser.error("give --git DIR and --branch NAME, or --optuna FILE")
     steps = lineage(champion_of(population, run), population)[::-1]
-    commits = export(steps, population, name=summary.name, root=options.git, branch=options.branch, file=options.file)
+    file = options.file or run.metric.file
+    commits = export(
+        steps, population, name=summary.name, root=options.git, branch=options.branch, file=file, metric=run.metric
+    )
     lines = [f"{commit[:10]} {_subject(step)}" for commit, step in zip(commits, steps, strict=True)]
     show("\n".join([*lines, f"branch {options.branch} of {options.git}: {len(steps)} steps of {run.root}"]) + "\n")
     return 0
 
 
 def export(
-    steps: Sequence[Trial], population: Population, *, name: str, root: Path, branch: str, file: str
+    steps: Sequence[Trial],
+    population: Population,
+    *,
+    name: str,
+    root: Path,
+    branch: str,
+    file: str,
+    metric: Metric = VAL_BPB,
 ) -> list[str]:
     """Write commits, and return the commit of each step.
 
@@ -77,6 +88,7 @@ def export(
         root: Directory of the repository.
         branch: Name of the new branch.
         file: Path of the program in the repository.
+        metric: What the target measures.
 
     Raises:
         UserError: There is no repository, the branch is there already, or git refuses something.
@@ -91,7 +103,7 @@ def export(
         head = repository.ask("rev-parse", "--verify", "--quiet", "HEAD")
         commits = []
         for step in steps:
-            head = repository.commit(head, file, program_of(step).source, _message(step, population, name))
+            head = repository.commit(head, file, program_of(step).source, _message(step, population, name, metric))
             commits.append(head)
         table = "".join(f"{line}\n" for line in _table(steps, commits, population))
         head = repository.commit(head, "results.tsv", table, f"Results of the search {name}")
@@ -147,17 +159,17 @@ def _subject(step: Trial) -> str:
     return printable(" ".join(f"#{step.number} {description}".split()))[:100]
 
 
-def _message(step: Trial, population: Population, name: str) -> str:
+def _message(step: Trial, population: Population, name: str, metric: Metric) -> str:
     """Return what a commit says: the change, its effect, and where it comes from."""
     lines = [_subject(step), ""]
     if step.scored:
         mean, error = population.posterior[step.number]
-        counted = f"score {value_text(step, population)} from {len(step.values)} trainings (lower is better)"
-        lines.append(f"{counted}, posterior {mean:.4f}")
+        counted = f"score {value_text(step, population, metric)} from {len(step.values)} trainings ({metric.better})"
+        lines.append(f"{counted}, posterior {metric.text(mean)}")
         if error < float("inf"):
-            lines[-1] += f" +- {error:.4f}"
+            lines[-1] += f" +- {metric.size_text(error, mean)}"
         if delta := delta_of(step, population):
-            lines.append(f"effect on trial #{delta.against}: {delta.amount:+.4f}")
+            lines.append(f"effect on trial #{delta.against}: {metric.delta_text(delta.amount, mean)}")
     else:
         lines.append(f"no score: {step.status.value}")
     seeds = ", ".join(map(str, step.values))
@@ -167,7 +179,7 @@ def _message(step: Trial, population: Population, name: str) -> str:
 
 
 def _table(steps: Sequence[Trial], commits: Sequence[str], population: Population) -> Iterator[str]:
-    """Yield the lines of results.tsv, in autoresearch's form."""
+    """Yield the lines of results.tsv, in autoresearch's form, where lower is better."""
     yield "commit\tval_bpb\tmemory_gb\tstatus\tdescription"
     for step, commit in zip(steps, commits, strict=True):
         score = value_of(step, population) or 0.0

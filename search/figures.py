@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from operators.population import Population
 from operators.trial import Trial
-from search.metric import VAL_BPB, Metric
+from target.metric import VAL_BPB, Metric
 
 DELTA_HEADER: Final = "delta to parent"
 

@@ -164,17 +164,17 @@ def _record(
         "search": summary.name,
         "directory": str(run.root.absolute()),
         "trial": None if trial is None else _trial(trial, population, run),
-        "summary": summary.to_json(),
+        "summary": summary.to_json(run.metric),
     }
 
 
 def _trial(trial: Trial, population: Population, run: RunDirectory) -> dict[str, Any]:
-    delta = delta_of(trial, population)
+    metric, value, delta = run.metric, value_of(trial, population), delta_of(trial, population)
     return {
+        metric.name: None if value is None else metric.value(value),
         "number": trial.number,
         "status": trial.status.value,
-        "val_bpb": value_of(trial, population),
-        "change_from_parent": delta.amount if delta and not delta.marked else None,
+        "change_from_parent": metric.value(delta.amount) if delta and not delta.marked else None,
         "parents": list(trial.proposal.parents),
         "operator": trial.operator,
         "description": trial.mutation.description if trial.mutation else "",

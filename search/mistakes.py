@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
@@ -16,8 +17,28 @@ from search.schema import CONF, schema
 
 _FREE: Final = ("target.constants", "target.environment", "target.cards", "extra_operators")
 """Mappings to which a command line may add keys."""
-_FLAG: Final = re.compile(r"--(?P<setting>[a-z_.]+=.*)")
-_HYDRA_FLAGS: Final = ("config-", "cfg=", "package=", "info=", "experimental")
+_FLAG: Final = re.compile(r"--(?P<key>[a-z_.]+)(?P<value>=.*)?")
+_HYDRA_FLAGS: Final = (
+    *("cfg", "config-", "experimental", "help", "hydra-", "info", "multirun", "package", "resolve", "run"),
+    *("shell-completion", "version"),
+)
+_MEANT: Final = {
+    "resume": "a search is resumed by its name: name={value}",
+    "mlflow": "tracker=mlflow, or tracker=none",
+    "wandb": "tracker=wandb, or tracker=none",
+    "gpu": "target=gpu",
+    "hours": "budget.hours={value}",
+    "n_trials": "budget.trainings={value}",
+    "trials": "budget.trainings={value}",
+}
+"""What other programs call a setting, and how it is written here."""
+_CHOICES_MEANT: Final = {
+    ("tracker", "false"): "tracker=none",
+    ("tracker", "off"): "tracker=none",
+    ("target", "cpu"): "target=tiny, which trains on a CPU",
+    ("target", "cuda"): "target=gpu",
+    ("operator", "llm"): "operator=patch or operator=rewrite, which ask a model",
+}
 _NO_CHOICE: Final = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|\{.*\}", re.IGNORECASE)
 _KINDS: Final = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 _CONVERTED: Final = re.compile(r"Value (?P<value>.*) of type .* could not be converted to (?P<kind>\w+)")
@@ -30,10 +51,11 @@ def refuse_mistakes(arguments: Sequence[str]) -> None:
         UserError: A group has a value that is not a text, or a setting is written as a flag.
     """
     known = groups(arguments)
-    for argument in arguments:
+    for argument, following in zip(arguments, (*arguments[1:], "VALUE"), strict=True):
         flag = _FLAG.fullmatch(argument)
-        if flag and not argument.startswith(tuple(f"--{each}" for each in _HYDRA_FLAGS)):
-            raise UserError(f"settings have no dashes: write {flag['setting']}")
+        if flag and not flag["key"].startswith(_HYDRA_FLAGS):
+            value = flag["value"] or f"={following}"
+            raise UserError(f"settings have no dashes: write {flag['key']}{value}")
         key, _, value = argument.partition("=")
         if key in known and _NO_CHOICE.fullmatch(value):
             raise UserError(_no_choice(key, value, arguments))
@@ -96,7 +118,8 @@ def _no_choice(group: str, value: str, arguments: Sequence[str]) -> str:
         own = [f"{key}={value}" for key in leaves if key.startswith(f"{group}.") and key.count(".") == 1]
         return f"{group} is not one setting but several: write {', '.join(own[:3])}{', ...' * (len(own) > 3)}"
     near = nearest(value, choices)
-    meant = f"; did you mean {group}={near}?" if near else ""
+    wish = _CHOICES_MEANT.get((group, value.lower())) or (near and f"{group}={near}")
+    meant = f"; did you mean {wish}?" if wish else ""
     return f"{group} must be one of {', '.join(choices)}, got {value!r}{meant}"
 
 
@@ -105,7 +128,26 @@ def _no_key(key: str, value: str, keys: Mapping[str, Any]) -> str:
         return f"{key} is not there: to add it, write +{key}={value}"
     near = nearest(key, list(keys))
     meant = f"did you mean {near}={value}?" if near else "`python -m search --help` lists all"
+    if owners := _owners(key):
+        meant = f"{', '.join(owners[:-1])}{' or ' * (len(owners) > 1)}{owners[-1]} has it"
+    if key in _MEANT:
+        meant = _MEANT[key].format(value=value)
     return f"{key} is not a setting of this search: {meant}"
+
+
+def _owners(key: str) -> list[str]:
+    """Return the choices, as `GROUP=CHOICE`, whose own file has a setting."""
+    group, _, rest = key.partition(".")
+    files = sorted((CONF / group).glob("*.yaml")) if rest else []
+    found = ((path, yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files)
+    return [f"{group}={path.stem}" for path, node in found if isinstance(node, dict) and rest.partition(".")[0] in node]
+
+
+def missing(config: DictConfig) -> str:
+    """Return which settings must be given; empty if all have a value."""
+    keys = sorted(OmegaConf.missing_keys(config))
+    given = ", ".join(f"{key}=..." for key in keys)
+    return f"{' and '.join(keys)} must be given: {given}" if keys else ""
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

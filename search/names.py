@@ -73,6 +73,19 @@ def given_folder(text: str) -> Path:
     raise UserError(f"{_shortened(text)!r} holds no search: there is no such folder; {hint}")
 
 
+def given_search(text: str) -> Path:
+    """Return the folder of one search that a command line names; a `type` for argparse.
+
+    Raises:
+        UserError: There is no such folder, or it holds searches and is none itself.
+    """
+    folder = given_folder(text)
+    below = sorted(path.parent for path in folder.rglob(RunDirectory(folder).journal.name))
+    if below and folder not in below:
+        raise UserError(f"{_shortened(text)!r} holds searches and is none itself: give one of them, such as {below[0]}")
+    return folder
+
+
 def find_search(text: str) -> RunDirectory:
     """Return the folder of a search that a command line names: by its name in `outputs`, or by its path.
 
@@ -80,7 +93,7 @@ def find_search(text: str) -> RunDirectory:
         UserError: There is no such search.
     """
     below = RunDirectory(Path("outputs") / text)
-    run = below if below.journal.exists() else RunDirectory(given_folder(text))
+    run = below if below.journal.exists() else RunDirectory(given_search(text))
     if not run.journal.exists():
         raise UserError(f"{run.root} holds no search; give its name, or its folder such as outputs/NAME")
     return run

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
-from search.metric import Metric, read_metric
-from search.names import given_folder
+from search.metric import read_metric
+from search.names import given_search
 from search.runs.finished import read_summary
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.result_html import result_html
 from search.views.verdicts import description_of
+from target.metric import Metric
 
 if TYPE_CHECKING:
     import pandas
@@ -61,7 +62,7 @@ class Result:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._run = RunDirectory(given_folder(str(folder)))
+        self._run = RunDirectory(given_search(str(folder)))
         self.summary: Summary = read_summary(self._run)
         self.metric: Metric = read_metric(self._run.environment)
 

@@ -20,7 +20,6 @@ from search.hooks import NO_HOOKS, HookSettings
 from search.import_run import begin_with, find_source, import_run
 from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Loop
-from search.metric import metric_of
 from search.models import Models
 from search.preflight import Preflight
 from search.printed import resume_text
@@ -39,6 +38,7 @@ from search.watch import MakeTracker, Watch
 from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
+from target.metric import metric_of
 from target.program.movable import movable_text
 
 MAY_CHANGE: Final = (

@@ -13,7 +13,6 @@ from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
 from search.hooks import NO_HOOKS, Hooks, HookSettings
-from search.metric import Metric
 from search.noise import noise_of
 from search.observer import Running
 from search.pictures import Pictures
@@ -24,6 +23,7 @@ from search.views.busy import Busy
 from search.views.console import Display
 from search.views.losses import Losses
 from target.evaluation import Evaluation
+from target.metric import Metric
 
 _READY_SECONDS: Final = 30.0  # MLflow's import and a new database take five, an unreachable server longer
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from target.evaluation import Evaluation, Outcome
 from target.stopping import FailedCheck
+from target.training_statistics import TrainingStatistics
 
 Seconds = Literal["score_seconds", "wall_seconds"]
 Tries = Literal["tries", "score_tries"]
@@ -32,6 +33,7 @@ class Draft:
     probes: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[float, float], ...] = ()
     epochs: float | None = None
+    statistics: TrainingStatistics | None = None
     isolation: tuple[str, ...] = ()
     tries: int = 1
     score_tries: int = 1

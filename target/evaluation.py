@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from target.stopping import FailedCheck
+from target.training_statistics import TrainingStatistics
 
 
 class Outcome(enum.StrEnum):
@@ -50,6 +51,7 @@ class Evaluation:
         probes: Measured value of each probe, by name.
         curve: (seconds, training loss in nats) pairs that the candidate reported. Not trusted.
         epochs: How often the training read its text, as `prepare` counted it in the candidate's process. Not trusted.
+        statistics: What `prepare` measured beside the curve, in the candidate's process. Not trusted.
         isolation: Layers that were in force, by name.
         tries: Trainings begun: 2 if the first one was killed, and not by us. Each counts against the budget.
         score_tries: How often the scoring of its weights was begun: 2 if a model server was killed, and not by us.
@@ -78,6 +80,7 @@ class Evaluation:
     probes: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[float, float], ...] = ()
     epochs: float | None = None
+    statistics: TrainingStatistics | None = None
     isolation: tuple[str, ...] = ()
     tries: int = 1
     score_tries: int = 1
@@ -101,6 +104,7 @@ class Evaluation:
             "outcome": self.outcome.value,
             "probes": dict(self.probes),
             "reported": dict(self.reported),
+            "statistics": self.statistics and self.statistics.to_json(),
         }
 
     def to_record(self) -> dict[str, Any]:
@@ -122,5 +126,6 @@ class Evaluation:
                 "curve": tuple((float(seconds), float(loss)) for seconds, loss in record.get("curve", ())),
                 "isolation": tuple(record.get("isolation", ())),
                 "failed_check": FailedCheck.from_json(check) if (check := record.get("failed_check")) else None,
+                "statistics": TrainingStatistics.from_json(found) if (found := record.get("statistics")) else None,
             }
         )

@@ -206,7 +206,7 @@ class TargetSpec:
         try:
             program = Program(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise TargetError(f"cannot read the program {path}: {error}") from error
+            raise TargetError(f"cannot read the program {path}: {getattr(error, 'strerror', error)}") from error
         if path.resolve() != SEED_PROGRAM.resolve():
             return program
         try:

@@ -236,6 +236,7 @@ def train(bench: Bench, seed: int, draft: Draft, stop: StopRule | None = None) -
         draft.train_seconds = clock.cpu_seconds if on_cpu_clock else clock.wall_seconds
         draft.curve = space.curve()
         draft.epochs = space.epochs()
+        draft.statistics = space.statistics()
         if spec.device == "cpu":
             draft.peak_memory_bytes = max(ending.peak_bytes, clock.peak_resident_bytes)
         if exceeded := ending.exceeded or clock.exceeded(limits):

@@ -13,7 +13,7 @@ from typing import Final
 from operators.agent.command import Cost, Ended, run_command
 from operators.base import MutationError, Resources, parent_of
 from operators.chat import Exchange, Message, Reply
-from operators.edit import FILE, EditError
+from operators.edit import EditError
 from operators.edit.statement import difference, stated
 from operators.llm.dialogue import new_program, read_direction
 from operators.population import Population
@@ -30,7 +30,7 @@ _LAST_CHARACTERS: Final = 400
 
 
 class AgentOperator:
-    """Lets an external command edit `train.py`, beside `program.md` and `HISTORY.md`.
+    """Lets an external command edit the program, beside `program.md` and `HISTORY.md`.
 
     The command reads its task on standard input and in `TASK.md`. It gets the named variables, `TMPDIR` and
     `GRAFT_SEED`, the seed of the proposal. It runs with the rights of the user: its own configuration decides what it
@@ -89,7 +89,9 @@ class AgentOperator:
             contract=self._resources.contract,
             ideas=self._resources.ideas(population),
         )
-        given = {FILE: base.program.source, "program.md": direction, "HISTORY.md": history.text, "TASK.md": task.text}
+        metric = self._resources.contract.metric
+        given = {"program.md": direction, "HISTORY.md": history.text, "TASK.md": task.text}
+        given[metric.file_name] = base.program.source
         with scratch_directory() as scratch:
             directory = scratch / "work"
             _write(directory, given)
@@ -106,9 +108,9 @@ class AgentOperator:
             )
             exchange = self._exchange((task, history), ended)
             try:
-                source, others = _result(directory, given, ended, self._cost)
+                source, others = _result(directory, metric.file_name, given, ended, self._cost)
                 self._resources.contract.check(source)
-                program = new_program(source, base, population)
+                program = new_program(source, base, population, metric)
             except (EditError, ContractError) as error:
                 failed = Attempt(cost_usd=ended.cost_usd, exchanges=(exchange,), prompt=self._prompt.label)
                 raise MutationError(str(error), failed) from error
@@ -174,7 +176,7 @@ def _write(directory: Path, files: Mapping[str, str]) -> None:
         (directory / name).write_text(text, encoding="utf-8", newline="")
 
 
-def _result(directory: Path, given: Mapping[str, str], ended: Ended, cost: Cost) -> tuple[str, list[str]]:
+def _result(directory: Path, file: str, given: Mapping[str, str], ended: Ended, cost: Cost) -> tuple[str, list[str]]:
     """Return the agent's program, and the names of the other files that it changed.
 
     Raises:
@@ -185,11 +187,11 @@ def _result(directory: Path, given: Mapping[str, str], ended: Ended, cost: Cost)
     if ended.status:
         last = " ".join(ended.output.split())[-_LAST_CHARACTERS:]
         raise EditError(f"the agent ended with exit status {ended.status}: {last or 'it printed nothing'}")
-    others = _changed(directory, given, ignore={FILE, cost.file})
-    source = _read(directory / FILE)
-    if source == given[FILE]:
-        what = f"it changed {_listed(others)}, but only {FILE} counts" if others else "nothing changed"
-        raise EditError(f"the agent did not edit {FILE}: {what}")
+    others = _changed(directory, given, ignore={file, cost.file})
+    source = _read(directory / file)
+    if source == given[file]:
+        what = f"it changed {_listed(others)}, but only {file} counts" if others else "nothing changed"
+        raise EditError(f"the agent did not edit {file}: {what}")
     return source, others
 
 
@@ -198,10 +200,10 @@ def _read(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # the agent may have replaced it
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise EditError(f"the agent left no regular file {FILE}")
+                raise EditError(f"the agent left no regular file {path.name}")
             return file.read(SOURCE_BYTES + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise EditError(f"the agent left a {FILE} that cannot be read: {error}") from error
+        raise EditError(f"the agent left a {path.name} that cannot be read: {error}") from error
 
 
 def _changed(directory: Path, given: Mapping[str, str], *, ignore: set[str | None]) -> list[str]:

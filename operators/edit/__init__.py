@@ -1,4 +1,4 @@
-"""Turns a model's reply into the next `train.py`, for all formatting habits of models.
+"""Turns a model's reply into the next program, for all formatting habits of models.
 
 The steps are separate functions: clean the text (`cleaning.cleaned`), remove thinking (`thinking.without_thinking`),
 find the candidates for edits (`candidates.candidates_in`), choose among those that apply (`choice.chosen`), check the
@@ -12,11 +12,12 @@ from operators.edit.candidates import candidates_in
 from operators.edit.checks import checked
 from operators.edit.choice import chosen
 from operators.edit.cleaning import cleaned
-from operators.edit.text import FILE, EditError, split_lines
+from operators.edit.text import EditError, split_lines
 from operators.edit.thinking import without_thinking
+from target.metric import VAL_BPB
 
 
-def apply_reply(reply: str, source: str, *, complete: bool = False) -> str:
+def apply_reply(reply: str, source: str, *, complete: bool = False, file: str = VAL_BPB.file) -> str:
     """Return the file that a reply asks for.
 
     Args:
@@ -24,13 +25,14 @@ def apply_reply(reply: str, source: str, *, complete: bool = False) -> str:
         source: The present file.
         complete: Whether the provider reports that the model itself ended its answer. If not, an edit at the very
             end of the reply must show that nothing is missing.
+        file: Its name; an edit to a file with another name is refused.
 
     Raises:
         EditError: The reply has no edit, or an edit that cannot be applied; the message tells the model why.
     """
     text = cleaned(without_thinking(cleaned(reply), split_lines(source)[0]))
-    candidates = candidates_in(text, source, complete=complete)
-    return checked(chosen(candidates, source), source)
+    candidates = candidates_in(text, source, complete=complete, own=file)
+    return checked(chosen(candidates, source, file), source)
 
 
-__all__ = ["FILE", "EditError", "apply_reply"]
+__all__ = ["EditError", "apply_reply"]

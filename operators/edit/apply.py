@@ -11,7 +11,7 @@ from typing import Final
 from operators.edit.elision import elision, is_elision, missing_code
 from operators.edit.locate import FORMS, AmbiguousError, Lines, find, fitted, to_typography
 from operators.edit.nearest import nearest
-from operators.edit.text import FILE, Block, EditError, split_lines
+from operators.edit.text import Block, EditError, split_lines
 
 _SHOWN_PLACES: Final = 8
 _BLOCKS: Final = 400
@@ -55,7 +55,7 @@ def apply_blocks(blocks: Sequence[Block], source: str) -> str:
     for name, block in late:
         changed = _located(name, block, Lines(split_lines(result)[0]))
         if changed is None:
-            raise EditError(f"{name} is not in {FILE}; {nearest(block.old, lines.texts)}")
+            raise EditError(f"{name} is not in the file; {nearest(block.old, lines.texts)}")
         result = _splice(result, changed, _final_newline(blocks))
     return result
 
@@ -93,7 +93,7 @@ def _refuse_overlaps(changes: dict[_Change, str]) -> None:
     ordered = sorted(changes.items(), key=lambda pair: (pair[0].start, pair[0].stop))
     for (first, one), (second, other) in itertools.pairwise(ordered):
         if second.start < first.stop and one != other:
-            raise EditError(f"{one} and {other} both change line {second.start + 1} of {FILE}; merge them into one")
+            raise EditError(f"{one} and {other} both change line {second.start + 1} of the file; merge them into one")
 
 
 def _final_newline(blocks: Iterable[Block]) -> bool | None:
@@ -108,7 +108,7 @@ def _located(name: str, block: Block, lines: Lines) -> list[_Change] | None:
     """
     if not block.old or (block.partial and not any(line.strip() for line in block.old)):
         if lines.texts:
-            raise EditError(f"{name} quotes no line of {FILE}; quote the lines next to the place that you mean")
+            raise EditError(f"{name} quotes no line of the file; quote the lines next to the place that you mean")
         return [_Change(0, 0, block.new)]
     if block.old == block.new and block.final_newline is None:
         return []  # models quote lines that they do not change
@@ -130,7 +130,7 @@ def _located(name: str, block: Block, lines: Lines) -> list[_Change] | None:
 
 def _ambiguous(name: str, places: Sequence[int]) -> EditError:
     shown = ", ".join(str(place + 1) for place in places[:_SHOWN_PLACES])
-    return EditError(f"{name} is in {FILE} {len(places)} times, at lines {shown}; quote more lines around it")
+    return EditError(f"{name} is in the file {len(places)} times, at lines {shown}; quote more lines around it")
 
 
 def _inside_lines(name: str, block: Block, lines: Lines) -> list[_Change] | None:

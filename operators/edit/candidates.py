@@ -62,13 +62,14 @@ class _Gathered:
         return found.lines
 
 
-def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
+def candidates_in(text: str, source: str, *, complete: bool, own: str) -> Candidates:
     """Return the contents of a reply.
 
     Args:
         text: The reply, cleaned and without thinking.
         source: The present file.
         complete: Whether the reply is known to be complete.
+        own: Name of the file.
 
     Raises:
         EditError: It is empty or too long, or a piece of it belongs to another file.
@@ -81,14 +82,14 @@ def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
             f"got {len(text)} and {text.count(chr(10))}"
         )
     gathered = _Gathered()
-    lines = _explicit(text.split("\n"), gathered, complete=complete)
+    lines = _explicit(text.split("\n"), gathered, complete=complete, own=own)
     rest = "\n".join(lines)
     try:
-        lines = _foreign(rest, gathered).split("\n")
+        lines = _foreign(rest, gathered, own).split("\n")
     except EditError as error:
         gathered.failure = gathered.failure or error
         gathered.last = len(lines)
-    pieces, prose = pieces_in(lines)
+    pieces, prose = pieces_in(lines, own)
     pieces += [
         Piece(code=readable(code) or code, parses=readable(code) is not None, line=gathered.last, closed=True)
         for code in [*(each.rstrip("\n") + "\n" for each in gathered.files), *gathered.values]
@@ -112,29 +113,29 @@ def candidates_in(text: str, source: str, *, complete: bool) -> Candidates:
     )
 
 
-def _explicit(lines: Sequence[str], gathered: _Gathered, *, complete: bool) -> list[str]:
+def _explicit(lines: Sequence[str], gathered: _Gathered, *, complete: bool, own: str) -> list[str]:
     """Extract SEARCH/REPLACE blocks and diffs from lines."""
     rest = gathered.add(search_blocks(lines))
-    return gathered.add(diff_hunks(rest, complete=complete))
+    return gathered.add(diff_hunks(rest, complete=complete, own=own))
 
 
-def _foreign(text: str, gathered: _Gathered) -> str:
+def _foreign(text: str, gathered: _Gathered, own: str) -> str:
     """Extract JSON and tags from a text."""
     found, text = json_edits(text)
-    _take(found, gathered, last=text.count("\n"))
+    _take(found, gathered, last=text.count("\n"), own=own)
     found, text = tag_edits(text)
-    _take(found, gathered, last=text.count("\n"))
+    _take(found, gathered, last=text.count("\n"), own=own)
     return text
 
 
-def _take(found: Foreign, gathered: _Gathered, *, last: int) -> None:
+def _take(found: Foreign, gathered: _Gathered, *, last: int, own: str) -> None:
     gathered.blocks += found.blocks
     gathered.values += found.values
     for each in found.files:
-        pieces, _ = pieces_in(each.split("\n"))
+        pieces, _ = pieces_in(each.split("\n"), own)
         gathered.files += [piece.code for piece in pieces] or [each]
     for each in found.texts:
-        _explicit(each.split("\n"), gathered, complete=True)
+        _explicit(each.split("\n"), gathered, complete=True, own=own)
     if found.blocks or found.texts:
         gathered.last = last
 

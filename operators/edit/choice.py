@@ -20,7 +20,7 @@ from operators.edit.elision import missing_code
 from operators.edit.fragments import ADVICE, with_fragments
 from operators.edit.pieces import Piece, parses, unclosed_file
 from operators.edit.skeleton import Reach, Skeleton, reach_of, skeleton_of
-from operators.edit.text import FILE, Block, EditError, folded, quoted, require_own_file, with_endings_of
+from operators.edit.text import Block, EditError, folded, quoted, require_own_file, with_endings_of
 from target.program import Program
 
 _NO_EDIT: Final = (
@@ -29,14 +29,19 @@ _NO_EDIT: Final = (
 )
 
 
-def chosen(candidates: Candidates, source: str) -> str:
+def chosen(candidates: Candidates, source: str, own: str) -> str:
     """Return the program that a reply means.
+
+    Args:
+        candidates: The contents of the reply.
+        source: The present file.
+        own: Its name.
 
     Raises:
         EditError: It means no program, or is ambiguous.
     """
     for block in candidates.blocks:
-        require_own_file(block.file)
+        require_own_file(block.file, own)
     file = skeleton_of(source)
     whole = _whole_files(candidates, source, file)
     if candidates.blocks or candidates.failure:
@@ -78,7 +83,7 @@ def _whole_files(candidates: Candidates, source: str, file: Skeleton) -> list[tu
         elif piece.parses and reach_of(skeleton_of(piece.code), file) is Reach.WHOLE:
             left_out = missing_code(source.split("\n"), piece.code.split("\n"), source.split("\n"))
             if skeleton_of(piece.code).ends_twice(file):
-                refused = piece.line, EditError(f"a piece of code holds {FILE} twice: send it once, in one fence")
+                refused = piece.line, EditError("a piece of code holds the file twice: send it once, in one fence")
             elif left_out is None:
                 found.append((piece.line, piece.code))
             else:
@@ -150,7 +155,7 @@ def _from_parts(code: Sequence[Piece], source: str, file: Skeleton) -> str:
             raise _cut_off(piece)
         if reach_of(skeleton_of(piece.code), file) is Reach.UNCLEAR:
             raise EditError(
-                f"the code that begins {quoted(piece.begins)} may be a whole file or a part of {FILE}: {ADVICE}"
+                f"the code that begins {quoted(piece.begins)} may be a whole file or a part of the file: {ADVICE}"
             )
     texts = [piece.code for piece in code]
     joined = "\n".join(texts)

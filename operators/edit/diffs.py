@@ -21,7 +21,7 @@ _NO_NEWLINE: Final = "\\"
 _NOWHERE: Final = "/dev/null"
 
 
-def diff_hunks(lines: Sequence[str], *, complete: bool = True) -> Found:
+def diff_hunks(lines: Sequence[str], *, complete: bool = True, own: str) -> Found:
     """Return the hunks of the diffs in a reply.
 
     A diff in a fence labelled `diff` needs no `@@` lines; `*** Begin Patch` is understood as well.
@@ -29,8 +29,9 @@ def diff_hunks(lines: Sequence[str], *, complete: bool = True) -> Found:
     Args:
         lines: The reply.
         complete: Whether the reply is known to be complete; if not, a diff at its end must show its completeness.
+        own: Name of the file that may be edited.
     """
-    return _HunkReader(lines, complete=complete).read()
+    return _HunkReader(lines, complete=complete, own=own).read()
 
 
 class _Hunk:
@@ -97,9 +98,10 @@ class _Hunk:
 class _HunkReader:
     """Goes through the lines of a reply, and follows its fences and hunks."""
 
-    def __init__(self, lines: Sequence[str], *, complete: bool) -> None:
+    def __init__(self, lines: Sequence[str], *, complete: bool, own: str) -> None:
         self._lines = lines
         self._complete = complete
+        self._own = own
         self._found = Found([*lines])
         self._hunk: _Hunk | None = None
         self._file: str | None = None
@@ -175,7 +177,7 @@ class _HunkReader:
 
     def _refuse_deletion(self, name: str) -> None:
         try:
-            require_own_file(name)
+            require_own_file(name, self._own)
         except EditError as error:
             self._found.failure = error
         else:
@@ -224,7 +226,7 @@ class _HunkReader:
             return
         if self._created and not any(line.strip() for line in hunk.old):
             try:
-                require_own_file(self._file)
+                require_own_file(self._file, self._own)
             except EditError as error:
                 self._found.failure = error
             self._found.files.append("\n".join(hunk.new) + "\n")

@@ -9,7 +9,7 @@ from typing import Final
 
 from operators.edit.elision import missing_code
 from operators.edit.skeleton import is_docstring, key_of
-from operators.edit.text import FILE, EditError, first_line, quoted, split_lines, with_endings_of
+from operators.edit.text import EditError, first_line, quoted, split_lines, with_endings_of
 from operators.edit.values import assigned_constant, assigned_name, constants_of, literal_value, refuse_unknown
 from target.program.constants import Value, replace_constants
 from target.program.syntax import parse
@@ -61,10 +61,10 @@ def with_fragments(pieces: Sequence[str], source: str) -> str:
         tree = parse(source)
     except SyntaxError as error:
         raise EditError(
-            f"the answer has a part of {FILE}, but the present file does not parse: write the whole file"
+            "the answer has a part of the file, but the present file does not parse: write the whole file"
         ) from error
     if "\r" in source.replace("\r\n", "\n"):
-        raise EditError(f"{FILE} has line breaks of several kinds: {ADVICE}")
+        raise EditError(f"the file has line breaks of several kinds: {ADVICE}")
     lines = split_lines(source)[0]
     plan = _Plan()
     for piece in pieces:
@@ -142,7 +142,7 @@ class _Placer:
     def _homeless(self) -> EditError:
         return EditError(
             f"the answer has a piece of code, which begins {quoted(first_line(self._piece))}, but not its place "
-            f"in {FILE}: the file has no such name at its top level; {ADVICE}"
+            f"in the file, which has no such name at its top level; {ADVICE}"
         )
 
     def _place_of(self, node: ast.stmt) -> _Place | None:
@@ -151,16 +151,16 @@ class _Placer:
         if len(places) == 1:
             return places[0]
         if places:
-            raise EditError(f"{FILE} has {key.removeprefix('set ')} {len(places)} times: which is meant? {ADVICE}")
+            raise EditError(f"the file has {key.removeprefix('set ')} {len(places)} times: which is meant? {ADVICE}")
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (methods := self._methods(node)):
             if len(methods) > 1:
-                raise EditError(f"{FILE} has a method {node.name} {len(methods)} times: which is meant? {ADVICE}")
+                raise EditError(f"the file has a method {node.name} {len(methods)} times: which is meant? {ADVICE}")
             return methods[0]
         if isinstance(node, _Definition) or assigned_constant(node):
             return None
         raise EditError(
             f"the answer has a piece of code with {quoted(first_line(self._text(node)))}, which has no name "
-            f"that would show its place in {FILE}; {ADVICE}"
+            f"that would show its place in the file; {ADVICE}"
         )
 
     def _methods(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[_Place]:

@@ -65,8 +65,12 @@ class Piece:
         return first_line(self.code.split("\n"))
 
 
-def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
+def pieces_in(lines: Sequence[str], own: str) -> tuple[list[Piece], list[str]]:
     """Return the pieces of code in the fences of a reply, and its lines with all fences emptied.
+
+    Args:
+        lines: The reply.
+        own: Name of the file that may be edited.
 
     Raises:
         EditError: A piece is labelled as another file, or there are too many pieces.
@@ -76,7 +80,7 @@ def pieces_in(lines: Sequence[str]) -> tuple[list[Piece], list[str]]:
     for start, stops, label, file in _fences(lines):
         if start < end:
             continue  # it belongs to the code before
-        require_own_file(file)
+        require_own_file(file, own)
         end = min(stops[0] + 1, len(lines))
         language = re.split(r"[:{=\s,]", label.strip().lower().lstrip("{."))[0].rstrip("}")
         if file:

@@ -11,9 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
-FILE: Final = "train.py"
-"""The one file that may be edited."""
-
 _NAME_CHARACTERS: Final = 200
 _FENCE: Final = re.compile(r"[ \t]*(?P<ticks>`{3,}|~{3,})[ \t]*(?P<label>[^`]*)")
 _ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|apos|#0?39|#x27);")
@@ -155,14 +152,18 @@ def file_in_label(label: str) -> str | None:
     return next((name for word in words if (name := file_named(word))), None)
 
 
-def require_own_file(name: str | None) -> None:
+def require_own_file(name: str | None, file: str) -> None:
     """Refuse an edit to another file.
+
+    Args:
+        name: What the model calls the file that it edits; None if it does not say.
+        file: The file that may be edited; models may leave out its folder.
 
     Raises:
         EditError: The name is another file's.
     """
-    if name is not None and PurePosixPath(name.replace("\\", "/")).name != FILE:
-        raise EditError(f"edits may change only {FILE}, got one for {name!r}; do not change other files")
+    if name is not None and PurePosixPath(name.replace("\\", "/")).name != PurePosixPath(file).name:
+        raise EditError(f"edits may change only {file}, got one for {name!r}; do not change other files")
 
 
 def first_line(lines: Iterable[str]) -> str:

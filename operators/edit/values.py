@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from operators.edit.text import FILE, EditError, quoted
+from operators.edit.text import EditError, quoted
 from target.program.constants import Constant, Value, parse_constants
 from target.program.expressions import number_of
 from target.program.syntax import parse
@@ -158,6 +158,6 @@ def _evaluated(text: str) -> Value | tuple[float | None, ...] | None:
 def refuse_unknown(text: str, known: Mapping[str, Constant]) -> EditError:
     """Return the refusal of an assignment to a name that is not a constant of the file."""
     return EditError(
-        f"{text!r} does not set a constant of {FILE}; its constants are {', '.join(known)}; "
+        f"{text!r} does not set a constant of the file; its constants are {', '.join(known)}; "
         "for other changes write whole edits"
     )

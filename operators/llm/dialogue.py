@@ -14,6 +14,7 @@ from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
 from operators.trial import Attempt, Mutation, Trial
+from target.metric import Metric
 from target.program import Program
 from target.program.contract import TRAINED, Contract, ContractError
 
@@ -158,12 +159,13 @@ def program_from(reply: Reply, base: Trial, population: Population, contract: Co
     """
     assert base.program is not None
     text = answer_in_reasoning(reply.text, base.program.source) if reply.reasoning else reply.text
-    source = apply_reply(text, base.program.source, complete=reply.finish_reason == _ENDED_ITSELF)
+    complete = reply.finish_reason == _ENDED_ITSELF
+    source = apply_reply(text, base.program.source, complete=complete, file=contract.metric.file)
     contract.check(source)
-    return new_program(source, base, population)
+    return new_program(source, base, population, contract.metric)
 
 
-def new_program(source: str, base: Trial, population: Population) -> Program:
+def new_program(source: str, base: Trial, population: Population, metric: Metric) -> Program:
     """Return a program that is new to the search.
 
     Raises:
@@ -175,6 +177,6 @@ def new_program(source: str, base: Trial, population: Population) -> Program:
     twin = population.find(program.id)
     if twin is not None:
         score = population.scores.get(twin.number)
-        result = twin.status.value if score is None else f"{twin.status.value}, val_bpb {score:.4f}"
+        result = twin.status.value if score is None else f"{twin.status.value}, {metric.name} {metric.text(score)}"
         raise EditError(f"this is the same program as trial {twin.number} ({result}): change something else")
     return program

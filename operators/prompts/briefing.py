@@ -9,15 +9,26 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.prompts import history
+from operators.prompts.measured import measured
 from operators.prompts.tuner import constants_view
 from operators.trial import Proposal, Status, Trial
+from target.metric import Metric
 from target.program.constants import assignments, parse_constants
 from target.program.syntax import parse
 
 ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
 """Forms of an answer, each with its template `answer_<form>.j2`."""
 
-SECTIONS: Final = ("unsuccessful", "near_misses", "failures", "inspirations", "constants", "ancestors", "curve")
+SECTIONS: Final = (
+    "unsuccessful",
+    "near_misses",
+    "failures",
+    "statistics",
+    "inspirations",
+    "constants",
+    "ancestors",
+    "curve",
+)
 """The sections that a prompt may leave out, the least important first."""
 
 EARLIER: Final = "earlier"
@@ -50,24 +61,26 @@ class Briefing:
     second: Trial | None = None
 
 
-def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int) -> dict[str, Any]:
+def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int, metric: Metric) -> dict[str, Any]:
     """Return the context for the template of a user message.
 
     Args:
         briefing: The subject of the message.
         counts: Largest number of items of each of `SECTIONS`.
         diff_lines: Number of lines shown of a diff.
+        metric: What the target measures.
     """
     population, base = briefing.population, briefing.base
     failed = not base.scored
     chain = history.lineage(base, population)[failed:]
     parent = chain[0] if chain else base
     return {
-        "base": _described(base, population),
+        "metric": metric,
+        "base": _described(base, population, metric),
         "failure": (base.detail or "nothing that would explain it") if failed else "",
-        "working": _working(base, parent, population, diff_lines) if failed else None,
-        "second": _second(briefing, counts) if briefing.second else None,
-        "sections": _sections(briefing, parent, counts, diff_lines),
+        "working": _working(base, parent, population, diff_lines, metric) if failed else None,
+        "second": _second(briefing, counts, metric) if briefing.second else None,
+        "sections": _sections(briefing, parent, counts, diff_lines, metric),
         "free_constants": _free_constants(briefing.base) if briefing.answer == "suggest" else [],
     }
 
@@ -84,7 +97,9 @@ def _free_constants(trial: Trial) -> list[str]:
     return [f"{name} = {ast.unparse(values[name])}" for name in free]
 
 
-def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff_lines: int) -> dict[str, list[Any]]:
+def _sections(
+    briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff_lines: int, metric: Metric
+) -> dict[str, list[Any]]:
     population = briefing.population
     count = 0 if briefing.second else counts["inspirations"]  # one other program is enough
     shown = history.inspirations(briefing.proposal, parent, population, count)
@@ -94,42 +109,45 @@ def _sections(briefing: Briefing, parent: Trial, counts: Mapping[str, int], diff
     rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
     return {
         "curve": history.curve(briefing.base, counts["curve"]),
-        "ancestors": history.steps(parent, population)[: counts["ancestors"]],
-        "inspirations": [_inspiration(parent, each, population, diff_lines) for each in shown],
+        "statistics": measured(briefing.base, counts["statistics"]),
+        "ancestors": history.steps(parent, population, metric)[: counts["ancestors"]],
+        "inspirations": [_inspiration(parent, each, population, diff_lines, metric) for each in shown],
         "constants": constants_view(population, parent)[: counts["constants"]] if counts["constants"] else [],
-        "near_misses": [history.effect(trial, population) for trial in near],
-        "unsuccessful": [history.effect(trial, population) for trial in rest],
-        "failures": history.failures(parent, population)[: counts["failures"]],
-        EARLIER: history.earlier(parent, population)[: counts["unsuccessful"]],
+        "near_misses": [history.effect(trial, population, metric) for trial in near],
+        "unsuccessful": [history.effect(trial, population, metric) for trial in rest],
+        "failures": history.failures(parent, population, metric)[: counts["failures"]],
+        EARLIER: history.earlier(parent, population, metric)[: counts["unsuccessful"]],
     }
 
 
-def _inspiration(parent: Trial, trial: Trial, population: Population, diff_lines: int) -> dict[str, str]:
+def _inspiration(
+    parent: Trial, trial: Trial, population: Population, diff_lines: int, metric: Metric
+) -> dict[str, str]:
     return {
-        "line": history.effect(trial, population),
+        "line": history.effect(trial, population, metric),
         "changes": history.changes_between(parent, trial, diff_lines),
     }
 
 
-def _working(base: Trial, parent: Trial, population: Population, diff_lines: int) -> dict[str, Any]:
+def _working(base: Trial, parent: Trial, population: Population, diff_lines: int, metric: Metric) -> dict[str, Any]:
     score = population.scores.get(parent.number)
     return {
         "number": parent.number,
-        "score": "unknown" if score is None else f"{score:.4f}",
+        "score": "unknown" if score is None else metric.text(score),
         "changes": history.changes_between(parent, base, diff_lines),
     }
 
 
-def _second(briefing: Briefing, counts: Mapping[str, int]) -> dict[str, Any]:
+def _second(briefing: Briefing, counts: Mapping[str, int], metric: Metric) -> dict[str, Any]:
     assert briefing.second is not None
     population = briefing.population
     shared = {trial.number for trial in history.lineage(briefing.base, population)}
     own = [trial for trial in history.lineage(briefing.second, population) if trial.number not in shared]
-    steps = [history.effect(trial, population) for trial in own][: counts["ancestors"]]
-    return {**_described(briefing.second, population), "steps": steps}
+    steps = [history.effect(trial, population, metric) for trial in own][: counts["ancestors"]]
+    return {**_described(briefing.second, population, metric), "steps": steps}
 
 
-def _described(trial: Trial, population: Population) -> dict[str, Any]:
+def _described(trial: Trial, population: Population, metric: Metric) -> dict[str, Any]:
     assert trial.program is not None, f"trial {trial.number} has no program"
     assert trial.mutation is not None
     return {
@@ -138,22 +156,23 @@ def _described(trial: Trial, population: Population) -> dict[str, Any]:
         "ended": _ENDED.get(trial.status, ""),
         "change": trial.mutation.description if trial.proposal.parents else "",
         "rationale": trial.mutation.rationale,
-        "result": _result(trial, population),
+        "result": _result(trial, population, metric),
     }
 
 
-def _result(trial: Trial, population: Population) -> str:
+def _result(trial: Trial, population: Population, metric: Metric) -> str:
     score = population.scores.get(trial.number)
     if score is None:
         return trial.status.value
     first = population.scores.get(0)
     champion = population.champion
     best = population.scores.get(champion.number) if champion else None
-    parts = [f"val_bpb {score:.4f}" + (f", mean of {len(trial.values)} trainings" if len(trial.values) > 1 else "")]
+    count = f", mean of {len(trial.values)} trainings" if len(trial.values) > 1 else ""
+    parts = [f"{metric.name} {metric.text(score)}{count}"]
     if first is not None and trial.number:
-        parts.append(f"{score - first:+.4f} against the seed program")
+        parts.append(f"{metric.delta_text(score - first, score)} against the seed program")
     if best is not None and champion is not None and champion.number != trial.number:
-        parts.append(f"the best so far is #{champion.number} with {best:.4f}")
+        parts.append(f"the best so far is #{champion.number} with {metric.text(best)}")
     run = trial.evaluations[0] if trial.evaluations else None
     if run and run.n_parameters:
         parts.append(f"{run.n_parameters:,} parameters")

@@ -9,9 +9,10 @@ from typing import Final
 
 from operators.population import Population
 from operators.trial import Proposal, Status, Trial
+from target.metric import Metric
 from target.program import Program
 
-_NOISE_FRACTION: Final = 0.002  # of the score: a trial closer to its parent than this is a near miss
+_NOISE_FRACTION: Final = 0.002  # of the score: closer to its parent is a near miss, if nothing tells the noise
 _DETAIL_CHARACTERS: Final = 600
 _FAILED: Final = frozenset({Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.REJECTED})
 
@@ -40,12 +41,12 @@ def parents_of(trial: Trial) -> tuple[int, ...]:
     return (*trial.proposal.parents, *trial.extra_parents)
 
 
-def steps(trial: Trial, population: Population) -> list[str]:
+def steps(trial: Trial, population: Population, metric: Metric) -> list[str]:
     """Return each ancestor's change and its result, the latest first; without the seed program."""
-    return [effect(each, population) for each in lineage(trial, population) if each.proposal.parents]
+    return [effect(each, population, metric) for each in lineage(trial, population) if each.proposal.parents]
 
 
-def effect(trial: Trial, population: Population) -> str:
+def effect(trial: Trial, population: Population, metric: Metric) -> str:
     """Return a trial in one line: its change, its score and the difference to its parent."""
     change = trial.mutation.description if trial.mutation else "no program came of it"
     if trial.status in (Status.UNMEASURED, Status.PRUNED):
@@ -54,8 +55,10 @@ def effect(trial: Trial, population: Population) -> str:
     if score is None:
         return f"#{trial.number} {change}: {trial.status.value}"
     parent = population.scores.get(trial.proposal.parents[0]) if trial.proposal.parents else None
-    against = "" if parent is None else f" ({score - parent:+.4f} against its parent)"
-    return f"#{trial.number} {change}: val_bpb {score:.4f}{against}"
+    error = None if parent is None else population.error_between(trial.number, trial.proposal.parents[0])
+    doubt = "" if error is None else f", standard error {metric.size_text(error, score)}"
+    against = "" if parent is None else f" ({metric.delta_text(score - parent, score)} against its parent{doubt})"
+    return f"#{trial.number} {change}: {metric.name} {metric.text(score)}{against}"
 
 
 def inspirations(proposal: Proposal, parent: Trial, population: Population, count: int) -> list[Trial]:
@@ -91,12 +94,19 @@ def unsuccessful(parent: Trial, population: Population) -> Iterator[Trial]:
 
 
 def near_miss(trial: Trial, population: Population) -> bool:
-    """Return whether a trial is about as good as its parent, so that noise may have decided against it."""
-    score, parent = (population.scores.get(number) for number in (trial.number, trial.proposal.parents[0]))
-    return score is not None and parent is not None and abs(score - parent) <= _NOISE_FRACTION * parent
+    """Return whether a trial is about as good as its parent, so that noise may have decided against it.
+
+    That is within a standard error, or within a small fraction of the score as long as nothing tells the error.
+    """
+    number, other = trial.number, trial.proposal.parents[0]
+    score, parent = (population.scores.get(each) for each in (number, other))
+    if score is None or parent is None:
+        return False
+    error = population.error_between(number, other)
+    return abs(score - parent) <= (_NOISE_FRACTION * abs(parent) if error is None else error)
 
 
-def failures(parent: Trial, population: Population) -> list[str]:
+def failures(parent: Trial, population: Population, metric: Metric) -> list[str]:
     """Return the trials that crashed or were refused, with the reason: the parent's children first, then the latest.
 
     They include an imported commit whose program is lost: its detail says what was tried and what the result was.
@@ -107,17 +117,17 @@ def failures(parent: Trial, population: Population) -> list[str]:
         if (trial.status in _FAILED if trial.mutation else trial.imported and not trial.origin)
     ]
     failed.sort(key=lambda trial: (parent.number not in trial.proposal.parents, -trial.number))
-    return [f"{effect(trial, population)}: {shortened(trial.detail)}" for trial in failed]
+    return [f"{effect(trial, population, metric)}: {shortened(trial.detail)}" for trial in failed]
 
 
-def earlier(parent: Trial, population: Population) -> list[str]:
+def earlier(parent: Trial, population: Population, metric: Metric) -> list[str]:
     """Return the trials of an earlier search, whose scores are not comparable here: the latest first.
 
     The parent's lineage, which the prompt already has, is left out.
     """
     known = {trial.number for trial in lineage(parent, population)}
     found = (trial for trial in reversed(population.trials) if trial.status is Status.UNMEASURED)
-    return [effect(trial, population) for trial in found if trial.number not in known]
+    return [effect(trial, population, metric) for trial in found if trial.number not in known]
 
 
 def shortened(detail: str) -> str:

@@ -42,6 +42,7 @@ class Prompt:
         task: Template of the user message, given in the same way.
         max_tokens: Largest prompt, estimated; the least important parts are left out first.
         curve: Number of points of the loss curve.
+        statistics: Number of lines about the training: its speed, learned values, sizes of gradients and updates.
         ancestors: Number of ancestors whose changes are shown.
         inspirations: Number of other programs that are shown.
         inspiration_lines: Number of lines of each of their diffs.
@@ -92,10 +93,16 @@ class Prompt:
             MutationError: The necessary parts do not fit into `max_tokens`.
         """
         system = self._render(
-            self._system, answer=briefing.answer, direction=direction.strip(), limits=[*limits], contract=contract
+            self._system,
+            answer=briefing.answer,
+            direction=direction.strip(),
+            limits=[*limits],
+            contract=contract,
+            metric=contract.metric,
         )
         left = self._max_tokens - tokens(system)
-        context = {**told(briefing, self._counts, diff_lines=self._inspiration_lines), "ideas": [*ideas]}
+        facts = told(briefing, self._counts, diff_lines=self._inspiration_lines, metric=contract.metric)
+        context = {**facts, "ideas": [*ideas]}
         sections = context["sections"]
         while tokens(task := self._render(self._task, **context)) > left:
             droppable = next((name for name in (EARLIER, *SECTIONS) if sections[name]), None)
@@ -107,6 +114,22 @@ class Prompt:
                 )
             sections[droppable].pop()
         return Message(role="system", text=system), Message(role="user", text=task)
+
+    def section_tokens(self, briefing: Briefing, *, contract: Contract = TRAINED) -> dict[str, int]:
+        """Return the estimated tokens of each section of the user message, the most important first.
+
+        Args:
+            briefing: The subject of the conversation.
+            contract: The rules for a program.
+        """
+        facts = told(briefing, self._counts, diff_lines=self._inspiration_lines, metric=contract.metric)
+        sections = facts["sections"]
+        whole = tokens(self._render(self._task, ideas=[], **facts))
+        found = {}
+        for name in (*reversed(SECTIONS), EARLIER):
+            without = {**facts, "sections": {**sections, name: []}}
+            found[name] = whole - tokens(self._render(self._task, ideas=[], **without))
+        return found
 
     def retry(self, problem: str) -> Message:
         """Return the message to a model whose answer could not be used."""
@@ -142,8 +165,7 @@ class Prompt:
         people = Population((seed,))
         briefing = Briefing(answer="patch", proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)
         try:
-            self._render(self._system, answer="patch", direction="", limits=[], contract=TRAINED)
-            self._render(self._task, ideas=[], **told(briefing, self._counts, diff_lines=self._inspiration_lines))
+            self.messages(briefing, direction="", limits=[])
         except jinja2.TemplateError as error:
             raise ValueError(f"prompt templates {self._system} and {self._task}: {error}") from error
 

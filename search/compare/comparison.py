@@ -14,7 +14,6 @@ from operators.trial import Trial
 from search.champions import Point, champions
 from search.compare.arms import Arms, group_by_arm, obstacles
 from search.compare.staleness import Staleness, staleness_of
-from search.metric import VAL_BPB, Metric, metric_of
 from search.runs.finished import SearchRun
 from search.statistics import (
     ALPHA,
@@ -27,6 +26,7 @@ from search.statistics import (
     seeds_to_rank,
     smallest_p,
 )
+from target.metric import VAL_BPB, Metric, metric_of
 
 if TYPE_CHECKING:
     import numpy as np

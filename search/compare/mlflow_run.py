@@ -25,12 +25,12 @@ def send_comparison(comparison: Comparison, name: str, files: Sequence[Path], tr
         files: Artifacts.
         tracking_uri: Where MLflow keeps its records, or `none`.
     """
-    metrics: dict[str, float] = {}
+    value, metrics = comparison.metric.value, dict[str, float]()
     for arm in comparison.arms:
         key = re.sub(r"[^\w./ -]", " ", arm.label)[:200]
         metrics |= {
-            f"final {key}": statistics.median(arm.finals),
-            f"mean best so far {key}": statistics.median(arm.areas),
+            f"final {key}": value(statistics.median(arm.finals)),
+            f"mean best so far {key}": value(statistics.median(arm.areas)),
             f"failure rate {key}": arm.failure_rate,
         }
     tags = {

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.compare.comparison import Arm, Comparison
-from search.metric import Metric
 from search.statistics import ALPHA, Interval
 from search.views.text import escape_markdown
+from target.metric import Metric
 
 _MEANING: Final = (
     "Values are means of all trainings of the champion, corrected for their training seeds over all these searches "

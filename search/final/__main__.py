@@ -15,10 +15,9 @@ from search.commands import fails_with_a_line, show
 from search.composed import make_target, read_config
 from search.final.check import run_final
 from search.final.report import final_text
-from search.metric import read_metric
 from search.mlflow.sending import try_to_send
 from search.mlflow.store import MlflowStore
-from search.names import given_folder
+from search.names import given_search
 from search.report import write_reports
 from search.runs.finished import read_summary
 from search.runs.lock import locked
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m search.final", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_search, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--seeds", type=int, default=5, help="fresh seeds (default: %(default)s)")
     parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
     options = parser.parse_args(arguments)
@@ -55,10 +54,10 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
         executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"], **chosen))
         report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=_say)
         write_reports(population, summary, run)
-    show(f"{final_text(report, read_metric(run.environment))}\n{run.root / 'report.md'}\n")
+    show(f"{final_text(report, run.metric)}\n{run.root / 'report.md'}\n")
     problem = try_to_send(
         str((config.get("tracker") or {}).get("tracking_uri") or "none"),
-        lambda uri: MlflowStore(run, summary.name, uri).finish(summary),
+        lambda uri: MlflowStore(run, summary.name, uri).finish(summary, run.metric),
         done="",
         advice="start where the search was started",
     )

@@ -13,12 +13,13 @@ from operators.population import Population
 from search.best import program_of
 from search.figures import difference
 from search.final.report import FinalReport, final_json, judge_final, read_final
-from search.metric import Metric, read_metric
+from search.metric import read_metric
 from search.retraining import Trainings, fresh_seeds, improvement, train
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation
 from target.executor import Executor
+from target.metric import Metric
 
 
 def run_final(

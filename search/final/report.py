@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from search.errors import UserError
-from search.metric import VAL_BPB, Metric
 from search.runs.rundir import RunDirectory
 from search.statistics import CONFIDENCE, mean_interval, seeds_to_exclude_zero
 from target.evaluation import Evaluation
+from target.metric import VAL_BPB, Metric
 
 _NO_WIDTH: Final = 1e-9  # of the difference: rounding
 VerdictOnGain = Literal["holds", "does not hold", "cannot be told"]

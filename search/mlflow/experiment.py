@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from search.mlflow.views import saved_views
 from search.tracking.place import ID_CHARACTERS, Place
+from target.metric import Metric
 
 OWNER: Final = "graft.search_id"
 """Tag of an experiment: the id of the search or sweep that it belongs to."""
 
 
 def experiment_of(client: Any, place: Place, database: Path | None) -> Any:
-    """Return the experiment of a search, made if it is missing, with the views that its link opens.
+    """Return the experiment of a search, made if it is missing.
 
     Args:
         client: MLflow's client.
@@ -24,11 +25,14 @@ def experiment_of(client: Any, place: Place, database: Path | None) -> Any:
     Raises:
         OSError: Its names are taken.
     """
-    found = _find(client, place) or _make(client, place, database)
-    for key, value in saved_views(place.differing, found.creation_time or 0).items():
-        if found.tags.get(key) != value:
-            client.set_experiment_tag(found.experiment_id, key, value)
-    return found
+    return _find(client, place) or _make(client, place, database)
+
+
+def save_views(client: Any, experiment: Any, place: Place, metric: Metric) -> None:
+    """Save the views that the link to an experiment opens; the first trial must have begun, so the metric is known."""
+    for key, value in saved_views(place.differing, experiment.creation_time or 0, metric).items():
+        if experiment.tags.get(key) != value:
+            client.set_experiment_tag(experiment.experiment_id, key, value)
 
 
 def _find(client: Any, place: Place) -> Any:

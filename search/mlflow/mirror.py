@@ -13,6 +13,7 @@ from search.runs.summary import Summary
 from search.tracking.notes import search_note, trial_note
 from search.tracking.parameters import search_parameters
 from search.tracking.records import trial_record
+from target.metric import Metric
 
 
 class MlflowMirror:
@@ -56,7 +57,7 @@ class MlflowMirror:
             closing: Whether this is the last call: then the scores, which later trials change a little, are corrected.
         """
         self._parameters = self._parameters or search_parameters(self._run, summary)
-        described = set[int]()
+        metric, described = self._run.metric, set[int]()
         for trial in population.trials:
             if trial.decided is None:
                 continue
@@ -64,9 +65,9 @@ class MlflowMirror:
             relevant = (trial, population.trials[parents[0]] if parents else None)
             is_new = self._sent.get(trial.number) != relevant
             if trial.program and (is_new or closing):
-                record = trial_record(trial, population, self._parameters)
+                record = trial_record(trial, population, self._parameters, metric)
                 if not self._store.has(record):
-                    self._store.send(record, self._note(trial, population))
+                    self._store.send(record, self._note(trial, population, metric))
                 elif closing:
                     self._store.correct(record)
             if trial.program and is_new:
@@ -77,14 +78,14 @@ class MlflowMirror:
             if is_new:
                 yield trial.number
         for number in sorted(described):
-            self._store.describe(number, self._note(population.trials[number], population))
-        note = search_note(population, summary, self._store.link)
-        self._store.send_summary(population, summary, note, self._parameters)
+            self._store.describe(number, self._note(population.trials[number], population, metric))
+        note = search_note(population, summary, self._store.link, metric)
+        self._store.send_summary(population, summary, note, self._parameters, metric)
         if closing:
-            self._store.finish(summary)
+            self._store.finish(summary, metric)
 
-    def _note(self, trial: Trial, population: Population) -> str:
+    def _note(self, trial: Trial, population: Population, metric: Metric) -> str:
         children = [population.trials[number] for number in sorted(self._children[trial.number])]
         patch = self._run.trial(trial.number) / "diff.patch"
         changes = patch.read_text(encoding="utf-8", errors="replace") if patch.is_file() else ""
-        return trial_note(trial, population, children, changes, self._store.link)
+        return trial_note(trial, population, children, changes, self._store.link, metric)

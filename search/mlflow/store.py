@@ -15,11 +15,22 @@ from typing import Any, Final
 from operators.population import Population
 from search.champions import best_by_training
 from search.final.report import read_final
-from search.mlflow.experiment import OWNER, experiment_of
+from search.mlflow.experiment import OWNER, experiment_of, save_views
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.tracking.place import id_of, place_of
-from search.tracking.records import KIND, SENT, TRIAL, TrialRecord, final_tags, rounded, search_name, summary_tags
+from search.tracking.records import (
+    KIND,
+    SENT,
+    TRIAL,
+    TrialRecord,
+    final_tags,
+    metric_key,
+    rounded,
+    search_name,
+    summary_tags,
+)
+from target.metric import Metric
 
 _SQLITE: Final = "sqlite:///"
 _LOCK_SECONDS: Final = 1.0  # another search's writes do not hold the lock longer
@@ -113,10 +124,10 @@ class MlflowStore:
         self._client = MlflowClient(tracking_uri=tracking_uri)
         self._place = place_of(run, name)
         self._search_id = id_of(run.root)
-        self.experiment_id = str(experiment_of(self._client, self._place, self._database).experiment_id)
+        self._experiment = experiment_of(self._client, self._place, self._database)
+        self.experiment_id = str(self._experiment.experiment_id)
         self._runs, self._search = self._known()
-        best = self._client.get_metric_history(self._search.info.run_id, "best_val_bpb")
-        self._last_step = max((point.step for point in best), default=-1)
+        self._last_step: int | None = None  # of the best so far; None before it was asked for
         self._client.update_run(self._search.info.run_id, status="RUNNING")
 
     def refuse_locked(self) -> None:
@@ -196,7 +207,9 @@ class MlflowStore:
         if (known := self._runs.get(number)) and known.data.tags.get(_NOTE) != note:
             self._client.set_tag(known.info.run_id, _NOTE, note)
 
-    def send_summary(self, population: Population, summary: Summary, note: str, parameters: Mapping[str, str]) -> None:
+    def send_summary(
+        self, population: Population, summary: Summary, note: str, parameters: Mapping[str, str], metric: Metric
+    ) -> None:
         """Bring the run of the search up to date.
 
         Args:
@@ -204,13 +217,17 @@ class MlflowStore:
             summary: The state of the search.
             note: Its description.
             parameters: Its settings.
+            metric: What its target measures.
         """
         from mlflow.entities import Param, RunTag
 
+        if self._last_step is None:
+            save_views(self._client, self._experiment, self._place, metric)
+        last, key = self._last(metric), f"best_{metric_key(metric)}"
         best = best_by_training(population)
-        points = {step: rounded(value) for step, value in best.items() if step > self._last_step}
-        self._log_metrics(self._search.info.run_id, {"best_val_bpb": points})
-        tags = {**summary_tags(summary), _NOTE: note}
+        points = {step: rounded(metric.value(score)) for step, score in best.items() if step > last}
+        self._log_metrics(self._search.info.run_id, {key: points})
+        tags = {**summary_tags(summary, metric), _NOTE: note}
         new = {key: value for key, value in parameters.items() if key not in self._search.data.params}
         self._client.log_batch(
             self._search.info.run_id,
@@ -220,7 +237,14 @@ class MlflowStore:
         if new:
             self._client.update_run(self._search.info.run_id, name=search_name(parameters, self._place.differing))
             self._search = self._client.get_run(self._search.info.run_id)
-        self._last_step = max([self._last_step, *points])
+        self._last_step = max([last, *points])
+
+    def _last(self, metric: Metric) -> int:
+        """Return the last step of the best so far that MLflow has; -1 for none."""
+        if self._last_step is not None:
+            return self._last_step
+        history = self._client.get_metric_history(self._search.info.run_id, f"best_{metric_key(metric)}")
+        return max((point.step for point in history), default=-1)
 
     def _log_metrics(self, run_id: str, metrics: Mapping[str, Mapping[int, float]]) -> None:
         """Add the values of metrics by step."""
@@ -231,12 +255,12 @@ class MlflowStore:
         for start in range(0, len(points), _POINTS):
             self._client.log_batch(run_id, metrics=points[start : start + _POINTS])
 
-    def finish(self, summary: Summary) -> None:
+    def finish(self, summary: Summary, metric: Metric) -> None:
         """Attach the files of the search to its run and end it."""
         for name in _SEARCH_ARTIFACTS:
             if (self._run.root / name).is_file():
                 self._client.log_artifact(self._search.info.run_id, str(self._run.root / name))
-        for key, value in final_tags(read_final(self._run)[0]).items():
+        for key, value in final_tags(read_final(self._run)[0], metric).items():
             self._client.set_tag(self._search.info.run_id, key, value)
         self._client.set_terminated(self._search.info.run_id, "FINISHED" if summary.status == "finished" else "KILLED")
 

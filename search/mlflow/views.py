@@ -11,6 +11,9 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import Any, Final
 
+from search.tracking.records import metric_key
+from target.metric import VAL_BPB, Metric
+
 TRIALS: Final = "graft-trials"
 """Key of the view of all trials, the best first."""
 
@@ -18,10 +21,11 @@ BEST_SO_FAR: Final = "graft-best-so-far"
 """Key of the view of the best score over the trainings, a line for each strategy."""
 
 _TAG: Final = "mlflow.sharedViewState."
-_SCORE: Final = "metrics.`val_bpb`"
 _NAME: Final = "attributes.`Run Name`"
 _DESCRIPTION: Final = "attributes.`Description`"
-_WIDTHS: Final = {_NAME: 380, _DESCRIPTION: 300, _SCORE: 90, "metrics.`delta_val_bpb`": 115, "tags.`graft.status`": 105}
+_WIDTHS: Final = {_NAME: 380, _DESCRIPTION: 300, "tags.`graft.status`": 105}
+_SCORE_WIDTH: Final = 90
+_DELTA_WIDTH: Final = 115
 _OTHER_WIDTH: Final = 95
 
 _SECTION: Final = {"uuid": "graft", "name": "best so far", "display": True, "columns": 1, "cardHeight": 520}
@@ -29,8 +33,6 @@ _CHART: Final = {
     "uuid": "graft-best",
     "metricSectionId": "graft",
     "type": "LINE",
-    "metricKey": "best_val_bpb",
-    "selectedMetricKeys": ["best_val_bpb"],
     "xAxisKey": "step",
     "xAxisScaleType": "linear",
     "scaleType": "log",  # a linear axis of grouped runs begins at 0, and all lines look flat
@@ -42,17 +44,18 @@ _CHART: Final = {
 }
 
 
-def saved_views(differing: Sequence[str], created_milliseconds: int) -> dict[str, str]:
+def saved_views(differing: Sequence[str], created_milliseconds: int, metric: Metric = VAL_BPB) -> dict[str, str]:
     """Return the saved views of an experiment as tags.
 
     Args:
         differing: Settings that differ between its searches.
         created_milliseconds: When the experiment was made, since the epoch.
+        metric: What the target measures.
     """
     arms = [key for key in differing if key != "seed"] or ["strategy"]
     views = {
-        TRIALS: _view("trials, best first", created_milliseconds, _trials(differing)),
-        BEST_SO_FAR: _view(f"best so far by {' and '.join(arms)}", created_milliseconds, _best_so_far(arms)),
+        TRIALS: _view("trials, best first", created_milliseconds, _trials(differing, metric)),
+        BEST_SO_FAR: _view(f"best so far by {' and '.join(arms)}", created_milliseconds, _best_so_far(arms, metric)),
     }
     return {f"{_TAG}{key}": view for key, view in views.items()}
 
@@ -76,32 +79,35 @@ def view_link(server: str, experiment_id: str, key: str) -> str:
     return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs?{urllib.parse.urlencode(query)}"
 
 
-def _trials(differing: Sequence[str]) -> dict[str, Any]:
+def _trials(differing: Sequence[str], metric: Metric) -> dict[str, Any]:
+    score, delta = f"metrics.`{metric_key(metric)}`", f"metrics.`delta_{metric_key(metric)}`"
+    widths = {**_WIDTHS, score: _SCORE_WIDTH, delta: _DELTA_WIDTH}
     settings = [f"params.`{key}`" for key in differing]
-    figures = [_SCORE, "metrics.`delta_val_bpb`", "tags.`graft.status`"]
+    figures = [score, delta, "tags.`graft.status`"]
     rest = ["params.`operator`", "metrics.`train_seconds`", "metrics.`peak_memory_gb`", "metrics.`cost_usd`"]
     order = list(dict.fromkeys([_NAME, *figures, *settings, *rest, _DESCRIPTION]))
     return {
-        "orderByKey": _SCORE,
-        "orderByAsc": True,
+        "orderByKey": score,
+        "orderByAsc": not metric.is_maximized,
         "searchFilter": "tags.`graft.kind` = 'trial'",
         "selectedColumns": [*order[1:], "attributes.`Duration`"],
         "columnOrder": order,
-        "columnWidths": {column: _WIDTHS.get(column, _OTHER_WIDTH) for column in order},
+        "columnWidths": {column: widths.get(column, _OTHER_WIDTH) for column in order},
     }
 
 
-def _best_so_far(arms: Sequence[str]) -> dict[str, Any]:
+def _best_so_far(arms: Sequence[str], metric: Metric) -> dict[str, Any]:
+    key = f"best_{metric_key(metric)}"
     return {
-        "orderByKey": "metrics.`best_val_bpb`",
-        "orderByAsc": True,
+        "orderByKey": f"metrics.`{key}`",
+        "orderByAsc": not metric.is_maximized,
         "searchFilter": "tags.`graft.kind` = 'search'",
-        "selectedColumns": ["metrics.`best_val_bpb`", *(f"params.`{key}`" for key in arms), _DESCRIPTION],
+        "selectedColumns": [f"metrics.`{key}`", *(f"params.`{arm}`" for arm in arms), _DESCRIPTION],
         "groupBy": {
             "aggregateFunction": "average",
-            "groupByKeys": [{"mode": "param", "groupByData": key} for key in arms],
+            "groupByKeys": [{"mode": "param", "groupByData": arm} for arm in arms],
         },
-        "compareRunCharts": [_CHART],
+        "compareRunCharts": [{**_CHART, "metricKey": key, "selectedMetricKeys": [key]}],
         "compareRunSections": [_SECTION],
     }
 

@@ -5,30 +5,20 @@
     python -m search.prompt --table outputs/sweeps/NAME     proposals, programs, gain, tokens and cost by prompt
 
 If the prompt of the trial was recorded, it is shown. Otherwise it is rebuilt from what was known when the trial was
-proposed, and a line on standard error says so. The table is written to prompts.md and to MLflow as well.
+proposed, and a line on standard error says so. The table is written to prompts.md and to MLflow as well. A second table
+has the tokens of each section in the last prompt of each kind.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import hydra
-from hydra.errors import HydraException
 
 from search.commands import fails_with_a_line, show
-from search.construct import compose_config
 from search.errors import UserError
 from search.names import given_folder
-
-if TYPE_CHECKING:
-    from operators.population import Population
-    from operators.prompts.briefing import Briefing
-    from operators.prompts.prompt import Prompt
-    from operators.trial import Trial
 
 
 @fails_with_a_line
@@ -66,6 +56,7 @@ def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None =
         UserError: There is no such search, trial, request or prompt.
         TargetError: The target of the search is not valid.
     """
+    from search.prompt.rebuilt import rebuilt_text
     from search.runs.reading import read_population
     from search.runs.rundir import RunDirectory
     from search.runs.transcript import prompts_text
@@ -82,66 +73,13 @@ def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None =
             raise UserError(f"trial {found.number} has requests 1 to {len(found.exchanges)}, got --request {request}")
         return prompts_text(found.exchanges[request - 1 : request])
     sys.stderr.write(f"rebuilt from what was known when trial {found.number} was proposed\n")
-    return _anew(root, found, style)
-
-
-def _anew(root: Path, trial: Trial, style: str | None) -> str:
-    from operators.base import MutationError
-    from search.composed import make_target, read_config
-    from search.direction import find_direction
-    from search.gates import Gates
-    from search.runs.reading import population_before
-    from search.runs.rundir import RunDirectory
-
-    run = RunDirectory(root)
-    config = read_config(run)
-    prompt = _prompt(config, style)
-    target = make_target(config["target"])
-    direction = find_direction(config.get("direction") or target.direction).read_text(encoding="utf-8")
-    try:
-        messages = prompt.messages(
-            _briefing(trial, population_before(run, trial.number)),
-            direction=direction,
-            limits=(*target.limits, *Gates(**config.get("gates", {})).sentences),
-            contract=target.contract,
-        )
-    except MutationError as error:
-        raise UserError(str(error)) from error
-    return "\n".join(f"## {message.role}\n\n{message.text}" for message in messages)
-
-
-def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
-    if style is None and "prompt" not in config:
-        raise UserError("this search has no prompt in its configuration; name one with --as, such as --as default")
-    node = config.get("prompt")
-    try:
-        if style is not None:
-            node = compose_config([f"prompt={style}"]).prompt
-        prompt: Prompt = hydra.utils.instantiate(node)
-    except HydraException as error:
-        raise UserError(f"prompt: {error.__cause__ or error}") from error
-    return prompt
-
-
-def _briefing(trial: Trial, population: Population) -> Briefing:
-    """Return the briefing for the prompt of a trial, as far as its record allows."""
-    from operators.prompts.briefing import ANSWERS, Briefing
-
-    operator = trial.operator.split("/")[-1]
-    others = [population.trials[number] for number in (*trial.as_proposed.parents[1:], *trial.extra_parents)]
-    mended = operator == "repair" and others
-    return Briefing(
-        answer=operator if operator in ANSWERS else "patch",
-        proposal=trial.as_proposed,
-        population=population,
-        base=others[0] if mended else population.trials[trial.as_proposed.parents[0]],
-        second=others[0] if operator == "crossover" and others else None,
-    )
+    return rebuilt_text(root, found, style)
 
 
 def _table(folders: Sequence[Path], tracking_uri: str | None) -> str:
     from search.prompt.mlflow_run import send_prompts
-    from search.prompt.table import prompt_rows, prompt_table
+    from search.prompt.rebuilt import section_tokens
+    from search.prompt.table import prompt_rows, prompt_table, section_table
     from search.runs.files import write_atomically
     from search.runs.finished import find_runs, load_run
 
@@ -149,7 +87,8 @@ def _table(folders: Sequence[Path], tracking_uri: str | None) -> str:
     rows = prompt_rows(run.population for run in runs)
     if not rows:
         raise UserError(f"no trial of {', '.join(map(str, folders))} has a verdict yet")
-    text = prompt_table(rows)
+    sections = {prompt: found for run in runs for prompt, found in section_tokens(run).items()}
+    text = prompt_table(rows) + section_table(sections)
     output = folders[0] / "prompts.md"
     write_atomically(output, text)
     tracker = runs[0].config.get("tracker") or {}

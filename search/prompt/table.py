@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -95,3 +95,17 @@ def prompt_table(rows: Iterable[PromptRow]) -> str:
         for row in rows
     ]
     return _HEADER + "\n".join(lines) + "\n" if lines else ""
+
+
+def section_table(sections: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the tokens of sections by prompt as a Markdown table; empty if there are none.
+
+    Args:
+        sections: Estimated tokens by section, by name and hash of a prompt.
+    """
+    if not sections:
+        return ""
+    names = list(dict.fromkeys(name for found in sections.values() for name in found))
+    rows = [[prompt, *(str(found.get(name, 0)) for name in names)] for prompt, found in sections.items()]
+    lines = [["tokens by section", *names], ["---"] * (len(names) + 1), *rows]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from search.commands import fails_with_a_line, show
-from search.names import given_folder
+from search.names import given_search
 from search.report.written import write_reports
 from search.runs.finished import read_summary
 from search.runs.reading import read_population
@@ -17,7 +17,7 @@ from search.runs.rundir import RunDirectory
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write both reports of a run directory and print report.md; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
-    parser.add_argument("directory", type=given_folder, help="folder of a search, such as outputs/NAME")
+    parser.add_argument("directory", type=given_search, help="folder of a search, such as outputs/NAME")
     run = RunDirectory(parser.parse_args(arguments).directory)
     summary = read_summary(run)
     show(write_reports(read_population(run), summary, run))

@@ -14,7 +14,6 @@ from search.champions import reigns
 from search.composed import read_config
 from search.errors import UserError
 from search.figures import DELTA_HEADER, value_of
-from search.metric import Metric
 from search.noise import noise_of
 from search.observer import Running
 from search.printed import command, stored_arguments
@@ -26,6 +25,7 @@ from search.views.chart import chart_data, chart_point
 from search.views.selfcontained import render_page
 from search.views.text import duration
 from search.views.verdicts import description_of, one_line, score_range
+from target.metric import Metric
 from target.regression.threads import one_thread
 
 RELOAD_SECONDS: Final = 5.0  # after which the page of a running search reads itself again

@@ -12,7 +12,7 @@ from operators.population import Population
 from operators.trial import Status, Trial
 from search.figures import delta_of, delta_text, difference, meaning, value_text
 from search.final.report import read_final, verdict_sentence
-from search.metric import VAL_BPB, Metric, read_metric
+from search.metric import read_metric
 from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
@@ -21,6 +21,7 @@ from search.transfer.text import transfers_of
 from search.views.text import duration, escape_markdown
 from search.views.unverified import has_own_metric, unverified_caveats
 from search.views.verdicts import Step, ancestry, description_of
+from target.metric import VAL_BPB, Metric
 
 _FILES: Final = (
     ("results.tsv", "one row per decided trial"),
@@ -231,7 +232,7 @@ def _earlier(population: Population) -> list[str]:
 def _files(run: RunDirectory, best: Trial | None) -> list[tuple[str, str]]:
     files = list(_FILES)
     if best:
-        files.insert(0, (f"trials/{best.number:04d}/train.py", "the best program"))
+        files.insert(0, (run.program_of(best.number).relative_to(run.root).as_posix(), "the best program"))
     return [(name, what) for name, what in files if (run.root / name).exists()]
 
 

@@ -46,12 +46,12 @@ def read_summary(run: RunDirectory) -> Summary:
         UserError: If it is missing or is not a summary.
     """
     try:
-        return Summary(**json.loads(run.summary.read_text(encoding="utf-8")))
+        return Summary.from_json(json.loads(run.summary.read_text(encoding="utf-8")), run.metric)
     except OSError as error:
         raise UserError(
             f"{run.summary}: {error.strerror}; give the folder of a search, such as outputs/NAME"
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{run.summary} does not hold the summary of a search: {error}") from error
 
 

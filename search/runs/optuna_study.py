@@ -15,11 +15,13 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from operators.population import Population
 from operators.trial import SCORED, Status, Trial
 from search.errors import UserError
+from target.metric import VAL_BPB, Metric
 from target.program import Program
 from target.program.constants import Constant, parse_constants
 
@@ -40,13 +42,14 @@ def distributions_of(programs: Iterable[Program]) -> dict[str, BaseDistribution]
     return {name: _distribution(constants) for name, constants in found.items()}
 
 
-def write_study(population: Population, name: str, file: Path) -> int:
+def write_study(population: Population, name: str, file: Path, metric: Metric = VAL_BPB) -> int:
     """Write a search as a new Optuna study, and return the number of its trials.
 
     Args:
         population: The search; trials without a verdict are left out.
         name: Name of the study.
         file: The journal to write.
+        metric: What the target measures.
 
     Raises:
         UserError: The file is there already, or cannot be written.
@@ -55,23 +58,27 @@ def write_study(population: Population, name: str, file: Path) -> int:
         raise UserError(f"{file} is there already: give the name of a new file")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     decided = [trial for trial in population.trials if trial.decided is not None]
+    direction = StudyDirection.MAXIMIZE if metric.is_maximized else StudyDirection.MINIMIZE
     ranges = distributions_of(trial.program for trial in decided if trial.program)
     try:
         storage = JournalStorage(JournalFileBackend(str(file)))
-        study = optuna.create_study(storage=storage, study_name=name, direction="minimize")
-        study.add_trials([_frozen(trial, population, ranges) for trial in decided])
+        study = optuna.create_study(storage=storage, study_name=name, direction=direction)
+        study.set_metric_names([metric.name])
+        study.add_trials([_frozen(trial, population, ranges, metric) for trial in decided])
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; give a file that can be written") from error
     return len(decided)
 
 
-def _frozen(trial: Trial, population: Population, ranges: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def _frozen(
+    trial: Trial, population: Population, ranges: Mapping[str, BaseDistribution], metric: Metric
+) -> FrozenTrial:
     values = {name: constant.value for name, constant in (_constants(trial.program) if trial.program else {}).items()}
     curve = trial.evaluations[0].curve if trial.evaluations else ()
     stride = max(1, math.ceil(len(curve) / _POINTS))
     return create_trial(
         state=_STATES.get(trial.status, TrialState.FAIL),
-        value=population.scores[trial.number] if trial.scored else None,
+        value=metric.value(population.scores[trial.number]) if trial.scored else None,
         params={name: value for name, value in values.items() if name in ranges},
         distributions={name: ranges[name] for name in values if name in ranges},
         intermediate_values={

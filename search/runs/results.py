@@ -18,12 +18,11 @@ from search.errors import errors_of
 from search.figures import delta_of, value_of
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
+from target.metric import Metric
 from target.printable import printable
 
-COLUMNS: Final = (
-    "number",
-    "status",
-    "val_bpb",
+_BEFORE: Final = ("number", "status")
+_AFTER: Final = (
     "delta",
     "against",
     "n",
@@ -34,9 +33,13 @@ COLUMNS: Final = (
     "cost_usd",
     "description",
 )
-_HEADER: Final = ("\t".join(COLUMNS) + "\n").encode()
 _UPDATES_PER_VERDICT: Final = 100
 _DESCRIPTION_CHARACTERS: Final = 500
+
+
+def columns_of(metric: Metric) -> tuple[str, ...]:
+    """Return the names of the columns."""
+    return (*_BEFORE, metric.key((*_BEFORE, *_AFTER)), *_AFTER)
 
 
 class ResultsTable:
@@ -47,7 +50,9 @@ class ResultsTable:
     """
 
     def __init__(self, run: RunDirectory) -> None:
+        self._run = run
         self._path = run.results
+        self._metric = run.metric
         self._rows: list[bytes] = []  # as they are in the file
         self._n_bytes = -1  # size of the file as this left it; -1 before that
         self._updates = 0  # of rows, that the verdicts since the last update pay for
@@ -63,6 +68,7 @@ class ResultsTable:
         Raises:
             OSError: If it cannot be written; every row in the file is whole, and the next call repairs the others.
         """
+        self._metric = self._run.metric  # of a new search it is known when the first trial has begun
         decided = population.decided
         self._updates += _UPDATES_PER_VERDICT * (len(decided) - len(self._rows))
         if not self._path.exists() or self._path.stat().st_size != self._n_bytes:
@@ -97,7 +103,8 @@ class ResultsTable:
         self._n_bytes = self._path.stat().st_size
 
     def _replace(self, rows: list[bytes]) -> None:
-        write_atomically(self._path, (_HEADER + b"".join(rows)).decode())
+        header = "\t".join(columns_of(self._metric)) + "\n"
+        write_atomically(self._path, header + b"".join(rows).decode())
         self._rows, self._n_bytes = rows, self._path.stat().st_size
 
     def _row(self, trial: Trial, population: Population) -> bytes:
@@ -105,15 +112,15 @@ class ResultsTable:
         if known is None or known[0] is not trial:
             known = self._fixed[trial.number] = (trial, _fixed_cells(trial))
         first, second, *rest = known[1]
-        return ("\t".join((first, second, *_figure_cells(trial, population), *rest)) + "\n").encode()
+        return ("\t".join((first, second, *_figure_cells(trial, population, self._metric), *rest)) + "\n").encode()
 
 
-def _figure_cells(trial: Trial, population: Population) -> tuple[str, str, str]:
+def _figure_cells(trial: Trial, population: Population, metric: Metric) -> tuple[str, str, str]:
     """Return the cells that can change after the verdict."""
     value, delta = value_of(trial, population), delta_of(trial, population)
     return (
-        "" if value is None else f"{value:.6f}",
-        "" if delta is None else f"{delta.amount:+.6f}",
+        "" if value is None else f"{metric.value(value):.6f}",
+        "" if delta is None else f"{metric.value(delta.amount):+.6f}",
         "" if delta is None else str(delta.against),
     )
 

@@ -9,18 +9,23 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from operators.chat import Reply
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
 from search.figures import value_of
+from search.metric import read_metric
 from search.runs.files import unfinished_below, write_atomically
 from search.runs.summary import Summary
 from search.runs.transcript import prompts_text, replies_text
 from target.errors import disk_is_full
+from target.metric import VAL_BPB, Metric
 from target.program import Program
+
+_OTHERS: Final = frozenset({"diff.patch", "diff.txt", "prompt.md", "reply.md", "result.json", "spares"})
+_LOG: Final = ".log"
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,20 @@ class RunDirectory:
         """The folder of one trial."""
         return self.root / "trials" / f"{number:04d}"
 
+    @property
+    def metric(self) -> Metric:
+        """What its target measures, as environment.json says; bits per byte before that is written."""
+        return read_metric(self.environment)
+
+    def program_of(self, number: int) -> Path:
+        """Where the program of a trial is, under the target's name for it; in older folders it is train.py."""
+        name = self.metric.file_name
+        if name in _OTHERS or name.endswith(_LOG) or name.startswith("."):
+            name = f"program-{name}"
+        folder = self.trial(number)
+        usual = folder / VAL_BPB.file_name
+        return usual if usual.exists() and not (folder / name).exists() else folder / name
+
     def create(self) -> None:
         """Make the folder.
 
@@ -135,7 +154,7 @@ class RunDirectory:
 
     def write_summary(self, summary: Summary) -> None:
         """Rewrite summary.json."""
-        write_atomically(self.summary, json.dumps(summary.to_json(), indent=2) + "\n")
+        write_atomically(self.summary, json.dumps(summary.to_json(self.metric), indent=2) + "\n")
 
     def write_trial(self, trial: Trial, population: Population, *, unless_there: bool = False) -> None:
         """Write the readable files of a decided trial: program, diff against its parent, spares, prompts, result.
@@ -149,19 +168,21 @@ class RunDirectory:
         if unless_there and _evaluations_in(folder / "result.json") == len(trial.evaluations):  # written last
             return
         folder.mkdir(parents=True, exist_ok=True)
+        metric, program = self.metric, self.program_of(trial.number)
         if trial.program:
-            write_atomically(folder / "train.py", trial.program.source)
+            write_atomically(program, trial.program.source)
             parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
-            write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program))
+            write_atomically(folder / "diff.patch", diff(parent or trial.program, trial.program, metric.file))
         for spare in trial.mutation.spares if trial.mutation else ():
             write_atomically(folder / "spares" / f"{spare.id}.py", spare.source)
         if trial.exchanges:
             write_atomically(folder / "prompt.md", prompts_text(trial.exchanges))
             write_atomically(folder / "reply.md", replies_text(trial.exchanges))
-        write_atomically(folder / "result.json", json.dumps(_result(trial, population), indent=1) + "\n")
+        result = _result(trial, population, metric, program.name)
+        write_atomically(folder / "result.json", json.dumps(result, indent=1) + "\n")
 
 
-def diff(old: Program, new: Program, file: str = "train.py") -> str:
+def diff(old: Program, new: Program, file: str = VAL_BPB.file) -> str:
     """Return the unified diff between two programs, which are called `file` in its head."""
     lines = difflib.unified_diff(
         old.source.splitlines(keepends=True), new.source.splitlines(keepends=True), f"a/{file}", f"b/{file}"
@@ -173,18 +194,20 @@ def _evaluations_in(result: Path) -> int | None:
     return len(json.loads(result.read_text(encoding="utf-8"))["evaluations"]) if result.exists() else None
 
 
-def _result(trial: Trial, population: Population) -> Mapping[str, Any]:
+def _result(trial: Trial, population: Population, metric: Metric, file: str) -> Mapping[str, Any]:
+    value = value_of(trial, population)
     mean, error = population.posterior[trial.number] if trial.scored else (None, None)
     return {
         "number": trial.number,
         "status": trial.status.value,
         "outcome": trial.outcome.value if trial.outcome else None,
         "when_written": {  # later trainings can change them: results.tsv has the current value
-            "val_bpb": value_of(trial, population),
-            "posterior_mean": mean,
+            metric.key(("posterior_mean", "standard_error")): None if value is None else metric.value(value),
+            "posterior_mean": None if mean is None else metric.value(mean),
             "standard_error": error if error is not None and math.isfinite(error) else None,
         },
         "program_id": trial.program.id if trial.program else None,
+        **({} if file == VAL_BPB.file else {"file": file}),
         "parents": list(trial.proposal.parents),
         "operator": trial.operator,
         **{name: value for name, value in _perhaps(trial).items() if value},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from operators.population import Population
 from search.figures import value_of
 from search.pruning.figures import pruning_figures
+from target.metric import VAL_BPB, Metric
 
 RunStatus = Literal["running", "finished", "stopped"]
 
@@ -64,9 +66,22 @@ class Summary:
     false_prunes: int = 0
     saved_seconds: float = 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the summary as plain JSON types."""
-        return asdict(self)
+    def to_json(self, metric: Metric = VAL_BPB) -> dict[str, Any]:
+        """Return the summary as plain JSON types; its two scores have the name and the sign of the metric."""
+        return dict(_renamed(asdict(self), VAL_BPB.name, metric.name, metric))
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], metric: Metric = VAL_BPB) -> Self:
+        """Rebuild a summary; raises `TypeError` if a key is missing or unknown."""
+        return cls(**dict(_renamed(record, metric.name, VAL_BPB.name, metric)))
+
+
+def _renamed(record: Mapping[str, Any], old: str, new: str, metric: Metric) -> Iterator[tuple[str, Any]]:
+    for key, value in record.items():
+        if key in (f"baseline_{old}", f"best_{old}"):
+            yield key.removesuffix(old) + new, value if value is None else metric.value(value)
+        else:
+            yield key, value
 
 
 def summarize(

@@ -16,6 +16,7 @@ from search.runs.finished import read_summary
 from search.runs.lock import holder
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from target.metric import VAL_BPB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,9 @@ class State:
         detail: The process that runs it, or why it does not run.
         trials: Trials proposed so far.
         trainings: Finished trainings.
-        baseline: Score of the seed program; None before it is known.
-        best: Score of the best program; None as for `baseline`.
+        metric: What its target measures.
+        baseline: That of the seed program; None before it is known.
+        best: That of the best program; None as for `baseline`.
         resume: The command that resumes it, or what else does; empty unless it stopped or was killed.
     """
 
@@ -38,6 +40,7 @@ class State:
     detail: str
     trials: int = 0
     trainings: int = 0
+    metric: str = VAL_BPB.name
     baseline: float | None = None
     best: float | None = None
     resume: str = ""
@@ -67,6 +70,9 @@ def state_of(run: RunDirectory) -> State:
     except UserError as error:
         return State(folder=str(run.root), state="running" if process else "not begun", detail=process or str(error))
     state, detail = _now(summary, process)
+    metric = run.metric
+    scores = (summary.baseline_val_bpb, summary.best_val_bpb)
+    baseline, best = (None if each is None else metric.value(each) for each in scores)
     is_left = state in ("stopped", "killed")
     return State(
         folder=str(run.root),
@@ -74,8 +80,9 @@ def state_of(run: RunDirectory) -> State:
         detail=detail,
         trials=summary.trials,
         trainings=summary.trainings,
-        baseline=summary.baseline_val_bpb,
-        best=summary.best_val_bpb,
+        metric=metric.name,
+        baseline=baseline,
+        best=best,
         resume=resume_text(run, summary.name) if is_left else "",
     )
 

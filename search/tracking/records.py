@@ -17,6 +17,7 @@ from search.final.report import FinalReport
 from search.runs.ledger_records import labels_of
 from search.runs.summary import Summary
 from search.views.verdicts import description_of, one_line
+from target.metric import VAL_BPB, Metric
 
 KIND: Final = "graft.kind"
 TRIAL: Final = "graft.trial"
@@ -31,7 +32,9 @@ _KEY_CHARACTERS: Final = 200
 _NAME_CHARACTERS: Final = 60  # of a description, in the name of a run
 _DIGITS: Final = 6  # significant ones of a metric
 
-_RELATIVE: Final = ("val_bpb", "delta_val_bpb", "posterior_mean", "standard_error")
+_CURVE: Final = "train_loss"
+_FIGURES: Final = ("train_seconds", "peak_memory_gb", "cost_usd", "n_evaluations", "posterior_mean", "standard_error")
+_RELATIVE: Final = ("posterior_mean", "standard_error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,7 @@ class TrialRecord:
         tags: Status, lineage, description.
         params: Settings of the search, the operator, and the constants of the program.
         metrics: Single figures.
+        scores: The names of those among them that depend on other trials too.
         curve: (milliseconds of training, training loss in nats) of the first evaluation.
         wall_seconds: Wall time of its evaluations.
     """
@@ -55,6 +59,7 @@ class TrialRecord:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
+    scores: tuple[str, ...]
     curve: tuple[tuple[int, float], ...]
     wall_seconds: float
 
@@ -64,18 +69,27 @@ class TrialRecord:
 
         Scores, and the name, which has one, are left out, since every other trial changes them a little.
         """
-        metrics = {key: value for key, value in self.metrics.items() if key not in _RELATIVE}
+        metrics = {key: value for key, value in self.metrics.items() if key not in self.scores}
         own = {**asdict(self), "metrics": metrics, "run_name": ""}
+        del own["scores"]
         return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def trial_record(trial: Trial, population: Population, parameters: Mapping[str, str] | None = None) -> TrialRecord:
+def metric_key(metric: Metric) -> str:
+    """Return the name of a target's metric among the metrics of a run."""
+    return plain_key(metric.key((*_FIGURES, _CURVE)))
+
+
+def trial_record(
+    trial: Trial, population: Population, parameters: Mapping[str, str] | None = None, metric: Metric = VAL_BPB
+) -> TrialRecord:
     """Return the record of a decided trial.
 
     Args:
         trial: The trial.
         population: All trials.
         parameters: Settings of the search, by which its trials are told from those of others.
+        metric: What its target measures.
     """
     parents = trial.proposal.parents
     labels = list(labels_of(trial.proposal).items())[:_LABELS]
@@ -100,11 +114,12 @@ def trial_record(trial: Trial, population: Population, parameters: Mapping[str, 
     }
     return TrialRecord(
         number=trial.number,
-        run_name=_run_name(trial, population),
+        run_name=_run_name(trial, population, metric),
         state="FINISHED" if trial.scored else "KILLED" if trial.status is Status.PRUNED else "FAILED",
         tags={key: clean(value, TAG_CHARACTERS) for key, value in tags.items() if value},
         params=_params({**(parameters or {}), "operator": trial.operator}, trial),
-        metrics=_metrics(trial, population),
+        metrics=_metrics(trial, population, metric),
+        scores=(metric_key(metric), f"delta_{metric_key(metric)}", *_RELATIVE),
         curve=_curve(trial),
         wall_seconds=sum(run.wall_seconds for run in trial.evaluations),
     )
@@ -122,21 +137,23 @@ def search_name(parameters: Mapping[str, str], differing: Sequence[str] = ()) ->
     return clean(" ".join((parameters.get("strategy", "search"), *words)), PARAM_CHARACTERS)
 
 
-def summary_tags(summary: Summary) -> dict[str, str]:
+def summary_tags(summary: Summary, metric: Metric) -> dict[str, str]:
     """Return a summary as tags; as metrics, its figures would appear first in the charts of every trial."""
-    tags = {f"graft.{key}": _plain(value) for key, value in summary.to_json().items() if value not in (None, "")}
+    figures = summary.to_json(metric)
+    tags = {f"graft.{plain_key(key)}": _plain(value) for key, value in figures.items() if value not in (None, "")}
     return {key: clean(value, TAG_CHARACTERS) for key, value in tags.items()}
 
 
-def final_tags(report: FinalReport | None) -> dict[str, str]:
+def final_tags(report: FinalReport | None, metric: Metric) -> dict[str, str]:
     """Return a final report as tags of the run of a search, for the same reason as in `summary_tags`."""
     if report is None:
         return {}
     tags = {"graft.final": report.verdict, "graft.final_reason": report.reason}
     for name, each in (("val", report.val), ("holdout", report.holdout)):
         if each:
-            ends = "" if each.low is None else f" [{each.low:+.6f}, {each.high:+.6f}]"
-            tags[f"graft.final_{name}_difference"] = f"{each.difference:+.6f}{ends}"
+            ends = None if each.low is None or each.high is None else metric.ends((each.low, each.high))
+            shown = "" if ends is None else f" [{ends[0]:+.6f}, {ends[1]:+.6f}]"
+            tags[f"graft.final_{name}_difference"] = f"{metric.value(each.difference):+.6f}{shown}"
     return {key: clean(value, TAG_CHARACTERS) for key, value in tags.items()}
 
 
@@ -156,10 +173,10 @@ def plain_key(name: str) -> str:
     return re.sub(r"[^\w./ -]", "_", name)[:_KEY_CHARACTERS]
 
 
-def _run_name(trial: Trial, population: Population) -> str:
+def _run_name(trial: Trial, population: Population, metric: Metric) -> str:
     description = one_line(trial.mutation.description if trial.mutation else "")
     short = description if len(description) <= _NAME_CHARACTERS else f"{description[: _NAME_CHARACTERS - 3]}..."
-    ending = delta_text(trial, population) if trial.scored else trial.status.value
+    ending = delta_text(trial, population, metric) if trial.scored else trial.status.value
     return f"#{trial.number} {short}{ending and f' ({ending})'}"
 
 
@@ -169,14 +186,14 @@ def _params(settings: Mapping[str, str], trial: Trial) -> dict[str, str]:
     return {plain_key(name): clean(str(value), PARAM_CHARACTERS) for name, value in chosen}
 
 
-def _metrics(trial: Trial, population: Population) -> dict[str, float]:
+def _metrics(trial: Trial, population: Population, metric: Metric) -> dict[str, float]:
     peak = max((run.peak_memory_bytes or 0 for run in trial.evaluations), default=0)
     mean, error = population.posterior[trial.number] if trial.scored else (None, None)
     delta = delta_of(trial, population) if trial.scored else None
     figures: dict[str, float | None] = {
-        "val_bpb": population.scores.get(trial.number) if trial.scored else None,
-        "delta_val_bpb": delta and delta.amount,
-        "posterior_mean": mean,
+        metric_key(metric): metric.value(population.scores[trial.number]) if trial.scored else None,
+        f"delta_{metric_key(metric)}": delta and metric.value(delta.amount),
+        "posterior_mean": None if mean is None else metric.value(mean),
         "standard_error": error,
         "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,
         "peak_memory_gb": peak / 1e9 if peak else None,

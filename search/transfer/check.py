@@ -14,7 +14,6 @@ from operators.population import Population
 from operators.trial import Trial
 from search.best import program_of
 from search.errors import UserError
-from search.metric import Metric
 from search.retraining import train
 from search.runs.files import write_atomically
 from search.transfer.judge import failure_text, judge_gain, judge_steps, own_row, share_of
@@ -23,6 +22,7 @@ from search.transfer.scale import Scale
 from search.transfer.steps import Plan, plan_steps, prefix
 from target.evaluation import Evaluation, Outcome
 from target.executor import Executor
+from target.metric import Metric
 from target.program import Program
 from target.program.constants import format_value
 

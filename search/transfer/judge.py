@@ -24,12 +24,12 @@ from operators.population import Population
 from operators.trial import Trial
 from search.figures import delta_of, difference
 from search.final.report import contrast_of, verdict_on
-from search.metric import Metric
 from search.statistics import ALPHA, CONFIDENCE, block_residuals, holm, t_p_value
 from search.transfer.record import Row, StepEffect, VerdictOnStep, VerdictOnTransfer
 from search.transfer.steps import Plan
 from search.views.verdicts import description_of
 from target.evaluation import Evaluation
+from target.metric import Metric
 
 _WORDS: Final[dict[str, VerdictOnTransfer]] = {
     "holds": "the gain holds",

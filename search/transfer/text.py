@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from operators.trial import Trial
-from search.metric import Metric
 from search.runs.rundir import RunDirectory
 from search.statistics import ALPHA, CONFIDENCE
 from search.transfer.record import Row, StepEffect, TransferReport, read_transfers
+from target.metric import Metric
 
 _HEADER: Final = ("", "n", "baseline", "best", "difference", f"{100 * CONFIDENCE:.0f} % interval")
 _STEPS_HEADER: Final = ("step", "in the search", "here", "verdict", "what changed")

@@ -12,6 +12,7 @@ from typing import Final, Self
 FIRST_SECONDS: Final = 4.0
 """Silence after which something is said."""
 _LOOK_SECONDS: Final = 1.0
+_MINUTE_SECONDS: Final = 60.0
 
 
 class Busy:
@@ -62,7 +63,7 @@ def print_line(line: str) -> None:
 
 
 class SparseLines:
-    """Writes a line after `FIRST_SECONDS`, and each time that the wait has doubled: for files, which keep every line.
+    """Writes a line every few seconds, and after a minute once a minute: for files, which keep every line.
 
     Args:
         write: Gets each line, without its end.
@@ -78,5 +79,5 @@ class SparseLines:
         if text != self._text:
             self._text, self._next_seconds = text, FIRST_SECONDS
         if seconds >= self._next_seconds:
-            self._next_seconds = 2 * max(self._next_seconds, seconds / 2)
+            self._next_seconds = seconds + (FIRST_SECONDS if seconds < _MINUTE_SECONDS else _MINUTE_SECONDS)
             self._write(f"{text}: {seconds:.0f} s")

@@ -8,8 +8,8 @@ from typing import Any
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.figures import delta_text, value_of, value_text
-from search.metric import Metric
 from search.runs.summary import Summary
+from target.metric import Metric
 
 
 def chart_data(population: Population, summary: Summary, metric: Metric, *, reload_seconds: float) -> dict[str, Any]:

@@ -17,17 +17,18 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Trial
 from search.budget import Budget
-from search.metric import VAL_BPB
 from search.observer import Running
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
-from search.views.busy import Busy, SparseLines
+from search.views.busy import FIRST_SECONDS, Busy, SparseLines
 from search.views.drawing import event_line, final_view, live_view, measurement_line, under_way_text, verdict_line
 from search.views.notebook import NotebookLive, console_here, in_notebook
 from target.evaluation import Evaluation
+from target.metric import VAL_BPB
 
 _SHOW_CURSOR, _HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
-_SILENT_SECONDS: Final = 60.0  # in a file, which keeps every line: then it says what is under way
+_SILENT_SECONDS: Final = 60.0  # during trainings, in a file, which keeps every line: then it says what is under way
+_TRAINING: Final = "train"  # the stage that may be silent for longer
 _REDRAW_SECONDS: Final = 1.0  # a redraw takes 8 ms of a CPU that the trainings need
 
 
@@ -58,6 +59,7 @@ class Display:
         self._quiet_seconds = 0.0  # since the last verdict
         self._undrawn_seconds = 0.0
         self._shown = 0
+        self._told: set[tuple[int, str]] = set()  # work that a line in a file has named
         self._before_stop: signal.Handlers | int | Callable[[int, FrameType | None], Any] | None = None
 
     def __enter__(self) -> Self:
@@ -119,8 +121,9 @@ class Display:
         self._quiet_seconds += passed
         self._undrawn_seconds += passed
         self._running = running
-        if not self._live and running and self._undrawn_seconds >= _SILENT_SECONDS:
+        if not self._live and running and self._undrawn_seconds >= self._patience_seconds():
             self._log(event_line(under_way_text(running)))
+            self._told |= {(each.number, each.stage) for each in running}
         if self._live and (changed or self._undrawn_seconds >= _REDRAW_SECONDS):
             self._refresh()
 
@@ -154,6 +157,12 @@ class Display:
         if isinstance(self._live, Live):
             line = Text(f"{text} ... {seconds:.0f} s", style="dim")
             self._live.update(Group(self._view(), line) if self._summary else line, refresh=True)
+
+    def _patience_seconds(self) -> float:
+        """Return the longest silence in a file: short for the first training and for what is no training, once each."""
+        new = [each for each in self._running if (each.number, each.stage) not in self._told]
+        is_awaited = any(each.stage != _TRAINING and each.seconds >= FIRST_SECONDS for each in new)
+        return FIRST_SECONDS if is_awaited or not self._told else _SILENT_SECONDS
 
     def _suspend(self, number: int, _: FrameType | None) -> None:
         """Show the cursor while the process is stopped by Ctrl-Z, and hide it again afterwards."""

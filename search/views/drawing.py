@@ -15,7 +15,6 @@ from operators.population import Population
 from operators.trial import Status, Trial
 from search.budget import Budget
 from search.figures import DELTA_HEADER, delta_text, difference, value_text
-from search.metric import VAL_BPB, Metric
 from search.observer import Running
 from search.printed import command
 from search.runs.rundir import RunDirectory, diff
@@ -24,6 +23,7 @@ from search.views.pulse import Pulse
 from search.views.text import duration
 from search.views.verdicts import description_of, one_line
 from target.evaluation import Evaluation
+from target.metric import VAL_BPB, Metric
 
 _ROWS: Final = 30  # at most: each redraw costs time that the trainings need
 _DIFF_LINES: Final = 150
@@ -37,7 +37,6 @@ _STYLES: Final = {
     Status.UNMEASURED: "dim",
 }
 _FILES: Final = (
-    ("trials/{best:04d}/train.py", "the best program"),
     ("report.html", "the full report, for a browser"),
     ("report.md", "the same as text"),
     ("lineage.html", "every trial with its diff"),
@@ -155,7 +154,8 @@ def final_view(
     parts += [_result_text(population, summary, metric), Text(f"{summary.status}: {one_line(summary.stop_reason)}")]
     parts += [Text(f"slots busy {100 * summary.busy_fraction:.0f} % of {duration(summary.wall_seconds)}"), Text()]
     number = best.number if best else 0
-    places = [(run.root / name.format(best=number), what) for name, what in _FILES[0 if number else 1 :]]
+    places = [(run.program_of(number), "the best program")] if number else []
+    places += [(run.root / name, what) for name, what in _FILES]
     parts += [_uncut(f"{path}  {what}") for path, what in places if path.exists()]
     if number and not run.final.exists():
         holds = command("search.final", str(run.root))

@@ -10,12 +10,12 @@ from operators.population import Population
 from operators.prompts.history import parents_of
 from operators.trial import Trial
 from search.figures import DELTA_HEADER, delta_of, meaning
-from search.metric import VAL_BPB, Metric
 from search.runs.sources import Edits, edits_between
 from search.runs.summary import Summary
 from search.views.chart import chart_data, chart_point
 from search.views.selfcontained import render_page
 from search.views.verdicts import ancestry, description_of, one_line, score_range
+from target.metric import VAL_BPB, Metric
 
 _RELOAD_SECONDS: Final = 30.0  # after which the page of a running search reads itself again
 _LATEST_TRIALS: Final = 2000  # with more, browsers would be slow

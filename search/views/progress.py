@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.champions import reigns
-from search.metric import VAL_BPB, Metric
 from search.runs.files import replacing
 from search.runs.summary import Summary
 from search.views.marks import ABOVE, BLUE, GREEN, MARKS, Outline
 from search.views.verdicts import description_of, score_range
+from target.metric import VAL_BPB, Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,10 +14,10 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Status
 from search.figures import difference
-from search.metric import VAL_BPB, Metric
 from search.observer import Running
 from search.runs.summary import Summary
 from search.views.text import duration
+from target.metric import VAL_BPB, Metric
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS: Final = "_.-:=+*#"

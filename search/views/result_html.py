@@ -6,10 +6,10 @@ import base64
 from html import escape
 
 from operators.population import Population
-from search.metric import Metric
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.verdicts import ancestry, description_of
+from target.metric import Metric
 
 
 def result_html(population: Population, summary: Summary, metric: Metric, run: RunDirectory) -> str:

@@ -16,7 +16,8 @@ from search.runs.summary import Summary
 from search.tracking.notes import search_note, trial_note
 from search.tracking.parameters import search_parameters
 from search.tracking.place import id_of, place_of
-from search.tracking.records import TrialRecord, rounded, search_name, trial_record
+from search.tracking.records import TrialRecord, metric_key, rounded, search_name, trial_record
+from target.metric import Metric
 
 _ID_CHARACTERS: Final = 16  # of the search's id, in the ids of its runs
 _GROUP_CHARACTERS: Final = 120
@@ -63,14 +64,15 @@ class WandbMirror:
             summary: The state of the search.
             closing: Whether this is the last call.
         """
-        parameters = search_parameters(self._run, summary)
+        parameters, metric = search_parameters(self._run, summary), self._run.metric
         for trial in population.decided:
             if trial.program:
-                record = trial_record(trial, population, parameters)
+                record = trial_record(trial, population, parameters, metric)
                 if self._sent.get(str(trial.number)) != record.digest:
-                    self._send(record, trial_note(trial, population, (), self._changes(trial.number), lambda _: ""))
+                    note = trial_note(trial, population, (), self._changes(trial.number), lambda _: "", metric)
+                    self._send(record, note)
             yield trial.number
-        self._summarize(population, summary, parameters)
+        self._summarize(population, summary, parameters, metric)
         if closing:
             self._search.finish(exit_code=0 if summary.status == "finished" else 1)
 
@@ -88,17 +90,20 @@ class WandbMirror:
         self._sent[str(record.number)] = record.digest
         self._note()
 
-    def _summarize(self, population: Population, summary: Summary, parameters: Mapping[str, str]) -> None:
+    def _summarize(
+        self, population: Population, summary: Summary, parameters: Mapping[str, str], metric: Metric
+    ) -> None:
         best = best_by_training(population)
         for step, score in best.items():
             if step > self._last_step:
-                self._search.log({"best_val_bpb": rounded(score)}, step=step)
+                self._search.log({f"best_{metric_key(metric)}": rounded(metric.value(score))}, step=step)
         self._last_step = max([self._last_step, *best])
         self._note()
         self._search.name = search_name(parameters, self._place.differing)
-        self._search.notes = search_note(population, summary, lambda _: "")
+        self._search.notes = search_note(population, summary, lambda _: "", metric)
         self._search.config.update(dict(parameters), allow_val_change=True)
-        self._search.summary.update({key: value for key, value in summary.to_json().items() if value is not None})
+        figures = summary.to_json(metric)
+        self._search.summary.update({key: value for key, value in figures.items() if value is not None})
 
     def _open(self, number: str, name: str, config: Mapping[str, Any], kind: str, note: str = "") -> Any:
         import wandb

@@ -15,6 +15,7 @@ from target.command.spec import CommandSpec
 from target.device import name_cards, record_cards
 from target.errors import TargetError
 from target.executor import Executor
+from target.metric import Metric
 from target.program import Program
 from target.program.contract import Contract
 from target.sandbox import isolation_warning
@@ -50,10 +51,7 @@ class CommandTarget:
     def contract(self) -> Contract:
         """What a program must be."""
         spec = self._spec
-        better, called = "Lower is better", " What you are shown calls it val_bpb." * (spec.metric != "val_bpb")
-        if spec.maximize:
-            better = "Higher is better"
-            called = " What you are shown calls it val_bpb, with its sign changed: there lower is better."
+        better = "Higher is better" if spec.maximize else "Lower is better"
         place = "the last line of its output that has the form `{metric}: NUMBER`"
         if spec.metric_file:
             place = "the number `{metric}` of the JSON object in {file}"
@@ -67,9 +65,10 @@ class CommandTarget:
         return Contract(
             brief=f"Improve `{spec.metric}` of `{spec.file}`. {better}.",
             goal=f"You improve `{spec.file}`. One of your answers is one trial: `{spec.command}` runs the program that "
-            f"comes of it, and it is scored by {place}. {better}, and nothing else counts.{called}",
+            f"comes of it, and it is scored by {place}. {better}, and nothing else counts.",
             rules=tuple(rules),
             check=functools.partial(check_program, spec),
+            metric=Metric(name=spec.metric, is_maximized=spec.maximize, file=spec.file),
         )
 
     @property
@@ -99,7 +98,7 @@ class CommandTarget:
         try:
             return Program(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise TargetError(f"cannot read the program {path}: {error}") from error
+            raise TargetError(f"cannot read the program {path}: {getattr(error, 'strerror', error)}") from error
 
     def make_executor(self, make: MakeExecutor) -> Executor:
         """Return the configured executor.
@@ -124,11 +123,6 @@ class CommandTarget:
             say("warning: target.device=cuda, but no GPU was found here; look at nvidia-smi")
         snapshot = describe_checkout(spec)
         say(f"unverified: {spec.metric} is reported by {spec.file} itself and not checked")
-        if spec.maximize:
-            stands = f"val_bpb stands for {spec.metric} with its sign changed"
-            say(f"in files and MLflow, {stands}: {spec.metric} is maximized")
-        elif spec.metric != "val_bpb":
-            say(f"in files and MLflow, val_bpb stands for {spec.metric}")
         return {
             "kind": spec.device,
             **record_cards(cards[: self._slots]),

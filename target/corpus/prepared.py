@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import shutil
 import time
@@ -225,6 +226,7 @@ def _train_tokenizer(texts: Iterator[str], vocab_size: int) -> tiktoken.Encoding
     import rustbpe
     import tiktoken
 
+    logging.getLogger(rustbpe.__name__).setLevel(logging.WARNING)  # it would write a dozen lines into the user's log
     tokenizer = rustbpe.Tokenizer()
     tokenizer.train_from_iterator(texts, vocab_size - 1, pattern=_PATTERN)
     return tiktoken.Encoding(

@@ -2,7 +2,7 @@
 
 train.py prepare.py run.json    its inputs, read-only, compared at the end with the originals
 home/ tmp/                      private HOME, TMPDIR and compile caches
-out/                            its results: curve.tsv, epochs.txt, weights.pt
+out/                            its results: curve.tsv, epochs.txt, statistics.json, weights.pt
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from typing import Any, Final, Self
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure
 from target.process.trees import remove_tree
+from target.training_statistics import TrainingStatistics
 
 PREPARE: Final = Path(__file__).parents[1] / "prepare.py"
 CURVE_POINTS: Final = 2_000
 _CURVE_BYTES: Final = 4 << 20
 _COPY_BYTES: Final = 1 << 20
 _NUMBER_BYTES: Final = 32
+_STATISTICS_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,14 @@ class Workspace:
         except ValueError:
             return None
         return epochs if math.isfinite(epochs) else None
+
+    def statistics(self) -> TrainingStatistics | None:
+        """Return what `prepare` measured beside the curve; None if the program did not leave it whole."""
+        content = self._read("out/statistics.json", limit_bytes=_STATISTICS_BYTES) or b""
+        try:
+            return TrainingStatistics.from_json(json.loads(content))
+        except (ValueError, RecursionError):
+            return None
 
     def take_weights(self, limit_bytes: int) -> Weights | None:
         """Copy out/weights.pt to sealed memory; call it after the child has ended. None if there is no such file.

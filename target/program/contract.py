@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from target.metric import VAL_BPB, Metric
 from target.program.syntax import parse
 
 SOURCE_BYTES: Final = 256_000  # room for any training script, too little to carry a corpus
@@ -25,12 +26,14 @@ class Contract:
         goal: The task in more detail: what a trial is, and which figure decides.
         rules: The rules for every program, as sentences.
         check: Checks a text, and raises a `ContractError` if it breaks a rule that can be checked without running it.
+        metric: What decides, its direction, and what a program is called.
     """
 
     brief: str
     goal: str
     rules: tuple[str, ...]
     check: Callable[[str], None]
+    metric: Metric = VAL_BPB
 
 
 def check_source(source: str) -> None:

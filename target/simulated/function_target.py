@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
+from target.metric import metric_of
 from target.program import Program
 from target.program.contract import Contract, check_syntax
 from target.simulated.target import SimulatedTarget
@@ -55,6 +56,7 @@ class FunctionTarget(SimulatedTarget):
             goal=goal or f"You improve `{file}`. It is scored by `{metric}`: {better} is better.",
             rules=(f"`{file}` must be valid Python.",),
             check=lambda source: _check(source, file),
+            metric=metric_of(described),
         )
 
     def __repr__(self) -> str:

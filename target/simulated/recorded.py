@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
+from target.metric import VAL_BPB
 from target.program import Program
 from target.program.constants import Value, format_value
 
@@ -194,13 +195,18 @@ def _read_runs(folder: Path) -> Recordings:
     found = sorted(folder.rglob("trials/*/result.json"))
     if not found:
         raise ValueError("there is no trials/*/result.json below it")
-    first = Program((found[0].parent / "train.py").read_text(encoding="utf-8"))
+    first = Program(_program_beside(found[0]).read_text(encoding="utf-8"))
     rows = tuple(row for path in found for row in _read_result(path, first.skeleton_id))
     return Recordings(rows=rows, program=first)
 
 
+def _program_beside(result: Path) -> Path:
+    """Return where the program of a trial is, which has the target's name for it."""
+    return result.with_name(json.loads(result.read_text(encoding="utf-8")).get("file", VAL_BPB.file))
+
+
 def _read_result(path: Path, skeleton_id: str) -> list[Recorded]:
-    source = path.with_name("train.py")
+    source = _program_beside(path)
     program = Program(source.read_text(encoding="utf-8")) if source.exists() else None
     if program is None or program.skeleton_id != skeleton_id:
         return []

@@ -73,7 +73,7 @@ def test_the_command_says_why_it_refuses(tmp_path: Path) -> None:
     done = command(str(HERE / "replies" / "block_not_found.md"), tmp_path=tmp_path)
 
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.startswith(b"refused: SEARCH block 1 of 1 is not in train.py; nearest is line 7")
+    assert done.stderr.startswith(b"refused: SEARCH block 1 of 1 is not in the file; nearest is line 7")
 
 
 @pytest.mark.parametrize("data", ["LAYERS = 9\n".encode("utf-16"), b"\xef\xbb\xbfLAYERS = 9\n"])

@@ -76,6 +76,7 @@ def make_prompt(**changes: object) -> Prompt:
         "max_tokens": 24_000,
         "inspiration_lines": 60,
         "curve": 8,
+        "statistics": 8,
         "ancestors": 8,
         "constants": 8,
         "inspirations": 2,

@@ -50,7 +50,7 @@ def test_an_answer_becomes_a_program_with_what_the_model_says_about_it() -> None
 @pytest.mark.parametrize(
     ("bad", "feedback"),
     [
-        (ABSENT, "SEARCH block 1 of 1 is not in train.py; nearest is line 1: 'DEPTH = 4  # knob: 2..24 int'"),
+        (ABSENT, "SEARCH block 1 of 1 is not in the file; nearest is line 1: 'DEPTH = 4  # knob: 2..24 int'"),
         (BROKEN, "syntax: train.py:1: '(' was never closed: DEPTH = (6  # knob: 2..24 int"),
         (SAME, "this is the program of trial 0 unchanged"),
         (NO_MAIN, "names: train.py must define main() at its top level"),

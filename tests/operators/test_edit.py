@@ -187,7 +187,7 @@ REFUSED = {
     "prose": ("I would make it deeper, from experience.", "no SEARCH/REPLACE block, no unified diff"),
     "text that is not there": (
         BLOCK.replace("DEPTH = 8", "DEPTH = 10"),
-        "SEARCH block 1 of 1 is not in train.py; nearest is line 5: 'DEPTH = 8'",
+        "SEARCH block 1 of 1 is not in the file; nearest is line 5: 'DEPTH = 8'",
     ),
     "lines that are not there": (
         "<<<<<<< SEARCH\n    def forward(self, x):\n        x += self.attention(x)\n=======\npass\n>>>>>>> REPLACE\n",
@@ -195,9 +195,9 @@ REFUSED = {
     ),
     "an ambiguous text": (
         "<<<<<<< SEARCH\n\n\n=======\n\n>>>>>>> REPLACE\n",
-        "SEARCH block 1 of 1 is in train.py 4 times, at lines 7, 15, 19, 24; quote more lines",
+        "SEARCH block 1 of 1 is in the file 4 times, at lines 7, 15, 19, 24; quote more lines",
     ),
-    "an ambiguous hunk": ("@@ -99 +99 @@\n \n+# here\n", "hunk 1 of 1 is in train.py 11 times"),
+    "an ambiguous hunk": ("@@ -99 +99 @@\n \n+# here\n", "hunk 1 of 1 is in the file 11 times"),
     "another file": (f"prepare.py\n```\n{BLOCK}```", "only train.py, got one for 'prepare.py'"),
     "another file beside ours": (f"{BLOCK}\nprepare.py\n{BLOCK}", "'prepare.py'"),
     "another file in a diff": (HUNK.replace("train.py", "target/prepare.py"), "'b/target/prepare.py'"),
@@ -218,7 +218,7 @@ REFUSED = {
         + "```",
         "out",
     ),
-    "an empty search": ("<<<<<<< SEARCH\n=======\nX = 1\n>>>>>>> REPLACE\n", "quotes no line of train.py"),
+    "an empty search": ("<<<<<<< SEARCH\n=======\nX = 1\n>>>>>>> REPLACE\n", "quotes no line of the file"),
     "a block without an end": (BLOCK.replace(">>>>>>> REPLACE", ""), "no closing line '>>>>>>> REPLACE'"),
     "a block without a middle": (BLOCK.replace("=======", "") + BLOCK, "one line '=======' between"),
     "two blocks for one line": (BLOCK + BLOCK.replace("12", "16"), "both change line 5"),

@@ -108,7 +108,7 @@ def test_powers_and_numbers_of_tuples_are_given_by_themselves_or_as_a_whole(repl
     [
         (
             "BETAS[2] = 0.9",
-            r"'BETAS\[2\] = 0.9' does not set a constant of train.py; its constants are BATCH, BETAS\[0\]",
+            r"'BETAS\[2\] = 0.9' does not set a constant of the file; its constants are BATCH, BETAS\[0\]",
         ),
         ("BETAS[0] = f(1)", "does not set a number: write the whole tuple"),
         ("BETAS[0] = 0.8\nBETAS[0] = 0.7", r"BETAS\[0\] is set twice"),

@@ -23,6 +23,7 @@ FIELDS = [
     "rationale",
     "ancestors",
     "steps",
+    "statistics",
     "near_misses",
     "unsuccessful",
     "failures",
@@ -34,7 +35,7 @@ FIELDS = [
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_planted_instruction_stands_between_marks(field):
-    lists = ("ancestors", "near_misses", "unsuccessful", "failures", "earlier")
+    lists = ("statistics", "ancestors", "near_misses", "unsuccessful", "failures", "earlier")
     base = {"number": 1, "source": "X = 1\n", "ended": "crashed", "change": "c", "rationale": "r", "result": "crashed"}
     sections = {"curve": [], "constants": [], "inspirations": [], **{name: [] for name in lists}}
     context = {"base": base, "failure": "", "working": None, "second": None, "sections": sections, "free_constants": []}

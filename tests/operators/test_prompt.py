@@ -16,11 +16,15 @@ from operators.prompts.prompt import Prompt, tokens
 from operators.trial import Proposal, Status
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
+from target.training_statistics import TrainingStatistics
 from tests.operators.composed import compose
 from tests.operators.scripted_model import make_prompt
 from tests.search.builders import make_trial
 
 PROMPTS = sorted(path.stem for path in (Path(conf.__file__).parent / "prompt").glob("*.yaml"))
+STATISTICS = TrainingStatistics(
+    steps=101, first_step_seconds=2.0, last_step_seconds=10.0, batch_seconds=0.5, optimizer_seconds=2.0
+)
 LIMITS = ("A training has 10 seconds.", "It runs on cpu.")
 
 
@@ -37,6 +41,8 @@ def history() -> Population:
         make_trial(7, 1.85, status=Status.DISCARD, parents=(0,), description="a cousin"),
         make_trial(8, status=Status.NOT_BUILT, parents=(2,), detail="no code block"),
     ]
+    run = replace(trials[2].evaluations[0], statistics=STATISTICS)
+    trials[2] = replace(trials[2], evaluations=(run,))
     return Population(tuple(trials))
 
 
@@ -81,6 +87,7 @@ def test_the_other_message_has_the_program_first_and_then_what_is_known() -> Non
         program.source.strip(),
         "val_bpb 1.8000; -0.2000 against the seed program",
         "Training loss in nats:",
+        "- 101 optimiser steps: the first ended after 2.0 s",
         "#2 a second kept change: val_bpb 1.8000 (-0.1000 against its parent)\n- #1 a kept change",
         "#7 a cousin",
         "#3 nearly as good",
@@ -112,6 +119,36 @@ def test_what_an_earlier_search_tried_is_told_by_itself_and_gives_way_first() ->
     size = sum(map(tokens, ask(prompt, population)))
     _, less = ask(make_prompt(constants=0, unsuccessful=3, max_tokens=size - 1), population)
     assert ("idea 17" in less, "idea 18" in less, "clearly worse" in less) == (False, True, True)
+
+
+def test_differences_have_a_standard_error_as_soon_as_a_program_was_trained_twice() -> None:
+    trials = list(history().trials)
+    for number in (0, 1, 2):
+        run = trials[number].evaluations[0]
+        assert run.score is not None
+        again = replace(run, seed=run.seed + 1, score=run.score + (0.004 if number == 1 else 0.0))
+        trials[number] = replace(trials[number], evaluations=(run, again))
+    population = Population(tuple(trials))
+    error = population.error_between(2, 1)
+
+    _, task = ask(make_prompt(), population)
+
+    assert f"against its parent, standard error {error:.4f})\n- #1 a kept change" in task
+
+
+def test_a_near_miss_is_within_the_standard_error_where_it_is_known() -> None:
+    runs = [replace(history().trials[0].evaluations[0], seed=seed, score=2.0 + 0.1 * (seed % 2)) for seed in range(4)]
+    trials = [replace(history().trials[0], evaluations=tuple(runs))]
+    trials += [
+        replace(make_trial(number, score, status=Status.DISCARD, parents=(0,), description=name), evaluations=(run,))
+        for number, score, name in ((1, 2.02, "within"), (2, 2.9, "beyond"))
+        for run in [replace(runs[0], score=score)]
+    ]
+
+    _, task = ask(make_prompt(), Population(tuple(trials)), 0, companions=())
+
+    assert "within" in task.split("# Near misses")[1].split("\n# ")[0]
+    assert "beyond" in task.split("# Tried without success")[1].split("\n# ")[0]
 
 
 def test_the_curve_has_few_points_and_the_last() -> None:
@@ -146,6 +183,7 @@ def test_what_is_least_important_gives_way_first() -> None:
         "unsuccessful": "clearly worse",
         "near_misses": "nearly as good",
         "failures": "bad shape",
+        "statistics": "101 optimiser steps",
         "inspirations": "# Other programs",
         "ancestors": "a kept change: val_bpb",
         "curve": "Training loss",

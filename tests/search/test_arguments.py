@@ -141,7 +141,7 @@ def test_a_comma_on_the_command_line_keeps_its_remedy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "phrase"),
     [
-        ("foo", "arguments must be settings, KEY=VALUE, or choices, GROUP=CHOICE, got 'foo'"),
+        ("foo", "arguments must be settings, KEY=VALUE without spaces, or choices, GROUP=CHOICE, got 'foo'"),
         ("direction=a\nb", "direction must be text without line breaks and control characters, got 'a\\nb'"),
         ("strategy=greedy,random", "add -m"),
         ("seed=range(0,3)", "add -m"),

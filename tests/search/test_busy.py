@@ -28,15 +28,16 @@ from tests.search.builders import make_evaluation, make_population, make_summary
 CURVE = tuple((float(second), 5.0 - second / 10) for second in range(11))
 
 
-def test_a_file_gets_a_line_after_four_seconds_and_whenever_the_wait_has_doubled() -> None:
+def test_a_file_gets_a_line_every_four_seconds_and_after_a_minute_once_a_minute() -> None:
     lines: list[str] = []
     sparse = SparseLines(lines.append)
-    for second in range(40):
+    for second in range(200):
         sparse.show("the corpus is prepared", float(second))
     sparse.show("the workers start", 1.0)
     sparse.show("the workers start", 5.0)
 
-    assert lines == [f"the corpus is prepared: {each} s" for each in (4, 8, 16, 32)] + ["the workers start: 5 s"]
+    seconds = (*range(4, 61, 4), 120, 180)
+    assert lines == [f"the corpus is prepared: {each} s" for each in seconds] + ["the workers start: 5 s"]
 
 
 def test_it_says_so_from_a_thread_until_its_block_ends() -> None:

@@ -355,6 +355,20 @@ def test_a_file_says_once_a_minute_what_is_under_way() -> None:
         if second == 30:
             display.message("a message")
 
-    first, *rest = out.getvalue().splitlines()
-    assert first == "a message"
-    assert rest == ["under way: #0007 train 1:30 min, loss 3.214 (+0.051); #0008 propose 2 s"]
+    early, said, late = out.getvalue().splitlines()
+    assert early == "under way: #0007 train 5 s, loss 3.214 (+0.051); #0008 propose 2 s"
+    assert said == "a message"
+    assert late == "under way: #0007 train 1:30 min, loss 3.214 (+0.051); #0008 propose 2 s"
+
+
+def test_a_file_says_within_five_seconds_what_a_search_waits_for_and_of_later_trainings_only_once_a_minute() -> None:
+    display, out = plain_display()
+    for number, stage in ((0, "train"), (1, "pre-flight"), (1, "train"), (2, "propose")):
+        for second in range(11):
+            display.tick([Running(number=number, stage=stage, seconds=float(second))])
+
+    assert out.getvalue().splitlines() == [
+        "under way: #0000 train 4 s",
+        "under way: #0001 pre-flight 4 s",
+        "under way: #0002 propose 4 s",  # and ten seconds of training before it were silent
+    ]

@@ -77,7 +77,7 @@ def test_the_yaml_of_a_command_on_the_page_is_a_target(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert "val_bpb stands for score" in done.stdout
+    assert "unverified: score is reported by" in done.stdout
 
 
 @pytest.mark.parametrize("number", [0, 2], ids=["first", "objects"])

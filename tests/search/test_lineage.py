@@ -10,11 +10,11 @@ import pytest
 from operators.population import Population
 from operators.trial import Status
 from search.figures import difference
-from search.metric import Metric
 from search.runs.sources import edited
 from search.views.lineage import render_lineage
 from search.views.selfcontained import unpack
 from search.views.verdicts import ancestry
+from target.metric import Metric
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from search.budget import Budget
 from search.final.report import final_text, judge_final
-from search.metric import VAL_BPB, Metric, metric_of, read_metric
+from search.metric import read_metric
 from search.runs.rundir import RunDirectory
 from search.views.console import Display
 from search.views.drawing import live_view
 from target.evaluation import Evaluation, Outcome
+from target.metric import VAL_BPB, Metric, metric_of
 from tests.search.builders import make_population, make_summary
 
 SPEED = Metric(name="speed", is_maximized=True, file="tool.sh")

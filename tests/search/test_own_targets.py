@@ -90,8 +90,8 @@ def test_the_example_of_the_documentation_finds_a_better_compression(tmp_path: P
 
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "outputs" / "zip"
-    assert summary_of(out)["best_val_bpb"] < 0.9 * summary_of(out)["baseline_val_bpb"]
-    assert "val_bpb stands for score" in done.stdout
+    assert summary_of(out)["best_score"] < 0.9 * summary_of(out)["baseline_score"]
+    assert (out / "trials" / "0000" / "compress.py").read_bytes() == (EXAMPLE / "compress.py").read_bytes()
     assert "**score " in (out / "report.md").read_text()
     assert {path.name for path in EXAMPLE.iterdir()} - {"__pycache__"} == {"compress.py", "corpus.py", "program.md"}
 
@@ -126,7 +126,7 @@ def test_the_constants_that_can_move_are_named_once_in_a_search(tmp_path: Path) 
     assert all("BATCH = 2**" in path.read_text() for path in (tmp_path / "outputs" / "once").glob("trials/*/train.py"))
 
 
-def test_a_metric_that_is_maximized_is_shown_with_its_sign_explained(tmp_path: Path) -> None:
+def test_a_metric_that_is_maximized_has_its_own_sign_everywhere(tmp_path: Path) -> None:
     root = tmp_path / "tool"
     root.mkdir()
     (root / "tool.sh").write_text("SPEED=3\necho speed: $SPEED\n")
@@ -138,8 +138,11 @@ def test_a_metric_that_is_maximized_is_shown_with_its_sign_explained(tmp_path: P
     )
 
     out = tmp_path / "outputs" / "up"
-    assert summary_of(out)["baseline_val_bpb"] == -3.0, done.stdout + done.stderr
-    assert "val_bpb stands for speed with its sign changed: speed is maximized" in done.stdout
+    assert summary_of(out)["baseline_speed"] == 3.0, done.stdout + done.stderr
+    assert rows_of(out)[0]["speed"] == "3.000000"
+    assert f"{out}/trials/0000/tool.sh  the best program" not in done.stdout, "nothing beat the seed program"
+    assert (out / "trials" / "0000" / "tool.sh").exists()
+    assert "val_bpb" not in done.stdout
     assert "speed 3 (higher is better)" in (out / "report.md").read_text()
 
 

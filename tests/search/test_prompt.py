@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import hydra
 import pytest
 import yaml
 from omegaconf import OmegaConf
@@ -13,8 +14,10 @@ from operators.chat import Exchange, Message
 from operators.population import Population
 from operators.trial import Attempt, Status
 from search.prompt.__main__ import main
-from search.prompt.table import prompt_rows, prompt_table
+from search.prompt.rebuilt import section_tokens
+from search.prompt.table import prompt_rows, prompt_table, section_table
 from search.report import render_report
+from search.runs.finished import load_run
 from search.runs.ledger import Ledger
 from search.runs.reading import Elapsed, population_before
 from search.runs.rundir import RunDirectory
@@ -183,6 +186,27 @@ def test_a_sweep_is_summed_up_in_a_table(run: RunDirectory, capsys: pytest.Captu
     assert "| terse@1 | patch | 1 | 2 | 1 (50 %) | 1 | 0.1000 |" in shown
     assert "| - | constants | 2 | 2 | 2 (100 %) | 1 | 0.1000 |" in shown
     assert (run.root.parent / "prompts.md").read_text() in shown
+
+
+def test_the_tokens_of_each_section_stand_below_the_table(run: RunDirectory) -> None:
+    prompt = hydra.utils.instantiate(compose("tracker=none").prompt)
+    found = load_run(run.root)
+    population = asked(found.population, {3: prompt.label})
+
+    sections = section_tokens(replace(found, population=population))
+
+    (tokens,) = sections.values()
+    assert sections.keys() == {prompt.label}
+    assert tokens["earlier"] == tokens["unsuccessful"] == 0
+    assert 20 < tokens["statistics"] < 100, "its curve alone"
+    assert 5 < tokens["curve"] < 50
+    assert section_table(sections).splitlines()[1:3] == [
+        "| tokens by section | curve | ancestors | constants | inspirations | statistics | failures | near_misses "
+        "| unsuccessful | earlier |",
+        "|" + " --- |" * 10,
+    ]
+    assert section_tokens(found) == {}, "no trial has the prompt of this configuration"
+    assert section_table({}) == ""
 
 
 def test_mlflow_has_a_run_for_every_row(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

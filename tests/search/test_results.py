@@ -8,8 +8,9 @@ from pathlib import Path
 
 from operators.population import Population
 from operators.trial import Status, Trial
-from search.runs.results import COLUMNS, ResultsTable
+from search.runs.results import ResultsTable, columns_of
 from search.runs.rundir import RunDirectory
+from target.metric import VAL_BPB
 from tests.search.builders import make_evaluation, make_population, make_trial
 
 
@@ -26,7 +27,7 @@ def test_rows_are_added_and_a_torn_one_is_written_again(tmp_path: Path) -> None:
     assert whole.startswith(head)
     assert run.results.read_text() == whole
     rows = [line.split("\t") for line in whole.splitlines()]
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == columns_of(VAL_BPB)
     assert [row[:3] for row in rows[1:]] == [
         ["0", "baseline", "2.000000"],
         ["1", "keep", "1.900000"],
@@ -41,7 +42,7 @@ def test_a_description_cannot_break_the_table(tmp_path: Path) -> None:
     ResultsTable(run).write(Population((trial,)))
 
     assert len(run.results.read_text().splitlines()) == 2
-    assert all(len(line.split("\t")) == len(COLUMNS) for line in run.results.read_text().splitlines())
+    assert all(len(line.split("\t")) == len(columns_of(VAL_BPB)) for line in run.results.read_text().splitlines())
 
 
 def test_a_row_sums_up_all_trainings_and_cuts_the_description(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_a_row_sums_up_all_trainings_and_cuts_the_description(tmp_path: Path) ->
     trials = replace(baseline, evaluations=(*baseline.evaluations, largest, make_evaluation(None, seed=2)))
     ResultsTable(run).write(Population((trials,)))
 
-    row = dict(zip(COLUMNS, run.results.read_text().splitlines()[1].split("\t"), strict=True))
+    row = dict(zip(columns_of(VAL_BPB), run.results.read_text().splitlines()[1].split("\t"), strict=True))
     assert (row["n"], row["train_seconds"], row["peak_memory_gb"]) == ("2", "24.0", "0.900")
     assert row["description"] == "x" * 500
 

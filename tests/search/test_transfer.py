@@ -17,7 +17,6 @@ from search import Search
 from search.composed import make_target
 from search.construct import compose_config, plain_config
 from search.errors import UserError
-from search.metric import VAL_BPB
 from search.runs.lock import locked
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
@@ -28,6 +27,7 @@ from search.transfer.record import Row
 from search.transfer.scale import read_scale
 from search.transfer.steps import Plan
 from target.evaluation import Evaluation, Outcome
+from target.metric import VAL_BPB
 from target.program import Program
 from target.spec import SEED_PROGRAM
 from tests.faults.processes import assert_gone, family, wait_until

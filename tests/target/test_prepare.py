@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim import optimizer
 
 PREPARE = Path(__file__).parents[2] / "target" / "prepare.py"
 TOKENS = np.random.default_rng(0).integers(0, 400, size=5_000)
@@ -45,7 +46,9 @@ def load(run, tmp_path, monkeypatch):
         monkeypatch.setenv("GRAFT_RUN", str(tmp_path / "run.json"))
         return import_prepare()
 
-    return fresh
+    yield fresh
+    for hooks in (optimizer._global_optimizer_pre_hooks, optimizer._global_optimizer_post_hooks):
+        hooks.clear()
 
 
 def import_prepare():
@@ -190,7 +193,94 @@ def test_finish_writes_weights_that_load_without_unpickling_code(load, run, wrap
     weights = torch.load(Path(run["out"]) / "weights.pt", weights_only=True)
     assert weights.keys() == model.state_dict().keys()
     assert torch.equal(weights["0.weight"], model[0].weight)
-    assert sorted(path.name for path in Path(run["out"]).iterdir()) == ["epochs.txt", "weights.pt"]
+    assert sorted(path.name for path in Path(run["out"]).iterdir()) == ["epochs.txt", "statistics.json", "weights.pt"]
+
+
+class Small(nn.Module):
+    """Two matrices of one group, and a scalar that a gate could be."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(2, 2, bias=False) for _ in range(2))
+        self.gate = nn.Parameter(torch.tensor(3.0))
+        with torch.no_grad():
+            self.blocks[0].weight.fill_(1.0)
+            self.blocks[1].weight.fill_(7.0)
+
+    def backward(self, *gradients):
+        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+            parameter.grad = torch.full_like(parameter, gradient)
+
+
+def test_it_measures_one_step_in_the_middle_without_a_line_in_the_program(load, run, monkeypatch):
+    prepare = load()
+    prepare.setup()
+    prepare.setup()  # once is enough
+    model = Small()
+    matrices = torch.optim.SGD(model.blocks.parameters(), lr=0.5)
+    gate = torch.optim.SGD([model.gate], lr=1.0)
+    parts = iter((0.1, 0.6, 0.9))
+
+    for gradient in (100.0, 2.0, 4.0):
+        part = next(parts)
+        monkeypatch.setattr(prepare, "progress", lambda part=part: part)
+        model.gate.data.fill_(3.0)
+        model.blocks[0].weight.data.fill_(1.0)
+        model.blocks[1].weight.data.fill_(7.0)
+        model.backward(gradient, gradient, -gradient)
+        matrices.step()
+        gate.step()
+    prepare.finish(model)
+
+    found = json.loads((Path(run["out"]) / "statistics.json").read_text())
+    assert found["steps"] == 3
+    assert found["groups"] == {
+        "gate": [1, 3.0, 2.0, 2.0],
+        "blocks.*.weight": [8, 5.0, 2.0, 1.0],  # sqrt((1 + 49) / 2); the second step alone, -0.5 x 2
+    }
+    assert found["scalars"] == {"gate": [-1.0], "blocks.0.weight": [-1.0] * 4, "blocks.1.weight": [9.0] * 4}
+    assert 0 < found["first_step_seconds"] <= found["last_step_seconds"]
+    assert 0 <= found["optimizer_seconds"] <= found["last_step_seconds"]
+
+
+def test_it_measures_large_parameters_by_a_sample_and_leaves_out_what_has_no_gradient(load, run, monkeypatch):
+    prepare = load()
+    prepare.setup()
+    monkeypatch.setattr(prepare, "progress", lambda: 1.0)
+    model = nn.ModuleDict({"used": nn.Embedding(300, 1_000), "sparse": nn.Embedding(5, 9, sparse=True)})
+    model["unused"] = nn.Linear(9, 9)
+    drawn = []
+    monkeypatch.setattr(
+        prepare, "_sample", lambda values, sample=prepare._sample: drawn.append(sample(values)) or drawn[-1]
+    )
+    (model["used"](torch.arange(300)).square().sum()).backward()
+    model["sparse"](torch.arange(5)).sum().backward()
+
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    prepare.finish(model)
+
+    found = json.loads((Path(run["out"]) / "statistics.json").read_text())
+    assert found["groups"].keys() == {"used.weight"}
+    n_values, weight, gradient, update = found["groups"]["used.weight"]
+    assert (n_values, weight) == (300_000, pytest.approx(1.0, rel=0.1))
+    assert gradient == pytest.approx(2 * weight)
+    assert update == pytest.approx(0.2 * weight, rel=1e-4)
+    assert max(each.numel() for each in drawn) < 10_000
+
+
+@pytest.mark.filterwarnings("ignore:Profiler")
+def test_a_compiled_optimiser_is_left_alone(load, run, monkeypatch):
+    prepare = load()
+    monkeypatch.setitem(sys.modules, "prepare", prepare)  # where the compiler looks for it
+    prepare.setup()
+    model = nn.Linear(4, 4)
+    step = torch.compile(torch.optim.SGD(model.parameters(), lr=0.1).step, backend="eager")
+    model(torch.ones(2, 4)).sum().backward()
+
+    step()
+    prepare.finish(model)
+
+    assert json.loads((Path(run["out"]) / "statistics.json").read_text())["steps"] == 0
 
 
 def test_it_counts_how_often_the_text_was_read(load, run, capsys):

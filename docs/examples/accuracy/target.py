@@ -15,6 +15,7 @@ from target.command.evaluator import check_program
 from target.command.kind import CommandKind
 from target.command.spec import CommandSpec
 from target.executor import Executor
+from target.metric import Metric
 from target.program import Program
 from target.program.contract import Contract
 from target.sandbox import isolation_warning
@@ -55,14 +56,14 @@ class AccuracyTarget:
             brief="Raise the `accuracy` of `train.py`. Higher is better.",
             goal="You improve `train.py`, which learns to classify rows of numbers. One of your answers is one trial: "
             "`python train.py` runs the program that comes of it, and its predictions are compared with labels that it "
-            "does not have. Higher `accuracy` is better. What you are shown calls it val_bpb, with its sign changed: "
-            "there lower is better.",
+            "does not have. Higher `accuracy` is better.",
             rules=(
                 "The program reads `rows.csv` (numbers, then the label, in each line) and `questions.csv` (numbers "
                 f"only), and writes `{PREDICTIONS}`: {QUESTIONS} lines, each a label from 0 to {CLASSES - 1}.",
                 "Everything else in `train.py` may change. It may use numpy. GRAFT_SEED has the seed of the training.",
             ),
             check=functools.partial(check_program, self._spec),
+            metric=Metric(name="accuracy", is_maximized=True),
         )
 
     def seed_program(self) -> Program:
@@ -78,7 +79,6 @@ class AccuracyTarget:
         if warning := isolation_warning(self._spec.sandbox):
             say(f"warning: {warning}")
         self._describe()
-        say("in files and MLflow, val_bpb stands for accuracy with its sign changed: accuracy is maximized")
         return {
             "kind": "cpu",
             "metric": {"name": "accuracy", "direction": "maximize", "verified": True},

@@ -1,0 +1,99 @@
+"""Prompts made anew from what was known when a trial was proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+
+from operators.base import MutationError
+from operators.population import Population
+from operators.prompts.briefing import ANSWERS, Briefing
+from operators.prompts.prompt import Prompt
+from operators.trial import Trial
+from search.composed import make_target, read_config
+from search.construct import compose_config
+from search.direction import find_direction
+from search.errors import UserError
+from search.gates import Gates
+from search.runs.finished import SearchRun
+from search.runs.reading import population_before
+from search.runs.rundir import RunDirectory
+
+
+def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
+    """Return the prompt of a trial as readable text.
+
+    Args:
+        root: Folder of the search.
+        trial: The trial.
+        style: Choice of conf/prompt to word it with; None for that of the search.
+
+    Raises:
+        UserError: There is no such prompt, or the trial does not fit into it.
+        TargetError: The target of the search is not valid.
+    """
+    run = RunDirectory(root)
+    config = read_config(run)
+    prompt = _prompt(config, style)
+    target = make_target(config["target"])
+    direction = find_direction(config.get("direction") or target.direction).read_text(encoding="utf-8")
+    try:
+        messages = prompt.messages(
+            _briefing(trial, population_before(run, trial.number)),
+            direction=direction,
+            limits=(*target.limits, *Gates(**config.get("gates", {})).sentences),
+            contract=target.contract,
+        )
+    except MutationError as error:
+        raise UserError(str(error)) from error
+    return "\n".join(f"## {message.role}\n\n{message.text}" for message in messages)
+
+
+def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
+    """Return the estimated tokens of each section in the last prompt that the search made with its own `prompt`.
+
+    Returns:
+        By the name and hash of the prompt; empty if no trial has one, or if this version would word it in another way.
+    """
+    if not run.config.get("prompt"):
+        return {}
+    prompt = _prompt(run.config, None)
+    told = [trial for trial in run.population.decided if trial.prompt == prompt.label and trial.proposal.parents]
+    if not told:
+        return {}
+    before = population_before(RunDirectory(run.root), told[-1].number)
+    contract = make_target(run.config["target"]).contract
+    return {prompt.label: prompt.section_tokens(_briefing(told[-1], before), contract=contract)}
+
+
+def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
+    if style is None and "prompt" not in config:
+        raise UserError("this search has no prompt in its configuration; name one with --as, such as --as default")
+    node = config.get("prompt")
+    try:
+        if style is not None:
+            node = compose_config([f"prompt={style}"]).prompt
+        prompt: Prompt = hydra.utils.instantiate(node)
+    except HydraException as error:
+        raise UserError(f"prompt: {error.__cause__ or error}") from error
+    return prompt
+
+
+def _briefing(trial: Trial, population: Population) -> Briefing:
+    """Return the briefing for the prompt of a trial, as far as its record allows."""
+    from operators.prompts.briefing import Briefing
+
+    operator = trial.operator.split("/")[-1]
+    others = [population.trials[number] for number in (*trial.as_proposed.parents[1:], *trial.extra_parents)]
+    mended = operator == "repair" and others
+    return Briefing(
+        answer=operator if operator in ANSWERS else "patch",
+        proposal=trial.as_proposed,
+        population=population,
+        base=others[0] if mended else population.trials[trial.as_proposed.parents[0]],
+        second=others[0] if operator == "crossover" and others else None,
+    )
