@@ -141,6 +141,7 @@ def make_session(
         models=models,
         final_seeds=config.final.seeds,
         preflight=preflight,
+        prompt_tokens=composed.prompt_tokens,
         remarks=(*remarks, *filter(None, [stuck.remark(strategy)])),
         hooks=HookSettings(**plain["hooks"]),
         stuck=stuck,

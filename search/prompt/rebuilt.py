@@ -39,7 +39,7 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
     """
     run = RunDirectory(root)
     config = read_config(run)
-    prompt = _prompt(config, style)
+    prompt = _prompt(config, style or trial.proposal.style or None)
     target = make_target(config["target"])
     direction = find_direction(config.get("direction") or target.direction).read_text(encoding="utf-8")
     try:

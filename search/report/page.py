@@ -18,6 +18,7 @@ from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.ties import is_tie
+from search.transfer.text import transfers_of
 from search.views.text import duration, escape_markdown
 from search.views.unverified import has_own_metric, unverified_caveats
 from search.views.verdicts import Step, ancestry, description_of
@@ -68,6 +69,7 @@ def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dic
         "ties": _ties(population, metric),
         "pruning": _pruning(summary),
         "final": final,
+        "transfers": transfers_of(run, best, metric),
         "outcomes": ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
         "wall": duration(summary.wall_seconds),
         "device": duration(summary.gpu_seconds),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.syntax import Syntax
 from rich.table import Table
@@ -28,6 +29,7 @@ from target.metric import VAL_BPB, Metric
 _ROWS: Final = 30  # at most: each redraw costs time that the trainings need
 _DIFF_LINES: Final = 150
 _CHROME_LINES: Final = 14  # header, pulse, champion, bars and borders: lines that the table must leave free
+_NARROW: Final = 110  # characters: below, descriptions need the room of the operator and the parents
 _STYLES: Final = {
     Status.PENDING: "cyan",
     Status.BASELINE: "blue",
@@ -80,7 +82,7 @@ def live_view(
             noise_sd=noise_sd,
             metric=metric,
         ),
-        _trial_table(population, running, rows, metric),
+        _Trials(population=population, running=running, n_rows=rows, metric=metric),
         _budget_table(summary, budget, wall_seconds),
     )
 
@@ -188,6 +190,24 @@ def _headline(summary: Summary, metric: Metric) -> Text:
     text.append(f"  {metric.name} {metric.text(summary.baseline_val_bpb)} -> ")
     text.append(metric.text(summary.best_val_bpb), style="bold green").append(f"  (trial #{summary.best_trial})  ")
     return text.append(f"busy {100 * summary.busy_fraction:.0f} %", style="dim")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trials:
+    """The table of the latest trials, with the columns that the terminal has room for."""
+
+    population: Population
+    running: Sequence[Running]
+    n_rows: int
+    metric: Metric
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """Yield the table."""
+        table = _trial_table(self.population, self.running, self.n_rows, self.metric)
+        if options.max_width < _NARROW:
+            table.columns = [column for column in table.columns if column.header not in ("operator", "parents")]
+            next(column for column in table.columns if column.header == DELTA_HEADER).header = "delta"
+        yield table
 
 
 def _trial_table(population: Population, running: Sequence[Running], n_rows: int, metric: Metric) -> Table:
