@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from operators.chat import ChatModel
 from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Trial
 from target.program import Program
 from target.program.contract import TRAINED, Contract
+
+if TYPE_CHECKING:
+    from operators.prompts.prompt import Prompt
 
 
 class Operator(Protocol):
@@ -118,6 +121,7 @@ class Resources:
             programs than they give: returns why it cannot train; empty if nothing is wrong. It blocks.
         ideas: Returns the user's ideas for the proposal that was made last: sentences for the prompt.
         remark: Takes one line that the user should read before the search begins.
+        prompts: Prompts by name, for proposals that name one.
         slow: Is called by an operator that takes a noticeable part of a training for a program, as an agent does: its
             programs are made while slots train. An operator that takes the model need not call it.
     """
@@ -129,12 +133,17 @@ class Resources:
     preflight: Callable[[Program, Population], str] = no_preflight
     ideas: Callable[[Population], tuple[str, ...]] = no_ideas
     remark: Callable[[str], None] = _ignore
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
     slow: Callable[[], None] = _pass
 
     @property
     def model(self) -> ChatModel | None:
         """The language model; None if none is configured."""
         return self.lend()
+
+    def prompt_for(self, proposal: Proposal, usual: Prompt) -> Prompt:
+        """Return the prompt that a proposal names, or else the usual one of the operator."""
+        return self.prompts.get(proposal.style, usual)
 
 
 MakeOperator = Callable[..., Operator]

@@ -15,6 +15,7 @@ from target.program.constants import Constant, Value, parse_constants
 
 _DRAWS: Final = 32  # to find a program that is not yet known
 _REACH: Final = (0.5, 2.0)  # of a step, in units of `step`: smaller steps cannot be distinguished from noise
+_WIDER: Final = 2.0  # times `step`, for a proposal of a search that is stuck
 _LARGEST: Final = 1e100  # larger values are sentinels, and a step from one may overflow
 _STEPS: Final = {-2: 1, -1: 3, 1: 3, 2: 1}  # doublings of a power of two, or steps of a count, with relative weights
 _LEAST_SHARE: Final = 0.1  # lower limit for the scale of steps of a share near 0 or 1
@@ -53,7 +54,7 @@ class ConstantsOperator:
         movable = _movable(parent)
         known: int | None = None
         for _ in range(_DRAWS):
-            changes = self._draw(movable, rng)
+            changes = self._draw(movable, rng, self._step * (_WIDER if proposal.stuck else 1))
             if not changes:
                 continue
             program = parent.with_constants(changes)
@@ -69,9 +70,9 @@ class ConstantsOperator:
             else "no constant of the parent can move within its bounds"
         )
 
-    def _draw(self, movable: dict[str, Constant], rng: random.Random) -> dict[str, Value]:
+    def _draw(self, movable: dict[str, Constant], rng: random.Random, step: float) -> dict[str, Value]:
         n_changes = min(rng.randint(1, self._max_changes), len(movable))
-        moved = {name: perturb(movable[name], rng, self._step) for name in rng.sample(sorted(movable), n_changes)}
+        moved = {name: perturb(movable[name], rng, step) for name in rng.sample(sorted(movable), n_changes)}
         return {name: value for name, value in moved.items() if value != movable[name].value}
 
 

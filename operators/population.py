@@ -72,6 +72,12 @@ class Population:
         return self.champions[place - 1] if place else None
 
     @property
+    def since_keep(self) -> tuple[Trial, ...]:
+        """Trials decided since the last keep or the baseline, whatever the verdict; without imported trials."""
+        last = self.champion.decided if self.champion else None
+        return () if last is None else tuple(trial for trial in self.decided[last + 1 :] if not trial.imported)
+
+    @property
     def keeps(self) -> int:
         """How often the champion has changed."""
         return sum(trial.status is Status.KEEP for trial in self.champions)
@@ -158,6 +164,11 @@ class Population:
     def noise_sd(self) -> float | None:
         """Standard deviation of a training between programs on one seed; None before a program had two seeds."""
         return self._measurements.residual_sd
+
+    @property
+    def noise_freedom(self) -> int:
+        """Degrees of freedom of `noise_sd`: how many trainings tell it beside those that tell scores and seeds."""
+        return self._measurements.freedom
 
     def error_between(self, number: int, other: int) -> float | None:
         """Return the standard error of the difference of the scores of two trials; None if it is not known."""

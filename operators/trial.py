@@ -21,6 +21,14 @@ IMPORTED = "imported"
 """Label of a trial from another search: its commit or trial there, as in `mar8#7`."""
 
 
+STUCK = "stuck"
+"""Label of a proposal that was widened: the number of verdicts without a keep when it was made."""
+
+
+STYLE = "prompt"
+"""Label of a proposal in a search with several prompts: the name of its prompt."""
+
+
 UNVERIFIED = "[unverified]"
 """Mark shown before the description of a trial with an unchecked score."""
 
@@ -64,6 +72,16 @@ class Proposal:
     companions: tuple[int, ...] | None = None
     model: str | None = None
     labels: Mapping[str, Label] = field(default_factory=dict)
+
+    @property
+    def stuck(self) -> int:
+        """Verdicts without a keep when it was made, if it is to look further than usual; 0 for all other proposals."""
+        return int(self.labels.get(STUCK, 0))
+
+    @property
+    def style(self) -> str:
+        """Name of its prompt in a search with several; empty in a search with one."""
+        return str(self.labels.get(STYLE, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ _PRIOR_LENGTH: Final = 0.7  # of a unit axis
 _FIT_STEPS: Final = 15
 _MOVED: Final = (1.0, 6.0)  # average number of axes that a candidate moves, from and to
 _STEPS: Final = (0.04, 0.5)  # sd of a move, in units of the range, from and to
+_WIDE_STEPS: Final = (0.2, 1.0)  # the same for a proposal of a search that is stuck
 _ELSEWHERE: Final = 0.5  # share of candidates that begin at another good program
 _GOOD: Final = 0.25  # share of the scored programs that are good
 _LIKELY: Final = 0.8  # failure probability above which a candidate comes after all others
@@ -75,7 +76,8 @@ class TuneOperator:
         if not experience.axes:
             raise ExhaustedError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
         rng = np.random.default_rng(proposal.seed)
-        candidates = draw_candidates(experience, self._candidates, rng)
+        steps = _WIDE_STEPS if proposal.stuck else _STEPS
+        candidates = draw_candidates(experience, self._candidates, rng, steps)
         with one_thread():
             order = Model(experience).order(encode_positions(experience.axes, candidates))
         for index in order[:_TRIES]:
@@ -87,7 +89,7 @@ class TuneOperator:
         raise ExhaustedError(f"the {_TRIES} best of {len(candidates)} variations are all known programs")
 
 
-def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
+def draw_candidates(experience: Experience, count: int, rng: Any, steps: tuple[float, float] = _STEPS) -> Floats:
     """Return (count, A) positions: good programs with a few constants moved, by small and large steps.
 
     Half of them begin at the parent.
@@ -99,7 +101,7 @@ def draw_candidates(experience: Experience, count: int, rng: Any) -> Floats:
     n_axes = len(axes)
     moved = rng.random((count, n_axes)) < rng.uniform(*_MOVED, (count, 1)) / n_axes
     moved[np.arange(count), rng.integers(n_axes, size=count)] = True
-    step = np.exp(rng.uniform(*np.log(_STEPS), (count, 1)))
+    step = np.exp(rng.uniform(*np.log(steps), (count, 1)))
     length = step * rng.standard_normal((count, n_axes))
     gap = np.array([0.0 if axis.levels == math.inf else 1 / max(axis.levels - 1, 1) for axis in axes])
     length = np.copysign(np.maximum(np.abs(length), gap), length)

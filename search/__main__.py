@@ -59,6 +59,8 @@ def _search(config: DictConfig) -> Ending:
     from search.construct import Composed
     from search.errors import SeedProgramError, StorageError, UserError
     from search.library import Search
+    from search.stuck import beyond, is_stuck
+    from search.styles import compose_prompts
     from target.errors import DiskFullError, TargetError, disk_is_full
 
     search, name, job = None, str(config.name), HydraConfig.get()
@@ -70,7 +72,8 @@ def _search(config: DictConfig) -> Ending:
     try:
         name = _name(config)
         overrides = tuple(job.overrides.task)
-        composed = Composed(config=config, choices=job.runtime.choices, overrides=overrides)
+        prompts = compose_prompts(config.prompts, overrides)
+        composed = Composed(config=config, choices=job.runtime.choices, overrides=overrides, prompts=prompts)
         arguments = named(one_of_sweep(sys.argv[1:], overrides), name)
         search = Search.composed(composed, name=name, arguments=arguments)
         summary = search.run().summary
@@ -99,7 +102,7 @@ def _search(config: DictConfig) -> Ending:
             )
         raise
     if summary.status == "finished":
-        return Ending(name=name, code=0)
+        return Ending(name=name, code=0, resume=beyond(search.arguments) if is_stuck(summary.stop_reason) else ())
     was_interrupted = "interrupted" in summary.stop_reason
     return Ending(
         name=name,

@@ -32,6 +32,9 @@ from search.settings import Settings
 from search.shared.joining import make_share
 from search.steering.requests import Requests
 from search.strategies.base import Strategy
+from search.stuck import StuckSettings
+from search.styles import islands_of, with_prompts
+from search.ties import require_figure, sentences
 from target.base import Target
 
 
@@ -93,25 +96,31 @@ def make_session(
     preflight, pace = Preflight(), Pace()
     remarks: list[str] = []
     gates = Gates(**plain["gates"])
+    acceptance = instantiate(config.acceptance, "acceptance")
+    require_figure(plain["acceptance"], trains=target.kind is not None)
+    prompts = {name: instantiate(node, f"prompts.{name}") for name, node in composed.prompts.items()}
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
-        limits=(*target.limits, *gates.sentences),
+        limits=(*target.limits, *gates.sentences, *sentences(plain["acceptance"])),
         contract=target.contract,
         preflight=preflight,
         ideas=Requests(run).ideas_for,
         remark=remarks.append,
+        prompts=prompts,
         slow=pace.slow,
     )
+    stuck = StuckSettings(**plain["stuck"])
+    strategy = parts.strategy or instantiate(config.strategy, "strategy")
     settings = Settings(
         name=name,
         strategy_name=type(parts.strategy).__name__ if parts.strategy else composed.choices["strategy"],
         seed=config.seed,
         seed_program=target.seed_program(),
-        strategy=models.strategy(parts.strategy or instantiate(config.strategy, "strategy")),
+        strategy=models.strategy(with_prompts(stuck.strategy(strategy), prompts, islands=islands_of(strategy))),
         operator=models.operator(_operator(parts, config, resources)),
         extra_operators=_extra_operators(config, models, resources),
-        acceptance=instantiate(config.acceptance, "acceptance"),
+        acceptance=acceptance,
         budget=budget,
         propose_ahead=config.propose_ahead,
         ahead_per_slot=ahead_per_slot(target, slow_operator=pace.is_slow or models.asked),
@@ -132,8 +141,10 @@ def make_session(
         models=models,
         final_seeds=config.final.seeds,
         preflight=preflight,
-        remarks=tuple(remarks),
+        prompt_tokens=composed.prompt_tokens,
+        remarks=(*remarks, *filter(None, [stuck.remark(strategy)])),
         hooks=HookSettings(**plain["hooks"]),
+        stuck=stuck,
         quiet=quiet,
         share=make_share(config.storage, config.takeover_seconds),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,20 @@ class Composed:
         config: The configuration.
         choices: The choice of each group, such as `greedy` for `strategy`.
         overrides: The settings that were given.
+        prompts: The configurations of several prompts by name, if `prompts` names some.
     """
 
     config: DictConfig
     choices: Mapping[str, str]
     overrides: tuple[str, ...]
+    prompts: Mapping[str, DictConfig] = field(default_factory=dict)
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens of the longest possible prompt; None if there is no prompt."""
+        prompts = [*self.prompts.values()] or [self.config.prompt]
+        known = (each.get("max_tokens") for each in prompts if each)
+        return max((tokens for tokens in known if tokens), default=None)
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -56,6 +65,7 @@ def compose_search(overrides: Sequence[str], *, config_dir: Path | None = None) 
     from search.arguments import complaint, hydra_setting, quote_homes, refuse_arguments
     from search.errors import UserError
     from search.schema import CONF, schema
+    from search.styles import compose_prompts
 
     refuse_arguments(overrides)
     ConfigStore.instance().store(name="schema", node=schema())
@@ -63,12 +73,13 @@ def compose_search(overrides: Sequence[str], *, config_dir: Path | None = None) 
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             whole = compose("config", [*quote_homes(overrides), *more], return_hydra_config=True)
+            prompts = compose_prompts(whole.prompts, [*quote_homes(overrides), *more])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaint(error, overrides)) from error
     choices = dict(whole.hydra.runtime.choices)
     with open_dict(whole):
         del whole.hydra
-    return Composed(config=whole, choices=choices, overrides=tuple(overrides))
+    return Composed(config=whole, choices=choices, overrides=tuple(overrides), prompts=prompts)
 
 
 def make_models(llm: DictConfig, run: RunDirectory) -> Models:

@@ -20,6 +20,7 @@ from search.figures import delta_of, value_of
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.shell import run_shell
+from search.stuck import NEVER_STUCK, StuckSettings
 
 FOLDER: Final = "hooks"
 _WAITING: Final = 100
@@ -33,9 +34,8 @@ class HookSettings:
         on_keep: After each new champion.
         on_verdict: After each verdict.
         on_stop: When the search ends, for whatever reason but a kill.
-        on_stuck: After `stuck_trials` verdicts without a keep, and again after as many more.
+        on_stuck: After `stuck.trials` verdicts without a keep, and again after as many more.
         seconds: A command is stopped after this time.
-        stuck_trials: See `on_stuck`; the user is told too. None for never.
     """
 
     on_keep: str | None = None
@@ -43,15 +43,10 @@ class HookSettings:
     on_stop: str | None = None
     on_stuck: str | None = None
     seconds: float = 60.0
-    stuck_trials: int | None = None
 
     def __post_init__(self) -> None:
         if self.seconds <= 0:
             raise UserError(f"hooks.seconds must be positive, got {self.seconds:g}")
-        if self.stuck_trials is not None and self.stuck_trials < 1:
-            raise UserError(f"hooks.stuck_trials must be at least 1, got {self.stuck_trials}")
-        if self.on_stuck and self.stuck_trials is None:
-            raise UserError("hooks.on_stuck needs hooks.stuck_trials, the number of verdicts without a keep")
 
     def command(self, event: str) -> str | None:
         """Return the command of an event: `keep`, `verdict`, `stop` or `stuck`."""
@@ -60,28 +55,30 @@ class HookSettings:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be done or said."""
-        return self.stuck_trials is None and not any(
-            getattr(self, each.name) for each in fields(self) if each.name.startswith("on_")
-        )
+        """Whether there is no command."""
+        return not any(getattr(self, each.name) for each in fields(self) if each.name.startswith("on_"))
 
 
 NO_HOOKS: Final = HookSettings()
 
 
 class Hooks:
-    """Follows one session of a search, and runs the commands.
+    """Follows one session of a search, runs the commands, and tells the user when it is stuck.
 
     Args:
         settings: The commands.
         run: Folder of the search; the last output of each command is in `hooks/EVENT.log`.
         say: Shows a message to the user.
+        stuck: When the search is stuck.
     """
 
-    def __init__(self, settings: HookSettings, run: RunDirectory, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: HookSettings, run: RunDirectory, say: Callable[[str], None], stuck: StuckSettings = NEVER_STUCK
+    ) -> None:
         self._settings = settings
         self._run = run
         self._say = say
+        self._stuck = stuck
         self._seen: int | None = None  # verdicts that were handled
         self._without = 0  # verdicts since the last keep
         self._calls: queue.Queue[tuple[str, str] | None] = queue.Queue()
@@ -91,7 +88,7 @@ class Hooks:
 
     def recorded(self, population: Population, summary: Summary) -> None:
         """Start the commands for what is new; returns at once."""
-        if self._settings.is_empty:
+        if self._settings.is_empty and self._stuck.trials is None:
             return
         decided = population.decided
         is_first, new = self._seen is None, decided[self._seen or 0 :]
@@ -121,15 +118,16 @@ class Hooks:
 
     def _events(self, trial: Trial) -> Iterator[str]:
         yield "verdict"
-        self._without = 0 if trial.status in (Status.BASELINE, Status.KEEP) else self._without + 1
+        is_kept = trial.status in (Status.BASELINE, Status.KEEP)
+        self._without = 0 if is_kept else self._without + (not trial.imported)  # as `Population.since_keep`
         if trial.status is Status.KEEP:
             yield "keep"
-        elif self._settings.stuck_trials and self._without and not self._without % self._settings.stuck_trials:
+        elif self._without and self._stuck.trials and not self._without % self._stuck.trials and not trial.imported:
             yield "stuck"
 
     def _start(self, event: str, record: dict[str, Any]) -> None:
         if event == "stuck":
-            self._say(f"{self._without} verdicts since the last improvement")
+            self._say(self._stuck.text(self._without))
         if not self._settings.command(event):
             return
         if self._calls.qsize() >= _WAITING:

@@ -30,8 +30,9 @@ _MEANT: Final = {
     "hours": "budget.hours={value}",
     "n_trials": "budget.trainings={value}",
     "trials": "budget.trainings={value}",
+    "hooks.stuck_trials": "it is now stuck.trials={value}",
 }
-"""What other programs call a setting, and how it is written here."""
+"""What other programs and earlier versions call a setting, and how it is written here."""
 _CHOICES_MEANT: Final = {
     ("tracker", "false"): "tracker=none",
     ("tracker", "off"): "tracker=none",

@@ -74,7 +74,14 @@ class Hooks:
     on_stop: str | None = None
     on_stuck: str | None = None
     seconds: float = MISSING
-    stuck_trials: int | None = None
+
+
+@dataclass
+class Stuck:
+    """When a search is stuck, and what follows; see `search.stuck.StuckSettings`."""
+
+    trials: int | None = None
+    action: str = MISSING
 
 
 @dataclass
@@ -106,6 +113,7 @@ class Config:
     operator: Any = MISSING
     extra_operators: dict[str, Any] = field(default_factory=dict)
     prompt: Any = MISSING
+    prompts: Any = None
     agent: Agent = field(default_factory=Agent)
     llm: Any = MISSING
     acceptance: Any = MISSING
@@ -115,6 +123,7 @@ class Config:
     tracker: Any = MISSING
     hooks: Hooks = field(default_factory=Hooks)
     gates: Gates = field(default_factory=Gates)
+    stuck: Stuck = field(default_factory=Stuck)
 
 
 def schema() -> DictConfig:

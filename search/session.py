@@ -34,6 +34,7 @@ from search.runs.summary import Summary
 from search.secrets import redact_all
 from search.settings import Settings
 from search.shared.joining import MakeShare, require_same_conditions
+from search.stuck import NEVER_STUCK, StuckSettings
 from search.watch import MakeTracker, Watch
 from target.base import MakeExecutor, Target
 from target.errors import TargetError
@@ -64,6 +65,7 @@ MAY_CHANGE: Final = (
     "propose_ahead",
     "pruning",
     "storage",
+    "stuck",
     "takeover_seconds",
     "tracker",
 )
@@ -91,8 +93,10 @@ class Session:
         models: Language models, for operators that need one.
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
         preflight: Is lent the executor, for operators that need it.
+        prompt_tokens: Tokens of the longest possible prompt; None if unknown.
         remarks: What the operators say to the user before the search begins, one line each.
         hooks: Commands of the user.
+        stuck: When the search is stuck, and what follows.
         quiet: Whether nothing is printed.
         share: Makes what this session shares with other sessions of the search; None for one session at a time.
     """
@@ -108,14 +112,18 @@ class Session:
     models: Models = field(default_factory=Models)
     final_seeds: int = 0
     preflight: Preflight = field(default_factory=Preflight)
+    prompt_tokens: int | None = None
     remarks: tuple[str, ...] = ()
     hooks: HookSettings = NO_HOOKS
+    stuck: StuckSettings = NEVER_STUCK
     quiet: bool = False
     share: MakeShare | None = None
 
     def __post_init__(self) -> None:
         if self.final_seeds < 0 or self.final_seeds == 1:
             raise UserError(f"final.seeds must be 0 or at least 2, got {self.final_seeds}")
+        if self.hooks.on_stuck and self.stuck.trials is None:
+            raise UserError("hooks.on_stuck needs stuck.trials, the number of verdicts without a keep, such as 40")
 
 
 def run_session(session: Session) -> Summary:
@@ -232,14 +240,14 @@ def _tell_constants(session: Session, population: Population, watch: Watch) -> N
 
 def _try_out(session: Session, ledger: Ledger) -> None:
     """Try the models out, unless the search has already ended."""
-    population, prompt = ledger.population, session.config.get("prompt") or {}
+    population = ledger.population
     exhausted = session.settings.budget.exhausted(
         trainings=population.trainings,
         wall_seconds=ledger.elapsed.wall_seconds,
         cost_usd=population.cost_usd + ledger.trying_out_usd,
     )
-    if not exhausted:
-        session.models.try_out(ledger.pay_for_trying_out, prompt_tokens=prompt.get("max_tokens"))
+    if not exhausted and not session.stuck.has_ended(population):
+        session.models.try_out(ledger.pay_for_trying_out, prompt_tokens=session.prompt_tokens)
 
 
 def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:
@@ -273,6 +281,7 @@ def _watch(session: Session) -> Watch:
         budget=settings.budget,
         make_tracker=session.make_tracker,
         hooks=session.hooks,
+        stuck=session.stuck,
         quiet=session.quiet,
     )
 

@@ -15,6 +15,7 @@ from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Verdict
 from search.decisions import next_step, propose, refuse
 from search.settings import Settings
+from search.strategies.base import NothingToProposeError
 from target.evaluation import Evaluation
 from target.program import Program
 
@@ -40,22 +41,25 @@ class Simulation:
     finished: list[tuple[float, int]] = field(default_factory=list)
     repeats: dict[tuple[int, int], None] = field(default_factory=dict)
 
+    def copy(self) -> Simulation:
+        """Return the same search, to go on with it in two ways."""
+        return replace(self, decided=[*self.decided], finished=[*self.finished], repeats=dict(self.repeats))
 
-def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulation:
-    """Run a search until its trainings would have taken some hours.
+
+def simulate(settings: Settings, evaluate: Evaluate, *, hours: float, begun: Simulation | None = None) -> Simulation:
+    """Run a search until its trainings would have taken some hours, or its strategy proposes nothing.
 
     Args:
         settings: The search; its budget is ignored. As in the real loop, `max_failures` trials in a row that produce
             nothing to train end the search: an operator may have used up all programs that it can make.
         evaluate: Runs one training of a program with a seed.
         hours: Simulated training time.
+        begun: A search to go on with, which is left as it is; its hours count. None begins a new one.
 
     Raises:
         RuntimeError: If the seed program does not score.
     """
-    run = Simulation()
-    seed_mutation = Mutation(program=settings.seed_program, operator="seed", description="the seed program")
-    _add(run, Trial(number=0, proposal=Proposal(parents=(), seed=settings.seed), mutation=seed_mutation))
+    run = begun.copy() if begun else _begin(settings)
     while run.hours < hours and not settings.is_stuck(run.population.decided):
         if run.population.pending:
             trial = run.population.pending[0]
@@ -68,25 +72,37 @@ def simulate(settings: Settings, evaluate: Evaluate, *, hours: float) -> Simulat
             number, seed = next(iter(run.repeats))
             del run.repeats[number, seed]
             _measure(run, number, seed, evaluate)
-        else:
-            _propose(run, settings)
+        elif not _propose(run, settings):
+            break
     return run
 
 
-def _propose(run: Simulation, settings: Settings) -> None:
+def _begin(settings: Settings) -> Simulation:
+    run = Simulation()
+    seed_mutation = Mutation(program=settings.seed_program, operator="seed", description="the seed program")
+    _add(run, Trial(number=0, proposal=Proposal(parents=(), seed=settings.seed), mutation=seed_mutation))
+    return run
+
+
+def _propose(run: Simulation, settings: Settings) -> bool:
+    """Make the next trial; return whether there was one to make."""
     number = len(run.population.trials)
-    proposal = propose(settings, run.population)
+    try:
+        proposal = propose(settings, run.population)
+    except NothingToProposeError:
+        return False
     _add(run, Trial(number=number, proposal=proposal))
     try:
         mutation = settings.operator_for(proposal).mutate(proposal, run.population)
     except MutationError as error:
         _refuse(run, number, str(error))
-        return
+        return True
     if refusal := refuse(mutation, run.population, settings.acceptance):
         _refuse(run, number, refusal.reason)
         run.repeats |= dict.fromkeys(refusal.again)
-        return
+        return True
     _replace(run, number, mutation=mutation)
+    return True
 
 
 def _measure(run: Simulation, number: int, seed: int, evaluate: Evaluate) -> None:

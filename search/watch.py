@@ -18,6 +18,7 @@ from search.observer import Running
 from search.pictures import Pictures
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.stuck import NEVER_STUCK, StuckSettings
 from search.tracker import Tracker
 from search.views.busy import Busy
 from search.views.console import Display
@@ -44,6 +45,7 @@ class Watch:
         budget: Its limits.
         make_tracker: Makes the tracker.
         hooks: Commands of the user.
+        stuck: When the search is stuck.
         quiet: Print nothing.
     """
 
@@ -55,13 +57,14 @@ class Watch:
         budget: Budget,
         make_tracker: MakeTracker,
         hooks: HookSettings = NO_HOOKS,
+        stuck: StuckSettings = NEVER_STUCK,
         quiet: bool = False,
     ) -> None:
         self._run = run
         console = Console(quiet=True) if quiet else None
         self._display = Display(budget, console, stamp=lambda: time.strftime("%H:%M:%S"))
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
-        self._hooks = Hooks(hooks, run, self._display.message)
+        self._hooks = Hooks(hooks, run, self._display.message, stuck)
         self._losses = Losses(run)
         self._pictures = Pictures(run)
         self._closed = False

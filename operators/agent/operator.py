@@ -82,7 +82,8 @@ class AgentOperator:
         base = parent_of(proposal, population)
         assert base.program is not None
         direction = read_direction(self._resources)
-        task, history = self._prompt.messages(
+        prompt = self._resources.prompt_for(proposal, self._prompt)
+        task, history = prompt.messages(
             Briefing(answer="agent", proposal=proposal, population=population, base=base),
             direction=direction,
             limits=self._resources.limits,
@@ -112,7 +113,7 @@ class AgentOperator:
                 self._resources.contract.check(source)
                 program = new_program(source, base, population, metric)
             except (EditError, ContractError) as error:
-                failed = Attempt(cost_usd=ended.cost_usd, exchanges=(exchange,), prompt=self._prompt.label)
+                failed = Attempt(cost_usd=ended.cost_usd, exchanges=(exchange,), prompt=prompt.label)
                 raise MutationError(str(error), failed) from error
         change, reason = stated(ended.output, prose=False)
         ignored = f"[changes of {_listed(others)} were discarded]" if others else ""
@@ -123,7 +124,7 @@ class AgentOperator:
             rationale=" ".join(filter(None, (reason, ignored))),
             cost_usd=ended.cost_usd,
             exchanges=(exchange,),
-            prompt=self._prompt.label,
+            prompt=prompt.label,
         )
 
     def _variables(self, proposal: Proposal, temporary: Path) -> dict[str, str]:

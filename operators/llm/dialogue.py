@@ -31,9 +31,9 @@ class Dialogue:
     Attributes:
         operator: Name of the operator.
         model: The model to ask.
-        prompt: The prompt.
+        prompt: The prompt, unless the proposal names another.
         attempts: Largest number of requests per proposal.
-        resources: Direction and limits for the prompt.
+        resources: Direction and limits for the prompt, and the other prompts.
     """
 
     operator: str
@@ -53,8 +53,8 @@ class Dialogue:
             MutationError: No answer could be used; the last reason is the message.
             ProviderError: The provider does not work.
         """
-        contract = self.resources.contract
-        opening = self.prompt.messages(
+        contract, prompt = self.resources.contract, self.resources.prompt_for(briefing.proposal, self.prompt)
+        opening = prompt.messages(
             briefing,
             direction=read_direction(self.resources),
             limits=self.resources.limits,
@@ -86,7 +86,7 @@ class Dialogue:
                     return self._mutation(
                         program, answer, briefing, cost_usd=cost_usd, exchanges=exchanges, extra_parents=extra_parents
                     )
-            said += [Message(role="assistant", text=answer), self.prompt.retry(problem)]
+            said += [Message(role="assistant", text=answer), prompt.retry(problem)]
             attempt += 1
         raise MutationError(
             f"no program after {attempt} {'answers' if attempt > 1 else 'answer'}; the last: {problem}",
@@ -94,7 +94,7 @@ class Dialogue:
                 operator=self.operator,
                 cost_usd=cost_usd,
                 exchanges=tuple(exchanges),
-                prompt=self.prompt.label,
+                prompt=prompt.label,
                 extra_parents=extra_parents,
             ),
         )
@@ -118,7 +118,7 @@ class Dialogue:
             rationale=reason,
             cost_usd=cost_usd,
             exchanges=tuple(exchanges),
-            prompt=self.prompt.label,
+            prompt=self.resources.prompt_for(briefing.proposal, self.prompt).label,
             extra_parents=extra_parents,
         )
 

@@ -34,6 +34,9 @@ SECTIONS: Final = (
 EARLIER: Final = "earlier"
 """The section with trials of an earlier search under other conditions; less important than all of `SECTIONS`."""
 
+FRUITLESS: Final = "fruitless"
+"""The section with what a stuck search has tried since its last keep; more important than all of `SECTIONS`."""
+
 _ENDED: Final = {
     Status.CRASHED: "crashed",
     Status.OUT_OF_MEMORY: "ran out of memory",
@@ -77,6 +80,7 @@ def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int, metr
     return {
         "metric": metric,
         "base": _described(base, population, metric),
+        "stuck": briefing.proposal.stuck,
         "failure": (base.detail or "nothing that would explain it") if failed else "",
         "working": _working(base, parent, population, diff_lines, metric) if failed else None,
         "second": _second(briefing, counts, metric) if briefing.second else None,
@@ -106,7 +110,10 @@ def _sections(
     told_elsewhere = {trial.number for trial in (*shown, briefing.second) if trial}
     unsuccessful = [trial for trial in history.unsuccessful(parent, population) if trial.number not in told_elsewhere]
     near = [trial for trial in unsuccessful if history.near_miss(trial, population)][: counts["near_misses"]]
-    rest = [trial for trial in unsuccessful if trial not in near][: counts["unsuccessful"]]
+    rest = [trial for trial in unsuccessful if trial not in near]
+    fruitless = history.since_keep(rest, population) if briefing.proposal.stuck else []
+    fruitless = fruitless[: 2 * counts["unsuccessful"]]
+    rest = [trial for trial in rest if trial not in fruitless][: counts["unsuccessful"]]
     return {
         "curve": history.curve(briefing.base, counts["curve"]),
         "statistics": measured(briefing.base, counts["statistics"]),
@@ -116,6 +123,7 @@ def _sections(
         "near_misses": [history.effect(trial, population, metric) for trial in near],
         "unsuccessful": [history.effect(trial, population, metric) for trial in rest],
         "failures": history.failures(parent, population, metric)[: counts["failures"]],
+        FRUITLESS: [history.effect(trial, population, metric) for trial in fruitless],
         EARLIER: history.earlier(parent, population, metric)[: counts["unsuccessful"]],
     }
 
@@ -172,7 +180,7 @@ def _result(trial: Trial, population: Population, metric: Metric) -> str:
     if first is not None and trial.number:
         parts.append(f"{metric.delta_text(score - first, score)} against the seed program")
     if best is not None and champion is not None and champion.number != trial.number:
-        parts.append(f"the best so far is #{champion.number} with {metric.text(best)}")
+        parts.append(f"the champion is #{champion.number} with {metric.text(best)}")
     run = trial.evaluations[0] if trial.evaluations else None
     if run and run.n_parameters:
         parts.append(f"{run.n_parameters:,} parameters")

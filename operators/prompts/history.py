@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from operators.population import Population
@@ -91,6 +91,12 @@ def unsuccessful(parent: Trial, population: Population) -> Iterator[Trial]:
         if trial.status in (Status.DISCARD, Status.PRUNED) and trial.mutation and trial.proposal.parents
     ]
     yield from sorted(kept, key=lambda trial: (parent.number not in trial.proposal.parents, -trial.number))
+
+
+def since_keep(trials: Iterable[Trial], population: Population) -> list[Trial]:
+    """Return those of some decided trials whose verdict came after the last keep."""
+    later = {trial.number for trial in population.since_keep}
+    return [trial for trial in trials if trial.number in later]
 
 
 def near_miss(trial: Trial, population: Population) -> bool:

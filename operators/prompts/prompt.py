@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from operators.base import MutationError
 from operators.chat import Message
 from operators.population import Population
-from operators.prompts.briefing import ANSWERS, EARLIER, SECTIONS, Briefing, told
+from operators.prompts.briefing import ANSWERS, EARLIER, FRUITLESS, SECTIONS, Briefing, told
 from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
@@ -105,7 +105,7 @@ class Prompt:
         context = {**facts, "ideas": [*ideas]}
         sections = context["sections"]
         while tokens(task := self._render(self._task, **context)) > left:
-            droppable = next((name for name in (EARLIER, *SECTIONS) if sections[name]), None)
+            droppable = next((name for name in (EARLIER, *SECTIONS, FRUITLESS) if sections[name]), None)
             if droppable is None:
                 raise MutationError(
                     f"the prompt needs at least {tokens(system) + tokens(task)} tokens, but prompt.max_tokens is "
@@ -126,7 +126,7 @@ class Prompt:
         sections = facts["sections"]
         whole = tokens(self._render(self._task, ideas=[], **facts))
         found = {}
-        for name in (*reversed(SECTIONS), EARLIER):
+        for name in (FRUITLESS, *reversed(SECTIONS), EARLIER):
             without = {**facts, "sections": {**sections, name: []}}
             found[name] = whole - tokens(self._render(self._task, ideas=[], **without))
         return found

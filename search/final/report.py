@@ -224,6 +224,9 @@ def verdict_on(
         side = "above" if metric.is_maximized else "below"
         return "holds", f"the whole {level} is {side} zero{share}"
     if contrast.low > min(reported, 0.0) / 2:
+        if reported >= 0:
+            side = "below" if metric.is_maximized else "above"
+            return "does not hold", f"the whole {level} is {side} zero, and the search reported no gain: {claimed}"
         return "does not hold", f"the {level} does not reach half of what the search reported, {claimed}"
     needed = seeds_to_exclude_zero(contrast.difference, contrast.sd)
     more = f"; if the difference is real, about {needed} seeds would tell" if needed and contrast.difference < 0 else ""

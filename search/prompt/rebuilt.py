@@ -22,6 +22,7 @@ from search.gates import Gates
 from search.runs.finished import SearchRun
 from search.runs.reading import population_before
 from search.runs.rundir import RunDirectory
+from search.ties import sentences
 
 
 def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
@@ -38,14 +39,18 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
     """
     run = RunDirectory(root)
     config = read_config(run)
-    prompt = _prompt(config, style)
+    prompt = _prompt(config, style or trial.proposal.style or None)
     target = make_target(config["target"])
     direction = find_direction(config.get("direction") or target.direction).read_text(encoding="utf-8")
     try:
         messages = prompt.messages(
             _briefing(trial, population_before(run, trial.number)),
             direction=direction,
-            limits=(*target.limits, *Gates(**config.get("gates", {})).sentences),
+            limits=(
+                *target.limits,
+                *Gates(**config.get("gates", {})).sentences,
+                *sentences(config.get("acceptance", {})),
+            ),
             contract=target.contract,
         )
     except MutationError as error:
@@ -54,20 +59,21 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
 
 
 def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
-    """Return the estimated tokens of each section in the last prompt that the search made with its own `prompt`.
+    """Return the estimated tokens of each section in the last prompt of each kind that a search made.
 
     Returns:
-        By the name and hash of the prompt; empty if no trial has one, or if this version would word it in another way.
+        By the name and hash of the prompt, without those that this version would word in another way.
     """
     if not run.config.get("prompt"):
         return {}
-    prompt = _prompt(run.config, None)
-    told = [trial for trial in run.population.decided if trial.prompt == prompt.label and trial.proposal.parents]
-    if not told:
-        return {}
-    before = population_before(RunDirectory(run.root), told[-1].number)
-    contract = make_target(run.config["target"]).contract
-    return {prompt.label: prompt.section_tokens(_briefing(told[-1], before), contract=contract)}
+    contract, found = make_target(run.config["target"]).contract, dict[str, dict[str, int]]()
+    for style in (None, *(run.config.get("prompts") or ())):
+        prompt = _prompt(run.config, style)
+        told = [trial for trial in run.population.decided if trial.prompt == prompt.label and trial.proposal.parents]
+        if told:
+            before = population_before(RunDirectory(run.root), told[-1].number)
+            found[prompt.label] = prompt.section_tokens(_briefing(told[-1], before), contract=contract)
+    return found
 
 
 def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:

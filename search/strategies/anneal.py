@@ -45,14 +45,19 @@ class Anneal:
         """Return a proposal to mutate the current trial of the walk."""
         return child_of(self._stand(population), rng=rng)
 
+    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
+        """Return a proposal like `ask`; but as its trial is marked, the walk is hot again when it steps to it."""
+        return self.ask(population, rng)
+
     def _stand(self, population: Population) -> int:
         """Replay the walk over all verdicts."""
         unit = _typical_distance(population)
         scores, here, best, away = population.scores, 0, 0, 0
         for count, trial in enumerate(verdicts(population)):
             if trial.scored:
+                temperature = self._start if trial.proposal.stuck else self._temperature(count)
                 loss = scores[trial.number] - scores[here]
-                if loss < 0 or _draw(trial) < math.exp(-loss / (unit * self._temperature(count))):
+                if loss < 0 or _draw(trial) < math.exp(-loss / (unit * temperature)):
                     here = trial.number
             if scores[here] < scores[best]:
                 best, away = here, 0

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from operators.population import Population
 from operators.trial import Label, Proposal, Status, Trial
 
 _COMPANIONS: Final = 16
+_FEW: Final = 4  # trials that may be parents when a search is stuck
 
 
 class Strategy(Protocol):
     """Decides what to mutate next: a pure function of the population.
 
-    A strategy keeps no state between calls, so a search resumes by rebuilding the population from the ledger.
+    A strategy keeps no state between calls, so a search resumes by rebuilding the population from the ledger. It may
+    also be a `Widening`.
     """
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
@@ -28,6 +30,17 @@ class Strategy(Protocol):
 
         Raises:
             NothingToProposeError: There is nothing to propose, for now or for good.
+        """
+
+
+@runtime_checkable
+class Widening(Protocol):
+    """A strategy that can look further when a search is stuck, by a knob of its own."""
+
+    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
+        """Return the next proposal of a stuck search; arguments and errors as for `Strategy.ask`.
+
+        It is asked in place of `ask` until the next keep. Its trials are marked: `proposal.stuck` is above 0.
         """
 
 
@@ -43,6 +56,11 @@ def verdicts(population: Population) -> list[Trial]:
 def best_first(numbers: Iterable[int], population: Population) -> list[int]:
     """Sort numbers of scored trials by score, the best first; equal scores by number."""
     return sorted(numbers, key=lambda number: (population.scores[number], number))
+
+
+def one_of_the_best(population: Population, rng: random.Random) -> int:
+    """Return the number of a scored trial, drawn from the best few."""
+    return rng.choice(population.ranked()[:_FEW]).number
 
 
 def child_of(*parents: int, rng: random.Random, companions: Iterable[int] | None = None, **labels: Label) -> Proposal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 
@@ -41,7 +42,16 @@ class Beam:
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return a proposal to mutate the survivor that has been expanded least; the others are its companions."""
+        return self._expand(*self._front(population), population, rng)
+
+    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
+        """Return a proposal to mutate one of twice as many trials: the survivors, and the best of all others."""
         generation, survivors = self._front(population)
+        others = (trial.number for trial in population.ranked() if trial.number not in survivors)
+        wide = [*survivors, *itertools.islice(others, 2 * self._width - len(survivors))]
+        return self._expand(generation, wide, population, rng)
+
+    def _expand(self, generation: int, survivors: list[int], population: Population, rng: random.Random) -> Proposal:
         expansions = Counter(
             trial.proposal.parents[0] for trial in population.trials if _generation(trial) == generation + 1
         )

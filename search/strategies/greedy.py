@@ -6,7 +6,7 @@ import random
 
 from operators.population import Population
 from operators.trial import Proposal
-from search.strategies.base import child_of
+from search.strategies.base import child_of, one_of_the_best
 
 
 class Greedy:
@@ -20,3 +20,7 @@ class Greedy:
         """Return a proposal to mutate the champion."""
         champion = population.champion
         return child_of(champion.number if champion else 0, rng=rng)
+
+    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
+        """Return a proposal to mutate one of the best few trials."""
+        return child_of(one_of_the_best(population, rng), rng=rng)

@@ -7,7 +7,7 @@ from typing import Final
 
 from operators.population import Population
 from operators.trial import Proposal, Trial
-from search.strategies.base import child_of, verdicts
+from search.strategies.base import child_of, one_of_the_best, verdicts
 
 TUNE: Final = "tune"
 _TRIED: Final = 2  # trials that show whether the configured operator changes structure
@@ -51,9 +51,14 @@ class Hybrid:
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return a proposal for one of the two arms."""
         if rng.random() < self.tune_share(population):
-            parent = self._to_tune(population, rng)
-            return Proposal(parents=(parent,), seed=rng.getrandbits(32), operator=TUNE, labels={"arm": TUNE})
+            return _tuned(self._to_tune(population, rng), rng)
         return child_of(population.ranked()[0].number, rng=rng, arm="structure")
+
+    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
+        """Return a proposal for one of the two arms, by the same shares, to work on one of the best few trials."""
+        is_tuned = rng.random() < self.tune_share(population)
+        parent = one_of_the_best(population, rng)
+        return _tuned(parent, rng) if is_tuned else child_of(parent, rng=rng, arm="structure")
 
     def tune_share(self, population: Population) -> float:
         """Return the probability that the tuner gets the next trial."""
@@ -108,6 +113,10 @@ class Hybrid:
         return next(
             trial for trial in young if trial.program and trial.program.skeleton_id == newest.program.skeleton_id
         )
+
+
+def _tuned(parent: int, rng: random.Random) -> Proposal:
+    return Proposal(parents=(parent,), seed=rng.getrandbits(32), operator=TUNE, labels={"arm": TUNE})
 
 
 def _new_skeleton(trial: Trial, population: Population) -> bool:

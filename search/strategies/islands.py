@@ -18,6 +18,9 @@ class Islands:
     islands from then on, so its descendants spread. The companions of a proposal are the members of its island, so
     prompts and crossovers do not mix islands.
 
+    Attributes:
+        islands: Number of separate populations; a proposal is for the one in its label `island`, from 0.
+
     Args:
         islands: Separate populations.
         interval: Verdicts between two migrations.
@@ -35,27 +38,37 @@ class Islands:
                 "islands, interval and tournament_size must be at least 1, "
                 f"got {islands}, {interval} and {tournament_size}"
             )
-        self._islands = islands
+        self.islands = islands
         self._interval = interval
         self._tournament_size = tournament_size
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return a proposal for the island with the fewest proposals."""
+        island = self._next(population)
+        return self._child(island, self._members(population)[island], population, rng)
+
+    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
+        """Return a proposal for the island with the fewest proposals, whose parent may live on any island."""
+        everyone = sorted({number for island in self._members(population) for number in island})
+        return self._child(self._next(population), everyone, population, rng)
+
+    def _next(self, population: Population) -> int:
         given = Counter(_island(trial) for trial in population.trials)
-        island = min(range(self._islands), key=lambda index: given[index])
-        members = self._members(population)[island]
+        return min(range(self.islands), key=lambda index: given[index])
+
+    def _child(self, island: int, members: list[int], population: Population, rng: random.Random) -> Proposal:
         rivals = rng.choices(members, k=self._tournament_size)
         winner = best_first(rivals, population)[0]
         return child_of(winner, rng=rng, companions=best_first(members, population), island=island)
 
     def _members(self, population: Population) -> list[list[int]]:
         """Return the scored trials on each island, immigrants included."""
-        members = [[0] for _ in range(self._islands)]
+        members = [[0] for _ in range(self.islands)]
         turns = itertools.count()
         for count, trial in enumerate(verdicts(population), start=1):
             if trial.scored:
                 own = _island(trial)
-                members[(next(turns) if own is None else own) % self._islands].append(trial.number)
+                members[(next(turns) if own is None else own) % self.islands].append(trial.number)
             if count % self._interval == 0:
                 best = [best_first(island, population)[0] for island in members]
                 for island, immigrant in zip(members, best[-1:] + best[:-1], strict=True):

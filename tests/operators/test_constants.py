@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from operators.base import MutationError
 from operators.constants import ConstantsOperator, perturb
 from operators.population import Population
-from operators.trial import Mutation, Proposal, Status, Trial
+from operators.trial import STUCK, Mutation, Proposal, Status, Trial
 from target.program import Program
 from target.program.constants import parse_constants
 
@@ -237,3 +237,17 @@ def test_a_number_that_no_step_leads_from_is_left_alone(literal: str) -> None:
 
 def test_bounds_without_an_integer_between_them_leave_it_as_it_is() -> None:
     assert set(moves("B = 5  # knob: 4.2..4.8")) == {5}
+
+
+def test_a_stuck_search_takes_larger_steps() -> None:
+    labels = {STUCK: 40}
+    usual, wide = (
+        [
+            abs(math.log(OPERATOR.mutate(proposal, population("LR = 0.02\n")).program.constants["LR"] / 0.02))
+            for proposal in (Proposal(parents=(0,), seed=seed, labels=marks) for seed in range(200))
+        ]
+        for marks in ({}, labels)
+    )
+
+    assert max(usual) <= 1.01 < 1.5 < max(wide)
+    assert statistics.fmean(wide) == pytest.approx(2 * statistics.fmean(usual), rel=0.1)

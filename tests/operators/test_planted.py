@@ -23,6 +23,7 @@ FIELDS = [
     "rationale",
     "ancestors",
     "steps",
+    "fruitless",
     "statistics",
     "near_misses",
     "unsuccessful",
@@ -35,10 +36,18 @@ FIELDS = [
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_planted_instruction_stands_between_marks(field):
-    lists = ("statistics", "ancestors", "near_misses", "unsuccessful", "failures", "earlier")
+    lists = ("fruitless", "statistics", "ancestors", "near_misses", "unsuccessful", "failures", "earlier")
     base = {"number": 1, "source": "X = 1\n", "ended": "crashed", "change": "c", "rationale": "r", "result": "crashed"}
     sections = {"curve": [], "constants": [], "inspirations": [], **{name: [] for name in lists}}
-    context = {"base": base, "failure": "", "working": None, "second": None, "sections": sections, "free_constants": []}
+    context = {
+        "base": base,
+        "failure": "",
+        "working": None,
+        "second": None,
+        "stuck": 1,
+        "sections": sections,
+        "free_constants": [],
+    }
     template = "retry.j2" if field == "problem" else "task.j2"
     if field in lists:
         sections[field] = [PLANTED]

@@ -326,3 +326,23 @@ def test_a_result_says_how_sure_and_how_large_it_is() -> None:
     _, task = ask(make_prompt(), Population((seed,)), 0)
 
     assert "val_bpb 2.0000, mean of 2 trainings; 1,234,567 parameters; 2.00 GB at its peak" in task
+
+
+def test_a_stuck_search_names_what_failed_and_asks_for_another_kind() -> None:
+    population = history()
+    base = population.trials[2]
+
+    def task(prompt: Prompt, **labels: int) -> str:
+        proposal = Proposal(parents=(2,), seed=0, labels=labels)
+        briefing = Briefing(answer="patch", proposal=proposal, population=population, base=base)
+        return prompt.messages(briefing, direction="", limits=LIMITS)[1].text
+
+    usual, stuck = task(make_prompt(inspirations=0)), task(make_prompt(inspirations=0), stuck=6)
+    told = stuck[stuck.index("# Your task") :]
+    assert "did not improve" not in usual
+    assert "The last 6 trials did not improve on the best program" in told
+    assert ("#4 clearly worse" in told, "#7 a cousin" in told) == (True, True)
+    assert told.rstrip().endswith("Propose something of another kind than all of these.")
+    assert stuck.count("clearly worse") == 1, "told once"
+    least = task(make_prompt(inspirations=0, unsuccessful=0), stuck=6)
+    assert "are not enough: propose something of another kind." in least

@@ -9,7 +9,7 @@ import pytest
 from operators.experience import gather
 from operators.population import Population
 from operators.prompts.tuner import constants_view
-from operators.trial import Mutation, Proposal, Status, Trial
+from operators.trial import STUCK, Mutation, Proposal, Status, Trial
 from operators.tune import TuneOperator, draw_candidates
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
@@ -109,6 +109,21 @@ def test_it_looks_around_other_good_programs_too_but_not_around_bad_ones() -> No
     assert begun_at(near[0]) > 100
     assert begun_at(good) > 30
     assert begun_at(bad) < 10
+
+
+def test_a_stuck_search_moves_farther() -> None:
+    people = search(bowl, trials=10, seed=1)
+    best, few = people.ranked()[0], TuneOperator(candidates=4, memory=100)
+    assert best.program is not None
+    axes = gather(best.program, people, limit=100).axes
+
+    def distance(seed: int, **labels: int) -> float:
+        made = few.mutate(Proposal(parents=(best.number,), seed=seed, labels=labels), people).program
+        places = [[axis.position(each.constants[axis.name]) for axis in axes] for each in (made, best.program)]
+        return float(np.abs(np.diff(places, axis=0)).max())
+
+    usual, wide = (sum(distance(seed, **marks) for seed in range(40)) for marks in ({}, {STUCK: 40}))
+    assert wide > 1.2 * usual
 
 
 def test_pending_trials_are_not_proposed_again() -> None:

@@ -12,6 +12,7 @@ from operators.trial import Status
 from search.errors import UserError
 from search.hooks import Hooks, HookSettings
 from search.runs.rundir import RunDirectory
+from search.stuck import NEVER_STUCK, StuckSettings
 from tests.search.builders import make_summary, make_trial
 from tests.search.command import QUIET, rows_of, run
 
@@ -32,8 +33,8 @@ def follow(tmp_path, monkeypatch):
     run = RunDirectory(tmp_path / "outputs" / "t")
     run.create()
 
-    def follow(*, said, earlier=0, **settings):
-        hooks = Hooks(HookSettings(**settings), run, said.append)
+    def follow(*, said, earlier=0, stuck=NEVER_STUCK, **settings):
+        hooks = Hooks(HookSettings(**settings), run, said.append, stuck)
         for count in range(earlier, len(TRIALS) + 1):
             population = Population(TRIALS[:count])
             hooks.recorded(population, make_summary(population, status="running"))
@@ -49,7 +50,7 @@ def test_each_event_starts_its_command_with_what_happened(follow, tmp_path):
     said = []
     names = ("on_keep", "on_stop", "on_stuck")
 
-    told = follow(said=said, stuck_trials=2, **dict.fromkeys(names, APPEND))
+    told = follow(said=said, stuck=StuckSettings(trials=2), **dict.fromkeys(names, APPEND))
 
     assert [(each["event"], each["trial"] and each["trial"]["number"]) for each in told] == [
         ("keep", 1),
@@ -62,11 +63,11 @@ def test_each_event_starts_its_command_with_what_happened(follow, tmp_path):
     assert kept["directory"] == str(tmp_path / "outputs" / "t" / "trials" / "0001")
     assert told[1]["trial"]["detail"] == "it crashed"
     assert told[2]["summary"]["status"] == "finished"
-    assert said == ["2 verdicts since the last improvement"]
+    assert said == ["2 verdicts since the last keep"]
 
 
 def test_verdicts_of_earlier_sessions_are_not_told_again_but_count_for_being_stuck(follow):
-    told = follow(said=[], earlier=4, on_verdict=APPEND, on_keep=APPEND, on_stuck=APPEND, stuck_trials=3)
+    told = follow(said=[], earlier=4, on_verdict=APPEND, on_keep=APPEND, on_stuck=APPEND, stuck=StuckSettings(trials=3))
 
     assert [(each["event"], each["trial"]["number"]) for each in told if each["event"] != "verdict"] == [("stuck", 4)]
 
@@ -107,8 +108,6 @@ def test_a_search_waits_for_the_last_commands_at_its_end(tmp_path):
     ("settings", "message"),
     [
         ({"seconds": 0}, "hooks.seconds must be positive, got 0"),
-        ({"stuck_trials": 0}, "hooks.stuck_trials must be at least 1, got 0"),
-        ({"on_stuck": "true"}, "hooks.on_stuck needs hooks.stuck_trials"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):

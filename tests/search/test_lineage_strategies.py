@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 
@@ -11,12 +12,13 @@ from operators.population import Population
 from operators.prompts.history import companions
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.strategies.anneal import Anneal
-from search.strategies.base import Strategy
+from search.strategies.base import Strategy, Widening
 from search.strategies.descriptors import DESCRIPTORS
 from search.strategies.hybrid import Hybrid
 from search.strategies.islands import Islands
 from search.strategies.map_elites import MapElites
 from search.strategies.tree import Tree
+from search.stuck import Action, StuckSettings
 from target.program import Program
 from tests.contracts.test_strategy import HUNDRED, MIXED, ask, baseline, decided, drive, imported, pending
 from tests.search.builders import make_evaluation
@@ -240,3 +242,60 @@ def test_a_promising_new_skeleton_is_tuned_before_it_is_judged() -> None:
 def test_what_is_out_of_range_is_refused(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def wider(strategy: Widening, population: Population, seeds: int = 60) -> Counter[int]:
+    """Return how often each trial is the parent of a wider proposal."""
+    return Counter(strategy.ask_wider(population, random.Random(seed)).parents[0] for seed in range(seeds))
+
+
+def test_the_islands_of_a_stuck_search_have_no_shores() -> None:
+    islands = Islands(islands=2, interval=100, tournament_size=50)
+    population = drive(islands, [1.9, 1.5, 1.8, 1.7])  # islands 0, 1, 0, 1: the best lives on 1
+    proposal = islands.ask_wider(population, random.Random(0))
+
+    assert islands.ask(population, random.Random(0)).parents == (3,)
+    assert (proposal.labels["island"], proposal.parents) == (0, (2,))
+    assert {trial.number for trial in companions(proposal, population)} == {0, 1, 3, 4}
+
+
+def test_stuck_map_elites_draws_poor_kinds_as_often_as_good_ones() -> None:
+    elites = MapElites(descriptors=["edit_distance"], bins=4)
+    population = drive(elites, HUNDRED[:20])
+    cells = [trial.number for trial in elites.elites(population)]
+    drawn = wider(elites, population, 400)
+
+    assert len(cells) >= 2
+    assert set(drawn) == set(cells)
+    assert max(drawn.values()) < 1.5 * min(drawn.values())
+
+
+def test_a_stuck_tree_visits_what_was_rarely_visited() -> None:
+    population = drive(TREE, HUNDRED)
+
+    (usual,) = {ask(TREE, population, seed).parents[0] for seed in range(5)}
+    (wide,) = wider(TREE, population, 5)
+    assert population.scores[wide] > population.scores[usual]
+
+
+def test_stuck_annealing_is_hot_again_and_cold_after_the_next_keep() -> None:
+    cold = Anneal(start=1e6, end=1e-6, verdicts=1, patience=50)
+    widened = StuckSettings(trials=2, action=Action.WIDEN).strategy(cold)
+    population = drive(widened, [1.0, 1.9, 1.9, 1.8])  # trial 4 is marked
+
+    assert [trial.proposal.stuck for trial in population.trials] == [0, 0, 0, 0, 2]
+    assert ask(cold, drive(cold, [1.0, 1.9, 1.9, 1.8]), 0).parents == (1,), "it is cold"
+    assert ask(widened, population, 0).parents == (4,)
+    kept = population
+    for score in (0.9, 1.5):
+        kept = kept.with_trial(pending(kept, ask(widened, kept, 0)))
+        kept = kept.with_trial(decided(kept.pending[-1], score, kept))
+    assert ask(widened, kept, 0).parents == (5,)
+
+
+def test_the_stuck_hybrid_works_on_the_best_few() -> None:
+    population = structured([("tune", 1.5), ("tune", 1.9), ("structure", 1.6), ("tune", 1.95)], new_skeletons=True)
+    asked = [HYBRID.ask_wider(population, random.Random(seed)) for seed in range(60)]
+
+    for operator in ("tune", None):
+        assert {each.parents[0] for each in asked if each.operator == operator} == {1, 2, 3, 4}

@@ -33,6 +33,7 @@ STRATEGIES = ", ".join(sorted(path.stem for path in (Path(__file__).parents[2] /
         ("strategy=gredy", f"strategy must be one of {STRATEGIES}, got 'gredy'; did you mean strategy=greedy?"),
         ("acceptance=confirm4", "did you mean acceptance=confirm"),
         ("budget.training=10", "budget.training is not a setting of this search: did you mean budget.trainings=10?"),
+        ("hooks.stuck_trials=40", "hooks.stuck_trials is not a setting of this search: it is now stuck.trials=40"),
         ("trainings=10", "trainings is not a setting of this search: did you mean budget.trainings=10?"),
         ("strategy=beam strategy.wdth=3", "did you mean strategy.width=3?"),
         ("llm.modle=x", "did you mean llm.model=x?"),

@@ -201,9 +201,9 @@ def test_the_tokens_of_each_section_stand_below_the_table(run: RunDirectory) -> 
     assert 20 < tokens["statistics"] < 100, "its curve alone"
     assert 5 < tokens["curve"] < 50
     assert section_table(sections).splitlines()[1:3] == [
-        "| tokens by section | curve | ancestors | constants | inspirations | statistics | failures | near_misses "
-        "| unsuccessful | earlier |",
-        "|" + " --- |" * 10,
+        "| tokens by section | fruitless | curve | ancestors | constants | inspirations | statistics | failures "
+        "| near_misses | unsuccessful | earlier |",
+        "|" + " --- |" * 11,
     ]
     assert section_tokens(found) == {}, "no trial has the prompt of this configuration"
     assert section_table({}) == ""

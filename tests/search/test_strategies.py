@@ -11,10 +11,12 @@ import pytest
 from operators.population import Population
 from operators.prompts.history import companions
 from operators.trial import Status
+from search.strategies.base import Widening
 from search.strategies.beam import Beam
 from search.strategies.evolution import RegularisedEvolution
 from search.strategies.greedy import Greedy
 from search.strategies.random import RandomSearch
+from search.stuck import Action, StuckSettings
 from tests.contracts.test_strategy import ALL_FAILED, HUNDRED, MIXED, ask, baseline, decided, drive, imported, pending
 from tests.search.builders import make_evaluation, make_trial
 
@@ -149,3 +151,48 @@ def test_evolution_with_a_tournament_of_one_draws_uniformly() -> None:
 def test_a_size_of_zero_is_refused(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def wider(strategy: Widening, population: Population, seeds: int = 60) -> Counter[int]:
+    """Return how often each trial is the parent of a wider proposal."""
+    return Counter(strategy.ask_wider(population, random.Random(seed)).parents[0] for seed in range(seeds))
+
+
+def test_stuck_greedy_mutates_the_best_few_not_only_the_champion() -> None:
+    population = drive(Greedy(), [1.5, 1.7, None, 1.6, 1.9, 1.8])
+
+    assert set(wider(Greedy(), population)) == {1, 4, 2, 6}
+
+
+def test_a_stuck_beam_is_twice_as_wide_and_keeps_its_survivors() -> None:
+    beam = Beam(width=1, branching=2, keep_parents=True)
+    population = drive(beam, [1.5, 1.9, 1.7, 1.6])  # trial 1 survives both generations
+    asked = []
+    for _ in range(2):
+        asked.append(beam.ask_wider(population, random.Random(0)))
+        population = population.with_trial(pending(population, asked[-1]))
+
+    assert [proposal.parents for proposal in asked] == [(1,), (4,)]
+    assert {proposal.labels["generation"] for proposal in asked} == {3}
+
+
+def test_stuck_evolution_selects_less() -> None:
+    evolution = RegularisedEvolution(population_size=4, tournament_size=40)
+    population = drive(evolution, [1.5, 1.9, 1.8])
+
+    usual = Counter(evolution.ask(population, random.Random(seed)).parents[0] for seed in range(60))
+    few = RegularisedEvolution(population_size=4, tournament_size=3)
+    assert set(usual) == {1}
+    assert set(wider(few, population)) == {0, 1, 2, 3}, "a tournament of one: any of them"
+
+
+def test_a_strategy_without_a_knob_is_asked_as_before_and_the_user_is_told() -> None:
+    settings = StuckSettings(trials=2, action=Action.WIDEN)
+    population = drive(settings.strategy(RandomSearch()), [1.9, 2.5, 2.5, 2.5])
+
+    assert [trial.proposal.stuck for trial in population.trials] == [0, 0, 0, 0, 2]
+    assert population.trials[4].proposal.parents == (0,)
+    assert settings.remark(RandomSearch()) == (
+        "stuck.action=widen: RandomSearch has nothing to widen; only operators will go further"
+    )
+    assert settings.remark(Greedy()) == ""
