@@ -54,7 +54,7 @@ class StuckSettings:
             Action.WIDEN: "; until the next one, proposals go further",
             Action.STOP: "; nothing new begins, unless a trial under way improves it",
         }
-        return f"{verdicts} verdicts since the last improvement{follows.get(Action(self.action), '')}"
+        return f"{verdicts} verdicts since the last keep{follows.get(Action(self.action), '')}"
 
     def remark(self, strategy: Strategy) -> str:
         """Return what the user should know before the search begins; empty if there is nothing to say."""

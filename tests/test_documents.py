@@ -27,7 +27,11 @@ from search.graft import __main__ as graft
 from search.graft.texts import COMMANDS as GRAFT
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
+_WRONG = "mistakes.md"  # its commands are refused: tests/search/test_mistakes_page.py
+PAGES = (
+    *(ROOT / "README.md", ROOT / "SECURITY.md"),
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name != _WRONG),
+)
 _COMMAND = re.compile(r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*\.venv/bin/)?python3? (?P<words>(?:-m |benchmarks/|target/).*)")
 _PYTEST = re.compile(r"(?:\.venv/bin/)?(?:python3? -m )?pytest (?P<words>.*)")
 _PIP = re.compile(r"(?:\.venv/bin/)?pip (?P<words>.*)")

@@ -22,6 +22,7 @@ from search.gates import Gates
 from search.runs.finished import SearchRun
 from search.runs.reading import population_before
 from search.runs.rundir import RunDirectory
+from search.ties import sentences
 
 
 def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
@@ -45,7 +46,11 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
         messages = prompt.messages(
             _briefing(trial, population_before(run, trial.number)),
             direction=direction,
-            limits=(*target.limits, *Gates(**config.get("gates", {})).sentences),
+            limits=(
+                *target.limits,
+                *Gates(**config.get("gates", {})).sentences,
+                *sentences(config.get("acceptance", {})),
+            ),
             contract=target.contract,
         )
     except MutationError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.syntax import Syntax
 from rich.table import Table
@@ -14,7 +15,7 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.budget import Budget
-from search.figures import DELTA_HEADER, delta_text, difference, value_text
+from search.figures import DELTA_HEADER, delta_text, difference, gain_text, value_text
 from search.observer import Running
 from search.printed import command
 from search.runs.rundir import RunDirectory, diff
@@ -28,6 +29,7 @@ from target.metric import VAL_BPB, Metric
 _ROWS: Final = 30  # at most: each redraw costs time that the trainings need
 _DIFF_LINES: Final = 150
 _CHROME_LINES: Final = 14  # header, pulse, champion, bars and borders: lines that the table must leave free
+_NARROW: Final = 110  # characters: below, descriptions need the room of the operator and the parents
 _STYLES: Final = {
     Status.PENDING: "cyan",
     Status.BASELINE: "blue",
@@ -52,7 +54,7 @@ def live_view(
     *,
     wall_seconds: float,
     height: int,
-    improved_seconds_ago: float | None = None,
+    kept_seconds_ago: float | None = None,
     noise_sd: float | None = None,
     metric: Metric = VAL_BPB,
 ) -> RenderableType:
@@ -65,7 +67,7 @@ def live_view(
         budget: The limits.
         wall_seconds: Time that the search has taken so far.
         height: Lines of the terminal.
-        improved_seconds_ago: Time since the last improvement; None if it was before this session.
+        kept_seconds_ago: Time since the last keep; None if it was before this session.
         noise_sd: Standard deviation of a score between seeds; None if it is not known.
         metric: What the target measures.
     """
@@ -76,11 +78,11 @@ def live_view(
             population=population,
             summary=summary,
             running=running,
-            improved_seconds_ago=improved_seconds_ago,
+            kept_seconds_ago=kept_seconds_ago,
             noise_sd=noise_sd,
             metric=metric,
         ),
-        _trial_table(population, running, rows, metric),
+        _Trials(population=population, running=running, n_rows=rows, metric=metric),
         _budget_table(summary, budget, wall_seconds),
     )
 
@@ -188,6 +190,24 @@ def _headline(summary: Summary, metric: Metric) -> Text:
     text.append(f"  {metric.name} {metric.text(summary.baseline_val_bpb)} -> ")
     text.append(metric.text(summary.best_val_bpb), style="bold green").append(f"  (trial #{summary.best_trial})  ")
     return text.append(f"busy {100 * summary.busy_fraction:.0f} %", style="dim")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trials:
+    """The table of the latest trials, with the columns that the terminal has room for."""
+
+    population: Population
+    running: Sequence[Running]
+    n_rows: int
+    metric: Metric
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """Yield the table."""
+        table = _trial_table(self.population, self.running, self.n_rows, self.metric)
+        if options.max_width < _NARROW:
+            table.columns = [column for column in table.columns if column.header not in ("operator", "parents")]
+            next(column for column in table.columns if column.header == DELTA_HEADER).header = "delta"
+        yield table
 
 
 def _trial_table(population: Population, running: Sequence[Running], n_rows: int, metric: Metric) -> Table:
@@ -300,7 +320,7 @@ def _result_text(population: Population, summary: Summary, metric: Metric) -> Te
     change = difference(best, population.trials[0], population)
     if change is None:
         return text.append("   no improvement")
-    return text.append(f"   gain {metric.size_text(-change, summary.baseline_val_bpb)}")
+    return text.append(f"   {gain_text(change, summary.baseline_val_bpb, metric)}")
 
 
 def _parents(trial: Trial) -> str:

@@ -7,13 +7,14 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from search.runs.rundir import RunDirectory
 from tests.browser import PROGRAM, Browser, browser
 from tests.search.builders import make_population, make_summary
 from tests.search.test_mlflow_pages import make_run, mirrored
@@ -23,8 +24,8 @@ _POPULATION = make_population(2.0, 1.9, 1.95, 1.85)
 
 
 @contextlib.contextmanager
-def links_of(folder: Path) -> Iterator[list[str]]:
-    """Start MLflow as a user does, and give the links that are printed."""
+def links_of(folder: Path) -> Iterator[Callable[[], list[str]]]:
+    """Start MLflow as a user does, which takes many seconds, and give what waits for the links that are printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -32,8 +33,8 @@ def links_of(folder: Path) -> Iterator[list[str]]:
     server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        said = list(iter(server.stdout.readline, "it runs until Ctrl-C\n"))
-        yield [line.split()[0] for line in said if line.startswith("http")]
+        said = iter(server.stdout.readline, "it runs until Ctrl-C\n")
+        yield lambda: [line.split()[0] for line in said if line.startswith("http")]
     finally:
         server.terminate()
         server.communicate()
@@ -41,15 +42,17 @@ def links_of(folder: Path) -> Iterator[list[str]]:
         assert gone.connect_ex(("127.0.0.1", port))  # it left no server behind
 
 
-def sweep(folder: Path, client: Any) -> None:
+def make_sweep(folder: Path) -> dict[str, RunDirectory]:
+    """Return the folders of two searches, by their names."""
+    found = {}
     for strategy in ("greedy", "random"):
         own = f"sweeps/cmp/seed=0,strategy={strategy}"
-        run = make_run(folder / own, f"strategy={strategy}")
+        found[own] = run = make_run(folder / own, f"strategy={strategy}")
         (run.root / "report.html").write_text("<p id=shown>the report</p>")
         run.journal.touch()
         run.write_summary(make_summary(_POPULATION, name=own))
         run.config.write_text(yaml.safe_dump({"tracker": {"tracking_uri": f"sqlite:///{folder}/mlflow.db"}}))
-        mirrored(client, run, _POPULATION, own)
+    return found
 
 
 def press(tab: Browser, text: str, within: str = "a, button, [role=menuitem], [role=treeitem], li, span, div") -> None:
@@ -68,8 +71,11 @@ def press(tab: Browser, text: str, within: str = "a, button, [role=menuitem], [r
 def test_the_best_trial_its_parent_the_chart_and_the_report_are_a_click_or_three_away(
     client: Any, tmp_path: Path
 ) -> None:
-    sweep(tmp_path, client)
-    with links_of(tmp_path / "sweeps" / "cmp") as (table, chart), browser() as tab:
+    sweep = make_sweep(tmp_path)
+    with links_of(tmp_path / "sweeps" / "cmp") as links, browser() as tab:
+        for name, run in sweep.items():  # while MLflow starts
+            mirrored(client, run, _POPULATION, name)
+        table, chart = links()
         tab.resize(1600, 900)
         tab.visit(table)
         tab.wait("document.querySelectorAll('.ag-row a').length > 3")
