@@ -93,11 +93,12 @@ class Transfer:
             TargetError: Nothing can be evaluated on this machine.
         """
         with self._started:
-            self._measure({"seed program": self._baseline, "best program": self._best})
+            plans = plan_steps(self._steps, self._scale)
+            self._measure_all(plans if with_steps else [])
             runs = list(zip(self._runs(self._baseline), self._runs(self._best), strict=True))
             own = own_row(self._steps[-1], self._population)
             here, verdict, reason = judge_gain(own, runs, self._metric)
-            steps = self._judged_steps(ask=with_steps and here is not None)
+            steps = self._judged_steps(plans, ask=with_steps and here is not None)
         share, low, high = share_of(own, here)
         first, last = program_of(self._steps[0]), program_of(self._steps[-1])
         replaced = {name: last.constants[name] for name in self._scale.constants}
@@ -121,16 +122,27 @@ class Transfer:
         self._record.write(report)
         return report
 
-    def _judged_steps(self, *, ask: bool) -> tuple[StepEffect, ...] | None:
+    def _measure_all(self, plans: Sequence[Plan]) -> None:
+        """Train baseline and best program, and the programs of the steps if the best one scores.
+
+        All programs are trained seed by seed: if the speed of the machine drifts, that is a part of the seed's effect.
+        """
+        programs = {"seed program": self._baseline, "best program": self._best}
+        if plans:
+            self._measure(programs, self._seeds[:1])
+            (first,) = self._record.trainings.of(self._best, self._seeds[:1])
+            programs |= {} if first.score is None else self._called(plans)
+        self._measure(programs, self._seeds)
+
+    def _judged_steps(self, plans: Sequence[Plan], *, ask: bool) -> tuple[StepEffect, ...] | None:
         """Return the effects of the steps; None if a training for them is missing and they were not asked for."""
-        plans = plan_steps(self._steps, self._scale)
         if not ask and self._record.trainings.missing(_programs(plans), self._seeds):
             return None
-        self._measure(self._called(plans))
+        self._measure(self._called(plans), self._seeds)
         plans = [self._instead(plan, index) for index, plan in enumerate(plans)]
         if not ask and self._record.trainings.missing(_programs(plans), self._seeds):
             return None
-        self._measure(self._called(plans))
+        self._measure(self._called(plans), self._seeds)
         runs = {each.id: self._runs(each) for each in (self._baseline, self._best, *_programs(plans))}
         return judge_steps(plans, runs, self._population)
 
@@ -154,15 +166,15 @@ class Transfer:
                 named[f"lineage up to #{plan.trial.number}"] = plan.more
         return named
 
-    def _measure(self, programs: Mapping[str, Program]) -> None:
-        """Train what is missing of some programs, by what to call them."""
+    def _measure(self, programs: Mapping[str, Program], seeds: Sequence[int]) -> None:
+        """Train what is missing of some programs, by what to call them, on some seeds."""
         for name, program in programs.items():
             self._names.setdefault(program.id, name)
         self._require_baseline()
-        wanted = self._record.trainings.missing([*programs.values()], self._seeds)
+        wanted = self._record.trainings.missing([*programs.values()], seeds)
         if not wanted:
             return
-        self._say(f"transfer: {len(wanted)} trainings on {len(self._seeds)} fresh seeds")
+        self._say(f"transfer: {len(wanted)} trainings on fresh seeds")
         folder = self._record.folder
         for program in dict(wanted):
             write_atomically(folder / f"{program.id}.py", program.source)
