@@ -52,7 +52,7 @@ def refuse_mistakes(arguments: Sequence[str]) -> None:
         UserError: A group has a value that is not a text, or a setting is written as a flag.
     """
     known = groups(arguments)
-    for argument, following in zip(arguments, (*arguments[1:], "VALUE"), strict=True):
+    for argument, following in zip(arguments, [*arguments, "VALUE"][1:], strict=True):
         flag = _FLAG.fullmatch(argument)
         if flag and not flag["key"].startswith(_HYDRA_FLAGS):
             value = flag["value"] or f"={following}"
