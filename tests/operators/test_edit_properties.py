@@ -142,5 +142,5 @@ def test_any_text_is_parsed_without_another_error(text: str) -> None:
     lines = text.split("\n")
     with contextlib.suppress(EditError):
         search_blocks(lines)
-    diff_hunks(lines)
+    diff_hunks(lines, own="train.py")
     assert isinstance(without_thinking(unescape(text)), str)

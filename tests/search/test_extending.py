@@ -42,7 +42,7 @@ def test_a_strategy_an_operator_and_a_target_from_a_directory_of_ones_own(tmp_pa
     assert {row["operator"] for row in rows} == {"seed", "halve"}
     assert len({row["parents"] for row in rows}) > 2
     assert summary_of(out)["strategy"] == "leaders"
-    assert summary_of(out)["best_val_bpb"] < summary_of(out)["baseline_val_bpb"] - 10
+    assert summary_of(out)["best_speed"] > summary_of(out)["baseline_speed"] + 10
     assert "resumed: " in again.stdout
 
 
