@@ -1,7 +1,7 @@
 """What a stuck search gains by looking further (`stuck.action=widen`) over going on as before.
 
-    python benchmarks/stuck.py [--seeds 16] [--trials 20] [--hours 6] [--json FILE]
-    python benchmarks/stuck.py --data FILE.csv.gz [--seeds 16] [--trials 20] [--hours 6] [--json FILE]
+    python benchmarks/stuck.py [--seeds 16] [--trials 40] [--hours 6] [--json FILE]
+    python benchmarks/stuck.py --data FILE.csv.gz [--seeds 16] [--trials 40] [--hours 6] [--json FILE]
 
 Without data, the target is the landscape, with an operator that changes constants or structure; with data, a model of
 recorded five-minute trainings, with `constants`. Each search runs until it has had `--trials` verdicts without a keep,
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=user_path, help="recorded trainings; the landscape without them")
     parser.add_argument("--seeds", type=int, default=16)
-    parser.add_argument("--trials", type=int, default=20, help="verdicts without a keep (default: %(default)s)")
+    parser.add_argument("--trials", type=int, default=40, help="verdicts without a keep (default: %(default)s)")
     parser.add_argument("--hours", type=float, default=6.0, help="after that (default: %(default)s)")
     parser.add_argument("--until", type=float, default=24.0, help="latest hour of being stuck (default: %(default)s)")
     parser.add_argument("--rows", nargs="+", choices=STRATEGIES, default=STRATEGIES, help="only these")

@@ -165,6 +165,11 @@ class Population:
         """Standard deviation of a training between programs on one seed; None before a program had two seeds."""
         return self._measurements.residual_sd
 
+    @property
+    def noise_freedom(self) -> int:
+        """Degrees of freedom of `noise_sd`: how many trainings tell it beside those that tell scores and seeds."""
+        return self._measurements.freedom
+
     def error_between(self, number: int, other: int) -> float | None:
         """Return the standard error of the difference of the scores of two trials; None if it is not known."""
         return self._measurements.error_between(number, other)

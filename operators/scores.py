@@ -188,6 +188,13 @@ class Measurements:
         sd = math.sqrt(self.fit.residual_variance) if self._numbers else math.inf
         return sd if math.isfinite(sd) else None
 
+    @property
+    def freedom(self) -> int:
+        """Trainings that tell `residual_sd`, after one is taken for each program and each seed; at least 0."""
+        if not self._numbers:
+            return 0
+        return max(0, int(self._rows.counts.sum()) - len(self._numbers) - int(self._rows.present.any(axis=0).sum()) + 1)
+
     def best_first(self) -> list[int]:
         """Return the programs, best first; equal scores in order of number."""
         if not self._numbers:

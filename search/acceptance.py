@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from operators.population import Population
 from operators.trial import Status, Trial
+from search.ties import Ties
 from target.evaluation import Evaluation
 
 _CONTRAST: Final = "d5_contrast_bpb"
@@ -60,9 +61,18 @@ class Naive:
 
     Args:
         seed: Seed of the search, from which the training seeds derive.
+        prefer: None; the other rules have preferences.
+
+    Raises:
+        ValueError: If a preference is given.
     """
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, prefer: str | None = None) -> None:
+        if prefer is not None:
+            raise ValueError(
+                f"prefer={prefer} needs programs that are trained more than once, and naive trains each once; give "
+                "another rule, such as acceptance=confirm_fixed"
+            )
         self._seed = seed
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
@@ -94,6 +104,10 @@ class Confirm:
         rotate: Whether each keep rotates the seeds.
         max_samples: Once a program has this many trainings, repeats add no more.
         contrast_noise_bpb: Standard deviation of D5 between trainings of one program; see `doubt`.
+        prefer: Which program wins a tie: the `smaller`, the `simpler` or the `faster` one; None for no ties.
+        prefer_bpb: Largest loss of a tie, in the unit of the score; None for the standard deviation of a training, but
+            at least 0.001.
+        prefer_samples: Most trainings of each of two programs that may be a tie.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -110,6 +124,9 @@ class Confirm:
         rotate: bool = True,
         max_samples: int = 4,
         contrast_noise_bpb: float = 0.025,
+        prefer: str | None = None,
+        prefer_bpb: float | None = None,
+        prefer_samples: int = 6,
     ) -> None:
         if seeds < 1 or max_samples < 0:
             raise ValueError(f"seeds must be at least 1 and max_samples at least 0, got {seeds} and {max_samples}")
@@ -118,8 +135,32 @@ class Confirm:
         self._rotate = rotate
         self._max_samples = max_samples
         self._contrast_noise_bpb = contrast_noise_bpb
+        self._ties: Ties | None = None
+        if prefer is not None:
+            self._ties = Ties(prefer, limit_bpb=prefer_bpb, samples=prefer_samples, seed=seed)
+        elif prefer_bpb is not None:
+            raise ValueError(f"prefer_bpb={prefer_bpb:g} has no effect without prefer=smaller, simpler or faster")
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
+        """Compare by the score, then see whether it is a tie that the other program wins."""
+        step = self._by_score(trial, population)
+        if self._ties is None or isinstance(step, Measure):
+            return step
+        champion = population.champion
+        if champion is None:
+            unmeasured = self._ties.unmeasured(trial)
+            return Verdict(Status.REJECTED, unmeasured) if unmeasured else step
+        if step.status is Status.KEEP:
+            too_small = self._ties.too_small(trial, champion, population)
+            return Verdict(Status.DISCARD, too_small) if too_small else step
+        tie = self._ties.tie(trial, champion, population)
+        if tie.trainings:
+            return Measure(tie.trainings)
+        if not tie.wins:
+            return Verdict(Status.DISCARD, tie.text)
+        return Verdict(Status.KEEP, "; ".join(filter(None, (tie.text, doubt_about_seeds(trial)))))
+
+    def _by_score(self, trial: Trial, population: Population) -> Measure | Verdict:
         """Compare on one seed after the other, then on all of them together."""
         champion, current = population.champion, self._current(population)
         if champion is None:

@@ -29,10 +29,10 @@ def quote_homes(arguments: Sequence[str]) -> list[str]:
 
 def _with_homes_quoted(argument: str) -> str:
     key, _, value = argument.partition("=")
-    if "~" not in value or "{" in value or _parsed(argument):
+    if "~" not in value or "{" in value or parsed(argument):
         return argument
     quoted = f"{key}={_ELEMENT.sub(lambda match: _quoted_home(match[0]), value)}"
-    return quoted if _parsed(quoted) else argument
+    return quoted if parsed(quoted) else argument
 
 
 def _quoted_home(element: str) -> str:
@@ -76,7 +76,7 @@ def _unreadable(argument: str, arguments: Sequence[str]) -> str:
         return f"{form}; {meant}" if meant else form
     if not value.isprintable():
         return f"{key} must be text without line breaks and control characters, got {value!r}"
-    if _parsed(f"{key}={_quoted(value)}") is None:
+    if parsed(f"{key}={_quoted(value)}") is None:
         return ""
     return f"{argument!r} has characters with a special meaning; {_how_to_quote(key, value)}"
 
@@ -86,7 +86,7 @@ def _several(arguments: Sequence[str]) -> str:
     if any(each in ("-m", "--multirun") for each in arguments):
         return ""
     for argument in arguments:
-        if (parsed := _parsed(argument)) and parsed.is_sweep_override():
+        if (found := parsed(argument)) and found.is_sweep_override():
             key, _, value = argument.partition("=")
             return (
                 f"{argument!r} has several values: for a search with each, add -m; for one value with a comma, "
@@ -98,8 +98,8 @@ def _several(arguments: Sequence[str]) -> str:
 def hydra_setting(key: str, value: object) -> str:
     """Return `KEY=VALUE` with the quotes that Hydra needs."""
     plain = f"{key}={value}"
-    parsed = _parsed(plain)
-    is_plain = parsed is not None and not parsed.is_sweep_override() and parsed.value() == str(value)
+    found = parsed(plain)
+    is_plain = found is not None and not found.is_sweep_override() and found.value() == str(value)
     return plain if is_plain else f"{key}={_quoted(str(value))}"
 
 
@@ -112,7 +112,8 @@ def _quoted(value: str) -> str:
     return QuotedString(text=value, quote=quote).with_quotes()
 
 
-def _parsed(argument: str) -> Override | None:
+def parsed(argument: str) -> Override | None:
+    """Return a setting as Hydra reads it; None if it does not follow its grammar."""
     try:
         return OverridesParser.create().parse_override(argument)
     except HydraException:

@@ -34,6 +34,7 @@ from search.steering.requests import Requests
 from search.strategies.base import Strategy
 from search.stuck import StuckSettings
 from search.styles import islands_of, with_prompts
+from search.ties import require_figure, sentences
 from target.base import Target
 
 
@@ -95,11 +96,13 @@ def make_session(
     preflight, pace = Preflight(), Pace()
     remarks: list[str] = []
     gates = Gates(**plain["gates"])
+    acceptance = instantiate(config.acceptance, "acceptance")
+    require_figure(plain["acceptance"], trains=target.kind is not None)
     prompts = {name: instantiate(node, f"prompts.{name}") for name, node in composed.prompts.items()}
     resources = Resources(
         lend=models.lender(run),
         direction=find_direction(config.direction or target.direction),
-        limits=(*target.limits, *gates.sentences),
+        limits=(*target.limits, *gates.sentences, *sentences(plain["acceptance"])),
         contract=target.contract,
         preflight=preflight,
         ideas=Requests(run).ideas_for,
@@ -117,7 +120,7 @@ def make_session(
         strategy=models.strategy(with_prompts(stuck.strategy(strategy), prompts, islands=islands_of(strategy))),
         operator=models.operator(_operator(parts, config, resources)),
         extra_operators=_extra_operators(config, models, resources),
-        acceptance=instantiate(config.acceptance, "acceptance"),
+        acceptance=acceptance,
         budget=budget,
         propose_ahead=config.propose_ahead,
         ahead_per_slot=ahead_per_slot(target, slow_operator=pace.is_slow or models.asked),
@@ -138,6 +141,7 @@ def make_session(
         models=models,
         final_seeds=config.final.seeds,
         preflight=preflight,
+        prompt_tokens=composed.prompt_tokens,
         remarks=(*remarks, *filter(None, [stuck.remark(strategy)])),
         hooks=HookSettings(**plain["hooks"]),
         stuck=stuck,

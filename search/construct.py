@@ -35,6 +35,13 @@ class Composed:
     overrides: tuple[str, ...]
     prompts: Mapping[str, DictConfig] = field(default_factory=dict)
 
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens of the longest possible prompt; None if there is no prompt."""
+        prompts = [*self.prompts.values()] or [self.config.prompt]
+        known = (each.get("max_tokens") for each in prompts if each)
+        return max((tokens for tokens in known if tokens), default=None)
+
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
     """Compose the configuration that `python -m search` has with the same overrides.

@@ -76,6 +76,18 @@ def value_text(trial: Trial, population: Population, metric: Metric = VAL_BPB) -
     return "" if value is None else metric.text(value)
 
 
+def gain_text(change: float, first: float, metric: Metric = VAL_BPB) -> str:
+    """Return by how much the champion is better than the baseline; after a tie it may be worse.
+
+    Args:
+        change: Value of the champion minus that of the baseline.
+        first: Value of the baseline.
+        metric: What the target measures.
+    """
+    size = metric.size_text(abs(change), first)
+    return f"{size} worse than the baseline, by a tie" if change > 0 else f"gain {size}"
+
+
 def delta_text(trial: Trial, population: Population, metric: Metric = VAL_BPB) -> str:
     """Return the delta of a trial, as `-0.0123` or `-0.0123 vs #7`; empty if it has none."""
     delta = delta_of(trial, population)

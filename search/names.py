@@ -86,6 +86,19 @@ def given_search(text: str) -> Path:
     return folder
 
 
+def find_search(text: str) -> RunDirectory:
+    """Return the folder of a search that a command line names: by its name in `outputs`, or by its path.
+
+    Raises:
+        UserError: There is no such search.
+    """
+    below = RunDirectory(Path("outputs") / text)
+    run = below if below.journal.exists() else RunDirectory(given_search(text))
+    if not run.journal.exists():
+        raise UserError(f"{run.root} holds no search; give its name, or its folder such as outputs/NAME")
+    return run
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()

@@ -93,6 +93,7 @@ class Session:
         models: Language models, for operators that need one.
         final_seeds: Fresh seeds on which the best and the baseline are trained at the end; 0 for none.
         preflight: Is lent the executor, for operators that need it.
+        prompt_tokens: Tokens of the longest possible prompt; None if unknown.
         remarks: What the operators say to the user before the search begins, one line each.
         hooks: Commands of the user.
         stuck: When the search is stuck, and what follows.
@@ -111,6 +112,7 @@ class Session:
     models: Models = field(default_factory=Models)
     final_seeds: int = 0
     preflight: Preflight = field(default_factory=Preflight)
+    prompt_tokens: int | None = None
     remarks: tuple[str, ...] = ()
     hooks: HookSettings = NO_HOOKS
     stuck: StuckSettings = NEVER_STUCK
@@ -238,14 +240,14 @@ def _tell_constants(session: Session, population: Population, watch: Watch) -> N
 
 def _try_out(session: Session, ledger: Ledger) -> None:
     """Try the models out, unless the search has already ended."""
-    population, prompt = ledger.population, session.config.get("prompt") or {}
+    population = ledger.population
     exhausted = session.settings.budget.exhausted(
         trainings=population.trainings,
         wall_seconds=ledger.elapsed.wall_seconds,
         cost_usd=population.cost_usd + ledger.trying_out_usd,
     )
     if not exhausted and not session.stuck.has_ended(population):
-        session.models.try_out(ledger.pay_for_trying_out, prompt_tokens=prompt.get("max_tokens"))
+        session.models.try_out(ledger.pay_for_trying_out, prompt_tokens=session.prompt_tokens)
 
 
 def _check_improvement(session: Session, population: Population, summary: Summary, watch: Watch) -> None:

@@ -22,6 +22,7 @@ CONFIDENCE: Final = 0.95
 _RESAMPLES: Final = 4_000  # bootstrap
 _PERMUTATIONS: Final = 50_000  # up to this many, the test is exact
 _MOST_SEEDS: Final = 10_000
+_ROUNDING: Final = 1e-12  # of the largest value: a standard deviation below is none
 
 
 class Interval(NamedTuple):
@@ -164,6 +165,37 @@ def seeds_to_exclude_zero(mean: float, sd: float) -> int | None:
 
     tail = (1 - CONFIDENCE) / 2
     return next((n for n in range(2, 1000) if t.isf(tail, n - 1) * sd / math.sqrt(n) < abs(mean)), None)
+
+
+def block_residuals(rows: Sequence[Sequence[float]]) -> tuple[float | None, int]:
+    """Return the standard deviation of a value around the sum of a row's and a column's effect, and its freedom.
+
+    Args:
+        rows: (P, S), the same columns in each row.
+
+    Returns:
+        The standard deviation, None if there are no degrees of freedom, and these: (P - 1) (S - 1).
+
+    Source: the additive model of randomised blocks, Fisher 1935, The Design of Experiments, chapter 4.
+    """
+    import numpy as np
+
+    freedom = (len(rows) - 1) * (len(rows[0]) - 1) if rows else 0
+    if freedom < 1:
+        return None, 0
+    values = np.array(rows, dtype=float)
+    left = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0, keepdims=True) + values.mean()
+    sd = math.sqrt(float(np.sum(left**2)) / freedom)
+    return (sd if sd > _ROUNDING * float(np.abs(values).max()) else 0.0), freedom
+
+
+def t_p_value(mean: float, error: float, freedom: int) -> float:
+    """Return the two-sided p-value of a t test; 0 or 1 if the standard error is 0."""
+    from scipy.stats import t
+
+    if not error:
+        return float(not mean)
+    return float(2 * t.sf(abs(mean) / error, freedom))
 
 
 def _power(effect: float, n_seeds: int, level: float) -> float:

@@ -54,7 +54,7 @@ class StuckSettings:
             Action.WIDEN: "; until the next one, proposals go further",
             Action.STOP: "; nothing new begins, unless a trial under way improves it",
         }
-        return f"{verdicts} verdicts since the last improvement{follows.get(Action(self.action), '')}"
+        return f"{verdicts} verdicts since the last keep{follows.get(Action(self.action), '')}"
 
     def remark(self, strategy: Strategy) -> str:
         """Return what the user should know before the search begins; empty if there is nothing to say."""
@@ -64,7 +64,7 @@ class StuckSettings:
 
     def has_ended(self, population: Population) -> bool:
         """Return whether a search has ended by this, if nothing is under way."""
-        return self.action == Action.STOP and self.trials is not None and len(population.since_keep) >= self.trials
+        return self.action == Action.STOP and self.trials is not None and stuck_for(population, self.trials) > 0
 
     def strategy(self, strategy: Strategy) -> Strategy:
         """Return a strategy that does what is to be done when the search is stuck."""
@@ -87,6 +87,12 @@ def beyond(arguments: Sequence[str]) -> tuple[str, ...]:
     return (*others, f"stuck.action={Action.WIDEN.value}") if arguments else ()
 
 
+def stuck_for(population: Population, trials: int) -> int:
+    """Return the number of verdicts without a keep if a search is stuck; 0 if it is not."""
+    without = len(population.since_keep)
+    return without if without >= trials else 0
+
+
 class Widened:
     """Looks further, by the strategy's own knob, as long as a search is stuck; the proposals are marked for operators.
 
@@ -102,8 +108,8 @@ class Widened:
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return the strategy's proposal, a wider one if the search is stuck."""
-        without = len(population.since_keep)
-        if without < self._trials:
+        without = stuck_for(population, self._trials)
+        if not without:
             return self._strategy.ask(population, rng)
         proposal = self._ask_wider(population, rng)
         return replace(proposal, labels={**proposal.labels, STUCK: without})
@@ -127,7 +133,6 @@ class Stopping:
         Raises:
             NothingToProposeError: The search is stuck.
         """
-        without = len(population.since_keep)
-        if without >= self._trials:
+        if without := stuck_for(population, self._trials):
             raise NothingToProposeError(f"{STUCK}: {without} trials without a keep")
         return self._strategy.ask(population, rng)

@@ -180,7 +180,7 @@ def _result(trial: Trial, population: Population, metric: Metric) -> str:
     if first is not None and trial.number:
         parts.append(f"{metric.delta_text(score - first, score)} against the seed program")
     if best is not None and champion is not None and champion.number != trial.number:
-        parts.append(f"the best so far is #{champion.number} with {metric.text(best)}")
+        parts.append(f"the champion is #{champion.number} with {metric.text(best)}")
     run = trial.evaluations[0] if trial.evaluations else None
     if run and run.n_parameters:
         parts.append(f"{run.n_parameters:,} parameters")

@@ -6,21 +6,20 @@ search and count against no budget.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import as_completed
+import contextlib
+from collections.abc import Callable
 
 from operators.population import Population
-from search.errors import UserError
+from search.best import program_of
 from search.figures import difference
 from search.final.report import FinalReport, final_json, judge_final, read_final
 from search.metric import read_metric
+from search.retraining import Trainings, fresh_seeds, improvement, train
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
 from target.evaluation import Evaluation
 from target.executor import Executor
 from target.metric import Metric
-from target.program import Program
 
 
 def run_final(
@@ -46,72 +45,31 @@ def run_final(
         UserError: The champion is the baseline, or there is none.
         TargetError: Nothing can be evaluated on this machine.
     """
-    champion = population.champion
-    if champion is None or champion.number == 0 or champion.program is None or population.trials[0].program is None:
-        raise UserError(f"{run.root} found nothing better than its seed program: there is no improvement to check")
-    programs, metric = (population.trials[0].program, champion.program), read_metric(run.environment)
-    _, known = read_final(run)
-    trainings = list(known)
-    used = {evaluation.seed for trial in population.trials for evaluation in trial.evaluations}
-    seeds = _fresh_seeds(search_seed, n_seeds, used)
-    done = {(record["program_id"], record["evaluation"]["seed"]) for record in trainings}
-    wanted = [(program, seed) for seed in seeds for program in programs if (program.id, seed) not in done]
-    if wanted:
+    baseline, champion = improvement(population, run.root)
+    programs, metric = (program_of(baseline), program_of(champion)), read_metric(run.environment)
+    trainings = Trainings(read_final(run)[1])
+    seeds = fresh_seeds(search_seed, n_seeds, population)
+    if wanted := trainings.missing(programs, seeds):
         say(f"final report: {len(wanted)} trainings on {n_seeds} fresh seeds")
-        for program, evaluation in _train(run, executor, wanted):
-            trainings.append({"program_id": program.id, "evaluation": {**evaluation.to_json(), "curve": ()}})
-            write_atomically(run.final, final_json(None, trainings))
-            which = "best" if program == programs[1] else "baseline"
-            say(f"{which}, seed {evaluation.seed}: {_outcome(evaluation, metric)}")
-    by_key = {(each["program_id"], each["evaluation"]["seed"]): each["evaluation"] for each in trainings}
-    first, second = ([Evaluation.from_json(by_key[program.id, seed]) for seed in seeds] for program in programs)
-    looked_at = {each["program_id"] for each in trainings if each["evaluation"]["holdout_bpb"] is not None}
+        with contextlib.closing(executor):
+            executor.start()
+            for program, evaluation in train(executor, wanted, run.root / "final", holdout=True):
+                trainings.add(program, evaluation)
+                write_atomically(run.final, final_json(None, trainings.records))
+                which = "best" if program == programs[1] else "baseline"
+                say(f"{which}, seed {evaluation.seed}: {_outcome(evaluation, metric)}")
+    first, second = (trainings.of(program, seeds) for program in programs)
+    scored = {each["program_id"] for each in trainings.records if each["evaluation"]["holdout_bpb"] is not None}
     report = judge_final(
         champion.number,
-        champion.program.id,
+        programs[1].id,
         list(zip(first, second, strict=True)),
-        reported_difference=difference(champion, population.trials[0], population) or 0.0,
-        looks=len(looked_at - {programs[0].id}),
+        reported_difference=difference(champion, baseline, population) or 0.0,
+        looks=len(scored - {programs[0].id}),
         metric=metric,
     )
-    write_atomically(run.final, final_json(report, trainings))
+    write_atomically(run.final, final_json(report, trainings.records))
     return report
-
-
-def _train(
-    run: RunDirectory, executor: Executor, wanted: Sequence[tuple[Program, int]]
-) -> Iterator[tuple[Program, Evaluation]]:
-    folder = run.root / "final"
-    folder.mkdir(exist_ok=True)
-    executor.start()
-    try:
-        futures = {
-            executor.evaluate(program, seed, folder / f"{program.id}-{seed}.log", holdout=True): program
-            for program, seed in wanted
-        }
-        failed = []
-        for future in as_completed(futures):
-            if future.exception():
-                failed.append(future)
-            else:
-                yield futures[future], future.result()
-        for future in failed:  # last, so that the successful trainings are kept
-            future.result()
-    finally:
-        executor.close()
-
-
-def _fresh_seeds(search_seed: int, count: int, used: Iterable[int]) -> list[int]:
-    """Return the first 31-bit seeds that the search has not used; a longer list begins with the same seeds."""
-    seeds: list[int] = []
-    taken = set(used)
-    rng = random.Random(f"final {search_seed}")
-    while len(seeds) < count:
-        seed = rng.getrandbits(31)
-        if seed not in taken:
-            seeds.append(seed)
-            taken.add(seed)
-    return seeds
 
 
 def _outcome(evaluation: Evaluation, metric: Metric) -> str:

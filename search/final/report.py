@@ -41,6 +41,13 @@ class Contrast:
     high: float | None
     sd: float | None
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the difference is the same on each of two or more seeds, except for rounding."""
+        if self.low is None or self.high is None:
+            return False
+        return self.high - self.low <= _NO_WIDTH * abs(self.difference)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalReport:
@@ -93,15 +100,15 @@ def judge_final(
         metric: What the target measures, for the reason.
     """
     scored = [(first, second) for first, second in runs if first.score is not None and second.score is not None]
-    val = _contrast([(first.score or 0.0, second.score or 0.0) for first, second in scored])
+    val = contrast_of([(first.score or 0.0, second.score or 0.0) for first, second in scored])
     held_out = [
         (first.holdout_bpb, second.holdout_bpb)
         for first, second in scored
         if first.holdout_bpb is not None and second.holdout_bpb is not None
     ]
-    holdout = _contrast(held_out)
+    holdout = contrast_of(held_out)
     failures = sum(second.score is None for _, second in runs)
-    verdict, reason = _verdict(holdout or val, reported_difference, failures, len(runs), metric)
+    verdict, reason = verdict_on(holdout or val, reported_difference, failures, len(runs), metric)
     return FinalReport(
         trial=trial,
         program_id=program_id,
@@ -172,7 +179,8 @@ def _contrast_text(contrast: Contrast, metric: Metric) -> str:
     return f"{scores}, difference {shown(contrast.difference)}{ends}"
 
 
-def _contrast(pairs: Sequence[tuple[float, float]]) -> Contrast | None:
+def contrast_of(pairs: Sequence[tuple[float, float]]) -> Contrast | None:
+    """Return the contrast over the scores of baseline and champion on each seed; None without one."""
     if not pairs:
         return None
     differences = [champion - baseline for baseline, champion in pairs]
@@ -187,14 +195,23 @@ def _contrast(pairs: Sequence[tuple[float, float]]) -> Contrast | None:
     )
 
 
-def _verdict(
+def verdict_on(
     contrast: Contrast | None, reported: float, failures: int, n_seeds: int, metric: Metric
 ) -> tuple[VerdictOnGain, str]:
+    """Return the verdict on a gain, and the reason for it.
+
+    Args:
+        contrast: Champion against baseline; None if there is no seed on which both have a score.
+        reported: Champion minus baseline as the search reported it.
+        failures: Seeds on which the champion failed.
+        n_seeds: All seeds.
+        metric: What the target measures.
+    """
     if failures:
         return "does not hold", f"the best program failed on {failures} of {n_seeds} fresh seeds"
     if contrast is None or contrast.low is None or contrast.high is None or contrast.sd is None:
         return "cannot be told", "at least two seeds on which both programs score are needed"
-    if contrast.high - contrast.low <= _NO_WIDTH * abs(contrast.difference):
+    if contrast.is_exact:
         each = metric.delta_text(contrast.difference, contrast.baseline)
         return "cannot be told", (
             f"the difference is {each} on each seed: a seed changes nothing in these trainings, so fresh ones do not "
@@ -207,6 +224,9 @@ def _verdict(
         side = "above" if metric.is_maximized else "below"
         return "holds", f"the whole {level} is {side} zero{share}"
     if contrast.low > min(reported, 0.0) / 2:
+        if reported >= 0:
+            side = "below" if metric.is_maximized else "above"
+            return "does not hold", f"the whole {level} is {side} zero, and the search reported no gain: {claimed}"
         return "does not hold", f"the {level} does not reach half of what the search reported, {claimed}"
     needed = seeds_to_exclude_zero(contrast.difference, contrast.sd)
     more = f"; if the difference is real, about {needed} seeds would tell" if needed and contrast.difference < 0 else ""

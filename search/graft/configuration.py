@@ -20,7 +20,7 @@ python -m search.graft.configuration > docs/configuration.md
 A search is configured on the command line: `GROUP=CHOICE` takes a file of a group, `KEY=VALUE` changes a setting.
 `graft help KEY` prints what is written here. `--config-dir DIR` adds choices of your own: [extending.md](extending.md).
 """
-_SECTIONS: Final = ("final", "agent", "gates", "hooks")
+_SECTIONS: Final = ("final", "agent", "gates", "hooks", "stuck")
 
 
 def page() -> str:

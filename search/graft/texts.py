@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "best": ("search.best", "the best program of a search, or what changed in it"),
     "export": ("search.export", "the lineage of the best program as commits of a new branch"),
     "final": ("search.final", "does the improvement hold? fresh seeds, sealed holdout"),
+    "transfer": ("search.transfer", "does it hold at another size or budget, and which steps of it do"),
     "noise": ("search.noise", "how far apart two trainings of one program end on this machine"),
     "idea": ("search.steering idea", "a sentence for the next prompts of a search that runs"),
     "pause": ("search.steering pause", "begin nothing new in a search; graft resume NAME goes on"),
@@ -33,13 +34,24 @@ COMMANDS: Final = {
 _WITH_SETTINGS: Final = ("search", "doctor", "noise")
 _STEERING: Final = ("idea", "pause", "resume", "stop", "skip")
 _STEERING_TEXT: Final = 'steer a search that runs: graft idea NAME "try ..."'
-_WITH_FOLDERS: Final = ("report", "compare", "best", "export", "final", "prompt", "status", "ui", *_STEERING)
+_WITH_FOLDERS: Final = (
+    "report",
+    "compare",
+    "best",
+    "export",
+    "final",
+    "transfer",
+    "prompt",
+    "status",
+    "ui",
+    *_STEERING,
+)
 _SHOWN_GROUPS: Final = (
     *("strategy", "operator", "target", "corpus", "acceptance", "pruning", "prompt", "executor", "tracker"),
 )
 _SHOWN_SETTINGS: Final = (
     *("name", "outputs", "from", "seed", "budget.trainings", "budget.hours", "budget.usd", "final.seeds"),
-    *("max_failures", "propose_ahead", "direction", "executor.workers", "target.program", "llm.model"),
+    *("propose_ahead", "direction", "executor.workers", "target.program", "llm.model"),
 )
 _DEFAULTS: Final = ("budget=default", "executor=local", "llm=default", "target=tiny")
 _WIDTH: Final = 110

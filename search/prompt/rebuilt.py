@@ -22,6 +22,7 @@ from search.gates import Gates
 from search.runs.finished import SearchRun
 from search.runs.reading import population_before
 from search.runs.rundir import RunDirectory
+from search.ties import sentences
 
 
 def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
@@ -38,14 +39,18 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
     """
     run = RunDirectory(root)
     config = read_config(run)
-    prompt = _prompt(config, style)
+    prompt = _prompt(config, style or trial.proposal.style or None)
     target = make_target(config["target"])
     direction = find_direction(config.get("direction") or target.direction).read_text(encoding="utf-8")
     try:
         messages = prompt.messages(
             _briefing(trial, population_before(run, trial.number)),
             direction=direction,
-            limits=(*target.limits, *Gates(**config.get("gates", {})).sentences),
+            limits=(
+                *target.limits,
+                *Gates(**config.get("gates", {})).sentences,
+                *sentences(config.get("acceptance", {})),
+            ),
             contract=target.contract,
         )
     except MutationError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.population import Population
-from operators.trial import Trial
+from operators.trial import Status, Trial
 from search.champions import reigns
 
 _HEADER: Final = (
@@ -69,7 +69,6 @@ def gains(population: Population) -> dict[int, float]:
 
 def _row(prompt: str, operator: str, searches: Sequence[Sequence[tuple[Trial, float]]]) -> PromptRow:
     trials = [trial for search in searches for trial, _ in search]
-    kept = [gain for search in searches for _, gain in search if gain]
     replies = [exchange.reply for trial in trials for exchange in trial.exchanges]
     return PromptRow(
         prompt=prompt,
@@ -77,8 +76,8 @@ def _row(prompt: str, operator: str, searches: Sequence[Sequence[tuple[Trial, fl
         searches=len(searches),
         proposals=len(trials),
         built=sum(trial.mutation is not None for trial in trials),
-        kept=len(kept),
-        gain=sum(kept),
+        kept=sum(trial.status is Status.KEEP for trial in trials),
+        gain=sum(gain for search in searches for _, gain in search),
         prompt_tokens=sum(reply.prompt_tokens for reply in replies),
         cached_tokens=sum(reply.cached_tokens for reply in replies),
         completion_tokens=sum(reply.completion_tokens for reply in replies),

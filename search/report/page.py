@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -17,11 +17,14 @@ from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
+from search.ties import is_tie
+from search.transfer.text import transfers_of
 from search.views.text import duration, escape_markdown
 from search.views.unverified import has_own_metric, unverified_caveats
 from search.views.verdicts import Step, ancestry, description_of
 from target.metric import VAL_BPB, Metric
 
+_TIES: Final = 12  # that are named
 _FILES: Final = (
     ("results.tsv", "one row per decided trial"),
     ("report.html", "this report with a chart, for a browser"),
@@ -63,8 +66,10 @@ def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dic
         "metric": metric,
         "result": _result(population, metric),
         "belief": _belief(population, noise_of(run), metric),
+        "ties": _ties(population, metric),
         "pruning": _pruning(summary),
         "final": final,
+        "transfers": transfers_of(run, best, metric),
         "outcomes": ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
         "wall": duration(summary.wall_seconds),
         "device": duration(summary.gpu_seconds),
@@ -87,6 +92,27 @@ def _result(population: Population, metric: Metric) -> str:
     scores = f"{metric.name} {value_text(first, population, metric)} → {value_text(best, population, metric)}"
     change = _signed(difference(best, first, population), best, population, metric)
     return f"**{scores}** ({metric.better}), trial #{best.number}; difference {change}."
+
+
+def _ties(population: Population, metric: Metric) -> str:
+    """Return what `acceptance.prefer` decided; empty if it decided nothing."""
+    ties = [trial for trial in population.decided if is_tie(trial)]
+    kept, discarded = ([trial for trial in ties if (trial.status is Status.KEEP) == wins] for wins in (True, False))
+    best = min(population.champions, key=lambda each: population.scores[each.number], default=None)
+    if best is None or not ties:
+        return ""
+    text = f"kept although the score was not better: {_numbers(kept)}; discarded although it was: {_numbers(discarded)}"
+    loss = difference(population.champion, best, population) if population.champion else None
+    if not loss:
+        return text
+    size = metric.size_text(loss, population.scores[best.number])
+    return f"{text}. The champion is {size} worse than #{best.number}, the best score of a champion"
+
+
+def _numbers(trials: Sequence[Trial]) -> str:
+    shown = ", ".join(f"#{trial.number}" for trial in trials[:_TIES])
+    more = len(trials) - _TIES
+    return f"{shown} and {more} more" if more > 0 else shown or "none"
 
 
 def _pruning(summary: Summary) -> str:

@@ -13,13 +13,12 @@ import re
 import signal
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from search.commands import fails_with_a_line, show
 from search.composed import read_config
 from search.errors import UserError
-from search.names import given_folder
+from search.names import find_search
 from search.printed import resume_text
 from search.runs.finished import read_summary
 from search.runs.lock import holder
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "skip":
             command.add_argument("number", type=int, help="number of the trial")
     options = parser.parse_args(arguments)
-    run = _find(options.search)
+    run = find_search(options.search)
     show(f"{_ask(options, run)}\n")
     return 0
 
@@ -119,14 +118,6 @@ def _require_running(run: RunDirectory, what: str) -> int:
     if found is None or found[2] != socket.gethostname():
         raise UserError(f"{run.root} is run by {process}: {what} it on that host")
     return int(found[1])
-
-
-def _find(text: str) -> RunDirectory:
-    below = Path("outputs") / text
-    run = RunDirectory(below if RunDirectory(below).journal.exists() else given_folder(text))
-    if not run.journal.exists():
-        raise UserError(f"{run.root} holds no search; give its name, or its folder such as outputs/NAME")
-    return run
 
 
 if __name__ == "__main__":

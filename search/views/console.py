@@ -49,7 +49,7 @@ class Display:
         self.noise_sd: float | None = None  # of a score between seeds, once it is known
         self.metric = VAL_BPB  # what the target measures, once it is known
         self._stamp = stamp
-        self._improved_at_seconds: float | None = None  # wall time of the search; None before this session
+        self._kept_at_seconds: float | None = None  # wall time of the search; None before this session
         self._budget = budget
         self._console = console or console_here()
         self._live = _live(self._console)
@@ -92,7 +92,7 @@ class Display:
         """Show a new verdict, or a new state of the search."""
         before = self._population.champion
         if before and before is not population.champion and self._summary:
-            self._improved_at_seconds = summary.wall_seconds
+            self._kept_at_seconds = summary.wall_seconds
         self._population, self._summary = population, summary
         self._quiet_seconds = 0.0
         if self._live:
@@ -183,7 +183,7 @@ class Display:
         if self._summary is None:
             return Text()
         wall_seconds = self._summary.wall_seconds + self._quiet_seconds
-        improved = self._improved_at_seconds
+        kept = self._kept_at_seconds
         return live_view(
             self._population,
             self._summary,
@@ -191,7 +191,7 @@ class Display:
             self._budget,
             wall_seconds=wall_seconds,
             height=self._console.height,
-            improved_seconds_ago=None if improved is None else wall_seconds - improved,
+            kept_seconds_ago=None if kept is None else wall_seconds - kept,
             noise_sd=self.noise_sd,
             metric=self.metric,
         )

@@ -15,7 +15,7 @@ from rich.text import Text
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.budget import Budget
-from search.figures import DELTA_HEADER, delta_text, difference, value_text
+from search.figures import DELTA_HEADER, delta_text, difference, gain_text, value_text
 from search.observer import Running
 from search.printed import command
 from search.runs.rundir import RunDirectory, diff
@@ -54,7 +54,7 @@ def live_view(
     *,
     wall_seconds: float,
     height: int,
-    improved_seconds_ago: float | None = None,
+    kept_seconds_ago: float | None = None,
     noise_sd: float | None = None,
     metric: Metric = VAL_BPB,
 ) -> RenderableType:
@@ -67,7 +67,7 @@ def live_view(
         budget: The limits.
         wall_seconds: Time that the search has taken so far.
         height: Lines of the terminal.
-        improved_seconds_ago: Time since the last improvement; None if it was before this session.
+        kept_seconds_ago: Time since the last keep; None if it was before this session.
         noise_sd: Standard deviation of a score between seeds; None if it is not known.
         metric: What the target measures.
     """
@@ -78,7 +78,7 @@ def live_view(
             population=population,
             summary=summary,
             running=running,
-            improved_seconds_ago=improved_seconds_ago,
+            kept_seconds_ago=kept_seconds_ago,
             noise_sd=noise_sd,
             metric=metric,
         ),
@@ -320,7 +320,7 @@ def _result_text(population: Population, summary: Summary, metric: Metric) -> Te
     change = difference(best, population.trials[0], population)
     if change is None:
         return text.append("   no improvement")
-    return text.append(f"   gain {metric.size_text(-change, summary.baseline_val_bpb)}")
+    return text.append(f"   {gain_text(change, summary.baseline_val_bpb, metric)}")
 
 
 def _parents(trial: Trial) -> str:

@@ -1,4 +1,4 @@
-"""Two lines about how a search is doing: the best score so far, the last improvement, the shares of the outcomes."""
+"""Two lines about how a search is doing: the best score so far, the last keep, the shares of the outcomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from operators.population import Population
 from operators.trial import Status
-from search.figures import difference
+from search.figures import difference, gain_text
 from search.observer import Running
 from search.runs.summary import Summary
 from search.views.text import duration
@@ -36,7 +36,7 @@ class Pulse:
         population: The trials.
         summary: State as of the last verdict.
         running: What is under way.
-        improved_seconds_ago: Time since the last improvement; None if it was before this session.
+        kept_seconds_ago: Time since the last keep; None if it was before this session.
         noise_sd: Standard deviation of a score between seeds, as `search.noise` measured it; None if it did not.
         metric: What the target measures.
     """
@@ -44,7 +44,7 @@ class Pulse:
     population: Population
     summary: Summary
     running: Sequence[Running]
-    improved_seconds_ago: float | None
+    kept_seconds_ago: float | None
     noise_sd: float | None
     metric: Metric = VAL_BPB
 
@@ -66,8 +66,7 @@ class Pulse:
         if not change:
             return "no improvement yet"
         in_sds = f" ({-change / self.noise_sd:.1f} sd)" if self.noise_sd else ""
-        gain = self.metric.size_text(-change, self.population.scores[0])
-        return f"gain {gain}{in_sds}"
+        return f"{gain_text(change, self.population.scores[0], self.metric)}{in_sds}"
 
     def _facts(self, *, in_short: bool) -> Iterator[str]:
         """Yield the facts, the most important first: a narrow terminal cuts the last ones."""
@@ -75,9 +74,9 @@ class Pulse:
         champion = self.population.champion
         assert champion is not None
         after = [trial for trial in decided if (trial.decided or 0) > (champion.decided or 0)]
-        when = "" if self.improved_seconds_ago is None else f"{duration(self.improved_seconds_ago)} and "
+        when = "" if self.kept_seconds_ago is None else f"{duration(self.kept_seconds_ago)} and "
         n_after = sum(trial.trainings for trial in after)
-        yield f"last improvement {when}{n_after} training{'s' * (n_after != 1)} ago"
+        yield f"last keep {when}{n_after} training{'s' * (n_after != 1)} ago"
         if decided:
             kept = sum(trial.status is Status.KEEP for trial in decided)
             failed = sum(trial.status not in _NO_FAILURES for trial in decided)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import io
 import sys
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
@@ -15,6 +17,10 @@ from target.program.syntax import parse_anew
 
 IDS_BY: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 """What the hashes of programs depend on beside the source: the version of Python, which writes the canonical forms."""
+
+_LAYOUT: Final = frozenset(
+    (tokenize.COMMENT, tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,19 @@ class Program:
             return _digest(canonical(blank_constants(self.source)))
         except (SyntaxError, ValueError):
             return self.id
+
+    @functools.cached_property
+    def code_tokens(self) -> int:
+        """Number of tokens of the canonical form: joined lines, shorter names and fewer comments do not change it.
+
+        A string is one token. A source that is not Python has as many as it has words.
+        """
+        text = canonical(self.source)
+        try:
+            found = tokenize.generate_tokens(io.StringIO(text).readline)
+            return sum(token.type not in _LAYOUT for token in found)
+        except (SyntaxError, tokenize.TokenError):
+            return len(text.split())
 
     @functools.cached_property
     def constants(self) -> dict[str, Value]:

@@ -1,4 +1,7 @@
-"""The contract of every acceptance rule in `conf/acceptance/*.yaml`."""
+"""The contract of every acceptance rule in `conf/acceptance/*.yaml`, without and with a preference if it can have one.
+
+The programs here have equal figures: then a preference changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,26 @@ from search.decisions import next_step
 from target.evaluation import Evaluation, Outcome
 from tests.search.builders import make_trial
 
-RULES = sorted((Path(conf.__file__).parent / "acceptance").glob("*.yaml"))
+FILES = sorted((Path(conf.__file__).parent / "acceptance").glob("*.yaml"))
+PREFERRING = [(path, "simpler") for path in FILES if "prefer_bpb" in OmegaConf.load(path)]
+RULES = [*((path, None) for path in FILES), *PREFERRING]
 MOST_TRAININGS = 20  # of one trial before its verdict: a rule that asks for more never ends
 
 
-@pytest.fixture(params=RULES, ids=lambda path: path.stem)
+def name_of(choice: tuple[Path, str | None]) -> str:
+    path, prefer = choice
+    return f"{path.stem}, {prefer}" if prefer else path.stem
+
+
+@pytest.fixture(params=RULES, ids=name_of)
 def rule(request: pytest.FixtureRequest) -> Acceptance:
     return make(request.param, seed=0)
 
 
-def make(path: Path, seed: int) -> Acceptance:
+def make(choice: tuple[Path, str | None], seed: int) -> Acceptance:
+    path, prefer = choice
     config = OmegaConf.create({"acceptance": OmegaConf.load(path), "seed": seed})
+    config.acceptance.prefer = prefer
     made: Acceptance = instantiate(config.acceptance)
     return made
 
@@ -105,10 +117,10 @@ def test_a_verdict_depends_on_the_population_alone(rule: Acceptance) -> None:
     assert Population(population.trials[:3]) == before
 
 
-@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
-def test_training_seeds_are_the_searchs_own(path: Path) -> None:
+@pytest.mark.parametrize("choice", RULES, ids=name_of)
+def test_training_seeds_are_the_searchs_own(choice: tuple[Path, str | None]) -> None:
     used = [
-        {run.seed for trial in search(make(path, seed), [2.0, 1.9, 1.8]).trials for run in trial.evaluations}
+        {run.seed for trial in search(make(choice, seed), [2.0, 1.9, 1.8]).trials for run in trial.evaluations}
         for seed in (0, 0, 7)
     ]
 

@@ -160,14 +160,11 @@ def test_the_pulse_says_how_the_search_is_doing():
     text = draw(MIXED, running)
 
     assert "gain 0.2000" in text
-    assert (
-        "last improvement 0 trainings ago; kept 3 of 9 (33%), failed 4 of 9 (44%); 1 in propose, 1 in train; 0.1"
-        in text
-    )
+    assert "last keep 0 trainings ago; kept 3 of 9 (33%), failed 4 of 9 (44%); 1 in propose, 1 in train; 0.1" in text
     pruned = make_population(2.0, 1.5, Status.PRUNED, 1.9)
     assert "kept 1 of 3 (33%), failed 0 of 3 (0%), pruned 1 of 3 (33%)" in draw(pruned)
     worse = make_population(2.0, 1.5, 1.9, 1.9)
-    assert "last improvement 2 trainings ago" in draw(worse)
+    assert "last keep 2 trainings ago" in draw(worse)
     assert "no improvement yet" in draw(make_population(2.0, 2.5))
 
 
@@ -185,17 +182,17 @@ def test_the_line_of_the_best_falls_with_each_improvement():
 def test_gains_are_in_units_of_the_noise_and_time_since_the_last_is_that_of_the_session():
     console = Console(file=io.StringIO(), width=130)
     summary = make_summary(MIXED)
-    view = live_view(MIXED, summary, (), BUDGET, wall_seconds=1.0, height=40, improved_seconds_ago=725.0, noise_sd=0.01)
+    view = live_view(MIXED, summary, (), BUDGET, wall_seconds=1.0, height=40, kept_seconds_ago=725.0, noise_sd=0.01)
     console.print(view)
 
     assert "gain 0.2000 (20.0 sd)" in console.file.getvalue()
-    assert "last improvement 12:05 min and 0 trainings ago" in console.file.getvalue()
+    assert "last keep 12:05 min and 0 trainings ago" in console.file.getvalue()
 
 
 def test_at_80_columns_descriptions_have_room_and_no_fact_is_cut():
     text = draw(MIXED, [Running(number=10, stage="train", seconds=3.2)], width=80)
 
-    assert "last improvement 0 trainings ago; kept 3, failed 4 of 9; 0.10 USD" in text
+    assert "last keep 0 trainings ago; kept 3, failed 4 of 9; 0.10 USD" in text
     assert row_of(text, 9).split()[1:3] == ["1.8000", "-0.0500"]
     assert "MATRIX_LR -> 0.029" in row_of(text, 9)
     assert "operator" not in text

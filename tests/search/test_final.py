@@ -16,6 +16,7 @@ from search.final import run_final
 from search.final.report import FinalReport, final_text, judge_final, read_final
 from search.report import render_report
 from search.runs.rundir import RunDirectory
+from search.transfer.__main__ import main as transfer
 from target.errors import TargetError
 from target.evaluate import load_target
 from target.evaluation import Evaluation, Outcome
@@ -166,7 +167,7 @@ def test_a_target_without_a_holdout_is_judged_on_fresh_seeds() -> None:
     assert report.holdout is None
 
 
-def test_a_search_never_asks_for_the_holdout(tmp_path: Path) -> None:
+def test_a_search_never_asks_for_the_holdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real search with a real final report: only the report's trainings have a score on the holdout."""
     program = load_target("tiny").seed_program().with_constants({"BATCH_TOKENS": 8192}).source
     program = re.sub(r"# knob: [^#\n]+", "# knob: fixed", program)  # one constant is left: each move of it is a gain
@@ -187,6 +188,13 @@ def test_a_search_never_asks_for_the_holdout(tmp_path: Path) -> None:
     assert all(3 < each["evaluation"]["holdout_bpb"] < 8 for each in trainings)
     assert report.looks == 1
     assert "Whether the improvement holds" in (root / "report.md").read_text()
+
+    monkeypatch.chdir(tmp_path)  # the seed program is slow.py
+    assert transfer([str(root), "--scale", "target.constants.DEPTH=2", "--budget", "1.5x", "--seeds", "2"]) == 0
+    (record,) = root.glob("transfer/*/transfer.json")
+    trainings = [each["evaluation"] for each in json.loads(record.read_text())["trainings"]]
+    assert {each["holdout_bpb"] for each in trainings} == {None}
+    assert "DEPTH 3 -\\> 2, target.train\\_seconds 0.8 -\\> 1.2" in (root / "report.md").read_text()
 
 
 def test_a_damaged_file_gets_one_clear_line(tmp_path: Path) -> None:

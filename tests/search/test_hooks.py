@@ -63,7 +63,7 @@ def test_each_event_starts_its_command_with_what_happened(follow, tmp_path):
     assert kept["directory"] == str(tmp_path / "outputs" / "t" / "trials" / "0001")
     assert told[1]["trial"]["detail"] == "it crashed"
     assert told[2]["summary"]["status"] == "finished"
-    assert said == ["2 verdicts since the last improvement"]
+    assert said == ["2 verdicts since the last keep"]
 
 
 def test_verdicts_of_earlier_sessions_are_not_told_again_but_count_for_being_stuck(follow):

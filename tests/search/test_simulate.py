@@ -13,6 +13,7 @@ from search.champions import reigns
 from search.settings import Settings
 from search.simulate import simulate
 from search.strategies.greedy import Greedy
+from search.stuck import Stopping
 from target.simulated.landscape import Landscape
 from target.simulated.target import SimulatedExecutor
 
@@ -67,6 +68,24 @@ def test_the_seed_determines_it() -> None:
 
     assert first == again
     assert first.population != other.population
+
+
+def test_a_search_goes_on_from_where_it_was_in_more_than_one_way() -> None:
+    landscape = Landscape(seed=0)
+    whole, half = (simulate(settings(landscape, 0), landscape.evaluate, hours=hours) for hours in (2, 1))
+    begun = half.copy()
+
+    assert simulate(settings(landscape, 0), landscape.evaluate, hours=2, begun=half) == whole
+    assert half == begun
+
+
+def test_a_strategy_that_proposes_nothing_more_ends_it() -> None:
+    landscape = Landscape(seed=0)
+    stopping = replace(settings(landscape, 0), strategy=Stopping(Greedy(), trials=5))
+    run = simulate(stopping, landscape.evaluate, hours=24)
+
+    assert run.hours < 24
+    assert len(run.population.since_keep) == 5
 
 
 class Few:

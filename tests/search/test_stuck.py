@@ -48,9 +48,9 @@ def test_what_is_said_tells_what_follows() -> None:
     said = [StuckSettings(trials=40, action=action).text(80) for action in Action]
 
     assert said == [
-        "80 verdicts since the last improvement",
-        "80 verdicts since the last improvement; until the next one, proposals go further",
-        "80 verdicts since the last improvement; nothing new begins, unless a trial under way improves it",
+        "80 verdicts since the last keep",
+        "80 verdicts since the last keep; until the next one, proposals go further",
+        "80 verdicts since the last keep; nothing new begins, unless a trial under way improves it",
     ]
 
 
