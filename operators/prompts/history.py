@@ -9,7 +9,7 @@ from typing import Final
 
 from operators.population import Population
 from operators.trial import Proposal, Status, Trial
-from target.metric import Metric
+from target.metric import VAL_BPB, Metric
 from target.program import Program
 
 _NOISE_FRACTION: Final = 0.002  # of the score: closer to its parent is a near miss, if nothing tells the noise
@@ -41,12 +41,12 @@ def parents_of(trial: Trial) -> tuple[int, ...]:
     return (*trial.proposal.parents, *trial.extra_parents)
 
 
-def steps(trial: Trial, population: Population, metric: Metric) -> list[str]:
+def steps(trial: Trial, population: Population, metric: Metric = VAL_BPB) -> list[str]:
     """Return each ancestor's change and its result, the latest first; without the seed program."""
     return [effect(each, population, metric) for each in lineage(trial, population) if each.proposal.parents]
 
 
-def effect(trial: Trial, population: Population, metric: Metric) -> str:
+def effect(trial: Trial, population: Population, metric: Metric = VAL_BPB) -> str:
     """Return a trial in one line: its change, its score and the difference to its parent."""
     change = trial.mutation.description if trial.mutation else "no program came of it"
     if trial.status in (Status.UNMEASURED, Status.PRUNED):
@@ -112,7 +112,7 @@ def near_miss(trial: Trial, population: Population) -> bool:
     return abs(score - parent) <= (_NOISE_FRACTION * abs(parent) if error is None else error)
 
 
-def failures(parent: Trial, population: Population, metric: Metric) -> list[str]:
+def failures(parent: Trial, population: Population, metric: Metric = VAL_BPB) -> list[str]:
     """Return the trials that crashed or were refused, with the reason: the parent's children first, then the latest.
 
     They include an imported commit whose program is lost: its detail says what was tried and what the result was.
@@ -126,7 +126,7 @@ def failures(parent: Trial, population: Population, metric: Metric) -> list[str]
     return [f"{effect(trial, population, metric)}: {shortened(trial.detail)}" for trial in failed]
 
 
-def earlier(parent: Trial, population: Population, metric: Metric) -> list[str]:
+def earlier(parent: Trial, population: Population, metric: Metric = VAL_BPB) -> list[str]:
     """Return the trials of an earlier search, whose scores are not comparable here: the latest first.
 
     The parent's lineage, which the prompt already has, is left out.

@@ -63,7 +63,6 @@ def write_study(population: Population, name: str, file: Path, metric: Metric = 
     try:
         storage = JournalStorage(JournalFileBackend(str(file)))
         study = optuna.create_study(storage=storage, study_name=name, direction=direction)
-        study.set_metric_names([metric.name])
         study.add_trials([_frozen(trial, population, ranges, metric) for trial in decided])
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; give a file that can be written") from error
