@@ -43,6 +43,10 @@ class Trainings:
         """Keep a training, without its curve."""
         self.records.append({"program_id": program.id, "evaluation": {**evaluation.to_json(), "curve": ()}})
 
+    def forget_failed(self) -> None:
+        """Leave out the trainings without a score, so that they are missing."""
+        self.records = [each for each in self.records if Evaluation.from_json(each["evaluation"]).score is not None]
+
     def of(self, program: Program, seeds: Sequence[int]) -> list[Evaluation]:
         """Return the trainings of a program on some seeds, all of which it has."""
         own = {

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--budget", metavar="2x", help="training budget: a factor such as 2x, or seconds")
     parser.add_argument("--seeds", type=int, default=3, help="fresh seeds (default: %(default)s)")
     parser.add_argument("--steps", action="store_true", help="also train the best program without each of its steps")
+    parser.add_argument("--again", action="store_true", help="train what failed in an earlier call once more")
     parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="write the report as JSON")
     options = parser.parse_args(arguments)
@@ -99,6 +100,8 @@ def _measure(
     target: Target = make_target(scale.target(config["target"]))
     chosen = {} if options.workers is None else {"workers": options.workers}
     record = Record(folder_of(run, scale.slug))
+    if options.again:
+        record.trainings.forget_failed()
     transfer = Transfer(
         record,
         [trial for trial in lineage(best, population)[::-1] if trial.program],

@@ -198,8 +198,8 @@ class Transfer:
         how = failure_text(runs[0], characters=400)
         raise UserError(
             f"the seed program fails at this size ({how}), so there is nothing to compare with: "
-            f"{_TO_CHANGE.get(runs[0].outcome, _OTHERWISE)}; what it printed is in {self._record.folder}, and to try "
-            "the same again, remove that folder"
+            f"{_TO_CHANGE.get(runs[0].outcome, _OTHERWISE)}; what it printed is in {self._record.folder}, and --again "
+            "tries the same again"
         )
 
     def _runs(self, program: Program) -> list[Evaluation]:

@@ -232,6 +232,8 @@ def test_a_seed_program_that_does_not_fit_is_said_with_what_to_change(short: Pat
     again = refused(capsys, short, "--scale", "target.constants.DEPTH=64")
     assert again == said
     assert json.loads(kept[0].read_text())["trainings"] == trainings
+    refused(capsys, short, "--scale", "target.constants.DEPTH=64", "--again")
+    assert json.loads(kept[0].read_text())["trainings"] != trainings  # by the measured times
 
 
 def test_a_best_program_that_fails_alone_has_lost_its_gain(tmp_path: Path) -> None:
