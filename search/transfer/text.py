@@ -96,7 +96,7 @@ def _step(step: StepEffect, report: TransferReport, metric: Metric) -> tuple[str
         text = metric.delta_text(amount, typical)
         return text if error is None else f"{text} ± {metric.size_text(error, typical)}"
 
-    why = ", ".join(filter(None, (step.why, _WAYS.get(step.how))))
+    why = ", ".join(filter(None, (step.why, step.effect is not None and _WAYS.get(step.how))))
     return (
         f"#{step.trial}",
         shown(step.searched, step.searched_error),
