@@ -135,14 +135,16 @@ class Confirm:
         self._rotate = rotate
         self._max_samples = max_samples
         self._contrast_noise_bpb = contrast_noise_bpb
-        if prefer is None and prefer_bpb is not None:
+        self._ties: Ties | None = None
+        if prefer is not None:
+            self._ties = Ties(prefer, limit_bpb=prefer_bpb, samples=prefer_samples, seed=seed)
+        elif prefer_bpb is not None:
             raise ValueError(f"prefer_bpb={prefer_bpb:g} has no effect without prefer=smaller, simpler or faster")
-        self._ties = prefer and Ties(prefer, limit_bpb=prefer_bpb, samples=prefer_samples, seed=seed)
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
         """Compare by the score, then see whether it is a tie that the other program wins."""
         step = self._by_score(trial, population)
-        if not self._ties or isinstance(step, Measure):
+        if self._ties is None or isinstance(step, Measure):
             return step
         champion = population.champion
         if champion is None:
@@ -154,7 +156,9 @@ class Confirm:
         tie = self._ties.tie(trial, champion, population)
         if tie.trainings:
             return Measure(tie.trainings)
-        return Verdict(Status.KEEP if tie.wins else Status.DISCARD, tie.text)
+        if not tie.wins:
+            return Verdict(Status.DISCARD, tie.text)
+        return Verdict(Status.KEEP, "; ".join(filter(None, (tie.text, doubt_about_seeds(trial)))))
 
     def _by_score(self, trial: Trial, population: Population) -> Measure | Verdict:
         """Compare on one seed after the other, then on all of them together."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def refuse_mistakes(arguments: Sequence[str]) -> None:
         UserError: A group has a value that is not a text, or a setting is written as a flag.
     """
     known = groups(arguments)
-    for argument, following in zip(arguments, [*arguments, "VALUE"][1:], strict=True):
+    for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue="VALUE"):
         flag = _FLAG.fullmatch(argument)
         if flag and not flag["key"].startswith(_HYDRA_FLAGS):
             value = flag["value"] or f"={following}"

@@ -35,13 +35,6 @@ class RegularisedEvolution:
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return a proposal to mutate the winner of a tournament; its companions are the youngest scored trials."""
-        return self._winner(self._tournament_size, population, rng)
-
-    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal to mutate the winner of a tournament of half the size: worse trials win more often."""
-        return self._winner(max(1, self._tournament_size // 2), population, rng)
-
-    def _winner(self, tournament_size: int, population: Population, rng: random.Random) -> Proposal:
         alive = [trial.number for trial in population.scored[-self._population_size :]]
-        rivals = rng.choices(alive, k=tournament_size)
+        rivals = rng.choices(alive, k=self._tournament_size)
         return child_of(best_first(rivals, population)[0], rng=rng, companions=best_first(alive, population))

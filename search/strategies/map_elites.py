@@ -41,14 +41,7 @@ class MapElites:
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return a proposal to mutate the best trial of a cell, with those of other cells as its companions."""
         elites = self.elites(population)
-        return self._child(elites, [1 / (1 + rank) for rank in range(len(elites))], rng)
-
-    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal to mutate the best trial of any cell: a poor cell is as likely as a good one."""
-        elites = self.elites(population)
-        return self._child(elites, [1.0] * len(elites), rng)
-
-    def _child(self, elites: list[Trial], weights: list[float], rng: random.Random) -> Proposal:
+        weights = [1 / (1 + rank) for rank in range(len(elites))]
         (elite,) = rng.choices(elites, weights)
         return child_of(elite.number, rng=rng, companions=[each.number for each in elites])
 

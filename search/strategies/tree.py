@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, field
-from typing import Final
 
 from operators.population import Population
 from operators.trial import Proposal, Status, Trial
 from search.strategies.base import child_of
-
-_WIDER: Final = 3  # times the bonus, when a search is stuck
 
 
 @dataclass(slots=True)
@@ -81,18 +78,11 @@ class Tree:
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return a proposal to mutate the node where the descent ends."""
-        return self._descend(self._exploration, population, rng)
-
-    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
-        """Return a proposal after a descent with a larger bonus for nodes that were rarely visited."""
-        return self._descend(_WIDER * self._exploration, population, rng)
-
-    def _descend(self, exploration: float, population: Population, rng: random.Random) -> Proposal:
         nodes = _grow(population)
         number = 0
         if nodes[0].asked >= self._drafts:
             while self._full(nodes[number]):
-                number = max(nodes[number].children, key=lambda child: _bound(nodes, number, child, exploration))
+                number = max(nodes[number].children, key=lambda child: self._bound(nodes, number, child))
         if self._repair and nodes[number].failed and rng.random() < self._repair_probability:
             return Proposal(parents=(number,), seed=rng.getrandbits(32), operator=self._repair)
         return child_of(number, rng=rng)
@@ -100,10 +90,9 @@ class Tree:
     def _full(self, node: _Node) -> bool:
         return bool(node.children) and node.asked >= self._widening * node.visits**self._exponent
 
-
-def _bound(nodes: dict[int, _Node], parent: int, child: int, exploration: float) -> float:
-    node = nodes[child]
-    return node.best + exploration * math.sqrt(math.log(nodes[parent].visits) / node.visits)
+    def _bound(self, nodes: dict[int, _Node], parent: int, child: int) -> float:
+        node = nodes[child]
+        return node.best + self._exploration * math.sqrt(math.log(nodes[parent].visits) / node.visits)
 
 
 def _grow(population: Population) -> dict[int, _Node]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 FIRST_SECONDS: Final = 4.0
 """Silence after which something is said."""
@@ -65,19 +65,29 @@ def print_line(line: str) -> None:
 class SparseLines:
     """Writes a line every few seconds, and after a minute once a minute: for files, which keep every line.
 
+    Phases follow one another, and a reader counts the silence over all of them: it is that of the whole process.
+
     Args:
         write: Gets each line, without its end.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, write: Callable[[str], None] = print_line) -> None:
+    _spoke_at: ClassVar[float] = time.monotonic()
+
+    def __init__(
+        self, write: Callable[[str], None] = print_line, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._write = write
+        self._clock = clock
         self._text = ""
         self._next_seconds = FIRST_SECONDS
 
     def show(self, text: str, seconds: float) -> None:
         """Write the line if it is time for one."""
         if text != self._text:
-            self._text, self._next_seconds = text, FIRST_SECONDS
+            silent_before = max(0.0, self._clock() - seconds - SparseLines._spoke_at)
+            self._text, self._next_seconds = text, max(0.0, FIRST_SECONDS - silent_before)
         if seconds >= self._next_seconds:
             self._next_seconds = seconds + (FIRST_SECONDS if seconds < _MINUTE_SECONDS else _MINUTE_SECONDS)
+            SparseLines._spoke_at = self._clock()
             self._write(f"{text}: {seconds:.0f} s")

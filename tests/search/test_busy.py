@@ -30,7 +30,7 @@ CURVE = tuple((float(second), 5.0 - second / 10) for second in range(11))
 
 def test_a_file_gets_a_line_every_four_seconds_and_after_a_minute_once_a_minute() -> None:
     lines: list[str] = []
-    sparse = SparseLines(lines.append)
+    sparse = SparseLines(lines.append, clock=lambda: 0.0)
     for second in range(200):
         sparse.show("the corpus is prepared", float(second))
     sparse.show("the workers start", 1.0)
@@ -38,6 +38,16 @@ def test_a_file_gets_a_line_every_four_seconds_and_after_a_minute_once_a_minute(
 
     seconds = (*range(4, 61, 4), 120, 180)
     assert lines == [f"the corpus is prepared: {each} s" for each in seconds] + ["the workers start: 5 s"]
+
+
+def test_the_silence_of_phases_that_follow_one_another_is_added() -> None:
+    times, lines = iter((1000.0, 1000.0, 1003.0, 1004.5, 1004.5)), list[str]()
+    first, second = (SparseLines(lines.append, clock=lambda: next(times)) for _ in range(2))
+    first.show("text", 4.0)
+    second.show("workers", 3.0)
+    second.show("MLflow", 1.0)
+
+    assert lines == ["text: 4 s", "MLflow: 1 s"]
 
 
 def test_it_says_so_from_a_thread_until_its_block_ends() -> None:

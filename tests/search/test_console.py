@@ -192,7 +192,7 @@ def test_gains_are_in_units_of_the_noise_and_time_since_the_last_is_that_of_the_
 def test_at_80_columns_descriptions_have_room_and_no_fact_is_cut():
     text = draw(MIXED, [Running(number=10, stage="train", seconds=3.2)], width=80)
 
-    assert "last improvement 0 trainings ago; kept 3, failed 4 of 9; 0.10 USD" in text
+    assert "last keep 0 trainings ago; kept 3, failed 4 of 9; 0.10 USD" in text
     assert row_of(text, 9).split()[1:3] == ["1.8000", "-0.0500"]
     assert "MATRIX_LR -> 0.029" in row_of(text, 9)
     assert "operator" not in text

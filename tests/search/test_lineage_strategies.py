@@ -12,7 +12,7 @@ from operators.population import Population
 from operators.prompts.history import companions
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.strategies.anneal import Anneal
-from search.strategies.base import Strategy, Widening
+from search.strategies.base import Strategy
 from search.strategies.descriptors import DESCRIPTORS
 from search.strategies.hybrid import Hybrid
 from search.strategies.islands import Islands
@@ -244,11 +244,6 @@ def test_what_is_out_of_range_is_refused(make, message: str) -> None:
         make()
 
 
-def wider(strategy: Widening, population: Population, seeds: int = 60) -> Counter[int]:
-    """Return how often each trial is the parent of a wider proposal."""
-    return Counter(strategy.ask_wider(population, random.Random(seed)).parents[0] for seed in range(seeds))
-
-
 def test_the_islands_of_a_stuck_search_have_no_shores() -> None:
     islands = Islands(islands=2, interval=100, tournament_size=50)
     population = drive(islands, [1.9, 1.5, 1.8, 1.7])  # islands 0, 1, 0, 1: the best lives on 1
@@ -257,25 +252,6 @@ def test_the_islands_of_a_stuck_search_have_no_shores() -> None:
     assert islands.ask(population, random.Random(0)).parents == (3,)
     assert (proposal.labels["island"], proposal.parents) == (0, (2,))
     assert {trial.number for trial in companions(proposal, population)} == {0, 1, 3, 4}
-
-
-def test_stuck_map_elites_draws_poor_kinds_as_often_as_good_ones() -> None:
-    elites = MapElites(descriptors=["edit_distance"], bins=4)
-    population = drive(elites, HUNDRED[:20])
-    cells = [trial.number for trial in elites.elites(population)]
-    drawn = wider(elites, population, 400)
-
-    assert len(cells) >= 2
-    assert set(drawn) == set(cells)
-    assert max(drawn.values()) < 1.5 * min(drawn.values())
-
-
-def test_a_stuck_tree_visits_what_was_rarely_visited() -> None:
-    population = drive(TREE, HUNDRED)
-
-    (usual,) = {ask(TREE, population, seed).parents[0] for seed in range(5)}
-    (wide,) = wider(TREE, population, 5)
-    assert population.scores[wide] > population.scores[usual]
 
 
 def test_stuck_annealing_is_hot_again_and_cold_after_the_next_keep() -> None:

@@ -176,16 +176,6 @@ def test_a_stuck_beam_is_twice_as_wide_and_keeps_its_survivors() -> None:
     assert {proposal.labels["generation"] for proposal in asked} == {3}
 
 
-def test_stuck_evolution_selects_less() -> None:
-    evolution = RegularisedEvolution(population_size=4, tournament_size=40)
-    population = drive(evolution, [1.5, 1.9, 1.8])
-
-    usual = Counter(evolution.ask(population, random.Random(seed)).parents[0] for seed in range(60))
-    few = RegularisedEvolution(population_size=4, tournament_size=3)
-    assert set(usual) == {1}
-    assert set(wider(few, population)) == {0, 1, 2, 3}, "a tournament of one: any of them"
-
-
 def test_a_strategy_without_a_knob_is_asked_as_before_and_the_user_is_told() -> None:
     settings = StuckSettings(trials=2, action=Action.WIDEN)
     population = drive(settings.strategy(RandomSearch()), [1.9, 2.5, 2.5, 2.5])

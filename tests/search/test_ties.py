@@ -147,6 +147,17 @@ def test_a_champion_that_fails_on_a_seed_is_no_tie() -> None:
     assert step([champion, larger], rule()) == Verdict(Status.KEEP)
 
 
+def test_a_tie_tells_that_the_program_does_not_use_its_seed() -> None:
+    smaller = trained(1, both(2.05), size=800)
+    smaller = replace(smaller, evaluations=tuple(replace(run, weights_sha256="a") for run in smaller.evaluations))
+
+    verdict = step([BASELINE, smaller], rule())
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.status is Status.KEEP
+    assert "gave the same weights" in verdict.detail
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_no_program_is_trained_more_often_than_allowed(seed: int) -> None:
     rng, limit, trials, ties = random.Random(seed), 0.02, [], 0
