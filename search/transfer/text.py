@@ -96,7 +96,8 @@ def _step(step: StepEffect, report: TransferReport, metric: Metric) -> tuple[str
         text = metric.delta_text(amount, typical)
         return text if error is None else f"{text} ± {metric.size_text(error, typical)}"
 
-    why = ", ".join(filter(None, (step.why, step.effect is not None and _WAYS.get(step.how))))
+    way = "" if step.effect is None else _WAYS.get(step.how, "")
+    why = ", ".join(filter(None, (step.why, way)))
     return (
         f"#{step.trial}",
         shown(step.searched, step.searched_error),
