@@ -174,7 +174,7 @@ class Transfer:
         wanted = self._record.trainings.missing([*programs.values()], seeds)
         if not wanted:
             return
-        self._say(f"transfer: {len(wanted)} trainings on fresh seeds")
+        self._say(f"transfer: {len(wanted)} training{'s' * (len(wanted) > 1)} on fresh seeds")
         folder = self._record.folder
         for program in dict(wanted):
             write_atomically(folder / f"{program.id}.py", program.source)

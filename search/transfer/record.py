@@ -160,14 +160,14 @@ def folder_of(run: RunDirectory, slug: str) -> Path:
     return run.root / "transfer" / slug
 
 
-def read_transfers(run: RunDirectory) -> list[tuple[Path, TransferReport]]:
-    """Return the complete transfers of a search, with their files.
+def read_transfers(run: RunDirectory) -> list[TransferReport]:
+    """Return the complete transfers of a search.
 
     Raises:
         UserError: A file is damaged.
     """
     paths = sorted(run.root.glob(f"transfer/*/{_FILE}"))
-    return [(path, report) for path in paths if (report := _read(path)[0])]
+    return [report for path in paths if (report := _read(path)[0])]
 
 
 def _read(path: Path) -> tuple[TransferReport | None, Sequence[Mapping[str, Any]]]:

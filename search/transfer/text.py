@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from operators.trial import Trial
@@ -36,9 +35,10 @@ def transfer_text(report: TransferReport, name: str, metric: Metric) -> str:
 
 def transfers_of(run: RunDirectory, best: Trial | None, metric: Metric) -> list[dict[str, Any]]:
     """Return the transfers that were made with the present best program, for the templates of the reports."""
-    found: list[tuple[Path, TransferReport]] = read_transfers(run) if best and best.program else []
-    program_id = best.program.id if best and best.program else ""
-    return [facts_of_transfer(report, metric) for _, report in found if report.program_id == program_id]
+    if best is None or best.program is None:
+        return []
+    own = [report for report in read_transfers(run) if report.program_id == best.program.id]
+    return [facts_of_transfer(report, metric) for report in own]
 
 
 def facts_of_transfer(report: TransferReport, metric: Metric) -> dict[str, Any]:
@@ -96,7 +96,8 @@ def _step(step: StepEffect, report: TransferReport, metric: Metric) -> tuple[str
         text = metric.delta_text(amount, typical)
         return text if error is None else f"{text} ± {metric.size_text(error, typical)}"
 
-    why = ", ".join(filter(None, (step.why, _WAYS.get(step.how))))
+    way = "" if step.effect is None else _WAYS.get(step.how, "")
+    why = ", ".join(filter(None, (step.why, way)))
     return (
         f"#{step.trial}",
         shown(step.searched, step.searched_error),
