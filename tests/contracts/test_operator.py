@@ -63,7 +63,7 @@ def test_it_makes_another_program_and_says_how(operator: Operator, population: P
     assert mutation.operator.split("/")[0] == operator.name, "the delegating operator comes first"
     assert mutation.description
     assert "\n" not in mutation.description
-    assert mutation.cost_usd == sum(exchange.reply.cost_usd for exchange in mutation.exchanges)
+    assert mutation.cost_usd == pytest.approx(sum(exchange.reply.cost_usd for exchange in mutation.exchanges))
     assert bool(mutation.prompt) == bool(mutation.exchanges)
 
 
