@@ -41,7 +41,10 @@ def test_a_landscape_is_searched_by_operators_that_change_code_and_by_the_tuner(
 
     again = search(tmp_path, *first, "budget.trainings=33")
     assert again.returncode == 0, again.stderr
-    assert rows_of(root)[: len(rows) - 2] == rows[: len(rows) - 2]
+    kept = len(rows) - 2  # their scores are corrected by later trainings
+    fixed = ("number", "status", "parents", "operator", "description")
+    before, after = ([[row[name] for name in fixed] for row in each[:kept]] for each in (rows, rows_of(root)))
+    assert after == before
     assert "budget" in MAY_CHANGE
     assert_clean_failure(search(tmp_path, *first, "target.seed=1"), "target.seed was 0, is 1")
 

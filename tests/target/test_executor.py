@@ -68,6 +68,7 @@ def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_ag
 
 
 def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path):
+    before = len(workers())
     result = executor.evaluate(Program(WAITING), 1, tmp_path / "run.log")
     stop = threading.Event()
 
@@ -85,6 +86,7 @@ def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path)
     finally:
         stop.set()
         killer.join()
+    _wait_for(lambda: len(workers()) == before)  # replaced once more; the next test must not take it for its own
 
 
 def test_closing_ends_what_is_in_flight_and_leaves_no_process(spec, corpus, tmp_path):
