@@ -19,6 +19,12 @@ def show(text: str) -> None:
     sys.stdout.write(printable(text))
 
 
+def say(text: str) -> None:
+    """Show a line of progress at once, also in a pipe."""
+    show(f"{text}\n")
+    sys.stdout.flush()
+
+
 def fails_with_a_line(main: Callable[P, int]) -> Callable[P, int]:
     """Return a `main` that reports errors of the input or the machine with one line on standard error and exit code 2.
 

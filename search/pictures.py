@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from operators.population import Population
-from search.metric import read_metric
 from search.observer import Running
 from search.report import render_report_page, write_reports
 from search.runs.files import write_atomically
@@ -87,7 +86,7 @@ class Pictures:
             draw_progress,  # matplotlib takes a second to import: only when there is something to draw
         )
 
-        began_cpu, metric = time.process_time(), read_metric(self._run.environment)
+        began_cpu, metric = time.process_time(), self._run.metric
         try:
             draw_progress(self._run.root / "progress.png", population, summary, metric)
         except ModuleNotFoundError as error:  # matplotlib is missing, in a checkout that is not installed

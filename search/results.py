@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from operators.population import Population
 from operators.trial import Trial
 from search.errors import UserError
-from search.metric import read_metric
 from search.names import given_search
 from search.runs.finished import read_summary
 from search.runs.reading import read_population
@@ -64,7 +63,7 @@ class Result:
     def __init__(self, folder: str | Path) -> None:
         self._run = RunDirectory(given_search(str(folder)))
         self.summary: Summary = read_summary(self._run)
-        self.metric: Metric = read_metric(self._run.environment)
+        self.metric: Metric = self._run.metric
 
     @functools.cached_property
     def population(self) -> Population:

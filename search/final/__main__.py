@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from search.commands import fails_with_a_line, show
+from search.commands import fails_with_a_line, say, show
 from search.composed import make_target, read_config
 from search.final.check import run_final
 from search.final.report import final_text
@@ -52,7 +52,7 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
     with locked(run.lock):
         chosen = {} if workers is None else {"workers": workers}
         executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"], **chosen))
-        report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=_say)
+        report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=say)
         write_reports(population, summary, run)
     show(f"{final_text(report, run.metric)}\n{run.root / 'report.md'}\n")
     problem = try_to_send(
@@ -64,11 +64,6 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
     if problem:
         sys.stderr.write(f"warning: {problem}\n")
     return 0
-
-
-def _say(text: str) -> None:
-    show(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

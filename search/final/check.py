@@ -13,7 +13,6 @@ from operators.population import Population
 from search.best import program_of
 from search.figures import difference
 from search.final.report import FinalReport, final_json, judge_final, read_final
-from search.metric import read_metric
 from search.retraining import Trainings, fresh_seeds, improvement, train
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
@@ -46,7 +45,7 @@ def run_final(
         TargetError: Nothing can be evaluated on this machine.
     """
     baseline, champion = improvement(population, run.root)
-    programs, metric = (program_of(baseline), program_of(champion)), read_metric(run.environment)
+    programs, metric = (program_of(baseline), program_of(champion)), run.metric
     trainings = Trainings(read_final(run)[1])
     seeds = fresh_seeds(search_seed, n_seeds, population)
     if wanted := trainings.missing(programs, seeds):

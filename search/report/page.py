@@ -12,7 +12,6 @@ from operators.population import Population
 from operators.trial import Status, Trial
 from search.figures import delta_of, delta_text, difference, meaning, value_text
 from search.final.report import read_final, verdict_sentence
-from search.metric import read_metric
 from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
@@ -60,7 +59,7 @@ def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dic
     best = population.champion
     final = _final(run, best)
     steps = ancestry(best, population) if best else []
-    metric = read_metric(run.environment)
+    metric = run.metric
     return {
         "summary": summary,
         "metric": metric,

@@ -103,12 +103,7 @@ class RunDirectory:
 
     def program_of(self, number: int) -> Path:
         """Where the program of a trial is, under the target's name for it; in older folders it is train.py."""
-        name = self.metric.file_name
-        if name in _OTHERS or name.endswith(_LOG) or name.startswith("."):
-            name = f"program-{name}"
-        folder = self.trial(number)
-        usual = folder / VAL_BPB.file_name
-        return usual if usual.exists() and not (folder / name).exists() else folder / name
+        return _program_in(self.trial(number), self.metric)
 
     def create(self) -> None:
         """Make the folder.
@@ -168,7 +163,8 @@ class RunDirectory:
         if unless_there and _evaluations_in(folder / "result.json") == len(trial.evaluations):  # written last
             return
         folder.mkdir(parents=True, exist_ok=True)
-        metric, program = self.metric, self.program_of(trial.number)
+        metric = self.metric
+        program = _program_in(folder, metric)
         if trial.program:
             write_atomically(program, trial.program.source)
             parent = population.trials[trial.proposal.parents[0] if trial.proposal.parents else 0].program
@@ -180,6 +176,14 @@ class RunDirectory:
             write_atomically(folder / "reply.md", replies_text(trial.exchanges))
         result = _result(trial, population, metric, program.name)
         write_atomically(folder / "result.json", json.dumps(result, indent=1) + "\n")
+
+
+def _program_in(folder: Path, metric: Metric) -> Path:
+    name = metric.file_name
+    if name in _OTHERS or name.endswith(_LOG) or name.startswith("."):
+        name = f"program-{name}"
+    usual = folder / VAL_BPB.file_name
+    return usual if usual.exists() and not (folder / name).exists() else folder / name
 
 
 def diff(old: Program, new: Program, file: str = VAL_BPB.file) -> str:

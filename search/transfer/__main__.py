@@ -19,10 +19,9 @@ from operators.population import Population
 from operators.prompts.history import lineage
 from operators.trial import Trial
 from search.best import program_of
-from search.commands import fails_with_a_line, show
+from search.commands import fails_with_a_line, say, show
 from search.composed import make_target, read_config
 from search.errors import UserError
-from search.metric import read_metric
 from search.names import find_search
 from search.report import write_reports
 from search.retraining import fresh_seeds, improvement
@@ -80,7 +79,7 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
     with locked(run.lock):
         report, folder = _measure(run, config, population, best, scale, options)
         write_reports(population, summary, run)
-    show(f"{transfer_text(report, summary.name, read_metric(run.environment))}\n{folder}\n{run.root / 'report.md'}\n")
+    show(f"{transfer_text(report, summary.name, run.metric)}\n{folder}\n{run.root / 'report.md'}\n")
     if options.json:
         write_atomically(options.json, json.dumps(report.to_json(), indent=2) + "\n")
     return 0
@@ -108,17 +107,12 @@ def _measure(
         population,
         scale=scale,
         target=config["target"],
-        metric=read_metric(run.environment),
+        metric=run.metric,
         seeds=fresh_seeds(config["seed"], options.seeds, population),
         executor=target.make_executor(hydra.utils.instantiate(config["executor"], **chosen)),
-        say=_say,
+        say=say,
     )
     return transfer.run(with_steps=options.steps), record.folder
-
-
-def _say(text: str) -> None:
-    show(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from search.commands import fails_with_a_line, show
+from search.commands import fails_with_a_line, say
 from search.composed import read_config
 from search.errors import UserError
 from search.mlflow.store import SETTINGS, sqlite_path
@@ -67,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str) -> int:
-    show(f"{text}\n")
-    sys.stdout.flush()
+    say(text)
     return 0
 
 
