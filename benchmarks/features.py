@@ -47,7 +47,7 @@ from torch import Tensor, nn  # noqa: E402
 from target.corpus import CorpusFiles, prepare_corpus  # noqa: E402
 from target.evaluate import load_target  # noqa: E402
 from target.program import Program  # noqa: E402
-from target.program.constants import Value  # noqa: E402
+from target.program.constants import Value, parse_constants  # noqa: E402
 from target.scoring.scorer import Validation, bits_per_byte  # noqa: E402
 from target.words import user_path  # noqa: E402
 
@@ -61,6 +61,7 @@ PARTS: Final[dict[str, dict[str, Value]]] = {  # the constants that take a part 
     "momentum warm-up": {"MOMENTUM_START": 0.95},
     "initialisation": {"INIT_SCALE": 1.0},
     "RoPE base": {"ROPE_BASE": 10_000.0},
+    "smear": {"SMEAR": False},
     "embedding decays": {"EMBEDDING_WEIGHT_DECAY": 0.0, "VALUE_WEIGHT_DECAY": 0.0},
     "long warm-down": {"WARMDOWN_FRACTION": 0.5},
     "final LR": {"FINAL_LR_FRACTION": 0.0},
@@ -68,21 +69,20 @@ PARTS: Final[dict[str, dict[str, Value]]] = {  # the constants that take a part 
 ADDED: Final[dict[str, dict[str, Value]]] = {  # parts that are off
     "value embeddings in all blocks": {"VALUE_EMBEDDINGS": "all"},
     "bigram embeddings": {"BIGRAM_ROWS": 10_240},
-    "smear": {"SMEAR": True},
     "back-out": {"BACK_OUT": True},
     "QK gain 1.44": {"ATTENTION_SCALE": 1.44},
-    "short windows": {"WINDOW_PATTERN": "SSSL", "SHORT_WINDOW": 64},
+    "short windows": {"WINDOW_PATTERN": "SSSL"},
 }
 SIZES: Final[dict[str, dict[str, Any]]] = {
     "middle": {
         "steps": 150,
         "vocab_size": 2048,
         "row_tokens": 256,
-        "constants": {"DEPTH": 4, "N_HEADS": 2, "HEAD_DIM": 64, "BATCH_TOKENS": 8192},
+        "constants": {"DEPTH": 4, "N_HEADS": 2, "HEAD_DIM": 64, "BATCH_TOKENS": 8192, "SHORT_WINDOW": 64},
     },
     "tiny": {"steps": 250, "vocab_size": 512, "row_tokens": 64, "constants": load_target("tiny").constants},
 }
-_SCORED_TOKENS: Final = 131_072
+SCORED_TOKENS: Final = 131_072
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,8 +120,14 @@ def arms_of(program: Program, constants: dict[str, Value], before: Path | None) 
     for name, changes in ADDED.items():
         found[f"with {name}"] = small.with_constants(changes)
     if before is not None:
-        found[f"before: {before.name}"] = Program(before.read_text()).with_constants(constants)
+        found[f"before: {before.name}"] = sized(Program(before.read_text()), constants)
     return found
+
+
+def sized(program: Program, constants: dict[str, Value]) -> Program:
+    """Return a program with those of the constants that it has: an older one may lack some."""
+    known = parse_constants(program.source)
+    return program.with_constants({name: value for name, value in constants.items() if name in known})
 
 
 def main() -> None:
@@ -244,52 +250,79 @@ def table(scores: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
 
 
 def train(task: Task) -> float:
-    """Train a program in this process, with a `prepare` that counts steps; return its bits per byte."""
+    """Train a program in this process; return its bits per byte on validation rows."""
+    prepare = CountingPrepare(task)
+    run_program(task.source, prepare)
+    rows = Validation.load(task.corpus, n_rows=SCORED_TOKENS // task.row_tokens, sequence_tokens=task.row_tokens)
+    return score(prepare.trained, rows, task.device)
+
+
+def run_program(source: str, prepare: CountingPrepare) -> None:
+    """Run a program with this `prepare`."""
     torch.set_num_threads(1)
-    prepare = _CountingPrepare(task)
     sys.modules["prepare"] = prepare
     module = types.ModuleType("train")
-    exec(compile(task.source, "train.py", "exec"), module.__dict__)
+    exec(compile(source, "train.py", "exec"), module.__dict__)
     module.main()
-    assert prepare.bits_per_byte is not None
-    return prepare.bits_per_byte
 
 
-class _CountingPrepare(types.ModuleType):
-    """What a program imports as `prepare`: the clock counts steps, and `finish` scores the model."""
+@torch.inference_mode()
+def score(model: nn.Module, rows: Validation, device: str) -> float:
+    """Return the bits per byte of a model on rows."""
+    nll = []
+    for part in np.array_split(np.arange(len(rows.rows)), max(1, len(rows.rows) // 32)):
+        inputs, targets = (torch.from_numpy(each[part]).to(device) for each in (rows.inputs, rows.targets))
+        loss = nn.functional.cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten(), reduction="none")
+        nll.append(loss.view(targets.shape).cpu().numpy())
+    return bits_per_byte(np.concatenate(nll), rows.token_bytes[rows.targets])
+
+
+class CountingPrepare(types.ModuleType):
+    """What a program imports as `prepare`: the clock counts steps, and `finish` keeps the model.
+
+    Attributes:
+        trained: The model, after `finish`.
+    """
+
+    trained: nn.Module
 
     def __init__(self, task: Task) -> None:
         super().__init__("prepare")
-        self._task = task
+        self.task = task
         self._calls = -1
-        self.bits_per_byte: float | None = None
 
     def setup(self) -> None:
-        torch.manual_seed(self._task.seed)
+        """Seed torch."""
+        torch.manual_seed(self.task.seed)
 
     def device(self) -> torch.device:
-        return torch.device(self._task.device)
+        """Return where to train."""
+        return torch.device(self.task.device)
 
     def vocab_size(self) -> int:
-        return self._task.corpus.vocab_size
+        """Return how many tokens there are."""
+        return self.task.corpus.vocab_size
 
     def sequence_tokens(self) -> int:
-        return self._task.row_tokens
+        """Return the length of a row."""
+        return self.task.row_tokens
 
     def seconds_left(self) -> float:
+        """Return a long time, until the steps are done."""
         self._calls += 1
-        return 1e9 if self._calls < self._task.steps else -1.0
+        return 1e9 if self._calls < self.task.steps else -1.0
 
     def progress(self) -> float:
-        return max(0, self._calls) / self._task.steps
+        """Return the part of the steps that is done."""
+        return max(0, self._calls) / self.task.steps
 
     def report(self, train_loss_nats: float) -> None:
         """Ignore the curve: no training is pruned here."""
 
     def batches(self, rows: int, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield random windows, the same for every arm of a seed."""
-        text = np.memmap(self._task.corpus.public / "tokens.bin", dtype="<u2", mode="r")
-        rng = np.random.default_rng(self._task.seed)
+        text = np.memmap(self.task.corpus.train_tokens, dtype="<u2", mode="r")
+        rng = np.random.default_rng(self.task.seed)
         window = np.arange(tokens + 1)
         while True:
             starts = rng.integers(0, text.size - tokens, size=(rows, 1))
@@ -297,20 +330,8 @@ class _CountingPrepare(types.ModuleType):
             yield chunk[:, :-1], chunk[:, 1:]
 
     def finish(self, model: nn.Module) -> None:
-        """Score the model on validation rows."""
-        tokens = self._task.row_tokens
-        rows = Validation.load(self._task.corpus, n_rows=_SCORED_TOKENS // tokens, sequence_tokens=tokens)
-        nll = []
-        with torch.inference_mode():
-            for part in np.array_split(np.arange(len(rows.rows)), max(1, len(rows.rows) // 32)):
-                inputs, targets = (
-                    torch.from_numpy(each[part]).to(self.device()) for each in (rows.inputs, rows.targets)
-                )
-                loss = nn.functional.cross_entropy(
-                    model(inputs).flatten(0, 1).float(), targets.flatten(), reduction="none"
-                )
-                nll.append(loss.view(targets.shape).cpu().numpy())
-        self.bits_per_byte = bits_per_byte(np.concatenate(nll), rows.token_bytes[rows.targets])
+        """Keep the model."""
+        self.trained = model
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ import gc
 import importlib.util
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import prepare
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention.varlen import varlen_attn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 # Model
 DEPTH = 9  # knob: 1..24 int  # blocks
@@ -28,7 +29,7 @@ ROPE_BASE = 200_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation
 ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
 LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
 INIT_SCALE = 0.68  # knob: 0.2..2 log  # of the matrices in blocks, times 1 / sqrt(inputs)
-WINDOW_PATTERN = "L"  # knob: L | SSSL | SSSSL  # blocks in turn see all (L) or a short window (S); the last sees all
+WINDOW_PATTERN = "L"  # knob: L | SSSL | SSSSL  # blocks in turn see all (L) or a window (S); the last all
 SHORT_WINDOW = 256  # knob: fixed  # tokens; a window longer than a row is the row
 VALUE_EMBEDDINGS = "alternate"  # knob: none | alternate | all  # blocks that add an embedding to their values
 VALUE_GATES = True  # knob: True | False  # a learned gate for each head on that embedding
@@ -36,7 +37,7 @@ VALUE_GATE_CHANNELS = 16  # knob: fixed  # of the stream that the gate sees; at 
 RESIDUAL_SCALARS = True  # knob: True | False  # each block scales the stream and adds a part of the first embedding
 FIRST_SKIP = 0.1  # knob: 0.01..0.5 log  # part of the first embedding that is added, at the start
 BIGRAM_ROWS = 0  # knob: 0 | 1024 | 4096 | 16384 | 65536  # of an embedding of hashed token pairs; 0 for none
-SMEAR = False  # knob: True | False  # adds a learned part of the embedding of the token before
+SMEAR = True  # knob: True | False  # adds a learned part of the embedding of the token before
 BACK_OUT = False  # knob: True | False  # takes a learned part of an early stream out before the head
 
 # Optimiser; the learning rates of AdamW are for a width of 768 and grow with 1 / sqrt(width)
@@ -66,6 +67,7 @@ FINAL_LR_FRACTION = 0.05  # knob: 0..0.3 linear  # of the peak
 
 REPORT_STEPS = 10  # knob: fixed  # between two points of the curve
 
+Seen = BlockMask | None  # blocks of (T, T) in which a query sees a key: FlexAttention (arXiv 2412.05496) skips others
 WIDTH = N_HEADS * HEAD_DIM  # channels of the stream, C
 ITERATIONS = {  # x -> a x + (b xx' + c xx'xx') x, in turn
     "quintic": [(3.4445, -4.7750, 2.0315)] * 5,  # https://kellerjordan.github.io/posts/muon
@@ -108,24 +110,20 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1).type_as(x)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
-    """Mix values by causal attention, (B, H, T, D) each; a position sees `window` tokens before it, None is all."""
-    scale = ATTENTION_SCALE / math.sqrt(HEAD_DIM)
-    rows, heads, tokens, _ = q.shape
+def sees(window: int) -> Callable[..., Tensor]:
+    """Return a function of row, head, query and key: is the key's position the query's, or in the window before it?"""
+    return lambda _row, _head, query, key: (key <= query) & (query - key <= window)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None, seen: Seen) -> Tensor:
+    """Mix values by causal attention, (B, H, T, D) each, in a window; None is all. `seen` is what to compute of it."""
+    scale, tokens = ATTENTION_SCALE / math.sqrt(HEAD_DIM), q.size(-2)
     if window is None or window >= tokens:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
-    if not q.is_cuda:
-        position = torch.arange(tokens, device=q.device)
-        distance = position[:, None] - position  # (T, T)
-        seen = (distance >= 0) & (distance <= window)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scale)
-    q, k, v = (each.transpose(1, 2).flatten(0, 1) for each in (q, k, v))  # (B * T, H, D)
-    ends = torch.arange(
-        0, (rows + 1) * tokens, tokens, device=q.device, dtype=torch.int32
-    )  # flash attention of PyTorch
-    y = varlen_attn(q, k, v, ends, ends, tokens, tokens, scale=scale, window_size=(window, 0))
-    assert isinstance(y, Tensor)
-    return y.view(rows, tokens, heads, HEAD_DIM).transpose(1, 2)
+    if seen is not None and torch.compiler.is_compiling():
+        return flex_attention(q.type_as(v), k.type_as(v), v, block_mask=seen, scale=scale)
+    position = torch.arange(tokens, device=q.device)
+    return F.scaled_dot_product_attention(q, k, v, sees(window)(0, 0, position[:, None], position), scale=scale)
 
 
 class Attention(nn.Module):
@@ -137,7 +135,7 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4))
         self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if has_gate else None
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None, seen: Seen) -> Tensor:
         """Map (B, T, C) to (B, T, C); `extra` of that shape is added to the values."""
         heads = (*x.shape[:2], N_HEADS, HEAD_DIM)
         q, k, v = (project(x).view(heads) for project in (self.query, self.key, self.value))
@@ -148,7 +146,7 @@ class Attention(nn.Module):
             v = v + extra
         q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # (B, H, T, D)
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
-        y = attend(q, k, v, self.window)
+        y = attend(q, k, v, self.window, seen)
         mixed: Tensor = self.output(y.transpose(1, 2).reshape(x.shape))
         return mixed
 
@@ -178,11 +176,11 @@ class Block(nn.Module):
         self.scale = nn.Parameter(torch.ones(())) if RESIDUAL_SCALARS else None
         self.skip = nn.Parameter(torch.full((), FIRST_SKIP)) if RESIDUAL_SCALARS else None
 
-    def forward(self, x: Tensor, first: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None) -> Tensor:
-        """Map (B, T, C) to (B, T, C); `first` is the first embedding, `extra` what is added to the values."""
+    def forward(self, x: Tensor, first: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None, seen: Seen) -> Tensor:
+        """Map (B, T, C) to (B, T, C); `first` is the first embedding, `extra` is added to the values."""
         if self.scale is not None and self.skip is not None:
             x = self.scale * x + self.skip * first
-        x = x + self.attention(rms_norm(x), cos, sin, extra)
+        x = x + self.attention(rms_norm(x), cos, sin, extra, seen)
         y: Tensor = x + self.mlp(rms_norm(x))
         return y
 
@@ -231,10 +229,10 @@ class GPT(nn.Module):
         every = {"none": DEPTH + 1, "alternate": 2, "all": 1}[VALUE_EMBEDDINGS]
         self.valued = range(DEPTH)[::-every] if every <= DEPTH else range(0)  # blocks with one; the last is among them
         self.embeddings = Embeddings(vocab_size, len(self.valued))
-        short = [WINDOW_PATTERN[i % len(WINDOW_PATTERN)] == "S" and i < DEPTH - 1 for i in range(DEPTH)]
-        self.blocks = nn.ModuleList(
-            Block(SHORT_WINDOW if short[i] else None, VALUE_GATES and i in self.valued) for i in range(DEPTH)
-        )
+        letters = [WINDOW_PATTERN[i % len(WINDOW_PATTERN)] for i in range(DEPTH - 1)] + ["L"]
+        window = {"S": SHORT_WINDOW, "L": None}
+        self.blocks = nn.ModuleList(Block(window[x], VALUE_GATES and i in self.valued) for i, x in enumerate(letters))
+        self.windows: dict[Any, BlockMask] = {}  # what compiled blocks compute of each window
         self.back_out = nn.Parameter(torch.zeros(())) if BACK_OUT else None
         self.head = Head(vocab_size)
         self._initialise()
@@ -247,11 +245,9 @@ class GPT(nn.Module):
         if self.embeddings.pairs is not None:
             nn.init.zeros_(self.embeddings.pairs.weight)
         for name, parameter in self.blocks.named_parameters():
-            if parameter.ndim < 2:
-                continue
             if name.endswith(("output.weight", "gate.weight")):
                 nn.init.zeros_(parameter)  # blocks begin as the identity (Fixup, arXiv 1901.09321), gates at 1
-            else:
+            elif parameter.ndim == 2:
                 nn.init.normal_(parameter, std=INIT_SCALE * parameter.size(1) ** -0.5)
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
@@ -262,15 +258,15 @@ class GPT(nn.Module):
             extras = dict(zip(self.valued, values, strict=True))  # by block
             x = early = first.clone()  # one tensor as two arguments would make another kind
             for i, block in enumerate(self.blocks):
-                x = block(x, first, cos, sin, extras.get(i))
+                x = block(x, first, cos, sin, extras.get(i), self.windows.get(block.attention.window))  # type: ignore[union-attr]
                 early = x if i < 2 * DEPTH // 3 else early
             if self.back_out is not None:
                 x = x - self.back_out * early
             y: Tensor = self.head(x, targets)
         return y
 
-    def compile_parts(self) -> None:
-        """Compile each part by itself: blocks of one kind share what is compiled for the first of them.
+    def compile_parts(self, tokens: int) -> None:
+        """Compile each part by itself for rows of T: blocks of one kind share what is compiled for the first of them.
 
         Kinds differ by what is None and by attributes that are numbers, here the window. Every training compiles for
         itself, so a kind more costs seconds.
@@ -278,6 +274,9 @@ class GPT(nn.Module):
         torch._dynamo.config.recompile_limit = 8 + DEPTH  # parts and kinds of block; what exceeds it is not compiled
         for part in (self.embeddings, *self.blocks, self.head):
             part.compile(dynamic=False)
+        if self.head.output.weight.is_cuda:  # on a CPU FlexAttention has no backward pass
+            for window in {each.window for each in self.modules() if isinstance(each, Attention) and each.window}:
+                self.windows[window] = create_block_mask(sees(window), None, None, tokens, tokens, "cuda")
 
 
 def build_model(vocab_size: int) -> GPT:
@@ -407,13 +406,13 @@ def main() -> None:
     if device.type == "cuda":
         if importlib.util.find_spec("flash_attn_interface"):  # FlashAttention 3, where it is installed
             torch.nn.attention.activate_flash_attention_impl("FA3")
-        model.compile_parts()
+        model.compile_parts(tokens)
         model(*batch).backward()  # compiles: a first step that took half a minute would end a short training
         model.zero_grad()
     step, slowest_seconds, left = 0, 0.0, prepare.seconds_left()
-    after_first, mean_before = left, None
+    after_first, mean_before, start = left, None, min(0.99, prepare.progress())
     while step == 0 or left > 2.5 * slowest_seconds:  # two steps may be under way on the device
-        schedule(optimizers, prepare.progress())
+        schedule(optimizers, (prepare.progress() - start) / (1 - start))  # of the time after the compilation
         mean = torch.zeros((), device=device)
         for _ in range(passes):
             loss = model(*batch) / passes

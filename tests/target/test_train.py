@@ -1,12 +1,14 @@
 import ast
 import copy
 import importlib.util
+import itertools
 import json
 import math
 import os
 import random
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 import yaml
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import create_block_mask
 
 from target.program import Program
 from target.program.constants import Constant, Value, parse_constants
@@ -236,7 +239,7 @@ def graphs(monkeypatch):
     torch._dynamo.reset()
 
 
-SMALL = {"DEPTH": 8, "N_HEADS": 2, "HEAD_DIM": 16}
+SMALL = {"DEPTH": 8, "N_HEADS": 2, "HEAD_DIM": 16, "WINDOW_PATTERN": "L"}
 PARTS = 2  # beside the blocks: embeddings and head
 
 
@@ -247,13 +250,14 @@ PARTS = 2  # beside the blocks: embeddings and head
         ({"VALUE_EMBEDDINGS": "all", "RESIDUAL_SCALARS": False}, 1),
         ({"VALUE_EMBEDDINGS": "alternate"}, 2),
         ({"VALUE_EMBEDDINGS": "alternate", "WINDOW_PATTERN": "SSSL", "SHORT_WINDOW": 8}, 3),
+        ({"DEPTH": 9, "VALUE_EMBEDDINGS": "alternate", "WINDOW_PATTERN": "SSSSL", "SHORT_WINDOW": 8}, 3),
     ],
 )
 def test_blocks_of_a_kind_are_compiled_once_and_train_as_without_compilation(load, graphs, constants, kinds):
     module = load(Program(SEED_PROGRAM.read_text()).with_constants({**SMALL, **constants}))
     eager = randomised(module).train()
     compiled = copy.deepcopy(eager)
-    compiled.compile_parts()
+    compiled.compile_parts(24)
     tokens = torch.randint(VOCAB_SIZE, (2, 25))
     losses = {}
 
@@ -274,12 +278,33 @@ def test_blocks_of_a_kind_are_compiled_once_and_train_as_without_compilation(loa
     assert compiled.state_dict().keys() == module.build_model(VOCAB_SIZE).state_dict().keys()
 
 
+def test_compiled_blocks_see_a_window_as_uncompiled_ones_do(load, graphs, monkeypatch):
+    window, row_tokens = 40, 256  # more than one of FlexAttention's blocks, of 128 tokens each
+    constants = {**SMALL, "WINDOW_PATTERN": "SSSL", "SHORT_WINDOW": window}
+    module = load(Program(SEED_PROGRAM.read_text()).with_constants(constants))
+    uncompiled = randomised(module)
+    compiled = copy.deepcopy(uncompiled)
+    compiled.compile_parts(row_tokens)
+    compiled.windows[window] = create_block_mask(module.sees(window), None, None, row_tokens, row_tokens, "cpu")
+    uncompiled.windows = compiled.windows
+    tokens = torch.randint(VOCAB_SIZE, (2, row_tokens))
+
+    with torch.no_grad():  # FlexAttention has no backward pass on a CPU
+        logits = compiled(tokens)
+        monkeypatch.setattr(module, "flex_attention", None)  # uncompiled, it would write out all scores
+        difference = logits - uncompiled(tokens)
+
+    used = [node for graph in graphs.graphs for node in graph.graph.nodes if "flex_attention" in str(node.target)]
+    assert len(used) == 2  # kinds of block with a window: with and without a value embedding
+    assert difference.abs().max() < 1e-4
+
+
 def test_blocks_that_all_differ_are_all_compiled(load, graphs):
     module = load(Program(SEED_PROGRAM.read_text()).with_constants({**SMALL, "VALUE_EMBEDDINGS": "none"}))
     model = module.build_model(VOCAB_SIZE)
     for i, block in enumerate(model.blocks):
         block.attention.window = 4 + i
-    model.compile_parts()
+    model.compile_parts(24)
     tokens = torch.randint(VOCAB_SIZE, (2, 25))
 
     model(tokens[:, :-1], tokens[:, 1:])
@@ -373,6 +398,33 @@ def test_it_takes_one_step_even_if_the_start_ate_the_budget(tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1 steps")
     assert (tmp_path / "run" / "out" / "weights.pt").exists()
+
+
+def test_the_schedule_is_of_the_time_that_the_start_left(load, tiny, monkeypatch):
+    module = load(tiny.seed_program())
+    scheduled = []
+    clock = iter(np.linspace(0.6, 1.0, 21))  # building and compiling took 60 % of the time
+    rows = torch.zeros((16, 33), dtype=torch.int64)
+    monkeypatch.setattr(
+        module,
+        "prepare",
+        types.SimpleNamespace(
+            setup=lambda: None,
+            device=lambda: torch.device("cpu"),
+            vocab_size=lambda: VOCAB_SIZE,
+            sequence_tokens=lambda: 32,
+            batches=lambda *_: itertools.repeat((rows[:, :-1], rows[:, 1:])),
+            seconds_left=lambda: 1e9 if len(scheduled) < 20 else 0.0,
+            progress=lambda: next(clock),
+            report=lambda _: None,
+            finish=lambda _: None,
+        ),
+    )
+    monkeypatch.setattr(module, "schedule", lambda _, progress: scheduled.append(progress))
+
+    module.main()
+
+    assert scheduled == pytest.approx(np.linspace(0, 1, 21)[1:])
 
 
 def test_a_diverged_training_ends_with_the_reason(tiny, tmp_path):
