@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 import types
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,6 +51,7 @@ def become(record: Mapping[str, Any], fds: list[int], report_fd: int) -> NoRetur
                 _run_as_main(workspace / "train.py")
             case Role.PREFLIGHT:
                 os.environ.update(NO_CARD)  # it uses the CPU while others train: a GPU context would slow both
+                warnings.filterwarnings("ignore", "CUDA initialization", UserWarning)  # it has no device on purpose
                 check(job, *rest)
             case Role.SERVE:
                 serve(job, *rest)

@@ -118,6 +118,15 @@ def test_preflight_gets_no_device(evaluator, log):
     assert "Permission denied" in found.detail
 
 
+def test_preflight_does_not_say_that_it_has_no_device(evaluator, log):
+    """On a machine with a GPU, torch warns in each pre-flight that the driver does not start: "Error 304"."""
+    warns = HONEST + "\nimport warnings\nwarnings.warn('CUDA initialization: Unexpected error ... Error 304: ...')\n"
+
+    assert evaluator.preflight(Program(warns), log) is None
+
+    assert "Error 304" not in log.read_text()
+
+
 @pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
 def test_rules_outlive_the_kernel_s_cache_of_names():
     """Under pressure of memory the kernel forgets names in /proc, and with them a rule, unless they are kept open."""
