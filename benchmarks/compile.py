@@ -7,7 +7,7 @@ turns, `--repeats` times, and each row has the medians. The model, its optimiser
 `target/train.py`; the tokens are random, and nothing is scored.
 
     eager              nothing is compiled
-    whole and Muon     the loss as one graph and each shape of Muon's update: what train.py did before
+    whole and Muon     the loss as one graph, and the iteration of each shape that Muon updates
     whole              the loss as one graph
     regional           `GPT.compile_parts`: what train.py does on a GPU
 
@@ -105,11 +105,11 @@ def _run(arm: str, device: str, steps: int) -> dict[str, Any]:
     optimizers = train.build_optimizers(model)
     compute_loss = model
     if arm == "regional":
-        model.compile_parts()
+        model.compile_parts(tokens)
     elif arm != "eager":
         compute_loss = torch.compile(model, dynamic=False)
     if arm == "whole and Muon":
-        train.muon_update = torch.compile(train.muon_update, dynamic=False)
+        train.orthogonalise = torch.compile(train.orthogonalise, dynamic=False)
 
     def step() -> float:
         loss = compute_loss(batch[:, :-1], batch[:, 1:])

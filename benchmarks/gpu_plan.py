@@ -61,14 +61,14 @@ class Costs:
 
 
 COSTS: Final = {
-    "cuda": Costs(  # measured on an H100 with 16 cores, except doctor and search, which are guesses
+    "cuda": Costs(  # measured on an H100 with 16 cores, except search_begin, which is a guess
         setup=35,
         doctor=30,
-        begin=12,
-        score=8,
-        anchor_tokenizer=30,
-        anchor_first_step=47,
-        anchor_scores=20,
+        begin=24,
+        score=10,
+        anchor_tokenizer=10,
+        anchor_first_step=75,
+        anchor_scores=35,
         search_begin=25,
         stretch=1.0,
         tracing=2.0,
