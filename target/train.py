@@ -347,8 +347,8 @@ def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
         {"params": tables, "lr": EMBEDDING_LR * scale, "weight_decay": EMBEDDING_WEIGHT_DECAY},
         {"params": [*embeddings.values.parameters()], "lr": EMBEDDING_LR * scale, "weight_decay": VALUE_WEIGHT_DECAY},
         {"params": [*model.head.parameters()], "lr": HEAD_LR * scale},
-        {"params": skips, "lr": SCALAR_LR, "betas": (0.96, ADAM_BETA2)},
-        {"params": [each for each in others if each is not None], "lr": 0.01 * SCALAR_LR},
+        {"params": skips, "lr": SCALAR_LR, "betas": (0.96, ADAM_BETA2), "eps": 1e-6},  # first gradients are rounding
+        {"params": [each for each in others if each is not None], "lr": 0.01 * SCALAR_LR, "eps": 1e-6},
     ]
     adam = torch.optim.AdamW(
         [group for group in groups if group["params"]],

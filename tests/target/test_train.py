@@ -312,6 +312,23 @@ def test_blocks_that_all_differ_are_all_compiled(load, graphs):
     assert graphs.frame_count == SMALL["DEPTH"] + PARTS
 
 
+def test_rounding_errors_do_not_move_the_scalars(load):
+    """At the start only their rounding makes the gradients of the residual scalars other than 0."""
+    module = load(Program(SEED_PROGRAM.read_text()).with_constants(SMALL))
+    torch.manual_seed(0)
+    model = module.build_model(VOCAB_SIZE)
+    tokens = torch.randint(VOCAB_SIZE, (2, 25))
+
+    model(tokens[:, :-1], tokens[:, 1:]).backward()
+    assert any(block.skip.grad != 0 for block in model.blocks)
+    for optimizer in module.build_optimizers(model):
+        optimizer.step()
+
+    for block in model.blocks:
+        assert block.skip.item() == pytest.approx(module.FIRST_SKIP, abs=1e-3)
+        assert block.scale.item() == pytest.approx(1, abs=1e-3)
+
+
 def test_the_loss_is_that_of_the_logits(load, tiny):
     model = randomised(load(tiny.seed_program()))
     tokens = torch.randint(VOCAB_SIZE, (2, 25))
