@@ -86,8 +86,10 @@ def test_the_best_trial_its_parent_the_chart_and_the_report_are_a_click_or_three
         tab.wait("!!document.querySelector('.note-editor-preview-content a')")
         parent = "document.querySelector('.note-editor-preview-content a')"
         assert tab.value(f"{parent}.innerText") == "#1"
-        corner = tab.value(f"(b => [b.x + 5, b.y + 5])({parent}.getBoundingClientRect())")
-        assert tab.value(f"document.elementFromPoint({corner[0]}, {corner[1]}) === {parent}")  # nothing lies above it
+        at_corner = (
+            "e => { const b = e.getBoundingClientRect(); return document.elementFromPoint(b.x + 5, b.y + 5) === e }"
+        )
+        tab.wait(f"({at_corner})({parent})")  # nothing lies above it, once the page has settled
 
         tab.visit(tab.value(f"{parent}.href"))
         tab.wait("document.querySelector('h1, h2, h3')?.innerText.includes('#1 MATRIX_LR')")
