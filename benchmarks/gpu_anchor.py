@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.document_rows import split_documents
 from benchmarks.gpu_runner import FAILED, Found
 from benchmarks.gpu_stages import Rig, read_marks, read_speed, with_marks
 from target.corpus import BOS, CorpusFiles
@@ -226,8 +227,7 @@ def _write_shard(path: Path, tokens_file: Path, encoding: tiktoken.Encoding) -> 
     import pyarrow.parquet
 
     tokens: NDArray[np.uint16] = np.fromfile(tokens_file, dtype="<u2")
-    begins = np.flatnonzero(tokens == encoding.encode_single_token(BOS))
-    documents = (each[1:].tolist() for each in np.split(tokens, begins)[1:])
+    documents = (each[1:].tolist() for each in split_documents(tokens, encoding.encode_single_token(BOS)))
     texts = [encoding.decode_bytes(document).decode(errors="replace") for document in documents]
     pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path, row_group_size=_ROW_GROUP, compression="zstd")
 
