@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from operators.edit.elision import elision, is_elision, missing_code
-from operators.edit.locate import FORMS, AmbiguousError, Lines, find, fitted, to_typography
+from operators.edit.locate import FORMS, AmbiguousError, Lines, find, fitted, to_code, to_typography, with_comments
 from operators.edit.nearest import nearest
 from operators.edit.text import Block, EditError, split_lines
 
@@ -112,20 +113,26 @@ def _located(name: str, block: Block, lines: Lines) -> list[_Change] | None:
         return [_Change(0, 0, block.new)]
     if block.old == block.new and block.final_newline is None:
         return []  # models quote lines that they do not change
+    found = _at_lines(name, block, lines, FORMS)
+    if found is None and block.partial:
+        found = _inside_lines(name, block, lines)
+    return found if found is not None else _at_lines(name, block, lines, (to_code,))
+
+
+def _at_lines(name: str, block: Block, lines: Lines, forms: Sequence[Callable[[str], str]]) -> list[_Change] | None:
+    """Return the changes of a block whose old lines are in the file, as these forms compare them."""
     plain, escaped = block, block.unescaped()
     for variant in dict.fromkeys((plain, plain.without_blank_ends(), escaped, escaped.without_blank_ends())):
-        for form in FORMS if variant.old else ():
+        for form in forms if variant.old else ():
             try:
                 places = find(variant, lines, form)
             except AmbiguousError as error:
                 raise _ambiguous(name, error.places) from None
             if places:
                 return [
-                    change
-                    for place, meaning in places
-                    for change in _changes(variant, lines, place, meaning, typographic=form is to_typography)
+                    change for place, meaning in places for change in _changes(variant, lines, place, meaning, form)
                 ]
-    return _inside_lines(name, block, lines) if block.partial else None
+    return None
 
 
 def _ambiguous(name: str, places: Sequence[int]) -> EditError:
@@ -152,17 +159,20 @@ def _inside_lines(name: str, block: Block, lines: Lines) -> list[_Change] | None
     return [_Change(first, last + 1, tuple(f"{before}{wished}{behind}".split("\n")))]
 
 
-def _changes(block: Block, lines: Lines, place: int, meaning: dict[str, str], *, typographic: bool) -> list[_Change]:
+def _changes(
+    block: Block, lines: Lines, place: int, meaning: dict[str, str], form: Callable[[str], str]
+) -> list[_Change]:
     present = lines.texts[place : place + len(block.old)]
-    return [  # line by line: lines common to old and new stay as in the file
-        _Change(
-            place + i,
-            place + j,
-            tuple(fitted(line, meaning, present, typographic=typographic) for line in block.new[k:m]),
-        )
-        for tag, i, j, k, m in _differences(block.old, block.new)
-        if tag != "equal"
-    ]
+    changes = list[_Change]()
+    for tag, i, j, k, m in _differences(block.old, block.new):
+        if tag == "equal":
+            continue  # line by line: lines common to old and new stay as in the file
+        new = block.new[k:m]
+        if form is to_code:
+            new = tuple(with_comments(new, block.old[i:j], present[i:j]))
+        fit = functools.partial(fitted, meaning=meaning, present=present, typographic=form is to_typography)
+        changes.append(_Change(place + i, place + j, tuple(map(fit, new))))
+    return changes
 
 
 def _differences(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:

@@ -13,6 +13,7 @@ from operators.edit.foreign import Foreign
 from operators.edit.json_edits import json_edits
 from operators.edit.marks import Mark, marks_of
 from operators.edit.pieces import Piece, pieces_in, readable, unfenced_file
+from operators.edit.shell import shell_files
 from operators.edit.tag_edits import tag_edits
 from operators.edit.text import Block, EditError, first_line, quoted
 from operators.edit.values import values_in_prose
@@ -120,8 +121,10 @@ def _explicit(lines: Sequence[str], gathered: _Gathered, *, complete: bool, own:
 
 
 def _foreign(text: str, gathered: _Gathered, own: str) -> str:
-    """Extract JSON and tags from a text."""
+    """Extract JSON, tags and shell commands from a text."""
     found, text = json_edits(text)
+    _take(found, gathered, last=text.count("\n"), own=own)
+    found, text = shell_files(text, own)
     _take(found, gathered, last=text.count("\n"), own=own)
     found, text = tag_edits(text)
     _take(found, gathered, last=text.count("\n"), own=own)
@@ -135,6 +138,8 @@ def _take(found: Foreign, gathered: _Gathered, *, last: int, own: str) -> None:
         pieces, _ = pieces_in(each.split("\n"), own)
         gathered.files += [piece.code for piece in pieces] or [each]
     for each in found.texts:
+        written, _ = shell_files(each, own)
+        gathered.files += written.files
         _explicit(each.split("\n"), gathered, complete=True, own=own)
     if found.blocks or found.texts:
         gathered.last = last

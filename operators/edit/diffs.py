@@ -95,6 +95,9 @@ class _Hunk:
         )
 
 
+_VERSION: Final = re.compile(r"\d{1,3}\.\d{1,3}[\w.()\- ]{0,40}")
+
+
 class _HunkReader:
     """Goes through the lines of a reply, and follows its fences and hunks."""
 
@@ -145,6 +148,9 @@ class _HunkReader:
             self._fence = fence if self._fence is None else None
             self._file = (fence["label"] and file_in_label(fence["label"])) or self._file
             return True
+        if self._is_signature(number) or (number and self._is_signature(number - 1)):
+            self._close()
+            return True
         if line[:1] not in "@*-+d\ufeff\u200b" or not line:
             return False
         if self._is_file_header(number):
@@ -175,6 +181,11 @@ class _HunkReader:
             return True
         return False
 
+    def _is_signature(self, number: int) -> bool:
+        """Whether `-- ` and a version begin here: the end of `git format-patch`."""
+        two = self._lines[number : number + 2]
+        return two[0].rstrip() == "--" and len(two) == 2 and _VERSION.fullmatch(two[1].strip()) is not None
+
     def _refuse_deletion(self, name: str) -> None:
         try:
             require_own_file(name, self._own)
@@ -196,7 +207,7 @@ class _HunkReader:
         if line[:1] in _DASHES and (self._hunk or self._in_diff_fence):
             line = f"-{line[1:]}"
         signed = line[:1] in ("+", "-", " ", _NO_NEWLINE) and line != ""
-        if self._hunk is None and self._in_diff_fence and signed:
+        if self._hunk is None and self._in_diff_fence and signed and line.rstrip() != "---":  # that of a mail
             self._hunk = _Hunk(None)  # models leave out the header
         if self._hunk is None:
             return

@@ -13,7 +13,8 @@ from operators.edit.text import EditError, quoted
 from target.program.syntax import parse
 
 _BEGIN: Final = re.compile(
-    r"^[ \t]{0,40}(?:<[\w|]{1,40}>|\[[A-Z_]{1,20}\]|functions\.\w{1,40}[:\s])?[ \t]{0,9}(?=[{\[]\s{0,99}[\"'{\[])",
+    r"^[ \t]{0,40}(?:(?:<[\w|]{1,40}>|\[[A-Z_]{1,20}\]|functions\.\w{1,40}(?::\d{1,4}|[:\s]))[ \t]{0,9}){0,6}"
+    r"(?=[{\[]\s{0,99}[\"'{\[])",
     re.MULTILINE,
 )
 _NEXT: Final = re.compile(r"\s{0,99},\s{0,99}(?=[{\[])")
@@ -142,7 +143,7 @@ def _read_text(text: str, found: Foreign, *, file: str | None, depth: int) -> No
         if value is not None:
             _read(value, found, file=file, depth=depth + 1)
             return
-    if any(mark in text for mark in ("*** Begin Patch", "<<<<", "------- SEARCH", "@@", "--- ")):
+    if any(mark in text for mark in ("*** Begin Patch", "<<", "------- SEARCH", "@@", "--- ")):
         found.texts.append(text)
 
 

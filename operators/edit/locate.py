@@ -1,7 +1,11 @@
-"""Finds the lines of a block in a file: exact, else up to white space, else up to typographic characters."""
+"""Finds the lines of a block in a file.
+
+They are compared exactly, else up to white space, else up to typographic characters, else without their comments.
+"""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -9,6 +13,8 @@ from typing import Final
 from operators.edit.text import Block, folded
 
 _TAB_COLUMNS: Final = 4
+_BEFORE_COMMENT: Final = re.compile(r"""(?:[^"'#\s]|\s+(?![\s#])|(?<=\S)#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*""")
+_ASSIGNED: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*(?::[^=]*)?=(?!=)")
 
 
 class AmbiguousError(Exception):
@@ -69,7 +75,44 @@ def to_typography(line: str) -> str:
     return " ".join(folded(line).split())
 
 
+def to_code(line: str) -> str:
+    """Return the code of a line, without white space and without the comment behind it."""
+    return "".join(folded(_parted(line)[0]).split())
+
+
 FORMS: Final = (exactly, to_trailing_space, to_white_space, to_typography)
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """Return the code of a line, and the comment behind it with the white space before it; a comment alone is code."""
+    match = _BEFORE_COMMENT.match(line)
+    code = match[0] if match else ""
+    if not code.strip() or not line[len(code) :].lstrip().startswith("#"):
+        return line, ""
+    return code, line[len(code) :]
+
+
+def with_comments(new: Sequence[str], quoted: Sequence[str], present: Sequence[str]) -> list[str]:
+    """Return new lines with the comments of the file that the model did not quote, where it assigns the same name.
+
+    A comment that the model changed is the model's.
+
+    Args:
+        new: The model's new lines.
+        quoted: The old lines as the model wrote them.
+        present: The lines of the file at that place, one for each quoted line.
+    """
+    left = dict[str, tuple[str, str]]()
+    for ours, theirs in zip(quoted, present, strict=True):
+        if match := _ASSIGNED.match(ours):
+            left[match["name"]] = _parted(ours)[1], _parted(theirs)[1]
+    found = list[str]()
+    for line in new:
+        match = _ASSIGNED.match(line)
+        code, comment = _parted(line)
+        before, there = left.get(match["name"], ("", "")) if match else ("", "")
+        found.append(code.rstrip() + there if there and comment.strip() == before.strip() else line)
+    return found
 
 
 def find(block: Block, lines: Lines, form: Callable[[str], str]) -> list[tuple[int, dict[str, str]]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from operators.edit.elision import is_elision
 from operators.edit.gutter import without_gutters
 from operators.edit.skeleton import Reach, reach_of, skeleton_of
 from operators.edit.text import (
@@ -105,6 +106,8 @@ def _mislabelled(lines: Sequence[str], start: int, stop: int) -> list[Piece]:
     closed = stop < len(lines)
     if not any(map(_BEGIN.match, lines[start + 1 : stop])) or (closed and not parses(code)):
         return []
+    if code.rstrip().rpartition("\n")[2].isidentifier():
+        return []  # the end of a shell command whose beginning is missing
     return [Piece(code=code, parses=closed, line=start, closed=closed, mislabelled=True)]
 
 
@@ -149,7 +152,10 @@ def _piece(lines: Sequence[str], start: int, stops: Sequence[int], *, python: bo
 
 
 def readable(text: str) -> str | None:
-    """Return a text as code that parses: unchanged, else without escapes, indentation, line numbers or odd signs."""
+    """Return a text as code that parses: unchanged, else without escapes, indentation, line numbers or odd signs.
+
+    A mark for code that is left out may be a comment of another language: `// ... existing code ...`.
+    """
     if len(text) > SOURCE_BYTES:
         return None
     unescaped = unescape(text)
@@ -161,6 +167,7 @@ def readable(text: str) -> str | None:
         textwrap.dedent(unescaped),
         textwrap.dedent("\n".join(numbered) + "\n"),
         "\n".join(folded(line) for line in unescaped.split("\n")),
+        "\n".join(line.replace("//", "#", 1) if is_elision(line) else line for line in unescaped.split("\n")),
     )
     return next((each for each in dict.fromkeys(others) if each not in (text, unescaped) and parses(each)), None)
 

@@ -12,6 +12,8 @@ _TAG: Final = re.compile(
     r"<(?P<end>/?)(?P<name>[A-Za-z][\w.-]{0,40}(?::[\w.-]{1,40})?)(?:=(?P<value>[\w.-]{1,40}))?"
     r"(?P<more>\s[^<>\n]{0,300})?>"
 )
+_DEEPSEEK: Final = "\N{FULLWIDTH VERTICAL LINE}DSML\N{FULLWIDTH VERTICAL LINE}"
+_ARGUMENT: Final = re.compile(r"<arg_key>(?P<name>[\w.-]{1,40})</arg_key>\s{0,9}<arg_value>")
 _ATTRIBUTE: Final = re.compile(r"(?P<name>[\w-]{1,40})\s{0,3}=\s{0,3}[\"'](?P<value>[^\"']{0,200})[\"']")
 _PARAMETERS: Final = frozenset({"parameter", "param", "arg", "argument"})
 _FILE_TAGS: Final = frozenset({"file", "createfile", "writefile", "boltaction", "newfile", "rewrite", "artifact"})
@@ -27,6 +29,7 @@ def tag_edits(text: str) -> tuple[Foreign, str]:
     """
     if "</" not in text:
         return Foreign(), text
+    text = _plain(text)
     found, rest, position = Foreign(), list[str](), 0
     said, file, everywhere, begun = dict[str, str](), None, False, -1
     tags = [(match, _name(match)) for match in _TAG.finditer(text)]
@@ -76,6 +79,12 @@ def tag_edits(text: str) -> tuple[Foreign, str]:
     if said:
         _refuse_half(said)
     return found, "".join([*rest, text[position:]])
+
+
+def _plain(text: str) -> str:
+    """Return a text with the tags of DeepSeek and GLM in the usual form: a name of a parameter belongs to its tag."""
+    text = _ARGUMENT.sub(r"\n<parameter=\g<name>>", text.replace(_DEEPSEEK, ""))
+    return text.replace("</arg_value>", "</parameter>")
 
 
 def _begins(text: str, place: int) -> bool:

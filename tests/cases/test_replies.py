@@ -43,6 +43,11 @@ def test_the_right_program_comes_of_a_reply(name: str) -> None:
     assert result == expected(name) or Program(result).id == Program(expected(name)).id
 
 
+@pytest.mark.parametrize("name", ["block_without_comment", "block_shorter_comment", "diff_without_comment"])
+def test_a_comment_that_was_not_quoted_stays_as_it_is(name: str) -> None:
+    assert program_of(REPLIES[name], PARENT) == expected(name)
+
+
 @pytest.mark.parametrize("name", [name for name in TABLE if name not in VALID])
 def test_a_reply_is_refused_with_its_reason(name: str) -> None:
     with pytest.raises(EditError) as caught:
