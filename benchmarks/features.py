@@ -3,10 +3,10 @@
     python benchmarks/features.py [--size middle|tiny] [--seeds 6] [--jobs 2] [--device cpu|cuda] [--json FILE]
     python benchmarks/features.py --arms 'whole|bigram' --before OLD_TRAIN.py     # some arms, and another program
 
-The arm `whole` is train.py as it is. `without X` takes one part away, `only X` has no part but that one, and `with X`
-adds a part that is off. Differences are relative to `whole` with the same seed; lower is better. A training has a clock
-that counts steps, so that a busy machine changes nothing but the seconds. It is scored in its own process on the
-validation rows of the text: nothing here has a reason to cheat.
+The arm `whole` is train.py as it is. `without X` takes one part away, `only X` has no part but that one, `with X` adds
+a part that is off, and `record recipe` has the constants of the public record. Differences are relative to `whole` with
+the same seed; lower is better. A training has a clock that counts steps, so that a busy machine changes nothing but the
+seconds. It is scored in its own process on the validation rows of the text: nothing here has a reason to cheat.
 
 The whole table takes hours. `--json FILE` has each score as soon as it is there, and the same file given again goes on:
 trainings of the same program, seed, size, steps, device and text are not repeated.
@@ -44,6 +44,7 @@ os.environ["TORCHDYNAMO_DISABLE"] = "1"
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from benchmarks.record import RECORD  # noqa: E402
 from target.corpus import CorpusFiles, prepare_corpus  # noqa: E402
 from target.evaluate import load_target  # noqa: E402
 from target.program import Program  # noqa: E402
@@ -119,6 +120,7 @@ def arms_of(program: Program, constants: dict[str, Value], before: Path | None) 
         found[f"only {name}"] = small.with_constants({key: nothing[key] for key in nothing.keys() - away.keys()})
     for name, changes in ADDED.items():
         found[f"with {name}"] = small.with_constants(changes)
+    found["record recipe"] = small.with_constants(RECORD)
     if before is not None:
         found[f"before: {before.name}"] = sized(Program(before.read_text()), constants)
     return found

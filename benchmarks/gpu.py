@@ -12,7 +12,7 @@ anchor    with --anchor: train.py of an autoresearch checkout, with the same sec
 baseline  a longer training: tokens/s, MFU, memory, val_bpb
 startup   seconds from the fork to the end of the first step
 search    four short trainings through `python -m search` with one worker: share of the wall time spent on training
-features  short trainings without and with parts of train.py
+features  short trainings of train.py with constants whose worth at full size is not known, and of the record recipe
 noise     short trainings, one seed twice and another once: the effect of a repetition
 calls     the system calls of an evaluation, where strace is installed
 

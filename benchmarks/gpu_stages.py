@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.gpu_plan import SEARCH_TRAININGS
 from benchmarks.gpu_runner import FAILED, Found
+from benchmarks.record import RECORD
 from target import stages
 from target.corpus import CorpusFiles, prepare_corpus
 from target.draft import Draft
@@ -28,16 +29,17 @@ from target.evaluator import Evaluator
 from target.inside.model_server import build, forward, import_program
 from target.launch.workspace import PREPARE, Weights
 from target.program import Program
+from target.program.constants import Value
 from target.scoring.scorer import Validation, bits_per_byte
 from target.spec import TargetSpec
 
 ROOT: Final = Path(__file__).parents[1]
 PINNED_TORCH: Final = "2.13.0"  # as in pyproject.toml: scores are comparable only between equal versions
 PEAK_TFLOPS: Final = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "4090": 165, "3090": 71}  # bf16, dense
-FEATURES: Final[dict[str, dict[str, Any]]] = {
-    "no value embeddings": {"VALUE_EMBEDDINGS": "none"},
-    "no residual scalars": {"RESIDUAL_SCALARS": False},
-    "windows SSSL": {"WINDOW_PATTERN": "SSSL"},
+FEATURES: Final[dict[str, dict[str, Value]]] = {  # what is not known at full size
+    "windows SSSSL": {"WINDOW_PATTERN": "SSSSL"},
+    "SCALAR_LR 0.05": {"SCALAR_LR": 0.05},
+    "record recipe": RECORD,
 }
 _STEPS: Final = re.compile(r"(\d+) steps of (\d+) tokens")
 _SPEED: Final = re.compile(r"(\d+) tokens/s, ([\d.e+-]+) TFLOP/s(?:, ([\d.]+) GB)?")

@@ -1,0 +1,20 @@
+"""The public record recipe as constants of train.py, to compare the seed program with it under equal conditions.
+
+It is the last state of the log of autoresearch's branch exp/H100/mar8. Everything else of that state is what train.py
+has by default: docs/recipe.md lists the parts. Two things differ in form: the momentum of Muon rises in a part of the
+budget instead of 200 steps, and embeddings are kept in float32 instead of bfloat16.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from target.program.constants import Value
+
+RECORD: Final[dict[str, Value]] = {
+    "SMEAR": False,
+    "FIRST_SKIP": 0.05,
+    "VALUE_GATE_CHANNELS": 32,
+    "WINDOW_PATTERN": "SSSSL",
+    "SHORT_WINDOW": 256,
+}
