@@ -16,7 +16,7 @@ from operators.edit.pieces import Piece, pieces_in, readable, unfenced_file
 from operators.edit.shell import shell_files
 from operators.edit.tag_edits import tag_edits
 from operators.edit.text import Block, EditError, first_line, quoted
-from operators.edit.values import values_in_prose
+from operators.edit.values import values_in_prose, with_types_of
 
 _CHARACTERS: Final = 600_000
 """Largest length of an answer, without thinking: two programs of maximal size, and some prose."""
@@ -93,7 +93,10 @@ def candidates_in(text: str, source: str, *, complete: bool, own: str) -> Candid
     pieces, prose = pieces_in(lines, own)
     pieces += [
         Piece(code=readable(code) or code, parses=readable(code) is not None, line=gathered.last, closed=True)
-        for code in [*(each.rstrip("\n") + "\n" for each in gathered.files), *gathered.values]
+        for code in [
+            *(each.rstrip("\n") + "\n" for each in gathered.files),
+            *(with_types_of(each, source) for each in gathered.values),
+        ]
     ]
     unfenced = unfenced_file(prose, source) if not gathered.blocks and gathered.failure is None else None
     if unfenced is not None:

@@ -21,6 +21,7 @@ _NEXT: Final = re.compile(r"\s{0,99},\s{0,99}(?=[{\[])")
 _TRIES: Final = 60
 _LITERAL_CHARACTERS: Final = 100_000
 _DEPTH: Final = 12
+_NEW_VALUE: Final = ("value", "new", "newvalue", "to", "proposed", "suggested")
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -147,15 +148,24 @@ def _read_text(text: str, found: Foreign, *, file: str | None, depth: int) -> No
         found.texts.append(text)
 
 
+def _new_value(value: Any) -> Any:
+    """Return the new value in `{"from": 8, "to": 12}`; anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    new = [each for key, each in value.items() if plain_name(str(key)) in _NEW_VALUE]
+    return new[0] if len(new) == 1 else value
+
+
 def _constants(value: Mapping[Any, Any]) -> str | None:
     """Return an object of constants and their values as code: `{"DEPTH": 12}`, `{"name": "DEPTH", "value": 12}`."""
     named = {plain_name(str(key)): each for key, each in value.items()}
     name = next((named[key] for key in ("name", "constant", "parameter") if key in named), None)
-    new = [key for key in ("value", "new", "newvalue", "to") if key in named]
+    new = [key for key in _NEW_VALUE if key in named]
     if isinstance(name, str) and _NAME.fullmatch(name) and len(new) == 1:
         return _constants({name: named[new[0]]})
     if not value or not all(isinstance(key, str) and _NAME.fullmatch(key) for key in value):
         return None
+    value = {key: _new_value(each) for key, each in value.items()}
     if not all(isinstance(each, bool | int | float | str) for each in value.values()):
         return None
     return "\n".join(f"{key} = {each!r}" for key, each in value.items())

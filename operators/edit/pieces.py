@@ -28,6 +28,9 @@ from target.program.contract import SOURCE_BYTES
 from target.program.syntax import parse
 
 _LANGUAGES: Final = frozenset({"", "python", "py", "python3", "py3", "ipython", "pycon", "code"})
+_SETTINGS: Final = frozenset({"yaml", "yml", "ini", "toml", "text", "txt", "plaintext", "properties", "env", "conf"})
+_SET: Final = re.compile(r"\s*(?:[A-Z][A-Z0-9_]*\s*[:=]\s*\S.*|#.*|\[\w+\]\s*)?$")
+_COLON: Final = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)\s*:\s*")
 _NAMED_INSIDE: Final = re.compile(
     r"\s*#\s*(?:file(?:\s?name|\s?path)?|path)\s*:\s*(?P<name>\S{1,200})\s*", re.IGNORECASE
 )
@@ -86,6 +89,11 @@ def pieces_in(lines: Sequence[str], own: str) -> tuple[list[Piece], list[str]]:
         language = re.split(r"[:{=\s,]", label.strip().lower().lstrip("{."))[0].rstrip("}")
         if file:
             language = language if language in _LANGUAGES else "py" if file.endswith(".py") else language
+        if language in _SETTINGS and stops[0] < len(lines) and all(map(_SET.match, lines[start + 1 : stops[0]])):
+            prose[start] = prose[stops[0]] = ""
+            for number in range(start + 1, stops[0]):  # they set constants, as in prose
+                prose[number] = _COLON.sub(r"\g<name> = ", lines[number])
+            continue
         if language not in _LANGUAGES and not file_named(language):
             found += _mislabelled(lines, start, stops[0])
         else:

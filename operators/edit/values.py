@@ -14,7 +14,15 @@ from target.program.syntax import parse
 
 _LINE: Final = re.compile(
     r"\s{0,20}(?:[-*+•]\s{1,4}|\d{1,2}[.)]\s{1,4})?(?P<tick>[`*]{0,3})(?P<name>[A-Z][A-Z0-9_]*(?:\[\d\])?)(?P=tick)?\s{0,9}"
-    r"(?P<rest>[=:].{1,200}?)[`*]{0,3}[,;]?\s{0,20}"
+    r"(?P<rest>(?:[=:]|->|→|=>|⇒).{1,200}?)[`*]{0,3}[,;]?\s{0,20}"
+)
+_REMARK: Final = re.compile(
+    r"[=:](?P<new>.*?)[`*]{0,3}\s+\((?:was|from|before|currently|up from|down from):?\s+(?P<old>[^()]{1,40})\)"
+)
+_TO: Final = re.compile(r"(?:->|→|=>|⇒)\s*(?P<new>\S.*)")
+_NAME_HEADERS: Final = frozenset({"constant", "name", "parameter", "hyperparameter", "setting", "variable", "knob"})
+_NEW_HEADERS: Final = frozenset(
+    {"new", "new value", "proposed", "proposed value", "suggested", "suggested value", "after", "to"}
 )
 _CODE: Final = re.compile(
     r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
@@ -75,8 +83,10 @@ def literal_value(node: ast.Assign | ast.AnnAssign) -> Value | None:
 def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str | None:
     """Return the values of constants on separate lines in prose, as code; None if there are none.
 
-    These are lines such as `DEPTH = 12`, also as an item of a list or in backticks, and `DEPTH: 8 -> 12` if 8 is the
-    file's value. A value in the middle of a sentence is only mentioned, and does not count.
+    These are lines such as `DEPTH = 12`, also as an item of a list or in backticks, `DEPTH: 8 -> 12` and
+    `DEPTH = 12 (was 8)` if 8 is the file's value, and rows of a table with a column of new values. A line
+    such as `DEPTH: 12` may tell of an earlier trial, and a value in the middle of a sentence is only mentioned: they do
+    not count.
 
     Args:
         lines: The prose.
@@ -90,8 +100,8 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
         return None
     known = constants_of(source)
     code, seen = dict[str, None](), set[str]()
-    for number, line in enumerate(lines):
-        match = _LINE.fullmatch(line) if "=" in line or ":" in line else None
+    for number, line in [*enumerate(lines), *_rows(lines)]:
+        match = _LINE.fullmatch(line) if any(mark in line for mark in "=:→⇒") or "->" in line else None
         if match is None or (line in seen and number < len(lines) - 1):
             continue
         seen.add(line)
@@ -99,7 +109,8 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
         if statement is None:
             _refuse_unread_change(match, known)
             continue
-        if number == len(lines) - 1 and not complete and not match["tick"]:
+        ends = match["tick"] and line.rstrip(" ,;").endswith(match["tick"])
+        if number == len(lines) - 1 and not complete and not ends:
             raise EditError(
                 f"the answer ends with {line.strip()!r} and may have been cut off: write values into a closed fence"
             )
@@ -110,18 +121,75 @@ def values_in_prose(lines: Sequence[str], source: str, *, complete: bool) -> str
 
 
 def _statement(match: re.Match[str], known: Mapping[str, Constant]) -> str | None:
+    """Return the assignment that a line means; None if it means none."""
     name, rest = match["name"], match["rest"]
     now = _current(name, known)
-    if arrow := _ARROW.fullmatch(rest):
-        if now is None or _evaluated(arrow["old"]) != now:
+    remark = _REMARK.fullmatch(rest + match.string[match.end("rest") :].rstrip())
+    change = remark or _ARROW.fullmatch(rest) or _TO.fullmatch(rest)
+    if change is not None:
+        old, new = change.groupdict().get("old"), _bare(change["new"])
+        if now is None or (old is not None and _evaluated(old) != now):
             return None
-        rest = f"= {arrow['new'].strip('`* ')}"
-    elif rest.startswith(":") and (now is None or "=" not in rest):
+        if new.startswith(name):  # `DEPTH = 8` -> `DEPTH = 12`
+            new = _bare(new.removeprefix(name).lstrip("`* =:"))
+        return None if _evaluated(new) is None else f"{name} = {new}"
+    if rest.startswith(":") and (now is None or "=" not in rest):
         return None
+    if (bare := rest[1:].lstrip()) and bare[0] in "`*":
+        rest = f"= {_bare(bare)}"
     nodes = only_assignments(f"{name} {rest}")
     if nodes is None or (literal_value(nodes[0]) is None and now is None):
         return None
     return f"{name} {rest}"
+
+
+def _bare(text: str) -> str:
+    return text.strip("`* ")
+
+
+def _rows(lines: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the rows of tables with one column of names and one of new values, as numbered lines `NAME = value`."""
+    found, columns, inside = list[tuple[int, str]](), None, False
+    for number, line in enumerate(lines):
+        if line.count("|") < 2:
+            inside = False
+            continue
+        cells = [cell.strip("`* \t") for cell in line.strip().strip("|").split("|")]
+        if not inside:
+            inside, columns = True, _columns([cell.lower() for cell in cells])
+        elif columns is not None and len(cells) > max(columns):
+            found.append((number, f"{cells[columns[0]]} = {cells[columns[1]]}"))
+    return found
+
+
+def _columns(heads: Sequence[str]) -> tuple[int, int] | None:
+    """Return the places of the names and of the new values in the header of a table; None if it is another table."""
+    names = [place for place, head in enumerate(heads) if head in _NAME_HEADERS]
+    values = [place for place, head in enumerate(heads) if head in _NEW_HEADERS]
+    return (names[0], values[0]) if len(names) == len(values) == 1 else None
+
+
+def with_types_of(code: str, source: str) -> str:
+    """Return assignments in which a number or a truth value in quotes is one, where the file's constant is.
+
+    Args:
+        code: Assignments, from JSON.
+        source: The file.
+    """
+    nodes, known, lines = only_assignments(code), constants_of(source), list[str]()
+    for node in nodes or ():
+        name, value = assigned_constant(node), literal_value(node)
+        now = _current(name, known)
+        if isinstance(value, str) and isinstance(now, bool):
+            value = {"true": True, "false": False}.get(value.strip().lower(), value)
+        elif (
+            isinstance(value, str)
+            and isinstance(now, int | float)
+            and isinstance(number := _evaluated(value), int | float)
+        ):
+            value = number
+        lines.append(f"{name} = {value!r}")
+    return "\n".join(lines) if nodes else code
 
 
 def _current(name: str, known: Mapping[str, Constant]) -> Value | tuple[Value, ...] | None:
