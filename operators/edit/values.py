@@ -21,9 +21,8 @@ _REMARK: Final = re.compile(
 )
 _TO: Final = re.compile(r"(?:->|→|=>|⇒)\s*(?P<new>\S.*)")
 _NAME_HEADERS: Final = frozenset({"constant", "name", "parameter", "hyperparameter", "setting", "variable", "knob"})
-_NEW_HEADERS: Final = frozenset(
-    {"new", "new value", "proposed", "proposed value", "suggested", "suggested value", "after", "to"}
-)
+_NEW_HEADERS: Final = frozenset({"new", "proposed", "suggested", "after", "to"})
+_OLD_HEADERS: Final = frozenset({"old", "current", "present", "before", "from"})
 _CODE: Final = re.compile(
     r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
 )
@@ -148,7 +147,10 @@ def _bare(text: str) -> str:
 
 
 def _rows(lines: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the rows of tables with one column of names and one of new values, as numbered lines `NAME = value`."""
+    """Return the rows of tables with one column of names and one of new values, as numbered lines.
+
+    They are `NAME: old -> new` where the table has the old values too: those of an earlier trial are not the file's.
+    """
     found, columns, inside = list[tuple[int, str]](), None, False
     for number, line in enumerate(lines):
         if line.count("|") < 2:
@@ -158,15 +160,18 @@ def _rows(lines: Sequence[str]) -> list[tuple[int, str]]:
         if not inside:
             inside, columns = True, _columns([cell.lower() for cell in cells])
         elif columns is not None and len(cells) > max(columns):
-            found.append((number, f"{cells[columns[0]]} = {cells[columns[1]]}"))
+            name, new, *old = (cells[place] for place in columns)
+            found.append((number, f"{name}: {old[0]} -> {new}" if old else f"{name} = {new}"))
     return found
 
 
-def _columns(heads: Sequence[str]) -> tuple[int, int] | None:
-    """Return the places of the names and of the new values in the header of a table; None if it is another table."""
-    names = [place for place, head in enumerate(heads) if head in _NAME_HEADERS]
-    values = [place for place, head in enumerate(heads) if head in _NEW_HEADERS]
-    return (names[0], values[0]) if len(names) == len(values) == 1 else None
+def _columns(heads: Sequence[str]) -> tuple[int, ...] | None:
+    """Return the places of names, new values and perhaps old values in the header of a table; None for other tables."""
+    names, new, old = (
+        [place for place, head in enumerate(heads) if head.removesuffix(" value") in words]
+        for words in (_NAME_HEADERS, _NEW_HEADERS, _OLD_HEADERS)
+    )
+    return (names[0], new[0], *old) if len(names) == len(new) == 1 and len(old) < 2 else None
 
 
 def with_types_of(code: str, source: str) -> str:
