@@ -193,7 +193,7 @@ def with_types_of(code: str, source: str) -> str:
             and isinstance(number := _evaluated(value), int | float)
         ):
             value = number
-        lines.append(f"{name} = {value!r}")
+        lines.append(ast.unparse(node) if value is None else f"{name} = {value!r}")
     return "\n".join(lines) if nodes else code
 
 
