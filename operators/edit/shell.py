@@ -13,6 +13,8 @@ _COMMAND: Final = re.compile(
     r"(?P<quote>[\"']?)(?P<end>\w{1,40})(?P=quote)(?P<behind>[^\n<]{0,300})$",
     re.MULTILINE,
 )
+_COMMANDS: Final = 40
+"""Largest number of commands that are read: each may look for its end through the whole text."""
 _INTO: Final = re.compile(r"(?<!>)>[ \t]{0,9}[\"']?(?P<name>[\w./~-]{1,200})")
 _TEE: Final = re.compile(r"tee[ \t]{1,9}[\"']?(?P<name>[\w./~][\w./~-]{0,200})")
 
@@ -28,7 +30,9 @@ def shell_files(text: str, own: str) -> tuple[Foreign, str]:
         EditError: A command writes another file.
     """
     found, rest, position = Foreign(), list[str](), 0
-    while match := _COMMAND.search(text, position):
+    for _ in range(_COMMANDS):
+        if (match := _COMMAND.search(text, position)) is None:
+            break
         name = _TEE.match(match["before"]) or _INTO.search(match["before"] + match["behind"])
         end = re.compile(rf"^[ \t]*{re.escape(match['end'])}[ \t]*$", re.MULTILINE).search(text, match.end())
         stop = match.end() if name is None or end is None else end.end()

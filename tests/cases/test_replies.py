@@ -57,7 +57,19 @@ def test_a_reply_is_refused_with_its_reason(name: str) -> None:
 
 
 def test_a_reply_of_a_megabyte_of_marks_is_refused() -> None:
-    for unit in ("<<<<<<< SEARCH\n", "=======\n", "```\n", "<think>", "</think>", "<search>\n", "{", "@@\n", "\n", "<"):
+    for unit in (
+        "<<<<<<< SEARCH\n",
+        "=======\n",
+        "```\n",
+        "<think>",
+        "</think>",
+        "<search>\n",
+        "{",
+        "@@\n",
+        "\n",
+        "<",
+        "cat <<EOF\n",
+    ):
         with pytest.raises(EditError):
             program_of(unit * (1_000_000 // len(unit)), PARENT)
 
