@@ -17,6 +17,7 @@ MARKUP: Final = " \t`*\"'[]"
 """Characters around a cell that have no meaning."""
 _GIBIBYTE: Final = 1 << 30
 _MOST_GB: Final = 1_000_000
+_VERDICT_WORDS: Final = 2
 _CELL_CHARACTERS: Final = 200
 _WORDS: Final[Mapping[str, Status]] = {
     **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved"), Status.KEEP),
@@ -90,7 +91,8 @@ def read_verdict(cells: Sequence[tuple[str, str]]) -> Status:
     Raises:
         UnreadCellError: No cell names a status, or two contradict each other.
     """
-    said = [(name, read_yes(cell) if name in YES_OR_NO else read_status(cell)) for name, cell in cells]
+    brief = [(name, cell) for name, cell in cells[1:] if len(cell.split()) <= _VERDICT_WORDS]  # else it is a comment
+    said = [(name, read_yes(cell) if name in YES_OR_NO else read_status(cell)) for name, cell in (*cells[:1], *brief)]
     known = [(name, status) for name, status in said if status is not None]
     if not known:
         name, cell = cells[0]

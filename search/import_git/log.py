@@ -226,7 +226,12 @@ class _Reader:
         """Yield the rows; a line that begins no row is added to the description of the row before."""
         header, last, added = self._header, None, list[int]()
         for number, line in lines:
-            if number <= self._header.line or not line.strip(" |-:\t+="):  # a ruler
+            if not line.strip(" |-:\t+="):  # a ruler
+                continue
+            if number <= self._header.line:
+                cells = header.split(line, len(line) + 1)
+                if number < header.line and any(map(read_commit, cells)) and any(map(read_status, cells)):
+                    self._table.left_out.append(LeftOut(number, "above the header"))
                 continue
             if other := _other_header(number, line, header):
                 if last:

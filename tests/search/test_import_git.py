@@ -414,6 +414,7 @@ def test_rows_with_written_tabs_are_rows_among_others():
 
 def test_a_header_in_the_middle_holds_for_the_rows_below_it():
     text = (
+        "what\tcommit\tval_loss\tstatus\nloss\tabc1229\t2.2\tkeep\n"
         f"{HEAD}abc1230\t0.9\t44\tkeep\tfirst\n"
         "commit\tstatus\tlr\tval_bpb\tnotes\nabc1231\tdiscard\t0.3\t1.1\tsecond\n"
         "commit\tval_loss\tmemory_gb\tstatus\tdescription\nabc1232\t2.1\t44\tkeep\tthird\n"
@@ -423,7 +424,10 @@ def test_a_header_in_the_middle_holds_for_the_rows_below_it():
     table = parse_results(text, place="t", metric="val_bpb")
 
     assert [(row.value, row.description) for row in table.rows] == [(0.9, "first"), (1.1, "second"), (0.8, "fourth")]
-    assert table.left_out == [LeftOut(6, "under another header (line 5), without val_bpb")]
+    assert table.left_out == [
+        LeftOut(2, "above the header"),
+        LeftOut(8, "under another header (line 7), without val_bpb"),
+    ]
 
 
 def test_text_and_other_tables_around_a_table_in_markdown_are_no_descriptions():
@@ -468,6 +472,7 @@ def test_a_comment_between_rows_is_no_description():
         ("status\tdecision", "ok\tkeep", Status.KEEP),
         ("status\tdecision", "crash\tdiscard", Status.CRASHED),
         ("decision\tstatus", "keep\tkept", Status.KEEP),
+        ("status\toutcome", "discard\tbest so far, but slow", Status.DISCARD),
         ("status\tkept", "keep\tno", "status says keep, kept says discard"),
         ("status\tkept", "crash\tyes", "status says crashed, kept says keep"),
         ("status\tdecision", "ok\t-", "the status 'ok' is not known"),
