@@ -22,8 +22,9 @@ from search.errors import UserError
 from search.import_git.direction import compare_kept, is_minimized
 from search.import_git.git import Repository, open_repository
 from search.import_git.imported import History, read_history
-from search.import_git.log import Table, counted, decode_results, parse_results, told
+from search.import_git.log import decode_results, parse_results
 from search.import_git.missing import NoScoreError
+from search.import_git.table import Table, counted, told
 from search.names import folder_of
 from search.printed import command
 from search.runs.ledger import Ledger

@@ -26,7 +26,7 @@ _WORDS: Final[Mapping[str, Status]] = {
     ),
     **dict.fromkeys(("crash", "crashed", "fail", "failed", "error", "nan"), Status.CRASHED),
     **dict.fromkeys(("oom", "out of memory"), Status.OUT_OF_MEMORY),
-    **dict.fromkeys(("timeout", "time out", "timed out", "killed"), Status.TIMED_OUT),
+    **dict.fromkeys(("timeout", "time out", "timed out"), Status.TIMED_OUT),
 }
 """Most agents use only three of these words."""
 YES_OR_NO: Final = ("kept", "keep", "accepted", "accept")

@@ -18,7 +18,7 @@ from typing import Final
 from operators.trial import Status
 from search.errors import UserError
 from search.import_git.git import Repository
-from search.import_git.log import LeftOut, Row, told, where
+from search.import_git.table import LeftOut, Row, told, where
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 

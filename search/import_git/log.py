@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from operators.trial import Status
@@ -25,63 +25,12 @@ from search.import_git.cells import (
 )
 from search.import_git.header import NAMES, Header, headers_in, name_of, stated_direction
 from search.import_git.missing import NoScoreError, Score, lacking
+from search.import_git.table import LeftOut, Row, Table, told, where
 
 _MOST_ROWS: Final = 5_000
-_TOLD_LINES: Final = 5
 _DIRECTION: Final = re.compile(r"\s*#.*?direction\s*[:=](.*)", re.IGNORECASE)
 _OF_ONE_METRIC: Final = frozenset(("metric", "metric_value", "value", "score"))
 """Columns of tables that name their metric elsewhere, so that a line `# metric_direction` is about them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One experiment.
-
-    Attributes:
-        line: Line in the file where it begins.
-        commit: Abbreviated hash; None if the cell is not a hash.
-        value: Its score, as written; None for a crash.
-        memory_bytes: Peak memory; None if it is unknown.
-        status: KEEP, DISCARD, or how it failed.
-        description: What was tried.
-    """
-
-    line: int
-    commit: str | None
-    value: float | None
-    memory_bytes: int | None
-    status: Status
-    description: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A row that cannot be used.
-
-    Attributes:
-        line: Line in the file where it begins.
-        why: The reason; rows left out for the same reason have the same text.
-    """
-
-    line: int
-    why: str
-
-
-@dataclass(slots=True)
-class Table:
-    """The content of a table.
-
-    Attributes:
-        rows: The experiments, in their order.
-        left_out: Rows that cannot be read.
-        notes: Other remarks for the user, as sentences.
-        larger_is_better: The direction that the table states; None if it states none.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    larger_is_better: bool | None = None
 
 
 def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
@@ -126,26 +75,6 @@ def parse_results(text: str, *, place: str, metric: str) -> Table:
         why = "; ".join(told(table.left_out)) or "it has a header but no experiment"
         raise UserError(f"{place} has no row that can be used: {why}")
     return table
-
-
-def told(left_out: Iterable[LeftOut]) -> list[str]:
-    """Return one line per reason: the reason, the number of rows, and where they are."""
-    lines: dict[str, list[int]] = {}
-    for each in left_out:
-        lines.setdefault(each.why, []).append(each.line)
-    return [f"{why}: {where(numbers)}" for why, numbers in lines.items()]
-
-
-def where(lines: Sequence[int]) -> str:
-    """Return the number of rows and the lines of the first of them."""
-    more = ", ..." * (len(lines) > _TOLD_LINES)
-    numbers = ", ".join(map(str, lines[:_TOLD_LINES]))
-    return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) != 1)} {numbers}{more})"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> Header:
@@ -284,7 +213,8 @@ class _Reader:
             value = None  # 0.000000 means a crash
             status = Status.CRASHED if status is Status.DISCARD else status
         elif not value and status in (Status.KEEP, Status.DISCARD):
-            raise UnreadCellError(f"{status.value} without a {self._metric}")
+            missing = "without a" if value is None else "with 0, which stands for a crash, as"
+            raise UnreadCellError(f"{status.value} {missing} {self._metric}")
         row = Row(
             line=record.line,
             commit=read_commit(record.commit),

@@ -21,8 +21,9 @@ from operators.trial import Status
 from search.errors import UserError
 from search.import_git.__main__ import main
 from search.import_git.direction import compare_kept, is_minimized
-from search.import_git.log import LeftOut, decode_results, parse_results
+from search.import_git.log import decode_results, parse_results
 from search.import_git.missing import NoScoreError
+from search.import_git.table import LeftOut
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from tests.checkouts import TRAIN, git, make_checkout, state_of
@@ -312,7 +313,7 @@ HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
         ("abc1234\t1,234\t1\tkeep\td", "val_bpb can be read as two numbers"),
         ("abc1234\t1e300\t1\tkeep\td", "val_bpb is beyond 1e+15"),
         ("abc1234\t\t1\tkeep\td", "keep without a val_bpb"),
-        ("abc1234\t0.000000\t0.0\tkeep\td", "keep without a val_bpb"),
+        ("abc1234\t0.000000\t0.0\tkeep\td", "keep with 0, which stands for a crash, as val_bpb"),
         ("abc1234\t-\t1\tdiscard\td", "discard without a val_bpb"),
         ("abc1234\t0.9\t1\tpending\td", "the status 'pending' is not known"),
         ("abc1234\t0.9\t1\tkeep?\td", "the status 'keep?' is not known"),
@@ -321,6 +322,7 @@ HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
         ("abc1234\t90%\t1\tkeep\td", "a val_bpb in percent among others"),
         ("abc1234\t0.9\t1\tkeep-candidate\td", "the status 'keep-candidate' is not known"),
         ("abc1234\t0.9\t1\tsuccess\td", "the status 'success' is not known"),  # of the run, or of the change
+        ("abc1234\t0.9\t1\tkilled\td", "the status 'killed' is not known"),  # the run, or the idea
         (
             "abc1234\t0.9\tdiscard\tbest so far is 0.8\td",
             "a verdict where the memory should be, so its cells are not below their headers",
