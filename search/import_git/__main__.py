@@ -19,9 +19,12 @@ from search.adopt import adopt, counts, shown
 from search.arguments import hydra_setting
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
+from search.import_git.direction import compare_kept, is_minimized
 from search.import_git.git import Repository, open_repository
 from search.import_git.imported import History, read_history
-from search.import_git.log import counted, decode_results, parse_results, told
+from search.import_git.log import decode_results, parse_results
+from search.import_git.missing import NoScoreError
+from search.import_git.table import Table, counted, told
 from search.names import folder_of
 from search.printed import command
 from search.runs.ledger import Ledger
@@ -31,11 +34,13 @@ from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from search.views.verdicts import one_line
+from target.metric import VAL_BPB
 from target.words import user_path
 
 OPERATOR: Final = "import"
 OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
 RESULTS: Final = "results.tsv"
+FILE: Final = "train.py"
 
 
 def find_results(repository: Repository, branch: str, tip: str) -> tuple[bytes, str]:
@@ -146,11 +151,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--branch", required=True, help="such as autoresearch/mar5")
     parser.add_argument("--name", required=True, help="name of the search: it becomes outputs/NAME")
     parser.add_argument("--outputs", type=user_path, default=OUTPUTS, help="default: %(default)s")
-    parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
+    parser.add_argument("--file", default=FILE, help="the program, in the repository (default: %(default)s)")
     parser.add_argument("--results", type=user_path, help=f"the table, if it is not the branch's {RESULTS}")
-    parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
+    parser.add_argument("--metric", default=VAL_BPB.name, help="column with the score (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be imported, and write nothing")
-    parser.add_argument("--maximize", action="store_true", help="larger scores are better; their sign is changed")
+    direction = parser.add_mutually_exclusive_group()
+    direction.add_argument("--maximize", action="store_true", help="larger scores are better; their sign is changed")
+    direction.add_argument("--minimize", action="store_true", help="smaller scores are better, as they are of val_bpb")
     return parser
 
 
@@ -171,10 +178,14 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
     else:
         content, place = find_results(repository, options.branch, tip)
     text, notes = decode_results(content, place=place)
-    table = parse_results(text, place=place, metric=options.metric)
-    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=options.maximize)
+    try:
+        table = parse_results(text, place=place, metric=options.metric)
+    except NoScoreError as error:
+        raise UserError(f"{error}{_with_score(options, error)}") from error
+    maximize, said = _maximize(options, table, place)
+    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=maximize)
     history.left_out[:0] = table.left_out
-    history.notes[:0] = notes
+    history.notes[:0] = [*notes, *table.notes, *said]
     _refuse_existing(run)
     origin = f"{repository.root}, branch {options.branch}"
     lines = [f"{place}: {counted(len(table.rows) + len(table.left_out), 'row')}"]
@@ -191,6 +202,53 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
         lines += [f"{run.root}: {counts(population.trials)}", *shown(population)]
         lines += [*_remarks(history), _go_on(options, repository.root)]
     return "\n".join(lines) + "\n"
+
+
+def _with_score(options: argparse.Namespace, error: NoScoreError) -> str:
+    """Return the command with a metric that the table has."""
+    if not error.scores:
+        return ""
+    likeliest = error.scores[0]
+    options.metric = likeliest.name
+    return f"; for {options.metric}: {_again(options, maximize=bool(options.maximize or likeliest.larger_is_better))}"
+
+
+def _maximize(options: argparse.Namespace, table: Table, place: str) -> tuple[bool, list[str]]:
+    """Return whether larger scores are better, and a note if the user did not say it.
+
+    The user says it, the table states it or shows it by what was kept, or the name of the metric says it.
+
+    Raises:
+        UserError: Nothing says it, or what was kept shows that larger scores are better.
+    """
+    metric = options.metric
+    if options.maximize or options.minimize or metric == VAL_BPB.name:
+        return bool(options.maximize), []
+    if table.larger_is_better is not None:
+        better = "larger" if table.larger_is_better else "smaller"
+        return table.larger_is_better, [f"a {better} {metric} counts as better, as the table states"]
+    compared = compare_kept((row.status, row.value) for row in table.rows)
+    total, shown = compared.larger + compared.smaller, compared.larger_is_better
+    if shown is False:
+        won = f"it won {compared.smaller} of {total} comparisons with what was kept"
+        return False, [f"a smaller {metric} counts as better: {won}"]
+    if shown is None and is_minimized(metric):
+        return False, []
+    won = f"the larger one won {compared.larger} of {total} comparisons with what was kept"
+    raise UserError(
+        f"{place}: it must be known whether a larger or a smaller {metric} is better ({won}): add --minimize if "
+        f"smaller is better, or --maximize if larger is: {_again(options, maximize=True)}"
+    )
+
+
+def _again(options: argparse.Namespace, *, maximize: bool) -> str:
+    """Return the command, with the metric."""
+    words = [str(options.repository), "--branch", options.branch, "--name", options.name]
+    words += ["--outputs", str(options.outputs)] * (options.outputs != OUTPUTS)
+    words += ["--file", options.file] * (options.file != FILE)
+    words += ["--results", str(options.results)] if options.results else []
+    words += ["--metric", options.metric, *(["--maximize"] if maximize else [])]
+    return command("search.import_git", *words, *(["--dry-run"] if options.dry_run else []))
 
 
 def _content(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from operators.trial import Status
@@ -17,19 +17,28 @@ MARKUP: Final = " \t`*\"'[]"
 """Characters around a cell that have no meaning."""
 _GIBIBYTE: Final = 1 << 30
 _MOST_GB: Final = 1_000_000
+_VERDICT_WORDS: Final = 2
 _CELL_CHARACTERS: Final = 200
 _WORDS: Final[Mapping[str, Status]] = {
-    **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved", "success"), Status.KEEP),
+    **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved"), Status.KEEP),
     **dict.fromkeys(
         ("discard", "discarded", "reject", "rejected", "revert", "reverted", "worse", "neutral", "skip"), Status.DISCARD
     ),
     **dict.fromkeys(("crash", "crashed", "fail", "failed", "error", "nan"), Status.CRASHED),
     **dict.fromkeys(("oom", "out of memory"), Status.OUT_OF_MEMORY),
-    **dict.fromkeys(("timeout", "time out", "timed out", "killed"), Status.TIMED_OUT),
+    **dict.fromkeys(("timeout", "time out", "timed out"), Status.TIMED_OUT),
 }
 """Most agents use only three of these words."""
+YES_OR_NO: Final = ("kept", "keep", "accepted", "accept")
+"""Columns whose name is the verdict if the cell says yes."""
+_FAILED: Final = frozenset((Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT))
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,40}(?![0-9A-Za-z_])")
 _NUMBER: Final = re.compile(r"[~≈*`$\"'\s]*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
+_YES: Final = frozenset(("yes", "y", "true", "1", "✓", "✔", "✅", "☑"))
+_NO: Final = frozenset(("no", "n", "false", "0", "✗", "✘", "❌", "✖", "☒"))
+_NOT_YET: Final = frozenset(("candidate", "tentative", "tentatively", "pending", "maybe"))
+"""Words after a verdict that take it back."""
+_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})(?![\d,.])")
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _SECOND_NUMBER: Final = re.compile(r"\s*(?:->|=>|→|⇒|/|,|;|\.\.|-|–|to\b|\s)\s*[~≈]?[+-]?\.?\d")
 _NOTHING: Final = frozenset(
@@ -59,13 +68,41 @@ def read_status(cell: str) -> Status | None:
         if found is None or len(words) < length:
             continue
         following = words[length : length + 2]
-        if following[:1] == ["?"]:
+        if following[:1] == ["?"] or not _NOT_YET.isdisjoint(following[:1]):
             return None
         if following[:1] and following[0] in ("->", "=>", "→", "/", "|", "or"):
             second = _WORDS.get(following[1]) if len(following) > 1 else None
             return found if second is found else None
         return found
     return None
+
+
+def read_yes(cell: str) -> Status | None:
+    """Return the status in a cell of a column such as `kept`: yes, no, 1, 0, a check mark, or a verdict's word."""
+    found = re.match(r"[^\W_]+(?!\.?\d)|[✓✔✅☑✗✘❌✖☒]", cell.strip(MARKUP).lower())
+    if found and found[0] in _YES:
+        return Status.KEEP
+    return Status.DISCARD if found and found[0] in _NO else read_status(cell)
+
+
+def read_verdict(cells: Sequence[tuple[str, str]]) -> Status:
+    """Return the status in the cells of one row, each with the name of its column: a failure counts as discarded.
+
+    Raises:
+        UnreadCellError: No cell names a status, or two contradict each other.
+    """
+    brief = [(name, cell) for name, cell in cells[1:] if len(cell.split()) <= _VERDICT_WORDS]  # else it is a comment
+    said = [(name, read_yes(cell) if name in YES_OR_NO else read_status(cell)) for name, cell in (*cells[:1], *brief)]
+    known = [(name, status) for name, status in said if status is not None]
+    if not known:
+        name, cell = cells[0]
+        unknown = "is neither yes nor no" if name in YES_OR_NO else "is not known"
+        raise UnreadCellError(f"the {name} {cell!r:.60} {unknown}")
+    statuses = dict.fromkeys(status for _, status in known)
+    failures = [status for status in statuses if status in _FAILED]
+    if len(statuses) == 1 or (len(failures) == 1 and statuses.keys() <= {*failures, Status.DISCARD}):
+        return failures[0] if failures else known[0][1]
+    raise UnreadCellError(", ".join(f"{name} says {status.value}" for name, status in known))
 
 
 def read_number(cell: str, what: str) -> tuple[float | None, str]:
@@ -79,6 +116,8 @@ def read_number(cell: str, what: str) -> tuple[float | None, str]:
         return None, ""
     if _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
+    elif thousands := _THOUSANDS.match(text):  # 1,234 alone can be either
+        text = thousands[0].replace(",", "") + text[thousands.end() :]
     found = _NUMBER.fullmatch(text)
     if not found or _SECOND_NUMBER.match(found[2]):
         raise UnreadCellError(f"{what} is not a number" if not found else f"{what} can be read as two numbers")

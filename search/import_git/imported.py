@@ -5,6 +5,7 @@ what was kept in between was reverted. The parent of a trial is the nearest ance
 
 Some agents reset before they log. Then the row of a discarded program has the commit of the program that was kept. Its
 number is not a measurement of the kept program. Such a row becomes a trial without a program, which prompts still use.
+So does a discarded row without a commit, if the program that was kept last is known: it was made from that one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 from operators.trial import Status
 from search.errors import UserError
 from search.import_git.git import Repository
-from search.import_git.log import LeftOut, Row, told, where
+from search.import_git.table import LeftOut, Row, told, where
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 
@@ -103,6 +104,8 @@ class _Reader:
         self._by_commit: dict[str, int] = {}
         self._by_program: dict[str, int] = {}
         self._programs: dict[str, str | None] = {}  # of commits without a row
+        self._kept: int | None = None  # the trial that was kept last; None if its program is not known
+        self._without_commit: list[int] = []
 
     def read(self, rows: Iterable[Row], tip: str) -> History:
         for row in self._with_baseline(list(rows)):
@@ -114,7 +117,15 @@ class _Reader:
                 + "; ".join(told(history.left_out))
             )
         self._follow(tip)
-        if lost := [each.decided for each in history.experiments if each.program is None]:
+        without = set(self._without_commit)
+        if without:
+            history.notes.append(
+                f"no commit, and not kept: {where(self._without_commit)}; each becomes a trial without program and "
+                "score, made from the program that was kept last"
+            )
+        if lost := [
+            each.decided for each in history.experiments if each.program is None and each.decided not in without
+        ]:
             history.notes.append(
                 f"the commit is that of another program: {where(lost)}; their own programs are lost, so each becomes a "
                 "trial without program and score"
@@ -134,8 +145,15 @@ class _Reader:
         return rows
 
     def _add(self, row: Row) -> None:
+        kept = self._kept
+        if row.status is Status.KEEP:
+            self._kept = None  # until its program is known
         if row.commit is None:
-            self._leave_out(row, "no commit")
+            if kept is None or row.status is Status.KEEP:
+                self._leave_out(row, "no commit")
+            else:
+                self._without_commit.append(row.line)
+                self._lost(row, self._history.experiments[kept].commit, kept)
             return
         commit = self._repository.commit(row.commit)
         source = self._repository.file(commit, self._file) if commit else None
@@ -155,6 +173,8 @@ class _Reader:
         else:
             self._again(row, self._history.experiments[number])
         self._by_commit[commit] = number
+        if row.status is Status.KEEP:
+            self._kept = number
         experiment = self._history.experiments[number]
         experiment.evaluations.append(self._evaluation(row, len(experiment.evaluations)))
 

@@ -7,80 +7,30 @@ two is left out, with a reason. Nothing is guessed, so nothing counts as measure
 from __future__ import annotations
 
 import codecs
-import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from operators.trial import Status
 from search.errors import UserError
 from search.import_git.cells import (
-    MARKUP,
     UnreadCellError,
     begins_with_number,
     read_commit,
     read_memory_bytes,
     read_number,
     read_status,
+    read_verdict,
 )
+from search.import_git.header import NAMES, Header, headers_in, name_of, stated_direction
+from search.import_git.missing import NoScoreError, Score, lacking
+from search.import_git.table import LeftOut, Row, Table, told, where
 
 _MOST_ROWS: Final = 5_000
-_HEADER_LINES: Final = 50  # searched for a header
-_TOLD_LINES: Final = 5
-_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "commit": ("commit", "commit_hash", "git_commit", "git_hash", "hash", "sha"),
-    "memory_gb": ("memory_gb", "peak_memory_gb", "mem_gb", "memory", "vram_gb", "peak_vram_gb"),
-    "status": ("status", "decision", "verdict", "outcome"),
-    "description": ("description", "desc", "notes", "note", "change", "experiment"),
-}
-"""Names of columns, the usual name first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One experiment.
-
-    Attributes:
-        line: Line in the file where it begins.
-        commit: Abbreviated hash; None if the cell is not a hash.
-        value: Its score, as written; None for a crash.
-        memory_bytes: Peak memory; None if it is unknown.
-        status: KEEP, DISCARD, or how it failed.
-        description: What was tried.
-    """
-
-    line: int
-    commit: str | None
-    value: float | None
-    memory_bytes: int | None
-    status: Status
-    description: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A row that cannot be used.
-
-    Attributes:
-        line: Line in the file where it begins.
-        why: The reason; rows left out for the same reason have the same text.
-    """
-
-    line: int
-    why: str
-
-
-@dataclass(slots=True)
-class Table:
-    """The content of a table.
-
-    Attributes:
-        rows: The experiments, in their order.
-        left_out: Rows that cannot be read.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+_DIRECTION: Final = re.compile(r"\s*#.*?direction\s*[:=](.*)", re.IGNORECASE)
+_OF_ONE_METRIC: Final = frozenset(("metric", "metric_value", "value", "score"))
+"""Columns of tables that name their metric elsewhere, so that a line `# metric_direction` is about them."""
 
 
 def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
@@ -106,9 +56,11 @@ def parse_results(text: str, *, place: str, metric: str) -> Table:
     Args:
         text: Content of the file.
         place: Its name, for messages.
-        metric: Name of the column with the score.
+        metric: Name of the column with the score; or of a metric, if the table has one column with the names of metrics
+            and one with their values.
 
     Raises:
+        NoScoreError: It has no such column, or no such metric.
         UserError: It has no header, too many rows, or no row that can be used.
     """
     numbered = enumerate(text.split("\n"), start=1)  # not splitlines: descriptions may hold other breaks
@@ -118,158 +70,206 @@ def parse_results(text: str, *, place: str, metric: str) -> Table:
     header = _find_header(lines, metric, place)
     if len(lines) - 1 > _MOST_ROWS:
         raise UserError(f"{place} must have at most {_MOST_ROWS:,} rows, got {len(lines) - 1:,}: import the last ones")
-    table = header.read(lines)
+    table = _Reader(header, place).read(lines)
     if not table.rows:
         why = "; ".join(told(table.left_out)) or "it has a header but no experiment"
         raise UserError(f"{place} has no row that can be used: {why}")
     return table
 
 
-def told(left_out: Iterable[LeftOut]) -> list[str]:
-    """Return one line per reason: the reason, the number of rows, and where they are."""
-    lines: dict[str, list[int]] = {}
-    for each in left_out:
-        lines.setdefault(each.why, []).append(each.line)
-    return [f"{why}: {where(numbers)}" for why, numbers in lines.items()]
+def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> Header:
+    best: Header | None = None
+    for number, line in lines[:_MOST_ROWS]:
+        for header in headers_in(number, line, metric):
+            if header.complete:
+                return header
+            if best is None or header.known > best.known:
+                best = header
+    raise lacking(lines, best, metric, place)
 
 
-def where(lines: Sequence[int]) -> str:
-    """Return the number of rows and the lines of the first of them."""
-    more = ", ..." * (len(lines) > _TOLD_LINES)
-    numbers = ", ".join(map(str, lines[:_TOLD_LINES]))
-    return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) != 1)} {numbers}{more})"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count} {noun}{'s' * (count != 1)}"
-
-
-def _tabs(line: str, columns: int) -> list[str]:
-    return line.split("\t", columns - 1)  # a tab in the last column belongs to the description
-
-
-def _commas(line: str, columns: int) -> list[str]:
-    cells = next(csv.reader([line]), [])
-    return [*cells[: columns - 1], ",".join(cells[columns - 1 :])] if len(cells) > columns else cells
-
-
-def _pipes(line: str, columns: int) -> list[str]:
-    return line.strip().removeprefix("|").removesuffix("|").split("|", columns - 1)
-
-
-_SPLITTERS: Final[tuple[Callable[[str, int], list[str]], ...]] = (_tabs, _commas, _pipes)
-
-
-def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> _Header:
-    wanted = {**_NAMES, metric.lower(): (metric.lower(),)}
-    for number, line in lines[:_HEADER_LINES]:
-        for split in _SPLITTERS:
-            names = [cell.strip(MARKUP).lower().replace(" ", "_") for cell in split(line, len(line) + 1)]
-            found = {
-                name: next(names.index(each) for each in others if each in names)
-                for name, others in wanted.items()
-                if set(others) & set(names)
-            }
-            if {"commit", metric.lower(), "status"} <= found.keys():
-                return _Header(number, split, len(names), found, metric.lower())
-    first = f"{place}:{lines[0][0]}"
-    raise UserError(
-        f"{first}: there must be a header with the columns commit, {metric} and status, separated by tabs or commas; "
-        f"the table begins with {lines[0][1]!r:.120}; --metric names the column with the score"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """The header of a table.
-
-    Attributes:
-        line: Its line.
-        split: Splits a line into cells.
-        columns: Number of columns.
-        places: Positions of the known columns.
-        metric: Name of the column with the score.
-    """
+@dataclass(slots=True)
+class _Record:
+    """The cells of a row by column, as written."""
 
     line: int
-    split: Callable[[str, int], list[str]]
-    columns: int
-    places: Mapping[str, int]
-    metric: str
+    commit: str
+    score: str
+    memory: str
+    description: str
+    verdicts: list[tuple[str, str]]
+    named: str
 
-    def read(self, lines: Iterable[tuple[int, str]]) -> Table:
+    @property
+    def is_row(self) -> bool:
+        """Whether a line with enough cells is a row: at least one of its three main cells is valid."""
+        if read_commit(self.commit) is not None or any(read_status(cell) is not None for _, cell in self.verdicts):
+            return True
+        return begins_with_number(self.score) or all((self.commit, self.score, *(cell for _, cell in self.verdicts)))
+
+
+class _Reader:
+    """Reads the rows of a table.
+
+    Args:
+        header: Its header.
+        place: Name of the file, for messages.
+    """
+
+    def __init__(self, header: Header, place: str) -> None:
+        self._header = header
+        self._place = place
+        self._metric = header.metric.lower()
+        self._table = Table()
+        self._named: dict[str, None] = {}
+
+    def read(self, lines: Sequence[tuple[int, str]]) -> Table:
         """Read all rows below the header."""
-        table, percents = Table(), set[int]()
-        for number, cells in self._records(lines, table):
+        table, percents = self._table, set[int]()
+        table.larger_is_better = self._direction(lines)
+        for record in self._records(lines):
             try:
-                row, percent = self._row(number, cells)
+                row, percent = self._row(record)
             except UnreadCellError as error:
-                table.left_out.append(LeftOut(number, str(error)))
+                table.left_out.append(LeftOut(record.line, str(error)))
                 continue
             table.rows.append(row)
             if percent:
-                percents.add(number)
+                percents.add(record.line)
         measured = {row.line for row in table.rows if row.value is not None}
         if percents and measured - percents:
-            table.left_out += [LeftOut(line, f"a {self.metric} in percent among others") for line in sorted(percents)]
+            table.left_out += [LeftOut(line, f"a {self._metric} in percent among others") for line in sorted(percents)]
             table.rows = [row for row in table.rows if row.line not in percents]
+        self._check_names()
         return table
 
-    def _records(self, lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield the rows by column; a line that begins no row is added to the description of the row before."""
-        last: tuple[int, dict[str, str]] | None = None
+    def _direction(self, lines: Iterable[tuple[int, str]]) -> bool | None:
+        stated = self._header.larger_is_better
+        if stated is not None or name_of(self._metric) not in _OF_ONE_METRIC:
+            return stated
+        found = (found for _, line in lines if (found := _DIRECTION.match(line)))
+        directions = {stated_direction(each[1]) for each in found}
+        return directions.pop() if len(directions) == 1 else None
+
+    def _records(self, lines: Iterable[tuple[int, str]]) -> Iterator[_Record]:
+        """Yield the rows; a line that begins no row is added to the description of the row before."""
+        header, last, added = self._header, None, list[int]()
         for number, line in lines:
-            if number <= self.line:
+            if not line.strip(" |-:\t+="):  # a ruler
                 continue
-            cells = self.split(line, self.columns)
-            short = len(cells) < self.columns - (self.places.get("description") == self.columns - 1)
-            record = {name: cells[at].strip() if at < len(cells) else "" for name, at in self.places.items()}
-            if self._is_header(record) or not line.strip(" |-:\t+"):  # a repeated header, or a ruler
+            if number <= self._header.line:
+                cells = header.split(line, len(line) + 1)
+                if number < header.line and any(map(read_commit, cells)) and any(map(read_status, cells)):
+                    self._table.left_out.append(LeftOut(number, "above the header"))
                 continue
-            if short and len(cells) > 1 and read_commit(record["commit"]) is not None:
-                table.left_out.append(LeftOut(number, "fewer columns than the header"))
-            elif not short and self._begins(record):
+            if other := _other_header(number, line, header):
                 if last:
                     yield last
-                last = number, record
-            elif last:
-                last[1]["description"] = f"{last[1].get('description', '')} {line.strip()}"
+                header, last = other, None
+                continue
+            if header.barred and not line.lstrip().startswith("|"):
+                continue  # text around a table in Markdown
+            if not header.complete:
+                why = f"under another header (line {header.line}), without {self._metric}"
+                self._table.left_out.append(LeftOut(number, why))
+                continue
+            cells = header.split(line, header.columns)
+            record = _record(number, cells, header)
+            short = len(cells) < header.columns - (header.places.get("description") == header.columns - 1)
+            if short and len(cells) > 1 and read_commit(record.commit) is not None:
+                self._table.left_out.append(LeftOut(number, "fewer columns than the header"))
+            elif not short and record.is_row:
+                if last:
+                    yield last
+                last = record
+                if _holds_another(line, header):
+                    record.description = record.description.partition("\t")[0]
+                    self._table.left_out.append(LeftOut(number, "a second row in the line of the first"))
+            elif line.startswith("#"):  # a comment
+                continue
+            elif last and not header.barred:
+                last.description = f"{last.description} {line.strip()}"
+                added.append(number)
             else:
-                table.left_out.append(LeftOut(number, "not a row of the table"))
+                self._table.left_out.append(LeftOut(number, "not a row of the table"))
         if last:
             yield last
+        if added:
+            self._table.notes.append(f"they begin no row, and were added to the description above: {where(added)}")
 
-    def _is_header(self, record: Mapping[str, str]) -> bool:
-        return (
-            record["commit"].strip(MARKUP).lower() in _NAMES["commit"]
-            and record["status"].strip(MARKUP).lower() in _NAMES["status"]
-        )
-
-    def _begins(self, record: Mapping[str, str]) -> bool:
-        """Return whether a line with enough cells is a row: at least one of its three main cells is valid."""
-        commit, score, status = record["commit"], record[self.metric], record["status"]
-        if read_commit(commit) is not None or read_status(status) is not None or all((commit, score, status)):
-            return True
-        return begins_with_number(score)
-
-    def _row(self, line: int, record: Mapping[str, str]) -> tuple[Row, bool]:
+    def _row(self, record: _Record) -> tuple[Row, bool]:
         """Return a row, and whether its score is in percent."""
-        status = read_status(record["status"])
-        if status is None:
-            raise UnreadCellError(f"the status {record['status']!r:.60} is not known")
-        value, unit = read_number(record[self.metric], self.metric)
+        if self._header.named is not None:
+            name = record.named.strip("`*'\" ")
+            if begins_with_number(record.score):
+                self._named[name] = None
+            if not self._by_value and name_of(name) != name_of(self._metric):
+                raise UnreadCellError(f"another metric than {self._metric}")
+        status = read_verdict(record.verdicts)
+        if read_status(record.memory) in (Status.KEEP, Status.DISCARD):
+            raise UnreadCellError("a verdict where the memory should be, so its cells are not below their headers")
+        value, unit = read_number(record.score, self._metric)
         if value == 0.0 and status is not Status.KEEP:
             value = None  # 0.000000 means a crash
             status = Status.CRASHED if status is Status.DISCARD else status
         elif not value and status in (Status.KEEP, Status.DISCARD):
-            raise UnreadCellError(f"{status.value} without a {self.metric}")
+            missing = "without a" if value is None else "with 0, which stands for a crash, as"
+            raise UnreadCellError(f"{status.value} {missing} {self._metric}")
         row = Row(
-            line=line,
-            commit=read_commit(record["commit"]),
+            line=record.line,
+            commit=read_commit(record.commit),
             value=value if status in (Status.KEEP, Status.DISCARD) else None,
-            memory_bytes=read_memory_bytes(record.get("memory_gb", "")),
+            memory_bytes=read_memory_bytes(record.memory),
             status=status,
-            description=record.get("description", "").strip("\"' \t"),
+            description=record.description.strip("\"' \t"),
         )
         return row, unit == "%" and row.value is not None
+
+    @property
+    def _by_value(self) -> bool:
+        """Whether the user named the column with the numbers of all metrics."""
+        return name_of(self._header.cells[self._header.places["score"]]) == name_of(self._metric)
+
+    def _check_names(self) -> None:
+        """Refuse a table whose rows have several metrics of which none, or all, were chosen."""
+        names = list(self._named)
+        if names and (len(names) > 1 if self._by_value else not self._table.rows):
+            raise NoScoreError(
+                f"{self._place}:{self._header.line}: {self._metric} must be one of the metrics that its rows are of: "
+                + ", ".join(names[:10]),
+                [Score(name, None) for name in names],
+            )
+
+
+def _other_header(number: int, line: str, header: Header) -> Header | None:
+    """Return the header that a line is, the same one or another; None if it is a row."""
+    if not any(name in line.lower().replace(" ", "_") for name in NAMES["commit"]):
+        return None
+    found = [each for each in headers_in(number, line, header.metric) if each.of_experiments]
+    return max(found, key=lambda each: each.known, default=None)
+
+
+def _holds_another(line: str, header: Header) -> bool:
+    """Return whether a second row follows the first in its line, because its line break was forgotten."""
+    second = header.split(line, len(line) + 1)[header.columns - 1 :]
+    if len(second) < header.columns:
+        return False
+    places = [at for _, at in header.verdicts if at]
+    score = header.places["score"]
+    return any(read_status(second[at]) is not None for at in places) and begins_with_number(second[score])
+
+
+def _record(number: int, cells: Sequence[str], header: Header) -> _Record:
+    def cell(at: int | None) -> str:
+        return "" if at is None or at >= len(cells) else cells[at].strip()
+
+    places = header.places
+    return _Record(
+        line=number,
+        commit=cell(places["commit"]),
+        score=cell(places["score"]),
+        memory=cell(places.get("memory_gb")),
+        description=cell(places.get("description")),
+        verdicts=[(name, cell(at)) for name, at in header.verdicts],
+        named=cell(header.named),
+    )

@@ -1,0 +1,82 @@
+"""The rows of a table of experiments, and how rows that cannot be used are told to the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from operators.trial import Status
+
+_TOLD_LINES: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One experiment.
+
+    Attributes:
+        line: Line in the file where it begins.
+        commit: Abbreviated hash; None if the cell is not a hash.
+        value: Its score, as written; None for a crash.
+        memory_bytes: Peak memory; None if it is unknown.
+        status: KEEP, DISCARD, or how it failed.
+        description: What was tried.
+    """
+
+    line: int
+    commit: str | None
+    value: float | None
+    memory_bytes: int | None
+    status: Status
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that cannot be used.
+
+    Attributes:
+        line: Line in the file where it begins.
+        why: The reason; rows left out for the same reason have the same text.
+    """
+
+    line: int
+    why: str
+
+
+@dataclass(slots=True)
+class Table:
+    """The content of a table.
+
+    Attributes:
+        rows: The experiments, in their order.
+        left_out: Rows that cannot be read.
+        notes: Other remarks for the user, as sentences.
+        larger_is_better: The direction that the table states; None if it states none.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    larger_is_better: bool | None = None
+
+
+def told(left_out: Iterable[LeftOut]) -> list[str]:
+    """Return one line per reason: the reason, the number of rows, and where they are."""
+    lines: dict[str, list[int]] = {}
+    for each in left_out:
+        lines.setdefault(each.why, []).append(each.line)
+    return [f"{why}: {where(numbers)}" for why, numbers in lines.items()]
+
+
+def where(lines: Sequence[int]) -> str:
+    """Return the number of rows and the lines of the first of them."""
+    more = ", ..." * (len(lines) > _TOLD_LINES)
+    numbers = ", ".join(map(str, lines[:_TOLD_LINES]))
+    return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) != 1)} {numbers}{more})"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count} {noun}{'s' * (count != 1)}"
