@@ -112,7 +112,7 @@ def test_what_it_prints_is_bounded() -> None:
         ("link", "the agent left a train.py that cannot be read"),
     ],
 )
-def test_what_comes_of_no_use_is_a_mutation_error(habit: str, reason: str) -> None:
+def test_an_edit_that_cannot_be_used_is_a_mutation_error(habit: str, reason: str) -> None:
     assert str(failure(habit)).startswith(reason)
 
 

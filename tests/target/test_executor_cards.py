@@ -152,5 +152,5 @@ def _wait_for(condition):
 def _command(process):
     try:
         return process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):  # a child of an earlier test that nobody waited for yet
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):  # a child of an earlier test that has ended meanwhile
         return []
