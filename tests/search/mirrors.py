@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import time
 
 from search.mlflow.tracker import MlflowTracker
 from search.runs.rundir import RunDirectory
@@ -75,10 +73,3 @@ def tagged(database, key):
 
 def read(path):
     return path.read_text() if path.exists() else ""
-
-
-def wait_for(condition, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        threading.Event().wait(0.02)

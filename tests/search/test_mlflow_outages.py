@@ -25,8 +25,8 @@ from tests.search.mirrors import (
     sent_runs,
     tagged,
     trials_of,
-    wait_for,
 )
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from search.mlflow.store import import_mlflow
-from tests.search.mirrors import sent_runs, trials_of, wait_for
+from tests.search.mirrors import sent_runs, trials_of
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 ONE_SEARCH = """
