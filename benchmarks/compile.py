@@ -1,6 +1,7 @@
 """Regional against whole compilation: seconds to the first step of train.py, and its speed afterwards.
 
-    python benchmarks/compile.py [--device cpu] [--repeats 3] [--steps 20] [--json FILE]
+    python benchmarks/compile.py [--device cpu|cuda] [--repeats 3] [--steps 20] [--json FILE]
+    python benchmarks/compile.py --arms 'eager|regional'    # some arms
 
 Each training of a search compiles separately, so each run is a fresh process with an empty compile cache. The arms take
 turns, `--repeats` times, and each row has the medians. The model, its optimisers and the compilation are those of
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--device", choices=SHAPES, default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20, help="after the first (default: %(default)s)")
+    parser.add_argument("--arms", default="", help="regular expression for their names (default: all)")
     parser.add_argument("--json", type=user_path)
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)  # one run, in its own process
     arguments = parser.parse_args()
@@ -58,12 +61,14 @@ def main() -> None:
         print(json.dumps(_run(arguments.arm, arguments.device, arguments.steps)))
         return
 
-    runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
+    runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS if re.search(arguments.arms, arm)}
+    if not runs:
+        parser.error(f"--arms must match one of {', '.join(ARMS)}; got {arguments.arms}")
     for _ in range(arguments.repeats):
-        for arm in ARMS:
+        for arm in runs:
             runs[arm].append(_in_fresh_process(arm, arguments.device, arguments.steps))
     constants, shape = SHAPES[arguments.device]
-    one = runs["regional"][0]
+    one = next(iter(runs.values()))[0]
     print(
         f"{one['machine']}, torch {one['torch']}; {constants or 'train.py as it is'}; rows, tokens, vocabulary {shape}"
     )

@@ -23,6 +23,7 @@ import dataclasses
 import json
 import math
 import multiprocessing
+import multiprocessing.pool
 import os
 import re
 import statistics
@@ -39,7 +40,6 @@ import numpy as np
 ROOT: Final = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)  # instead of this folder: the packages of the checkout, installed or not
-os.environ["TORCHDYNAMO_DISABLE"] = "1"
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -174,7 +174,7 @@ def main() -> None:
             scores[task.arm][task.seed] = known
     missing = [task for task in tasks if task.seed not in scores[task.arm]]
     deadline = time.monotonic() + 60 * options.minutes
-    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+    with trainers(options.jobs) as pool:
         for done, (task, score) in enumerate(zip(missing, pool.imap(train, missing), strict=True), start=1):
             scores[task.arm][task.seed] = score
             print(f"{done}/{len(missing)}  {task.arm}, seed {task.seed}: {score:.4f}", file=sys.stderr, flush=True)
@@ -186,6 +186,12 @@ def main() -> None:
     print(f"{'arm':<40} {'val_bpb':>8} {'difference':>10} {'standard error':>14} {'seeds':>5}")
     for row in table(scores):
         print(f"{row['name']:<40} {row['val_bpb']:8.4f} {row['difference']:+10.4f} {row['error']:14.4f} {row['n']:5}")
+
+
+def trainers(jobs: int) -> multiprocessing.pool.Pool:
+    """Return processes for so many trainings at a time, in which torch compiles nothing."""
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"  # they inherit it; this process may compile
+    return multiprocessing.get_context("spawn").Pool(jobs)
 
 
 class Record:

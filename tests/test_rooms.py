@@ -95,7 +95,7 @@ def test_an_import_across_the_boundary_is_found(
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_says_who_lives_there(room: str) -> None:
+def test_a_package_says_what_it_holds_who_may_use_it_and_what_it_trusts(room: str) -> None:
     text = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8")))
 
     assert text

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FEATURES = Path(__file__).parents[2] / "benchmarks" / "features.py"  # not imported: it turns compilation off
+FEATURES = Path(__file__).parents[2] / "benchmarks" / "features.py"
 COMMAND = [sys.executable, str(FEATURES), "--size", "tiny", "--seeds", "2"]
 
 

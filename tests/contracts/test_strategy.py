@@ -164,7 +164,7 @@ def direction(strategy: Strategy, program_score: Callable[[Program], float | Non
 CONTROL = {"random"}  # best of n: it mutates the seed program and nothing else, which is its point
 
 
-def test_on_a_landscape_with_one_path_it_goes_down_it(strategy: Strategy, request: pytest.FixtureRequest) -> None:
+def test_it_follows_the_only_direction_that_improves(strategy: Strategy, request: pytest.FixtureRequest) -> None:
     """Every step up in N is better, every step down worse; a strategy that follows scores gets far in 60 trials."""
     name = request.node.callspec.params["strategy"].stem
     reached = []
@@ -189,7 +189,7 @@ def test_the_worst_is_never_preferred(strategy: Strategy, request: pytest.Fixtur
 
 
 @pytest.mark.parametrize("scores", [ALL_FAILED, [2.0] * 40], ids=["all failed", "all equal"])
-def test_it_survives_populations_that_tell_nothing(strategy: Strategy, scores: list[float | None]) -> None:
+def test_it_goes_on_where_all_trials_failed_or_scored_the_same(strategy: Strategy, scores: list[float | None]) -> None:
     population = drive(strategy, scores)
 
     assert len(population.decided) == len(scores) + 1

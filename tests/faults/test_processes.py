@@ -72,5 +72,5 @@ def test_nothing_is_lost_and_nothing_counted_twice(outputs: Path) -> None:
     assert [outcome for outcome, _ in found].count("ok") >= len(found) - 1
 
 
-def test_no_file_lives_on(outputs: Path) -> None:
+def test_no_temporary_file_remains(outputs: Path) -> None:
     assert list((outputs / "tmp").iterdir()) == []

@@ -90,7 +90,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     return Searched(folder / "outputs", "".join([*said, again.stdout, again.stderr]))
 
 
-def test_the_thief_would_find_them_without_a_sandbox(tmp_path: Path) -> None:
+def test_without_a_sandbox_a_candidate_finds_the_secrets(tmp_path: Path) -> None:
     source = "if True:\n" + STEAL.replace("KEY_FILE", repr(str(tmp_path)))
     done = subprocess.run(
         [sys.executable, "-c", source], env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=True
@@ -99,7 +99,7 @@ def test_the_thief_would_find_them_without_a_sandbox(tmp_path: Path) -> None:
     assert done.stdout.count(SECRET) >= len(ENVIRONMENT)
 
 
-def test_a_candidate_reads_none_and_nothing_that_is_left_or_said_has_one(searched: Searched) -> None:
+def test_a_candidate_reads_no_secret_and_no_file_or_output_has_one(searched: Searched) -> None:
     logs = [path.read_text() for path in searched.outputs.rglob("run*.log")]
     assert len([log for log in logs if "the thief ran" in log]) >= 2 * TRAININGS
 

@@ -75,7 +75,7 @@ def test_one_search_killed_again_and_again_comes_to_its_end(driver: Driver, tmp_
 
 
 @pytest.mark.parametrize("index", range(SIGNALS))
-def test_a_search_told_to_end_at_a_write_leaves_true_books_and_goes_on(
+def test_a_search_told_to_end_at_a_write_leaves_consistent_files_and_goes_on(
     driver: Driver, tmp_path: Path, undisturbed: Undisturbed, index: int
 ) -> None:
     root, at = tmp_path / "run", undisturbed.point(index, SIGNALS)

@@ -46,7 +46,7 @@ THEFTS = [
     ("patch tokenizer", "open tokenizer.json for writing", "import json\nopen(json.load(open(os.environ['GRAFT_RUN']))['public'] + '/tokenizer.json', 'a').close(); print('STOLEN')", "LN"),
     ("patch byte table", "open token_bytes.bin for writing", "import json\nopen(json.load(open(os.environ['GRAFT_RUN']))['public'] + '/../sealed/token_bytes.bin', 'a').close(); print('STOLEN')", "LN"),
     ("network", "connect to a TCP server on this machine", "import socket\nsocket.create_connection(('127.0.0.1', {port}), 5); print('STOLEN')", "LSN"),
-    ("udp", "send a datagram", "import socket\nsender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nsender.connect(('127.0.0.1', {port}))\nfor _ in range(2): sender.send(b'x')  # the second one fails if nobody took the first\nprint('STOLEN')", "SN"),
+    ("udp", "send a datagram", "import socket\nsender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nsender.connect(('127.0.0.1', {port}))\nfor _ in range(2): sender.send(b'x')  # the second one fails if the first was refused\nprint('STOLEN')", "SN"),
     ("socket file", "connect to a daemon's socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('{planted}/daemon'); print('STOLEN')", "SN"),
     ("abstract socket", "connect to an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect(chr(0) + 'graft-test-{port}'); print('STOLEN')", "LSN"),
     ("ptrace", "trace the zygote", LIBC + "must(libc.ptrace(0x4206, os.getppid(), None, None)); print('STOLEN')", "LSC"),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from target.process.processes import usage
 from tests.operators import agents
 from tests.operators.scripted_model import make_prompt, make_resources
 from tests.search.builders import MIXED
+from tests.waiting import wait_for
 
 PROPOSAL = Proposal(parents=(1,), seed=3)
 
@@ -112,7 +111,7 @@ def test_what_it_prints_is_bounded() -> None:
         ("link", "the agent left a train.py that cannot be read"),
     ],
 )
-def test_what_comes_of_no_use_is_a_mutation_error(habit: str, reason: str) -> None:
+def test_an_edit_that_cannot_be_used_is_a_mutation_error(habit: str, reason: str) -> None:
     assert str(failure(habit)).startswith(reason)
 
 
@@ -185,16 +184,9 @@ def test_it_does_not_outlive_a_search_that_is_killed(pids: Path) -> None:
     root = Path(__file__).parents[2]
     search = subprocess.Popen([sys.executable, "-c", lone], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
     try:
-        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 3)
+        wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 3)
     finally:
         search.kill()
         search.wait()
 
-    wait_until(lambda: all(gone(int(pid)) for pid in pids.read_text().split()))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        threading.Event().wait(0.02)
+    wait_for(lambda: all(gone(int(pid)) for pid in pids.read_text().split()))

@@ -118,7 +118,7 @@ def test_a_fault_that_does_not_pass_stops_the_search_at_once(fault: str) -> None
 
 
 @pytest.mark.parametrize("fault", [*UNUSABLE, *EMPTY])
-def test_an_answer_of_no_use_is_the_trials_misfortune_and_its_price_is_kept(fault: str) -> None:
+def test_an_unusable_answer_fails_its_trial_and_its_price_is_kept(fault: str) -> None:
     with LlmServer(["hello"], faults=dict.fromkeys(range(1, 9), fault)) as server:
         with pytest.raises(MutationError, match=UNUSABLE.get(fault, "gave an empty answer")) as caught:
             make_model(server, Clock()).complete(MESSAGES, seed=0, attempt=0)
@@ -155,7 +155,7 @@ def test_an_outage_ends_after_its_minutes() -> None:
         assert len(server.requests) == len(clock.slept) + 1
 
 
-def test_a_provider_that_asks_for_more_patience_than_there_is_is_believed() -> None:
+def test_a_provider_that_asks_for_a_longer_wait_than_outage_minutes_is_an_outage_at_once() -> None:
     clock = Clock()
     with LlmServer(["hello"], faults={1: "429 for an hour"}) as server:
         with pytest.raises(ProviderError, match="scripted failure"):
@@ -167,7 +167,7 @@ def test_a_provider_that_asks_for_more_patience_than_there_is_is_believed() -> N
     assert 3600 <= clock.now <= 3602
 
 
-def test_no_outage_is_tolerated_if_none_shall_be() -> None:
+def test_without_outage_minutes_the_first_failure_is_an_outage() -> None:
     with LlmServer(["hello"], faults={1: "500"}) as server, pytest.raises(ProviderError, match="in 1 tries"):
         make_model(server, Clock(), outage_minutes=0).complete(MESSAGES, seed=0, attempt=0)
 
@@ -186,7 +186,7 @@ def test_settings_and_messages_are_sent_and_nothing_that_was_not_set() -> None:
 
 
 def test_a_server_of_ones_own_gets_no_key_but_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else-0123456789")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another-provider-0123456789")
     monkeypatch.setenv("MY_KEY", "local-key-0123456789")
     with LlmServer(["hello"], key="none") as server:
         make_model(server).complete(MESSAGES, seed=0, attempt=0)
@@ -258,7 +258,7 @@ def test_the_model_that_a_proposal_names_is_asked_with_its_own_settings() -> Non
         assert sent == [("b", 1.5, 7), ("a", 0.5, 100)]
 
 
-def test_no_model_is_none() -> None:
+def test_without_llm_model_no_model_is_opened() -> None:
     assert open_model(**{**SETTINGS, "model": None}) is None
 
 
@@ -287,7 +287,7 @@ def test_no_model_is_none() -> None:
         ({"backoff_seconds": 61}, "backoff_seconds must be from 0"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings: Mapping[str, Any], phrase: str) -> None:
+def test_settings_that_do_not_fit_are_refused_without_their_secrets(settings: Mapping[str, Any], phrase: str) -> None:
     with pytest.raises(ValueError, match=phrase.replace("(", r"\(")) as caught:
         open_model(**{**SETTINGS, "api_base": "http://127.0.0.1:1/v1", **settings})
     assert "secret" not in str(caught.value)

@@ -81,7 +81,7 @@ def test_what_got_worse_or_failed_gained_nothing_and_is_not_held_against_the_cos
     assert bounds == {"cheap": 0.0, "dear": 0.0}
 
 
-def test_the_unlucky_model_is_tried_again_some_day() -> None:
+def test_a_model_that_gained_nothing_is_still_tried_now_and_then() -> None:
     rows: list[tuple[str, float | Status, float]] = [("cheap", Status.CRASHED, 0.1), ("dear", 1.99, 0.1)]
     choose = make_choice("ucb", {"cheap": 1, "dear": 1}, exploration=0.5)
     for _ in range(60):

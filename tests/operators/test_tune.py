@@ -79,7 +79,7 @@ def test_it_learns_what_fails_and_leaves_it_alone() -> None:
     assert sum(not each.scored for each in late) <= 6
 
 
-def test_failures_that_cost_next_to_nothing_are_no_bargain() -> None:
+def test_regions_of_cheap_failures_are_avoided() -> None:
     def edge(program: Program) -> float | None:
         depth = program.constants["DEPTH"]
         return None if depth > 10 else 1.0 - 0.01 * depth
@@ -171,7 +171,7 @@ def test_values_stay_within_the_knobs() -> None:
         assert constants["KIND"] in ("a", "b", "c")
 
 
-def test_a_diverged_trial_does_not_blind_it() -> None:
+def test_a_diverged_trial_does_not_spoil_its_model() -> None:
     people = search(bowl, trials=8, seed=5)
     people = people.with_trial(trial(8, with_values(LR=0.9), 1e6))
     best = people.ranked()[0].number

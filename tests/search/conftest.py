@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from search.mlflow.store import import_mlflow
+from tests.search.bench import Bench
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,23 @@ def client(tmp_path: Path, empty_database: Path) -> Any:
 
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     return MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A search on scripted evaluations in the test's folder."""
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty directory, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, empty_database: Path) -> Path:
+    """The folder of the test, with an empty database of MLflow."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return tmp_path

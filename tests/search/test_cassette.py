@@ -193,7 +193,7 @@ def test_a_reply_that_is_not_in_the_record_is_missed_by_name(recorded: Path, tmp
         ("replay:{own}", "cannot be replayed into itself"),
     ],
 )
-def test_a_cassette_that_is_none_is_refused(recorded: Path, cassette: str, phrase: str) -> None:
+def test_a_file_that_is_no_cassette_is_refused(recorded: Path, cassette: str, phrase: str) -> None:
     with pytest.raises(UserError, match=phrase):
         open_record(cassette.format(own=recorded), RunDirectory(recorded))
 

@@ -12,9 +12,9 @@ from search.gates import Gates
 from search.runs.reading import read_population
 from target.evaluation import Outcome
 from target.program import Program
+from tests.search.bench import SEED_PROGRAM, Bench
 from tests.search.command import QUIET, assert_clean_failure, run
 from tests.search.scripted import ScriptedExecutor
-from tests.search.test_loop import SEED_PROGRAM, Bench
 
 
 class Measuring(ScriptedExecutor):

@@ -168,7 +168,7 @@ def test_annealing_returns_to_the_best_after_its_patience() -> None:
 
 
 @pytest.mark.parametrize("strategy", [TREE, ANNEAL, HYBRID, MapElites(descriptors=["depth", "edit_distance"], bins=2)])
-def test_no_scale_of_the_score_drowns_a_term(strategy: Strategy) -> None:
+def test_proposals_do_not_depend_on_the_scale_of_scores(strategy: Strategy) -> None:
     """Bonus, temperature and shares are in units of the scores: a thousandth of every difference changes nothing."""
     small = [None if score is None else 2 + (score - 2) / 1024 for score in MIXED]
 
@@ -244,7 +244,7 @@ def test_what_is_out_of_range_is_refused(make, message: str) -> None:
         make()
 
 
-def test_the_islands_of_a_stuck_search_have_no_shores() -> None:
+def test_the_islands_of_a_stuck_search_draw_companions_from_all_islands() -> None:
     islands = Islands(islands=2, interval=100, tournament_size=50)
     population = drive(islands, [1.9, 1.5, 1.8, 1.7])  # islands 0, 1, 0, 1: the best lives on 1
     proposal = islands.ask_wider(population, random.Random(0))

@@ -119,7 +119,7 @@ def test_the_choices_of_a_folder_of_ones_own_count(tmp_path: Path) -> None:
         (["seed=0,1", "-m", "budget.trainings=0"], "0 of 2 finished"),  # -m need not be in front
     ],
 )
-def test_the_command_says_it_too(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_the_command_refuses_a_mistake_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "search", "target=landscape", QUIET, "name=x", *arguments],
         cwd=tmp_path, capture_output=True, text=True, check=False,

@@ -63,5 +63,5 @@ def test_a_command_of_the_page_gets_its_message(
     assert message.count("\n") == 1
 
 
-def test_the_page_has_twenty() -> None:
+def test_the_page_has_at_least_twenty_mistakes() -> None:
     assert len(BLOCKS) >= 20

@@ -63,7 +63,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_names_as_people_give_them_are_names(tmp_path: Path, name: str) -> None:
+def test_common_names_are_accepted_as_they_are(tmp_path: Path, name: str) -> None:
     run = folder_of(tmp_path, name)
     run.create()
 
@@ -72,7 +72,7 @@ def test_names_as_people_give_them_are_names(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_name_that_is_none_is_refused_in_one_line_with_one_that_is(name: str) -> None:
+def test_a_bad_name_is_refused_in_one_line_with_a_good_one(name: str) -> None:
     with pytest.raises(UserError, match=r"^name must ") as caught:
         check_name(name)
 

@@ -83,7 +83,7 @@ def test_a_program_that_was_tried_is_refused_with_its_value() -> None:
         new_program(program.source, SEARCH.trials[0], SEARCH, ACCURACY)
 
 
-def test_the_critic_reads_of_it_too() -> None:
+def test_the_critic_is_told_the_metric() -> None:
     from operators.critique import criticise
 
     model = ScriptedModel(["ORDER: 2, 1"])
@@ -130,7 +130,7 @@ def test_a_simulation_learns_from_its_trials(tmp_path: Path) -> None:
     assert found.program == population.trials[0].program
 
 
-def test_a_command_of_the_user_gets_them(tmp_path: Path) -> None:
+def test_a_hook_gets_the_metric_under_its_name_and_with_its_sign(tmp_path: Path) -> None:
     run = run_in(tmp_path / "a")
     hooks = Hooks(HookSettings(on_keep=f"cat > {tmp_path}/kept.json"), run, pytest.fail)
     hooks.recorded(Population(SEARCH.trials[:1]), make_summary(SEARCH))
@@ -182,7 +182,7 @@ def test_mlflow_shows_its_name_and_sign_and_sorts_by_it(client: Any, tmp_path: P
     assert {each.path for each in client.list_artifacts(second.info.run_id)} >= {"solver.py", "diff.txt"}
 
 
-def test_wandb_shows_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_shows_the_name_and_the_sign_of_the_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     from tests.search.test_wandb_tracker import read, track
 

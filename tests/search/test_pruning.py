@@ -28,10 +28,10 @@ from target.evaluation import Evaluation, Outcome
 from target.program import Program
 from target.simulated.recorded import read_recordings
 from target.stopping import FailedCheck, StopRule, failed_check
+from tests.search.bench import Bench, bowl
 from tests.search.builders import make_evaluation, make_population, make_summary
 from tests.search.command import assert_clean_failure, rows_of, run
 from tests.search.scripted import ScriptedExecutor
-from tests.search.test_loop import Bench, bowl
 
 SECONDS = 10.0
 FAILED = FailedCheck(fraction=0.3, limit_nats=3.0, loss_nats=4.0)

@@ -6,7 +6,6 @@ import json
 import random
 import threading
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from search.strategies.evolution import RegularisedEvolution
 from search.strategies.greedy import Greedy
 from search.strategies.random import RandomSearch
 from target.program import Program
-from tests.search.test_loop import Bench, WatchfulExecutor, check
+from tests.search.bench import Bench, WatchfulExecutor, check
 
 SEED = Program("LR = 0.1\nDEPTH = 4\nWIDTH = 8\n")
 FASTER, DEEPER, SLOWER = ("LR = 0.1", "LR = 0.2"), ("DEPTH = 4", "DEPTH = 8"), ("LR = 0.1", "LR = 0.05")
@@ -78,11 +77,6 @@ def search(
     bench.settings = {"seed_program": SEED, "propose_ahead": 1, "max_failures": 3, "acceptance": acceptance}
     bench.settings["strategy"] = strategy or Greedy()
     check(bench, bench.search(trainings=99, **settings))
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def test_a_waiting_edit_is_made_to_the_new_champion(bench: Bench) -> None:

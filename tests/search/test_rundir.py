@@ -23,7 +23,7 @@ def test_the_diff_of_a_trial_is_against_its_parent(tmp_path: Path) -> None:
     assert "-MATRIX_LR = 0.021" in (tmp_path / "trials" / "0002" / "diff.patch").read_text()
 
 
-def test_a_file_is_replaced_not_rewritten_and_anyone_may_read_it(tmp_path: Path) -> None:
+def test_a_file_is_replaced_not_rewritten_and_all_users_may_read_it(tmp_path: Path) -> None:
     path, reader = tmp_path / "a.txt", tmp_path / "reader"
     write_atomically(path, "old")
     reader.hardlink_to(path)  # what a process that has opened it before still reads

@@ -19,9 +19,9 @@ from search.steering.__main__ import main
 from search.steering.requests import Idea, Requests
 from tests.faults.processes import wait_until
 from tests.operators.scripted_model import ScriptedModel, make_prompt, make_resources, obliging
+from tests.search.bench import Bench
 from tests.search.builders import MIXED
 from tests.search.command import command
-from tests.search.test_loop import Bench
 
 
 def test_a_paused_search_ends_what_is_under_way_and_goes_on_when_asked(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_islands_take_turns_with_fewer_prompts_and_refuse_more() -> None:
         ("prompts=[terse,terse]", "prompts must name each prompt once, got terse, terse"),
     ],
 )
-def test_prompts_that_are_none_are_refused(setting: str, message: str) -> None:
+def test_unknown_and_repeated_prompts_are_refused(setting: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         compose_search([setting])
 

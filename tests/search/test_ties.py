@@ -20,10 +20,10 @@ from search.runs.reading import read_population
 from search.ties import is_tie, sentences
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
+from tests.search.bench import Bench, check
 from tests.search.builders import SEED_SOURCE, make_summary, make_trial
 from tests.search.command import QUIET, assert_clean_failure, run
 from tests.search.test_gates import Measuring
-from tests.search.test_loop import Bench, check
 
 A, B = (training_seed(0, index) for index in range(2))
 

@@ -134,7 +134,7 @@ def test_reasoning_without_an_edit_costs_two_requests_a_trial(tmp_path: Path) ->
         assert "was reasoning only" in server.requests[2].text, "it is told to the model"
 
 
-def test_a_second_request_that_is_refused_is_the_trials_misfortune_and_the_search_goes_on(tmp_path: Path) -> None:
+def test_a_second_request_that_is_refused_fails_its_trial_and_the_search_goes_on(tmp_path: Path) -> None:
     refusal = Failure(
         status=400,
         code="invalid_value",

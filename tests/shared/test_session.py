@@ -183,7 +183,7 @@ def test_others_take_over_from_a_session_without_a_heartbeat(join: Join) -> None
     assert dead.propose() == 1
 
 
-def test_a_live_session_beats(join: Join) -> None:
+def test_a_live_session_renews_its_heartbeat(join: Join) -> None:
     live, other = join("a", takeover_seconds=0.06), join("b")
     before = beats(other)
     while beats(other) == before:
@@ -293,7 +293,7 @@ def test_a_folder_with_another_search_is_refused(join: Join, tmp_path: Path) -> 
         join("own")
 
 
-def test_searches_of_different_names_have_nothing_to_do_with_each_other(join: Join) -> None:
+def test_searches_of_different_names_are_independent(join: Join) -> None:
     one, other = join("a"), join("b", name="y")
     one.propose()
 
@@ -315,7 +315,7 @@ def test_the_first_session_decides_what_must_be_equal(join: Join) -> None:
 
 
 @pytest.mark.parametrize("given", ["sqlite:///x.db", "postgresql://u:geheim@h/d?nosuch=1", "outputs"])
-def test_a_url_that_is_none_is_refused_without_its_password(given: str) -> None:
+def test_text_that_is_no_url_is_refused_without_showing_its_password(given: str) -> None:
     with pytest.raises(UserError, match="postgresql://HOST/DATABASE") as error:
         check_url(given)
     assert "geheim" not in str(error.value)

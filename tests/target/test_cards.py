@@ -42,7 +42,7 @@ def test_cuda_visible_devices_chooses_and_hides_what_is_behind_an_entry_that_doe
 
 
 @pytest.mark.parametrize("visible", ["", "-1", "NoDevFiles", "9"])
-def test_none_is_none(monkeypatch, tmp_path, visible):
+def test_without_a_visible_card_none_is_listed_and_the_gpu_target_is_refused(monkeypatch, tmp_path, visible):
     pretend(monkeypatch, tmp_path, FOUR)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 

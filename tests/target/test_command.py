@@ -35,7 +35,7 @@ os.read(read_fd, 1)
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Somebody's home, with the data that the checkout reads, and a secret."""
+    """The home directory of a user, with the data that the checkout reads, and a secret."""
     home = tmp_path_factory.mktemp("home")
     (home / ".cache" / "autoresearch").mkdir(parents=True)
     (home / ".cache" / "autoresearch" / "shard.txt").write_text("tokens")
@@ -45,7 +45,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return make_checkout(tmp_path_factory.mktemp("somebody") / "autoresearch")
+    return make_checkout(tmp_path_factory.mktemp("user") / "autoresearch")
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_what_has_no_result_fails_and_says_why(evaluator, log, source, outcome, 
         ("import subprocess\nsubprocess.check_output(['git', 'rev-parse', 'HEAD'])", "without .git"),
         ("import multiprocessing\nmultiprocessing.Queue()", "num_workers=0"),
         ("import urllib.request\nurllib.request.urlopen('http://example.invalid')", "no network in the sandbox"),
-        ("import a_package_that_nobody_has", "target.command='.venv/bin/python train.py'"),
+        ("import a_package_that_is_not_installed", "target.command='.venv/bin/python train.py'"),
         ("open('data/train.bin')", "target.links"),
     ],
     ids=["git", "worker processes", "network", "Python", "data"],
@@ -280,7 +280,7 @@ def test_a_number_that_is_maximized_is_a_score_with_its_sign_changed(once, tmp_p
     assert found.reported == {"ratio": 3.5, "seconds": 2}
 
 
-def test_a_result_that_lies_around_in_the_directory_is_nobodys(once, tmp_path):
+def test_a_result_file_from_before_the_run_is_not_read(once, tmp_path):
     spec = _measured_by_file(tmp_path)
     (spec.root / "result.json").write_text('{"ratio": 99}')
 

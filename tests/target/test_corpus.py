@@ -240,7 +240,7 @@ def test_a_record_that_cannot_be_written_means_hashing_each_time(source, tmp_pat
     files = settled(source, tmp_path)
     record = files.root.with_suffix(".verified.json")
     record.unlink()
-    record.mkdir()  # root may write to any directory: this is what nobody can replace by a file
+    record.mkdir()  # root may write to any directory, but cannot replace one by a file
     hashed.clear()
 
     for _ in range(2):

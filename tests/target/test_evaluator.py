@@ -132,7 +132,7 @@ EVALUATE = [
 
 
 @pytest.mark.parametrize(("source", "outcome", "said"), [row[1:] for row in EVALUATE], ids=[row[0] for row in EVALUATE])
-def test_what_does_not_deserve_a_score_gets_none(evaluator, log, source, outcome, said):
+def test_a_training_that_breaks_a_rule_or_fails_gets_no_score(evaluator, log, source, outcome, said):
     found = evaluator.evaluate(Program(source), 1, log)
 
     assert (found.outcome, found.score, found.trained) == (outcome, None, True)
@@ -240,7 +240,7 @@ def test_a_server_that_is_killed_once_is_replaced_and_the_same_weights_are_score
     assert "probe d3_state_nats" in changed.detail
 
 
-def test_nobody_is_blamed_for_a_failure_on_a_full_disk(spec, corpus, tmp_path, log, monkeypatch):
+def test_a_failure_on_a_full_disk_is_an_error_and_no_verdict_on_the_program(spec, corpus, tmp_path, log, monkeypatch):
     monkeypatch.setattr("target.launch.keeper._ROOM_BYTES", 1 << 60)
     with Evaluator(spec, corpus, scratch=tmp_path) as evaluator:
         assert evaluator.evaluate(Program(HONEST), 1, log).outcome is OK

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import threading
-import time
 
 import psutil
 import pytest
@@ -15,6 +14,7 @@ from target.program import Program
 from target.trained import TrainedKind
 from tests.target.candidates import DAEMON, HONEST, in_main
 from tests.target.conftest import survivors
+from tests.waiting import wait_for
 
 WAIT_SECONDS = 90
 WAITING = in_main("print('running', flush=True)\nwhile True: time.sleep(0.01)")
@@ -54,7 +54,7 @@ def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_ag
         f"while not os.path.exists({str(marker)!r}): time.sleep(0.01)"  # it can see the file, not make it
     )
     result = executor.evaluate(Program(source), 1, log)
-    _wait_for(lambda: log.exists() and "running" in log.read_text())
+    wait_for(lambda: log.exists() and "running" in log.read_text())
     busy = next(worker for worker in workers() if works(worker))
     tree = below(busy)
 
@@ -86,7 +86,7 @@ def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path)
     finally:
         stop.set()
         killer.join()
-    _wait_for(lambda: len(workers()) == before)  # replaced once more; the next test must not take it for its own
+    wait_for(lambda: len(workers()) == before)  # replaced once more; the next test must not take it for its own
 
 
 def test_closing_ends_what_is_in_flight_and_leaves_no_process(spec, corpus, tmp_path):
@@ -98,7 +98,7 @@ def test_closing_ends_what_is_in_flight_and_leaves_no_process(spec, corpus, tmp_
         "os.wait()", "os.wait()\n    print('running', flush=True)\n    while True: time.sleep(0.01)"
     )
     running, queued = (executor.evaluate(Program(source), seed, log) for seed in (1, 2))
-    _wait_for(lambda: log.exists() and "running" in log.read_text())
+    wait_for(lambda: log.exists() and "running" in log.read_text())
     own = [worker for worker in workers() if worker.pid not in before]
     tree = [process for worker in own for process in (worker, *below(worker))]
     assert len(tree) >= 6
@@ -169,9 +169,3 @@ def works(worker):
     with contextlib.suppress(psutil.NoSuchProcess):
         return len([process for process in below(worker) if process.name() != "bwrap"]) > 1
     return False
-
-
-def _wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"

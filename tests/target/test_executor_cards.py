@@ -1,8 +1,6 @@
 """One training a card: what the processes of each slot see, on stand-ins for the list of cards."""
 
 import dataclasses
-import os
-import time
 
 import psutil
 import pytest
@@ -20,6 +18,7 @@ from target.trained import TrainedKind, TrainedTarget
 from tests.cards import TWO_H100, nvidia_smi, pretend
 from tests.checkouts import autoresearch_spec, make_checkout
 from tests.target.candidates import HONEST, in_main
+from tests.waiting import wait_for
 
 SHOW = """
 import os, time, pathlib
@@ -50,7 +49,7 @@ def test_two_cards_run_two_commands_at_a_time_each_on_its_own(monkeypatch, tmp_p
     executor.start()
     try:
         runs = [executor.evaluate(Program(SHOW.format(wait=wait)), 0, log) for log in logs]
-        _wait_for(lambda: all(log.exists() and b"sees" in log.read_bytes() for log in logs))  # at the same time
+        wait_for(lambda: all(log.exists() and b"sees" in log.read_bytes() for log in logs))  # at the same time
         (shared / "go").touch()
 
         assert executor.slots == 2
@@ -142,15 +141,8 @@ def test_a_search_on_a_machine_without_a_gpu_fits_its_program_to_the_cards_of_it
         dataclasses.replace(spec, device="cpu", card_gb=8)
 
 
-def _wait_for(condition):
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        os.sched_yield()
-
-
 def _command(process):
     try:
         return process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):  # a child of an earlier test that nobody waited for yet
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):  # a child of an earlier test that has ended meanwhile
         return []

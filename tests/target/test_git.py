@@ -88,7 +88,7 @@ def test_no_program_that_a_repository_names_runs(checkout, evil, tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["uploadpack", "ext", "vcs", "ssh", "git proxy", "instead", "file system monitor"])
-def test_git_itself_would_run_it(checkout, evil, name):
+def test_plain_git_would_run_the_program(checkout, evil, name):
     plant(checkout, evil, CONFIGURATIONS[name])
 
     for question in (("cat-file", "-e", GONE), ("status",)):

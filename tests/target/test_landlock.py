@@ -62,7 +62,7 @@ def test_every_version_closes_what_is_not_granted(tree, version):
         ("open/way-out/e", False),
     ],
 )
-def test_a_withheld_directory_is_a_hole_in_its_grant(tree, path, readable):
+def test_a_withheld_directory_below_a_granted_one_is_not_readable(tree, path, readable):
     def restrict():
         landlock.restrict([Grant(tree / "open", Access.RUN)], [tree / "open" / "sealed"], landlock.abi())
 

@@ -54,7 +54,7 @@ def test_failures_are_those_of_programs() -> None:
     assert large.train_seconds < 60
 
 
-def test_what_nobody_has_thought_of_has_a_value_too() -> None:
+def test_a_change_that_the_landscape_does_not_know_has_a_value() -> None:
     landscape, program = Landscape(seed=0), Landscape(seed=0).seed_program()
     novel = type(program)(program.source.replace("    return relu2(x)", "    return relu2(x) * temperature"))
 

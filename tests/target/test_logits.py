@@ -78,7 +78,7 @@ def test_the_softmax_of_a_device_is_that_of_numpy():
 def test_an_honest_model_gets_the_same_score_through_every_kind_of_buffer(evaluate, runtime):
     mapped, _ = evaluate(HONEST, MappedBuffers())
     device, log = evaluate(HONEST, DeviceBuffers("cpu", runtime()))
-    staged, _ = evaluate(HONEST, DeviceBuffers("cpu", "libcudart.so.of.nobody"))
+    staged, _ = evaluate(HONEST, DeviceBuffers("cpu", "libcudart.so.missing"))
 
     assert {mapped.outcome, device.outcome, staged.outcome} == {Outcome.OK}, (device.detail, staged.detail)
     assert mapped.weights_sha256 == device.weights_sha256 == staged.weights_sha256
@@ -102,7 +102,7 @@ def test_a_server_that_cannot_open_the_memory_is_replaced_by_one_that_need_not(e
 
 @pytest.mark.parametrize("kind", ["device", "staged"])
 def test_logits_that_are_not_finite_are_refused_on_a_device_too(evaluate, runtime, kind):
-    library = runtime() if kind == "device" else "libcudart.so.of.nobody"
+    library = runtime() if kind == "device" else "libcudart.so.missing"
 
     found, _ = evaluate(NOT_FINITE, DeviceBuffers("cpu", library))
 
@@ -118,8 +118,8 @@ def test_a_leak_shows_on_a_device_too(evaluate, runtime):
 
 
 def test_a_runtime_that_is_not_there_says_so():
-    with pytest.raises(DeviceMemoryError, match=r"libcudart\.so\.of\.nobody cannot be loaded"):
-        CudaRuntime("libcudart.so.of.nobody")
+    with pytest.raises(DeviceMemoryError, match=r"libcudart\.so\.missing cannot be loaded"):
+        CudaRuntime("libcudart.so.missing")
 
 
 def test_a_cpu_needs_no_torch_in_the_scorer():

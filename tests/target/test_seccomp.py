@@ -124,7 +124,7 @@ def _frozen(*objects: object) -> str:
     return pickle.dumps(objects).hex()
 
 
-def test_off_is_a_word_even_where_yaml_reads_a_bool(spec):
+def test_the_sandbox_may_be_off_where_yaml_reads_false(spec):
     plain = {**dataclasses.asdict(spec), "sandbox": False}
 
     assert type(spec).from_config(plain).sandbox == "off"

@@ -409,7 +409,7 @@ def test_it_trains_until_its_time_is_up_and_hands_over_its_weights(load, tiny, t
     load(program).build_model(VOCAB_SIZE).load_state_dict(weights, strict=True)
 
 
-def test_it_takes_one_step_even_if_the_start_ate_the_budget(tiny, tmp_path):
+def test_it_takes_one_step_even_if_the_start_used_up_the_budget(tiny, tmp_path):
     done = train(tiny.seed_program(), tmp_path / "run", seed=0, limit_seconds=0.31)
 
     assert done.returncode == 0, done.stderr

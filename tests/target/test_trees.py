@@ -143,7 +143,7 @@ print(remove_tree(root), root.exists())
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 
-def test_a_name_like_those_that_removal_uses_is_in_nobodys_way(tree):
+def test_directories_named_like_those_that_removal_makes_are_removed(tree):
     for number in range(3):
         (tree / f".0000-{number}" / "a" / "b").mkdir(parents=True)
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -12,6 +11,7 @@ import pytest
 from target.trained import TrainedKind
 from tests.target.candidates import DAEMON, HONEST, in_main
 from tests.target.conftest import survivors
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +76,7 @@ def test_when_it_is_killed_its_pipe_ends_with_the_last_of_its_processes(spec, co
     worker.ask(configure=_configuration(spec, corpus, tmp_path))
     source = in_main("print('running', flush=True)\nwhile True: time.sleep(0.01)")
     worker.send(evaluate={"source": source, "seed": 0, "log": str(log)})
-    _wait_for(lambda: log.exists() and "running" in log.read_text())
+    wait_for(lambda: log.exists() and "running" in log.read_text())
     tree = psutil.Process(worker.process.pid).children(recursive=True)
 
     worker.process.kill()
@@ -91,7 +91,7 @@ def test_the_end_of_stdin_ends_it_and_everything_below_it_in_mid_training(worker
         "os.wait()", "os.wait()\n    print('running', flush=True)\n    while True: time.sleep(0.01)"
     )
     worker.send(evaluate={"source": source, "seed": 0, "log": str(log)})
-    _wait_for(lambda: log.exists() and "running" in log.read_text())
+    wait_for(lambda: log.exists() and "running" in log.read_text())
     tree = psutil.Process(worker.process.pid).children(recursive=True)
     assert len(tree) >= 3  # zygote, training, daemon
 
@@ -104,9 +104,3 @@ def test_the_end_of_stdin_ends_it_and_everything_below_it_in_mid_training(worker
 def _configuration(spec, corpus, scratch):
     settings = {"spec": spec.to_json(), "corpus": corpus.to_json()}
     return {"evaluator": TrainedKind.evaluator, "path": str(ROOT), "settings": settings, "scratch": str(scratch)}
-
-
-def _wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"

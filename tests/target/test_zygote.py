@@ -139,7 +139,7 @@ def test_the_clock_counts_children_of_children(shared, run, parent):
 import os, signal, time
 try:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    print("nobody would count them")
+    print("children are not waited for")
 except PermissionError:
     pass
 for _ in range(2):
@@ -169,7 +169,7 @@ def test_address_space_is_limited(shared, run):
     assert "MemoryError" in said
 
 
-def test_hanging_up_ends_all(own, tmp_path):
+def test_closing_the_connection_ends_the_zygote_and_its_children(own, tmp_path):
     zygote = psutil.Process(own.pid)
     with Path(os.devnull).open("wb") as null:
         own.fork(_daemon_job(tmp_path), (null.fileno(),))

@@ -24,7 +24,7 @@ EXITS_STRANGELY = in_main("os._exit(255)")
 CANDIDATES = (
     Candidate(name="deep directories", tries="leave 1,500 directories, one in another", source=DEEP),
     Candidate(name="deep, long names", tries="leave a path of 300,000 characters", source=DEEP_LONG_NAMES),
-    Candidate(name="closed directories", tries="leave directories that nobody may enter", source=CLOSED),
+    Candidate(name="closed directories", tries="leave directories without permission to enter them", source=CLOSED),
     Candidate(name="deep and big", tries="hide a gigabyte deeper than paths go", source=DEEP_AND_BIG, outcome=CRASHED, said="too much disk"),
     Candidate(name="signal 40", tries="die of a signal that has no name", source=DIES_OF_A_REAL_TIME_SIGNAL, outcome=CRASHED, said="ended by signal 40"),
     Candidate(name="core", tries="die with a core dump", source=DIES_WITH_A_CORE, outcome=CRASHED, said="ended by SIGABRT"),
