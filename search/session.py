@@ -39,7 +39,7 @@ from search.watch import MakeTracker, Watch
 from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
-from target.metric import metric_of
+from target.metric import Metric, metric_of
 from target.program.movable import movable_text
 
 MAY_CHANGE: Final = (
@@ -297,8 +297,11 @@ def _check_config(session: Session, config: Mapping[str, Any], ledger: Ledger) -
         known = dict(ledger.share.require_same("configuration", config))
     elif known.get("storage"):
         raise UserError(f"{run.root} has a copy of a ledger that is in a database: give storage=URL as before")
-    elif not known or not ledger.population.trials:
+    elif not ledger.population.trials:
         return  # before the first trial, all settings may still change
+    elif not known:
+        _check_metric(run, session.target.contract.metric)
+        return
     old, new = (flatten(each) for each in (known, config))
     keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
     if keys:
@@ -307,6 +310,17 @@ def _check_config(session: Session, config: Mapping[str, Any], ledger: Ledger) -
         where, way_out = ("the database", "give the same settings") if session.share else (run.root, again)
         raise UserError(
             f"{where} holds a search with another configuration: {changes}; choose another name, or {way_out}"
+        )
+
+
+def _check_metric(run: RunDirectory, metric: Metric) -> None:
+    """Refuse to continue imported trials with a target that measures something else."""
+    there = run.metric
+    if run.environment.exists() and there.heading != metric.heading:
+        raise UserError(
+            f"{run.root} has imported trials with {there.name}, {there.better}, but the target of this search measures "
+            f"{metric.name}, {metric.better}: give a target with target.metric={there.name} and "
+            f"target.direction={there.direction}, or choose another name"
         )
 
 

@@ -3,14 +3,18 @@
 Reads the branch's results.tsv, the program of each commit in it and the parents of each program. Writes outputs/NAME as
 if a search had made them. The scores are those of the table: nothing is run, and all scores are marked unverified. The
 repository is only read.
+
+A column `accuracy (higher is better)`, as `python -m search.export` writes it, names its metric and direction itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +28,7 @@ from search.import_git.imported import History, read_history
 from search.import_git.log import counted, decode_results, parse_results, told
 from search.names import folder_of
 from search.printed import command
+from search.runs.files import write_atomically
 from search.runs.ledger import Ledger
 from search.runs.lock import locked
 from search.runs.reading import read_population
@@ -31,6 +36,7 @@ from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from search.views.verdicts import one_line
+from target.metric import VAL_BPB, Metric
 from target.words import user_path
 
 OPERATOR: Final = "import"
@@ -61,7 +67,7 @@ def find_results(repository: Repository, branch: str, tip: str) -> tuple[bytes, 
     )
 
 
-def write_run(run: RunDirectory, history: History, *, name: str, origin: str) -> None:
+def write_run(run: RunDirectory, history: History, *, name: str, origin: str, metric: Metric = VAL_BPB) -> None:
     """Write a history as the folder of a stopped search.
 
     Args:
@@ -69,6 +75,7 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
         history: The experiments.
         name: Name of the search.
         origin: Where they come from.
+        metric: What the scores are, and what a program is called.
 
     Raises:
         UserError: The folder exists already, or cannot be written.
@@ -78,6 +85,9 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
     shutil.rmtree(unfinished, ignore_errors=True)  # of an import that was killed
     draft = RunDirectory(unfinished / run.root.name)
     draft.create()
+    if metric != VAL_BPB:
+        described = {"name": metric.name, "direction": metric.direction, "verified": False}
+        write_atomically(draft.environment, json.dumps({"metric": described, "file": metric.file}, indent=2) + "\n")
     with locked(draft.lock):
         ledger = Ledger(draft)
         adopt(ledger, trials_of(history))
@@ -148,7 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--outputs", type=user_path, default=OUTPUTS, help="default: %(default)s")
     parser.add_argument("--file", default="train.py", help="the program, in the repository (default: %(default)s)")
     parser.add_argument("--results", type=user_path, help=f"the table, if it is not the branch's {RESULTS}")
-    parser.add_argument("--metric", default="val_bpb", help="column with the score (default: %(default)s)")
+    parser.add_argument(
+        "--metric", help="column with the score (default: the one whose name says its direction, or else val_bpb)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be imported, and write nothing")
     parser.add_argument("--maximize", action="store_true", help="larger scores are better; their sign is changed")
     return parser
@@ -172,7 +184,10 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
         content, place = find_results(repository, options.branch, tip)
     text, notes = decode_results(content, place=place)
     table = parse_results(text, place=place, metric=options.metric)
-    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=options.maximize)
+    metric = replace(table.metric, file=options.file, is_maximized=table.metric.is_maximized or options.maximize)
+    if table.tells_direction and metric.is_maximized != table.metric.is_maximized:
+        raise UserError(f"--maximize contradicts {place}, whose header has {table.metric.heading!r}: leave it out")
+    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=metric.is_maximized)
     history.left_out[:0] = table.left_out
     history.notes[:0] = notes
     _refuse_existing(run)
@@ -181,15 +196,15 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
     if options.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             draft = RunDirectory(Path(folder) / options.name)
-            write_run(draft, history, name=options.name, origin=origin)
+            write_run(draft, history, name=options.name, origin=origin, metric=metric)
             population = read_population(draft)
-            lines += [f"{run.root} would have {counts(population.trials)}", *shown(population)]
+            lines += [f"{run.root} would have {counts(population.trials)}", *shown(population, metric)]
         lines += [*_remarks(history), "nothing was written: this was a dry run"]
     else:
-        write_run(run, history, name=options.name, origin=origin)
+        write_run(run, history, name=options.name, origin=origin, metric=metric)
         population = read_population(run)
-        lines += [f"{run.root}: {counts(population.trials)}", *shown(population)]
-        lines += [*_remarks(history), _go_on(options, repository.root)]
+        lines += [f"{run.root}: {counts(population.trials)}", *shown(population, metric)]
+        lines += [*_remarks(history), _go_on(options, repository.root, metric)]
     return "\n".join(lines) + "\n"
 
 
@@ -204,10 +219,16 @@ def _remarks(history: History) -> list[str]:
     return [*(f"left out, {one_line(each)}" for each in told(history.left_out)), *map(one_line, history.notes)]
 
 
-def _go_on(options: argparse.Namespace, root: Path) -> str:
-    places = [("outputs", options.outputs)] * (options.outputs != OUTPUTS)
-    settings = [("name", options.name), *places, ("target", "autoresearch"), ("target.root", root)]
-    return f"continue with: {command('search', *(hydra_setting(key, value) for key, value in settings))}"
+def _go_on(options: argparse.Namespace, root: Path, metric: Metric) -> str:
+    settings = [("name", options.name), *[("outputs", options.outputs)] * (options.outputs != OUTPUTS)]
+    if metric == VAL_BPB:
+        settings += [("target", "autoresearch"), ("target.root", root)]
+        more = ""
+    else:
+        settings += [("target", "command"), ("target.root", root), ("target.file", metric.file)]
+        settings += [("target.metric", metric.name), ("target.direction", metric.direction)]
+        more = ", and target.command='COMMAND', which runs it (docs/targets.md)"
+    return f"continue with: {command('search', *(hydra_setting(key, value) for key, value in settings))}{more}"
 
 
 if __name__ == "__main__":

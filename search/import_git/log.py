@@ -23,6 +23,7 @@ from search.import_git.cells import (
     read_number,
     read_status,
 )
+from target.metric import VAL_BPB, Metric, read_heading
 
 _MOST_ROWS: Final = 5_000
 _HEADER_LINES: Final = 50  # searched for a header
@@ -34,6 +35,8 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "description": ("description", "desc", "notes", "note", "change", "experiment"),
 }
 """Names of columns, the usual name first."""
+_SCORE: Final = "score"
+"""Key of the column with the scores, whatever its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +78,14 @@ class Table:
     """The content of a table.
 
     Attributes:
+        metric: What its scores are.
+        tells_direction: Whether its header says which direction is better; if not, `metric` has the usual one.
         rows: The experiments, in their order.
         left_out: Rows that cannot be read.
     """
 
+    metric: Metric = VAL_BPB
+    tells_direction: bool = False
     rows: list[Row] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -100,13 +107,15 @@ def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
         return content.decode("cp1252", errors="replace"), [note]
 
 
-def parse_results(text: str, *, place: str, metric: str) -> Table:
+def parse_results(text: str, *, place: str, metric: str | None = None) -> Table:
     """Read the table. Columns are found by their names; other columns are ignored.
+
+    A column of scores may say which direction is better: `accuracy (higher is better)`. In it, 0 is a score.
 
     Args:
         text: Content of the file.
         place: Its name, for messages.
-        metric: Name of the column with the score.
+        metric: Name of the column with the score; None for the one that tells its direction, or else val_bpb.
 
     Raises:
         UserError: It has no header, too many rows, or no row that can be used.
@@ -161,23 +170,42 @@ def _pipes(line: str, columns: int) -> list[str]:
 _SPLITTERS: Final[tuple[Callable[[str, int], list[str]], ...]] = (_tabs, _commas, _pipes)
 
 
-def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> _Header:
-    wanted = {**_NAMES, metric.lower(): (metric.lower(),)}
+def _find_header(lines: list[tuple[int, str]], metric: str | None, place: str) -> _Header:
     for number, line in lines[:_HEADER_LINES]:
         for split in _SPLITTERS:
-            names = [cell.strip(MARKUP).lower().replace(" ", "_") for cell in split(line, len(line) + 1)]
+            cells = [cell.strip(MARKUP) for cell in split(line, len(line) + 1)]
+            names = [_plain(cell) for cell in cells]
             found = {
                 name: next(names.index(each) for each in others if each in names)
-                for name, others in wanted.items()
+                for name, others in _NAMES.items()
                 if set(others) & set(names)
             }
-            if {"commit", metric.lower(), "status"} <= found.keys():
-                return _Header(number, split, len(names), found, metric.lower())
+            scores = _find_scores(cells, metric)
+            if scores and {"commit", "status"} <= found.keys():
+                place_of_scores, measured, tells = scores
+                return _Header(number, split, len(names), {**found, _SCORE: place_of_scores}, measured, tells)
     first = f"{place}:{lines[0][0]}"
+    wanted = metric or VAL_BPB.name
     raise UserError(
-        f"{first}: there must be a header with the columns commit, {metric} and status, separated by tabs or commas; "
+        f"{first}: there must be a header with the columns commit, {wanted} and status, separated by tabs or commas; "
         f"the table begins with {lines[0][1]!r:.120}; --metric names the column with the score"
     )
+
+
+def _find_scores(cells: Sequence[str], metric: str | None) -> tuple[int, Metric, bool] | None:
+    """Return the place of the column with the scores, what they are, and whether it says so; None if there is none."""
+    told = {at: found for at, cell in enumerate(cells) if (found := read_heading(cell))}
+    for at, found in told.items():
+        if metric is None or _plain(found.name) == _plain(metric):
+            return at, found, True
+    named = metric or VAL_BPB.name
+    return next(
+        ((at, Metric(name=named), False) for at, cell in enumerate(cells) if _plain(cell) == _plain(named)), None
+    )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,18 +217,20 @@ class _Header:
         split: Splits a line into cells.
         columns: Number of columns.
         places: Positions of the known columns.
-        metric: Name of the column with the score.
+        metric: What its scores are.
+        tells_direction: Whether it says which direction is better.
     """
 
     line: int
     split: Callable[[str, int], list[str]]
     columns: int
     places: Mapping[str, int]
-    metric: str
+    metric: Metric
+    tells_direction: bool
 
     def read(self, lines: Iterable[tuple[int, str]]) -> Table:
         """Read all rows below the header."""
-        table, percents = Table(), set[int]()
+        table, percents = Table(self.metric, self.tells_direction), set[int]()
         for number, cells in self._records(lines, table):
             try:
                 row, percent = self._row(number, cells)
@@ -212,7 +242,9 @@ class _Header:
                 percents.add(number)
         measured = {row.line for row in table.rows if row.value is not None}
         if percents and measured - percents:
-            table.left_out += [LeftOut(line, f"a {self.metric} in percent among others") for line in sorted(percents)]
+            table.left_out += [
+                LeftOut(line, f"a {self.metric.name} in percent among others") for line in sorted(percents)
+            ]
             table.rows = [row for row in table.rows if row.line not in percents]
         return table
 
@@ -248,7 +280,7 @@ class _Header:
 
     def _begins(self, record: Mapping[str, str]) -> bool:
         """Return whether a line with enough cells is a row: at least one of its three main cells is valid."""
-        commit, score, status = record["commit"], record[self.metric], record["status"]
+        commit, score, status = record["commit"], record[_SCORE], record["status"]
         if read_commit(commit) is not None or read_status(status) is not None or all((commit, score, status)):
             return True
         return begins_with_number(score)
@@ -258,12 +290,12 @@ class _Header:
         status = read_status(record["status"])
         if status is None:
             raise UnreadCellError(f"the status {record['status']!r:.60} is not known")
-        value, unit = read_number(record[self.metric], self.metric)
-        if value == 0.0 and status is not Status.KEEP:
+        value, unit = read_number(record[_SCORE], self.metric.name)
+        if value == 0.0 and not self.tells_direction:
             value = None  # 0.000000 means a crash
             status = Status.CRASHED if status is Status.DISCARD else status
-        elif not value and status in (Status.KEEP, Status.DISCARD):
-            raise UnreadCellError(f"{status.value} without a {self.metric}")
+        if value is None and status in (Status.KEEP, Status.DISCARD):
+            raise UnreadCellError(f"{status.value} without a {self.metric.name}")
         row = Row(
             line=line,
             commit=read_commit(record["commit"]),
