@@ -46,6 +46,7 @@ def adopt(ledger: Ledger, trials: Sequence[Trial]) -> None:
                 trial.number,
                 trial.status,
                 detail=trial.detail,
+                tie=trial.tie,
                 elapsed=ledger.elapsed,
                 failure=trial.failure,
                 seal=False,

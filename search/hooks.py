@@ -177,5 +177,6 @@ def _trial(trial: Trial, population: Population, run: RunDirectory) -> dict[str,
         "operator": trial.operator,
         "description": trial.mutation.description if trial.mutation else "",
         "detail": trial.detail,
+        "tie": trial.tie,
         "directory": str(run.trial(trial.number).absolute()),
     }

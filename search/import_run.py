@@ -238,7 +238,7 @@ def _programs(source: SearchRun, own: Trial, differing: Sequence[str]) -> Beginn
     for trial in population.trials[1 - shift :]:
         known = _unmeasured(trial, source, differing[0])
         if trial.number == candidate:
-            known = replace(known, status=Status.PENDING, decided=None, detail="")
+            known = replace(known, status=Status.PENDING, decided=None, detail="", tie=False)
         trials.append(_moved(known, source, shift))
     then = "which was the champion" if candidate is None else f"then the earlier champion, #{candidate + shift}"
     text = (
@@ -265,6 +265,7 @@ def _unmeasured(trial: Trial, source: SearchRun, difference: str) -> Trial:
         status=Status.UNMEASURED,
         decided=_rank(trial, source),
         detail=f"{end} ({difference}){trial.detail and f': {trial.detail}'}",
+        tie=False,
     )
 
 
