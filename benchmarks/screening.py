@@ -27,6 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where `benchmarks` is, also if it is not the current directory
 
+from benchmarks.simulated import parse_simulated, simulated_options
 from benchmarks.strategies import (
     configured,
     default_of,
@@ -39,10 +40,9 @@ from benchmarks.strategies import (
 from operators.base import Operator, Resources
 from operators.sample import SampleOperator
 from search.budget import Budget
+from search.champions import reigns
 from search.settings import Settings
 from search.simulate import Simulation, simulate
-from target.errors import TargetError
-from target.words import user_path
 
 OPERATORS: Final = ("constants", "switch", "mixed")
 SAMPLES: Final = (1, 4, 16)  # of each proposal; 1 is the plain operator
@@ -58,40 +58,32 @@ _MARGIN: Final = 1.5  # failed trainings are shorter, so a search gets more of t
 
 def main() -> None:
     """Run everything and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=user_path, help="recorded trainings; the landscape without them")
-    parser.add_argument("--seeds", type=int, default=16)
+    parser = simulated_options(__doc__)
     parser.add_argument("--trainings", type=int, default=100)
     parser.add_argument("--usd-per-answer", type=float, default=0.01)
     parser.add_argument("--usd-per-hour", type=float, default=2.0)
-    parser.add_argument("--jobs", type=int, default=2, help="searches side by side")
-    parser.add_argument("--json", type=user_path)
-    options = parser.parse_args()
-    target = "surrogate" if options.data else "landscape"
-    try:
-        load_oracle(target, options.data, "gp")  # fitted once, before the processes fork
-    except TargetError as error:
-        parser.error(str(error))
+    options = parse_simulated(parser)
 
-    operators = OPERATORS if target == "landscape" else OPERATORS[:1]  # a record has one structure
+    operators = OPERATORS if options.target == "landscape" else OPERATORS[:1]  # a record has one structure
     rows: list[dict[str, Any]] = []
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
         for operator in operators:
             plain: dict[str, Any] = {}
             for n in SAMPLES:
-                found = pool.map(partial(run, options, target, operator, n), range(options.seeds))
+                found = pool.map(partial(run, options, operator, n), range(options.seeds))
                 rows.append(row_of(f"sample {n} of {operator}" if n > 1 else operator, np.array(found), plain))
                 plain = plain or rows[-1]
                 print(f"{rows[-1]['name']} done", file=sys.stderr, flush=True)
                 if options.json:
                     options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
-    print(f"{target}: {options.seeds} seeds, {options.trainings} trainings, {options.usd_per_answer:g} USD per answer")
+    trainings = f"{options.trainings} trainings, {options.usd_per_answer:g} USD per answer"
+    print(f"{options.target}: {options.seeds} seeds, {trainings}")
     print_table(rows)
 
 
-def run(options: argparse.Namespace, target: str, operator: str, n: int, seed: int) -> tuple[float, float]:
+def run(options: argparse.Namespace, operator: str, n: int, seed: int) -> tuple[float, float]:
     """Run one search; returns the gain of its champion at equal trainings and at equal dollars, in 1e-3 bpb."""
-    oracle, program = load_oracle(target, options.data, "gp")
+    oracle, program = load_oracle(options.target, options.data, "gp")
     settings = Settings(
         name="benchmark",
         strategy_name="greedy",
@@ -132,11 +124,12 @@ def sampled(operator: str, n: int) -> Operator:
 def champion_within(found: Simulation, prices: list[float], limit: float) -> int:
     """Return the champion when a limit was reached, given the price of a proposal, an hour and a training."""
     champion = 0
-    for reign in found.reigns:
-        trainings = sum(hours <= reign.hours for hours, _ in found.finished)
-        if float(np.dot(prices, [reign.number, reign.hours, trainings])) > limit:
+    for reign in reigns(found.population):
+        now = found.decided[reign.verdicts - 1]
+        trainings = sum(hours <= now for hours, _ in found.finished)
+        if float(np.dot(prices, [reign.champion.number, now, trainings])) > limit:
             break
-        champion = reign.number
+        champion = reign.champion.number
     return champion
 
 

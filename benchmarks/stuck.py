@@ -30,52 +30,43 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where `benchmarks` is, also if it is not the current directory
 
+from benchmarks.simulated import parse_simulated, simulated_options
 from benchmarks.strategies import STRATEGIES, configured, default_of, interval, load_oracle, make_operator, truth_of
 from search.budget import Budget
 from search.settings import Settings
 from search.simulate import Simulation, simulate
 from search.stuck import Action, StuckSettings
-from target.errors import TargetError
-from target.words import user_path
 
 ARMS: Final = (Action.SAY, Action.WIDEN)
 
 
 def main() -> None:
     """Run everything and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=user_path, help="recorded trainings; the landscape without them")
-    parser.add_argument("--seeds", type=int, default=16)
+    parser = simulated_options(__doc__)
     parser.add_argument("--trials", type=int, default=40, help="verdicts without a keep (default: %(default)s)")
     parser.add_argument("--hours", type=float, default=6.0, help="after that (default: %(default)s)")
     parser.add_argument("--until", type=float, default=24.0, help="latest hour of being stuck (default: %(default)s)")
     parser.add_argument("--rows", nargs="+", choices=STRATEGIES, default=STRATEGIES, help="only these")
-    parser.add_argument("--jobs", type=int, default=2, help="searches side by side")
-    parser.add_argument("--json", type=user_path)
-    options = parser.parse_args()
-    target = "surrogate" if options.data else "landscape"
-    try:
-        load_oracle(target, options.data, "gp")  # fitted once, before the processes fork
-    except TargetError as error:
-        parser.error(str(error))
+    options = parse_simulated(parser)
 
     rows, began = list[dict[str, Any]](), time.monotonic()
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
         for name in options.rows:
-            found = pool.map(partial(run, options, target, name), range(options.seeds), chunksize=1)
+            found = pool.map(partial(run, options, name), range(options.seeds), chunksize=1)
             rows.append(row_of(name, [each for each in found if each]))
             print(f"{name} done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             if options.json:
-                options.json.write_text(json.dumps({"target": target, "rows": rows}, indent=2) + "\n", encoding="utf-8")
-    print(
-        f"{target}: {options.seeds} seeds, stuck after {options.trials} verdicts, then {options.hours:g} h of training"
-    )
+                options.json.write_text(
+                    json.dumps({"target": options.target, "rows": rows}, indent=2) + "\n", encoding="utf-8"
+                )
+    then = f"stuck after {options.trials} verdicts, then {options.hours:g} h of training"
+    print(f"{options.target}: {options.seeds} seeds, {then}")
     print_table(rows)
 
 
-def run(options: argparse.Namespace, target: str, strategy: str, seed: int) -> dict[str, Any] | None:
+def run(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, Any] | None:
     """Return the gains of the two ways to go on from where a search is stuck; None if it never was."""
-    oracle, program = load_oracle(target, options.data, "gp")
+    oracle, program = load_oracle(options.target, options.data, "gp")
     plain = configured("strategy", strategy, seed)
 
     def settings(action: Action) -> Settings:

@@ -156,7 +156,7 @@ def search(rule: Acceptance, simulation: Sized, trainings: int) -> Found:
                     simulation.size[number] < simulation.size[champion],
                     simulation.crashes[number],
                     verdict.status is Status.KEEP,
-                    verdict.status is Status.KEEP and verdict.detail.startswith("tie: "),
+                    verdict.status is Status.KEEP and verdict.tie,
                 )
             )
         found.trainings = population.trainings

@@ -146,6 +146,7 @@ class Trial:
         status: Its state.
         decided: Rank of its verdict among all verdicts; None while pending.
         detail: Why it failed or was discarded, for people and models.
+        tie: Whether a tie decided about it (`acceptance.prefer`); its status says who won.
         failure: Its operator's attempt, if it produced no program.
         original: What it was before its edit was made to another parent, a newer champion; None if this did not happen.
             `proposal` and `mutation` have the new parent and the new program.
@@ -160,6 +161,7 @@ class Trial:
     status: Status = Status.PENDING
     decided: int | None = None
     detail: str = ""
+    tie: bool = False
     failure: Attempt | None = None
     original: Original | None = None
     known_verdicts: int | None = None

@@ -40,10 +40,12 @@ class Verdict:
     Attributes:
         status: BASELINE, KEEP, DISCARD or the outcome that ended it.
         detail: Why, if the status does not say it.
+        tie: Whether a tie decided, so that the status says who won it.
     """
 
     status: Status
     detail: str = ""
+    tie: bool = False
 
 
 class Acceptance(Protocol):
@@ -152,13 +154,13 @@ class Confirm:
             return Verdict(Status.REJECTED, unmeasured) if unmeasured else step
         if step.status is Status.KEEP:
             too_small = self._ties.too_small(trial, champion, population)
-            return Verdict(Status.DISCARD, too_small) if too_small else step
+            return Verdict(Status.DISCARD, too_small, tie=True) if too_small else step
         tie = self._ties.tie(trial, champion, population)
         if tie.trainings:
             return Measure(tie.trainings)
         if not tie.wins:
             return Verdict(Status.DISCARD, tie.text)
-        return Verdict(Status.KEEP, "; ".join(filter(None, (tie.text, doubt_about_seeds(trial)))))
+        return Verdict(Status.KEEP, "; ".join(filter(None, (tie.text, doubt_about_seeds(trial)))), tie=True)
 
     def _by_score(self, trial: Trial, population: Population) -> Measure | Verdict:
         """Compare on one seed after the other, then on all of them together."""

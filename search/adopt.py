@@ -12,6 +12,7 @@ from search.errors import UserError
 from search.figures import value_text
 from search.runs.ledger import Ledger
 from search.views.verdicts import description_of
+from target.metric import VAL_BPB, Metric
 
 _COMMIT: Final = 7  # characters of a hash that are shown
 
@@ -45,6 +46,7 @@ def adopt(ledger: Ledger, trials: Sequence[Trial]) -> None:
                 trial.number,
                 trial.status,
                 detail=trial.detail,
+                tie=trial.tie,
                 elapsed=ledger.elapsed,
                 failure=trial.failure,
                 seal=False,
@@ -59,12 +61,12 @@ def counts(trials: Iterable[Trial]) -> str:
     return f"{total} trial{'s' * (total != 1)}: {', '.join(f'{count} {status}' for status, count in found.items())}"
 
 
-def shown(population: Population) -> list[str]:
+def shown(population: Population, metric: Metric = VAL_BPB) -> list[str]:
     """Return one line per trial, then one for the champion, and for the best if that is another trial."""
     lines = []
     for trial in population.trials:
         parents = "".join(f" of #{parent}" for parent in trial.proposal.parents)
-        score = value_text(trial, population) or "-"
+        score = value_text(trial, population, metric) or "-"
         lines.append(
             f"  #{trial.number:<3} {_commit(trial)}{trial.status.value:<10} {score:<7} {len(trial.evaluations)} x"
             f"{parents}  {description_of(trial)}"
@@ -74,11 +76,11 @@ def shown(population: Population) -> list[str]:
         return lines
     best = population.ranked()[0]
     if best.number == champion.number:
-        return [*lines, f"best: #{best.number}, {value_text(best, population)}"]
+        return [*lines, f"best: #{best.number}, {value_text(best, population, metric)}"]
     return [
         *lines,
-        f"champion, because it was kept last: #{champion.number}, {value_text(champion, population)}; "
-        f"the best score is that of #{best.number}, {value_text(best, population)}",
+        f"champion, because it was kept last: #{champion.number}, {value_text(champion, population, metric)}; "
+        f"the best score is that of #{best.number}, {value_text(best, population, metric)}",
     ]
 
 

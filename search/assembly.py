@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from operators.base import MakeOperator, Operator, Resources
 from search.ahead import Pace, ahead_per_slot
+from search.changes import origins_of
 from search.composed import OBJECT, make_target
 from search.construct import (
     Composed,
@@ -147,6 +148,7 @@ def make_session(
         stuck=stuck,
         quiet=quiet,
         share=make_share(config.storage, config.takeover_seconds),
+        origins=origins_of(composed),
     )
 
 

@@ -69,13 +69,15 @@ def compose_search(overrides: Sequence[str], *, config_dir: Path | None = None) 
 
     refuse_arguments(overrides)
     ConfigStore.instance().store(name="schema", node=schema())
-    more = [f"hydra.searchpath=[{hydra_setting('', config_dir.resolve().as_uri())[1:]}]"] if config_dir else []
+    place = f"file://{config_dir.resolve()}" if config_dir else ""  # no URI: Hydra would not read %20 as a space
+    more = [f"hydra.searchpath=[{hydra_setting('', place)[1:]}]"] if place else []
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             whole = compose("config", [*quote_homes(overrides), *more], return_hydra_config=True)
             prompts = compose_prompts(whole.prompts, [*quote_homes(overrides), *more])
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(complaint(error, overrides)) from error
+        named = [f"--config-dir={config_dir}"] if config_dir else []
+        raise UserError(complaint(error, [*named, *overrides])) from error
     choices = dict(whole.hydra.runtime.choices)
     with open_dict(whole):
         del whole.hydra

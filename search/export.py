@@ -1,7 +1,8 @@
 """Writes the way to the best program as commits: `python -m search.export outputs/NAME --git REPO --branch B`.
 
 Each step of the champion's lineage becomes a commit of one file, with its effect in the message; the last commit adds a
-results.tsv, which `python -m search.import_git` reads. The branch is new and begins at HEAD. The working tree, the
+results.tsv, which `python -m search.import_git` reads: a metric of the target's own has its direction in the header.
+The branch is new and begins at HEAD. The working tree, the
 index and all other branches stay as they are.
 
 With `--optuna FILE` all its trials are written as a study of Optuna instead, with the constants of each program as
@@ -105,7 +106,7 @@ def export(
         for step in steps:
             head = repository.commit(head, file, program_of(step).source, _message(step, population, name, metric))
             commits.append(head)
-        table = "".join(f"{line}\n" for line in _table(steps, commits, population))
+        table = "".join(f"{line}\n" for line in _table(steps, commits, population, metric))
         head = repository.commit(head, "results.tsv", table, f"Results of the search {name}")
         repository.require("update-ref", reference, head, "")
         return commits
@@ -178,14 +179,21 @@ def _message(step: Trial, population: Population, name: str, metric: Metric) -> 
     return "\n".join(map(printable, lines)) + "\n"
 
 
-def _table(steps: Sequence[Trial], commits: Sequence[str], population: Population) -> Iterator[str]:
-    """Yield the lines of results.tsv, in autoresearch's form, where lower is better."""
-    yield "commit\tval_bpb\tmemory_gb\tstatus\tdescription"
+def _table(steps: Sequence[Trial], commits: Sequence[str], population: Population, metric: Metric) -> Iterator[str]:
+    """Yield the lines of results.tsv, in autoresearch's form; with another metric, in its name and direction."""
+    yield f"commit\t{metric.heading}\tmemory_gb\tstatus\tdescription"
     for step, commit in zip(steps, commits, strict=True):
-        score = value_of(step, population) or 0.0
+        score = value_of(step, population)
         peak = max((run.peak_memory_bytes or 0 for run in step.evaluations), default=0) / 1e9
         status = _KEPT.get(step.status, "discard") if step.scored else "crash"
-        yield f"{commit[:10]}\t{score:.6f}\t{peak:.1f}\t{status}\t{_subject(step)}"
+        yield f"{commit[:10]}\t{_cell(score, metric)}\t{peak:.1f}\t{status}\t{_subject(step)}"
+
+
+def _cell(score: float | None, metric: Metric) -> str:
+    """Return a score with six decimals, 0 for a crash, as autoresearch does; one of another metric exactly."""
+    if metric.heading == VAL_BPB.heading:
+        return f"{score or 0.0:.6f}"
+    return "" if score is None else repr(metric.value(score))
 
 
 if __name__ == "__main__":

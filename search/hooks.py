@@ -80,7 +80,6 @@ class Hooks:
         self._say = say
         self._stuck = stuck
         self._seen: int | None = None  # verdicts that were handled
-        self._without = 0  # verdicts since the last keep
         self._calls: queue.Queue[tuple[str, str] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._dropped = 0
@@ -91,12 +90,12 @@ class Hooks:
         if self._settings.is_empty and self._stuck.trials is None:
             return
         decided = population.decided
-        is_first, new = self._seen is None, decided[self._seen or 0 :]
+        new = decided[len(decided) if self._seen is None else self._seen :]  # not the verdicts of earlier sessions
         self._seen = len(decided)
+        fruitless = {trial.number: rank for rank, trial in enumerate(population.since_keep if new else (), start=1)}
         for trial in new:
-            for event in self._events(trial):
-                if not is_first:  # the first call has the verdicts of earlier sessions
-                    self._start(event, _record(event, trial, population, summary, self._run))
+            for event in self._events(trial, fruitless.get(trial.number, 0)):
+                self._start(event, _record(event, trial, population, summary, self._run))
         if summary.status != "running":
             self._start("stop", _record("stop", None, population, summary, self._run))
 
@@ -116,18 +115,16 @@ class Hooks:
         if self._dropped:
             self._say(f"warning: hooks were slower than the search: {self._dropped} commands were not run")
 
-    def _events(self, trial: Trial) -> Iterator[str]:
+    def _events(self, trial: Trial, without: int) -> Iterator[str]:
+        """Yield what a verdict means, the last of that many without a keep; 0 if there was a keep since."""
         yield "verdict"
-        is_kept = trial.status in (Status.BASELINE, Status.KEEP)
-        self._without = 0 if is_kept else self._without + (not trial.imported)  # as `Population.since_keep`
         if trial.status is Status.KEEP:
             yield "keep"
-        elif self._without and self._stuck.trials and not self._without % self._stuck.trials and not trial.imported:
+        elif without and self._stuck.trials and not without % self._stuck.trials:
+            self._say(self._stuck.text(without))
             yield "stuck"
 
     def _start(self, event: str, record: dict[str, Any]) -> None:
-        if event == "stuck":
-            self._say(self._stuck.text(self._without))
         if not self._settings.command(event):
             return
         if self._calls.qsize() >= _WAITING:
@@ -177,5 +174,6 @@ def _trial(trial: Trial, population: Population, run: RunDirectory) -> dict[str,
         "operator": trial.operator,
         "description": trial.mutation.description if trial.mutation else "",
         "detail": trial.detail,
+        "tie": trial.tie,
         "directory": str(run.trial(trial.number).absolute()),
     }

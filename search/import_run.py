@@ -31,6 +31,7 @@ from search.runs.ledger import Ledger
 from search.runs.lock import holder
 from search.runs.reading import read_beginning, read_population
 from search.runs.rundir import RunDirectory
+from target.metric import metric_of
 from target.program import Program
 
 _DEPTHS: Final = ("*", "*/*", "*/*/*")  # where searches may be below `outputs`: those of a sweep are two folders deeper
@@ -146,7 +147,11 @@ def _dry_run(overrides: Sequence[str]) -> str:
         seed_program=target.seed_program(),
         seed=config["seed"],
     )
-    lines = [beginning.text, *shown(Population(beginning.trials)), "nothing was written: this was a dry run"]
+    lines = [
+        beginning.text,
+        *shown(Population(beginning.trials), metric_of(source.environment)),
+        "nothing was written: this was a dry run",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -206,7 +211,7 @@ def _with_scores(source: SearchRun, own: Trial) -> Beginning:
     assert champion is not None, f"{source.root} has no champion"
     text = (
         f"{source.root}: {counts(trials)}, with their scores; the champion is #{champion.number} at "
-        f"{value_text(champion, population)}"
+        f"{value_text(champion, population, metric_of(source.environment))}"
     )
     if own.program and population.find(own.program.id) is None:
         number = len(trials)
@@ -233,7 +238,7 @@ def _programs(source: SearchRun, own: Trial, differing: Sequence[str]) -> Beginn
     for trial in population.trials[1 - shift :]:
         known = _unmeasured(trial, source, differing[0])
         if trial.number == candidate:
-            known = replace(known, status=Status.PENDING, decided=None, detail="")
+            known = replace(known, status=Status.PENDING, decided=None, detail="", tie=False)
         trials.append(_moved(known, source, shift))
     then = "which was the champion" if candidate is None else f"then the earlier champion, #{candidate + shift}"
     text = (
@@ -252,13 +257,15 @@ def _unmeasured(trial: Trial, source: SearchRun, difference: str) -> Trial:
     name = source.root.resolve().name
     end = f"{trial.status.value} in {name}" if trial.decided is not None else f"no verdict in {name}"
     if trial.scored:
-        end = f"{trial.status.value} at {value_text(trial, source.population)} in {name}"
+        value = value_text(trial, source.population, metric_of(source.environment))
+        end = f"{trial.status.value} at {value} in {name}"
     return replace(
         trial,
         evaluations=(),
         status=Status.UNMEASURED,
         decided=_rank(trial, source),
         detail=f"{end} ({difference}){trial.detail and f': {trial.detail}'}",
+        tie=False,
     )
 
 

@@ -74,6 +74,11 @@ def groups(arguments: Sequence[str]) -> dict[str, list[str]]:
 
 def _folders(arguments: Sequence[str]) -> Iterator[Path]:
     yield CONF
+    yield from config_folders(arguments)
+
+
+def config_folders(arguments: Sequence[str]) -> Iterator[Path]:
+    """Yield the folders with choices of the user that arguments of `python -m search` name."""
     for word, before in zip(arguments, ("", *arguments), strict=False):
         if before in ("--config-dir", "-cd"):
             yield Path(word).expanduser()

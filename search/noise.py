@@ -67,25 +67,29 @@ class Noise:
     repeat_sd: float | None
 
 
-def stored_noise(spec: TargetSpec, device: Mapping[str, Any]) -> Noise | None:
-    """Return the noise measured for a target on a device, given by `describe_device`.
+def stored_noise(spec: TargetSpec, device: Mapping[str, Any], program: Program) -> Noise | None:
+    """Return the noise of a program that was measured for a target on a device, given by `describe_device`.
 
     None if there is none, or its file is damaged or of another version: a report must not fail because of it.
     """
     try:
-        return Noise(**json.loads(_place(spec, device).read_text(encoding="utf-8")))
+        return Noise(**json.loads(_place(spec, device, program).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def noise_of(run: RunDirectory) -> Noise | None:
-    """Return the noise measured for the target and the machine of a search; None if its folder does not name them."""
+    """Return the noise of the baseline of a search on its machine; None if its folder does not name them.
+
+    The program is the one in the folder: `target.program` may be relative to another directory, or have changed since.
+    """
     try:
         spec = TargetSpec.from_config(read_config(run)["target"])
         device = json.loads(run.environment.read_text(encoding="utf-8"))["device"]
+        baseline = Program(run.program_of(0).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, UserError, TargetError):
         return None  # the folder of a search that has not begun, or a target without trainings
-    return stored_noise(spec, device)
+    return stored_noise(spec, device, baseline)
 
 
 def in_sds(gain: float, noise: Noise | None) -> str:
@@ -154,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = [{"seed": run.seed, "outcome": run.outcome.value, "val_bpb": run.score} for run in runs + again[1:]]
         write_atomically(options.json, json.dumps({"rows": rows, **asdict(noise)}, indent=2) + "\n")
     if program == spec.seed_program():
-        path = _place(configured, describe_device(spec.device))
+        path = _place(configured, describe_device(spec.device), program)
         write_atomically(path, json.dumps(asdict(noise), indent=2) + "\n")
         show(f"kept in {path}, for the reports of searches\n")
     return 0
@@ -199,11 +203,9 @@ def _spec(overrides: Sequence[str]) -> TargetSpec:
     return load_target(names[0] if names else "tiny", settings)
 
 
-def _place(spec: TargetSpec, device: Mapping[str, Any]) -> Path:
-    """Return where the noise of a target on a device is kept."""
-    key = json.dumps(
-        [_FORMAT, relevant(asdict(spec)), machine(device), spec.seed_program().id], sort_keys=True, default=str
-    )
+def _place(spec: TargetSpec, device: Mapping[str, Any], program: Program) -> Path:
+    """Return where the noise of a program is kept, for a target before it is fitted to a GPU, on a device."""
+    key = json.dumps([_FORMAT, relevant(asdict(spec)), machine(device), program.id], sort_keys=True, default=str)
     return cache_root() / "noise" / f"{spec.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 

@@ -13,6 +13,8 @@ from search.secrets import redact_settings
 from target.words import command as plain_command
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from search.runs.rundir import RunDirectory
 
 _FLAGS_WITH_A_WORD: Final = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
@@ -49,14 +51,23 @@ def stored_arguments(run: RunDirectory, name: str) -> list[str]:
         run: Its folder.
         name: Its name; searches of earlier versions recorded only the settings without it.
     """
-    for path in (run.arguments, run.overrides):
-        try:
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            continue
-        if isinstance(found, list):
-            return named([str(each) for each in found], name)
-    return named([], name)
+    found = _stored(run.arguments)
+    if found is None:
+        found = stored_overrides(run)
+    return named(found or [], name)
+
+
+def stored_overrides(run: RunDirectory) -> list[str] | None:
+    """Return the settings that a search was started with, as its folder has them; None if it has not."""
+    return _stored(run.overrides)
+
+
+def _stored(path: Path) -> list[str] | None:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return None
+    return [str(each) for each in found] if isinstance(found, list) else None
 
 
 def resume_text(run: RunDirectory, name: str) -> str:

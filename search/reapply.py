@@ -6,7 +6,9 @@ merge. If the two edits conflict, or the result is known, the trial ends there, 
 
 This happens to a trial that has a program and no training, and whose only parent was the champion when it was proposed.
 And the strategy must agree: asked again with the same randomness, it must give the same proposal with the new champion
-as the parent. So a strategy that would still name the old parent, or would now do something else, keeps its proposal.
+as the parent. A proposal of a stuck search was asked for in a wider way, and is asked for in that way again, although
+the keep has ended that. So a strategy that would still name the old parent, or would now do something else, keeps its
+proposal.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from operators.population import Population
 from operators.trial import Trial
 from search.decisions import Refusal, refuse
 from search.settings import Settings
-from search.strategies.base import NothingToProposeError
+from search.strategies.base import NothingToProposeError, ask_again
 from target.program import Program
 from target.program.merge import MergeError, merge
 
@@ -85,7 +87,7 @@ def _is_due(trial: Trial, champion: Trial, population: Population) -> bool:
 def _strategy_agrees(trial: Trial, champion: Trial, population: Population, settings: Settings) -> bool:
     rng = random.Random(f"proposal {settings.seed} {trial.number}")
     try:
-        asked = settings.strategy.ask(population, rng)
+        asked = ask_again(settings.strategy, trial.proposal, population, rng)
     except NothingToProposeError:
         return False
     known = trial.proposal

@@ -93,6 +93,7 @@ class Recorder:
             number,
             verdict.status,
             detail=redact(verdict.detail),
+            tie=verdict.tie,
             elapsed=self.elapsed(),
             failure=self._failure(number, spent) if spent else None,
         )

@@ -123,7 +123,7 @@ class Result:
 
         Columns: status; value (in the metric of the target) and its standard_error; change (value minus that of the
         first parent); n (trainings with a score); parents; operator; train_seconds; peak_memory_bytes; cost_usd;
-        description; detail (why it failed).
+        description; detail (why it failed); tie (whether a tie decided: `acceptance.prefer`).
         """
         import pandas  # half a second
 
@@ -169,4 +169,5 @@ class Result:
             "cost_usd": trial.cost_usd,
             "description": trial.mutation.description if trial.mutation else "",
             "detail": trial.detail or "",
+            "tie": trial.tie,
         }

@@ -12,6 +12,7 @@ import yaml
 
 from operators.base import ProviderError
 from operators.population import Population
+from search.changes import NO_ORIGINS, Origins, changes
 from search.composed import flatten, read_config
 from search.errors import UserError
 from search.final import run_final
@@ -22,7 +23,7 @@ from search.interrupts import Interrupted, Interrupts, handled_interrupts
 from search.loop import Loop
 from search.models import Models
 from search.preflight import Preflight
-from search.printed import resume_text
+from search.printed import resume_text, stored_overrides
 from search.runs.environment import describe_environment
 from search.runs.files import write_atomically
 from search.runs.finished import SearchRun
@@ -39,7 +40,7 @@ from search.watch import MakeTracker, Watch
 from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
-from target.metric import metric_of
+from target.metric import Metric, metric_of
 from target.program.movable import movable_text
 
 MAY_CHANGE: Final = (
@@ -99,6 +100,7 @@ class Session:
         stuck: When the search is stuck, and what follows.
         quiet: Whether nothing is printed.
         share: Makes what this session shares with other sessions of the search; None for one session at a time.
+        origins: Where the values of the configuration come from.
     """
 
     settings: Settings
@@ -118,6 +120,7 @@ class Session:
     stuck: StuckSettings = NEVER_STUCK
     quiet: bool = False
     share: MakeShare | None = None
+    origins: Origins = NO_ORIGINS
 
     def __post_init__(self) -> None:
         if self.final_seeds < 0 or self.final_seeds == 1:
@@ -297,16 +300,31 @@ def _check_config(session: Session, config: Mapping[str, Any], ledger: Ledger) -
         known = dict(ledger.share.require_same("configuration", config))
     elif known.get("storage"):
         raise UserError(f"{run.root} has a copy of a ledger that is in a database: give storage=URL as before")
-    elif not known or not ledger.population.trials:
+    elif not ledger.population.trials:
         return  # before the first trial, all settings may still change
+    elif not known:
+        _check_metric(run, session.target.contract.metric)
+        return
     old, new = (flatten(each) for each in (known, config))
     keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
     if keys:
-        changes = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys)
+        before = None if session.share else stored_overrides(run)
+        told = changes(keys, old, new, origins=session.origins, overrides=before)
         again = f"resume it: {resume_text(run, session.settings.name)}"
         where, way_out = ("the database", "give the same settings") if session.share else (run.root, again)
         raise UserError(
-            f"{where} holds a search with another configuration: {changes}; choose another name, or {way_out}"
+            f"{where} holds a search with another configuration: {'; '.join(told)}; choose another name, or {way_out}"
+        )
+
+
+def _check_metric(run: RunDirectory, metric: Metric) -> None:
+    """Refuse to continue imported trials with a target that measures something else."""
+    there = run.metric
+    if run.environment.exists() and there.heading != metric.heading:
+        raise UserError(
+            f"{run.root} has imported trials with {there.name}, {there.better}, but the target of this search measures "
+            f"{metric.name}, {metric.better}: give a target with target.metric={there.name} and "
+            f"target.direction={there.direction}, or choose another name"
         )
 
 

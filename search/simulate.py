@@ -122,7 +122,8 @@ def _refuse(run: Simulation, number: int, detail: str) -> None:
 def _decide(run: Simulation, number: int, verdict: Verdict) -> None:
     if number == 0 and verdict.status is not Status.BASELINE:
         raise RuntimeError(f"the seed program does not score: {verdict.status.value}: {verdict.detail}")
-    _replace(run, number, status=verdict.status, decided=len(run.population.decided), detail=verdict.detail)
+    decided = len(run.population.decided)
+    _replace(run, number, status=verdict.status, decided=decided, detail=verdict.detail, tie=verdict.tie)
     run.decided.append(run.hours)
 
 

@@ -93,8 +93,8 @@ def stuck_for(population: Population, trials: int) -> int:
     return without if without >= trials else 0
 
 
-class Widened:
-    """Looks further, by the strategy's own knob, as long as a search is stuck; the proposals are marked for operators.
+class _OnceStuck:
+    """A strategy that does something else as long as a search is stuck.
 
     Args:
         strategy: The strategy of the search.
@@ -103,36 +103,35 @@ class Widened:
 
     def __init__(self, strategy: Strategy, trials: int) -> None:
         self._strategy = strategy
-        self._ask_wider = strategy.ask_wider if isinstance(strategy, Widening) else strategy.ask
         self._trials = trials
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return the strategy's proposal, a wider one if the search is stuck."""
+        """Return the strategy's proposal, or what a stuck search does instead."""
         without = stuck_for(population, self._trials)
-        if not without:
-            return self._strategy.ask(population, rng)
-        proposal = self._ask_wider(population, rng)
+        return self._ask_stuck(without, population, rng) if without else self._strategy.ask(population, rng)
+
+    def ask_again(self, known: Proposal, population: Population, rng: random.Random) -> Proposal:
+        """Return the proposal that would be made now, wider if the known one was; see `AskedAgain`."""
+        if known.stuck:
+            return self._ask_stuck(known.stuck, population, rng)
+        return self._strategy.ask(population, rng)
+
+    def _ask_stuck(self, without: int, population: Population, rng: random.Random) -> Proposal:
+        raise NotImplementedError
+
+
+class Widened(_OnceStuck):
+    """Looks further, by the strategy's own knob, as long as a search is stuck, and marks proposals for operators."""
+
+    def _ask_stuck(self, without: int, population: Population, rng: random.Random) -> Proposal:
+        strategy = self._strategy
+        ask = strategy.ask_wider if isinstance(strategy, Widening) else strategy.ask
+        proposal = ask(population, rng)
         return replace(proposal, labels={**proposal.labels, STUCK: without})
 
 
-class Stopping:
-    """Proposes nothing when a search is stuck: it ends, unless a trial that is under way is kept.
+class Stopping(_OnceStuck):
+    """Proposes nothing when a search is stuck: it ends, unless a trial that is under way is kept."""
 
-    Args:
-        strategy: The strategy of the search.
-        trials: Verdicts without a keep after which it is stuck.
-    """
-
-    def __init__(self, strategy: Strategy, trials: int) -> None:
-        self._strategy = strategy
-        self._trials = trials
-
-    def ask(self, population: Population, rng: random.Random) -> Proposal:
-        """Return the strategy's proposal.
-
-        Raises:
-            NothingToProposeError: The search is stuck.
-        """
-        if without := stuck_for(population, self._trials):
-            raise NothingToProposeError(f"{STUCK}: {without} trials without a keep")
-        return self._strategy.ask(population, rng)
+    def _ask_stuck(self, without: int, population: Population, rng: random.Random) -> Proposal:  # noqa: ARG002
+        raise NothingToProposeError(f"{STUCK}: {without} trials without a keep")

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from operators.population import Population
 from operators.trial import STYLE, Proposal
 from search.errors import UserError
-from search.strategies.base import Strategy
+from search.strategies.base import Strategy, ask_again
 
 if TYPE_CHECKING:
     from operators.prompts.prompt import Prompt
@@ -95,7 +95,13 @@ class WithPrompts:
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return the strategy's proposal with the name of a prompt."""
-        proposal = self._strategy.ask(population, rng)
+        return self._with_prompt(self._strategy.ask(population, rng))
+
+    def ask_again(self, known: Proposal, population: Population, rng: random.Random) -> Proposal:
+        """Return the proposal that would be made now in place of a known one; see `AskedAgain`."""
+        return self._with_prompt(ask_again(self._strategy, known, population, rng))
+
+    def _with_prompt(self, proposal: Proposal) -> Proposal:
         island = proposal.labels.get("island")
         drawn = random.Random(f"prompt {proposal.seed}").randrange(len(self._names)) if island is None else int(island)
         return replace(proposal, labels={**proposal.labels, STYLE: self._names[drawn % len(self._names)]})

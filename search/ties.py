@@ -29,8 +29,6 @@ LEAST_LIMIT_BPB: Final = 0.001
 
 _ROUNDING: Final = 1e-12  # of a standard error: all trainings of a program are equal
 _FEWEST: Final = 2  # trainings of a winner: the second one has the more thorough probes
-_TIE: Final = "tie: "
-_NO_TIE: Final = "no tie: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +96,6 @@ def require_figure(acceptance: Mapping[str, Any], *, trains: bool) -> None:
         )
 
 
-def is_tie(trial: Trial) -> bool:
-    """Return whether a tie decided about a trial: its status says who won."""
-    return trial.detail.startswith(_TIE)
-
-
 @dataclass(frozen=True, slots=True)
 class Tie:
     """Whether a candidate with the better figure wins although its score is not better.
@@ -163,7 +156,7 @@ class Ties:
         failed = any(run.score is None for run in champion.evaluations)
         if self._advantage(trial, champion) >= 0 or gain > limit or failed:
             return ""
-        return f"{_TIE}a gain of {gain:.4f} is within {self._limit_text(limit)}; {self._compared(trial, champion)}"
+        return f"tie: a gain of {gain:.4f} is within {self._limit_text(limit)}; {self._compared(trial, champion)}"
 
     def tie(self, trial: Trial, champion: Trial, population: Population) -> Tie:
         """Return whether a candidate without a better score wins."""
@@ -176,12 +169,12 @@ class Ties:
         size = f"{abs(loss):.4f} {'worse' if loss > 0 else 'better'} than {against}"
         if most <= limit and len(trial.values) >= _FEWEST:
             bound = f"at most {most:.4f} worse" if most > 0 else "not worse"
-            text = f"{_TIE}{size}, {bound} with {CONFIDENCE:.0%} confidence, which is within {self._limit_text(limit)}"
+            text = f"tie: {size}, {bound} with {CONFIDENCE:.0%} confidence, which is within {self._limit_text(limit)}"
             return Tie(wins=True, text=f"{text}; {self._compared(trial, champion)}")
         if loss > limit:
             return Tie()
         bound = "" if math.isinf(most) else f", at most {most:.4f} worse with {CONFIDENCE:.0%} confidence"
-        return Tie(self._next_pair(trial, best), text=f"{_NO_TIE}{size}{bound}: not within {self._limit_text(limit)}")
+        return Tie(self._next_pair(trial, best), text=f"no tie: {size}{bound}: not within {self._limit_text(limit)}")
 
     def _next_pair(self, trial: Trial, best: Trial) -> tuple[tuple[int, int], ...]:
         """Return trainings that give both programs one more seed; empty if they have as many as they may have."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,6 +12,7 @@ _USUAL: Final = "val_bpb"
 _FILE: Final = "train.py"
 _DECIMALS: Final = ((100.0, 4), (10_000.0, 2))  # of numbers below a size; larger ones have one
 _LEAST_DECIMALS: Final = 1
+_HEADING: Final = re.compile(r"(.*\S) \((higher|lower) is better\)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,16 @@ class Metric:
         """Which direction is better: `lower is better` or `higher is better`."""
         return "higher is better" if self.is_maximized else "lower is better"
 
+    @property
+    def direction(self) -> str:
+        """What a search does with it, as a target's settings say it: `minimize` or `maximize`."""
+        return "maximize" if self.is_maximized else "minimize"
+
+    @property
+    def heading(self) -> str:
+        """Its name and direction, for a table that others read: `accuracy (higher is better)`; `val_bpb` is known."""
+        return self.name if self.is_usual and not self.is_maximized else f"{self.name} ({self.better})"
+
     def ends(self, interval: tuple[float, float]) -> tuple[float, float]:
         """Return an interval of scores of the ledger in the target's own direction, the smaller end first."""
         low, high = sorted(map(self.value, interval))
@@ -89,6 +101,12 @@ class Metric:
 
 
 VAL_BPB: Final = Metric()
+
+
+def read_heading(heading: str) -> Metric | None:
+    """Return the metric that `Metric.heading` names; None for a text without a direction."""
+    found = _HEADING.fullmatch(heading)
+    return Metric(name=found[1], is_maximized=found[2].lower() == "higher") if found else None
 
 
 def metric_of(described: Mapping[str, Any]) -> Metric:

@@ -3,14 +3,18 @@
 Reads the branch's results.tsv, the program of each commit in it and the parents of each program. Writes outputs/NAME as
 if a search had made them. The scores are those of the table: nothing is run, and all scores are marked unverified. The
 repository is only read.
+
+A column `accuracy (higher is better)`, as `python -m search.export` writes it, names its metric and direction itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +31,7 @@ from search.import_git.missing import NoScoreError
 from search.import_git.table import Table, counted, told
 from search.names import folder_of
 from search.printed import command
+from search.runs.files import write_atomically
 from search.runs.ledger import Ledger
 from search.runs.lock import locked
 from search.runs.reading import read_population
@@ -34,7 +39,7 @@ from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
 from search.views.verdicts import one_line
-from target.metric import VAL_BPB
+from target.metric import VAL_BPB, Metric
 from target.words import user_path
 
 OPERATOR: Final = "import"
@@ -66,7 +71,7 @@ def find_results(repository: Repository, branch: str, tip: str) -> tuple[bytes, 
     )
 
 
-def write_run(run: RunDirectory, history: History, *, name: str, origin: str) -> None:
+def write_run(run: RunDirectory, history: History, *, name: str, origin: str, metric: Metric = VAL_BPB) -> None:
     """Write a history as the folder of a stopped search.
 
     Args:
@@ -74,6 +79,7 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
         history: The experiments.
         name: Name of the search.
         origin: Where they come from.
+        metric: What the scores are, and what a program is called.
 
     Raises:
         UserError: The folder exists already, or cannot be written.
@@ -83,6 +89,9 @@ def write_run(run: RunDirectory, history: History, *, name: str, origin: str) ->
     shutil.rmtree(unfinished, ignore_errors=True)  # of an import that was killed
     draft = RunDirectory(unfinished / run.root.name)
     draft.create()
+    if metric != VAL_BPB:
+        described = {"name": metric.name, "direction": metric.direction, "verified": False}
+        write_atomically(draft.environment, json.dumps({"metric": described, "file": metric.file}, indent=2) + "\n")
     with locked(draft.lock):
         ledger = Ledger(draft)
         adopt(ledger, trials_of(history))
@@ -153,7 +162,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--outputs", type=user_path, default=OUTPUTS, help="default: %(default)s")
     parser.add_argument("--file", default=FILE, help="the program, in the repository (default: %(default)s)")
     parser.add_argument("--results", type=user_path, help=f"the table, if it is not the branch's {RESULTS}")
-    parser.add_argument("--metric", default=VAL_BPB.name, help="column with the score (default: %(default)s)")
+    parser.add_argument(
+        "--metric", help="column with the score (default: the one whose name says its direction, or else val_bpb)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be imported, and write nothing")
     direction = parser.add_mutually_exclusive_group()
     direction.add_argument("--maximize", action="store_true", help="larger scores are better; their sign is changed")
@@ -182,8 +193,8 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
         table = parse_results(text, place=place, metric=options.metric)
     except NoScoreError as error:
         raise UserError(f"{error}{_with_score(options, error)}") from error
-    maximize, said = _maximize(options, table, place)
-    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=maximize)
+    metric, said = _metric(options, table, place)
+    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=metric.is_maximized)
     history.left_out[:0] = table.left_out
     history.notes[:0] = [*notes, *table.notes, *said]
     _refuse_existing(run)
@@ -192,15 +203,15 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
     if options.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             draft = RunDirectory(Path(folder) / options.name)
-            write_run(draft, history, name=options.name, origin=origin)
+            write_run(draft, history, name=options.name, origin=origin, metric=metric)
             population = read_population(draft)
-            lines += [f"{run.root} would have {counts(population.trials)}", *shown(population)]
+            lines += [f"{run.root} would have {counts(population.trials)}", *shown(population, metric)]
         lines += [*_remarks(history), "nothing was written: this was a dry run"]
     else:
-        write_run(run, history, name=options.name, origin=origin)
+        write_run(run, history, name=options.name, origin=origin, metric=metric)
         population = read_population(run)
-        lines += [f"{run.root}: {counts(population.trials)}", *shown(population)]
-        lines += [*_remarks(history), _go_on(options, repository.root)]
+        lines += [f"{run.root}: {counts(population.trials)}", *shown(population, metric)]
+        lines += [*_remarks(history), _go_on(options, repository.root, metric)]
     return "\n".join(lines) + "\n"
 
 
@@ -211,6 +222,23 @@ def _with_score(options: argparse.Namespace, error: NoScoreError) -> str:
     likeliest = error.scores[0]
     options.metric = likeliest.name
     return f"; for {options.metric}: {_again(options, maximize=bool(options.maximize or likeliest.larger_is_better))}"
+
+
+def _metric(options: argparse.Namespace, table: Table, place: str) -> tuple[Metric, list[str]]:
+    """Return what the scores are, and a note if the user did not say which of them are better.
+
+    Raises:
+        UserError: Nothing says which are better, or the user contradicts the header.
+    """
+    heading = table.heading
+    if heading is not None:
+        if options.minimize if heading.is_maximized else options.maximize:
+            flag = "--minimize" if heading.is_maximized else "--maximize"
+            raise UserError(f"{flag} contradicts {place}, whose header has {heading.heading!r}: leave it out")
+        return replace(heading, file=options.file), []
+    options.metric = options.metric or VAL_BPB.name
+    maximize, said = _maximize(options, table, place)
+    return Metric(name=options.metric, file=options.file, is_maximized=maximize), said
 
 
 def _maximize(options: argparse.Namespace, table: Table, place: str) -> tuple[bool, list[str]]:
@@ -262,10 +290,16 @@ def _remarks(history: History) -> list[str]:
     return [*(f"left out, {one_line(each)}" for each in told(history.left_out)), *map(one_line, history.notes)]
 
 
-def _go_on(options: argparse.Namespace, root: Path) -> str:
-    places = [("outputs", options.outputs)] * (options.outputs != OUTPUTS)
-    settings = [("name", options.name), *places, ("target", "autoresearch"), ("target.root", root)]
-    return f"continue with: {command('search', *(hydra_setting(key, value) for key, value in settings))}"
+def _go_on(options: argparse.Namespace, root: Path, metric: Metric) -> str:
+    settings = [("name", options.name), *[("outputs", options.outputs)] * (options.outputs != OUTPUTS)]
+    if metric == VAL_BPB:
+        settings += [("target", "autoresearch"), ("target.root", root)]
+        more = ""
+    else:
+        settings += [("target", "command"), ("target.root", root), ("target.file", metric.file)]
+        settings += [("target.metric", metric.name), ("target.direction", metric.direction)]
+        more = ", and target.command='COMMAND', which runs it (docs/targets.md)"
+    return f"continue with: {command('search', *(hydra_setting(key, value) for key, value in settings))}{more}"
 
 
 if __name__ == "__main__":

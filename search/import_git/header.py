@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from search.import_git.cells import MARKUP, YES_OR_NO
+from target.metric import Metric, read_heading
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "commit": (
@@ -22,6 +24,8 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 VERDICTS: Final = ("status", "decision", "verdict", "outcome")
 _LONG: Final[Mapping[str, str]] = {"metric": "value", "metric_name": "metric_value"}
 """Columns that name the metric of a row, and the column with its number."""
+_HEADER_LINES: Final = 50
+_CELLS: Final = re.compile(r"[\t,|]")
 _REMARK: Final = re.compile(r"\(.*?\)")
 _NUMBER: Final = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?")
 _NOT_IN_NAMES: Final = re.compile(r"[^\w%/.-]+")
@@ -40,6 +44,19 @@ def stated_direction(text: str) -> bool | None:
     """Return whether a text says that larger is better; None if it says nothing, or both."""
     larger, smaller = _LARGER.search(text.lower()) is not None, _SMALLER.search(text.lower()) is not None
     return None if larger is smaller else larger
+
+
+def metric_in(lines: Iterable[str]) -> str | None:
+    """Return the name of the metric whose direction stands beside it in a header; None if there is none.
+
+    Args:
+        lines: The table.
+    """
+    for line in itertools.islice(lines, _HEADER_LINES):
+        if any(name in map(name_of, _CELLS.split(line)) for name in NAMES["commit"]):
+            found = filter(None, (read_heading(cell.strip(MARKUP)) for cell in _CELLS.split(line)))
+            return next((metric.name for metric in found), None)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +104,11 @@ class Header:
     def known(self) -> int:
         """The number of parts that it has, of commit, verdict and score."""
         return ("commit" in self.places) + bool(self.verdicts) + ("score" in self.places)
+
+    @property
+    def heading(self) -> Metric | None:
+        """The metric whose name and direction the cell above the scores has, as `search.export` writes it."""
+        return read_heading(self.cells[self.places["score"]].strip(MARKUP))
 
     @property
     def larger_is_better(self) -> bool | None:

@@ -23,9 +23,10 @@ from search.import_git.cells import (
     read_status,
     read_verdict,
 )
-from search.import_git.header import NAMES, Header, headers_in, name_of, stated_direction
+from search.import_git.header import NAMES, Header, headers_in, metric_in, name_of, stated_direction
 from search.import_git.missing import NoScoreError, Score, lacking
 from search.import_git.table import LeftOut, Row, Table, told, where
+from target.metric import VAL_BPB
 
 _MOST_ROWS: Final = 5_000
 _DIRECTION: Final = re.compile(r"\s*#.*?direction\s*[:=](.*)", re.IGNORECASE)
@@ -50,14 +51,16 @@ def decode_results(content: bytes, *, place: str) -> tuple[str, list[str]]:
         return content.decode("cp1252", errors="replace"), [note]
 
 
-def parse_results(text: str, *, place: str, metric: str) -> Table:
+def parse_results(text: str, *, place: str, metric: str | None = None) -> Table:
     """Read the table. Columns are found by their names; other columns are ignored.
+
+    A column of scores may say which direction is better: `accuracy (higher is better)`. In it, 0 is a score.
 
     Args:
         text: Content of the file.
         place: Its name, for messages.
         metric: Name of the column with the score; or of a metric, if the table has one column with the names of metrics
-            and one with their values.
+            and one with their values; None for the metric whose direction stands in the header, or else val_bpb.
 
     Raises:
         NoScoreError: It has no such column, or no such metric.
@@ -67,7 +70,7 @@ def parse_results(text: str, *, place: str, metric: str) -> Table:
     lines = [(number, line.rstrip("\r").lstrip("\ufeff")) for number, line in numbered if line.strip()]
     if not lines:
         raise UserError(f"{place} is empty; a header and one row per experiment are expected")
-    header = _find_header(lines, metric, place)
+    header = _find_header(lines, metric or metric_in(line for _, line in lines) or VAL_BPB.name, place)
     if len(lines) - 1 > _MOST_ROWS:
         raise UserError(f"{place} must have at most {_MOST_ROWS:,} rows, got {len(lines) - 1:,}: import the last ones")
     table = _Reader(header, place).read(lines)
@@ -126,7 +129,7 @@ class _Reader:
     def read(self, lines: Sequence[tuple[int, str]]) -> Table:
         """Read all rows below the header."""
         table, percents = self._table, set[int]()
-        table.larger_is_better = self._direction(lines)
+        table.larger_is_better, table.heading = self._direction(lines), self._header.heading
         for record in self._records(lines):
             try:
                 row, percent = self._row(record)
@@ -209,7 +212,9 @@ class _Reader:
         if read_status(record.memory) in (Status.KEEP, Status.DISCARD):
             raise UnreadCellError("a verdict where the memory should be, so its cells are not below their headers")
         value, unit = read_number(record.score, self._metric)
-        if value == 0.0 and status is not Status.KEEP:
+        if value == 0.0 and self._header.heading:
+            pass  # `search.export` leaves the cell of a crash empty
+        elif value == 0.0 and status is not Status.KEEP:
             value = None  # 0.000000 means a crash
             status = Status.CRASHED if status is Status.DISCARD else status
         elif not value and status in (Status.KEEP, Status.DISCARD):

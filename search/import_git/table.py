@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from operators.trial import Status
+from target.metric import Metric
 
 _TOLD_LINES: Final = 5
 
@@ -54,12 +55,14 @@ class Table:
         left_out: Rows that cannot be read.
         notes: Other remarks for the user, as sentences.
         larger_is_better: The direction that the table states; None if it states none.
+        heading: The metric whose name and direction its header has, as `search.export` writes it; else None.
     """
 
     rows: list[Row] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     larger_is_better: bool | None = None
+    heading: Metric | None = None
 
 
 def told(left_out: Iterable[LeftOut]) -> list[str]:

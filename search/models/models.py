@@ -17,7 +17,7 @@ from search.errors import UserError
 from search.models.cassette import Record, RecordingModel, ReplayedModel, ReplayedOperator, ReplayedStrategy
 from search.runs.exchanges import ExchangeStore
 from search.runs.rundir import RunDirectory
-from search.strategies.base import Strategy
+from search.strategies.base import Strategy, ask_again
 
 
 @dataclass
@@ -120,5 +120,11 @@ class WithModelChoice:
 
     def ask(self, population: Population, rng: random.Random) -> Proposal:
         """Return the strategy's proposal with a model."""
-        proposal = self._strategy.ask(population, rng)
+        return self._with_model(self._strategy.ask(population, rng), population)
+
+    def ask_again(self, known: Proposal, population: Population, rng: random.Random) -> Proposal:
+        """Return the proposal that would be made now in place of a known one; see `AskedAgain`."""
+        return self._with_model(ask_again(self._strategy, known, population, rng), population)
+
+    def _with_model(self, proposal: Proposal, population: Population) -> Proposal:
         return replace(proposal, model=self._choose(population, proposal.seed))

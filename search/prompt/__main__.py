@@ -19,6 +19,7 @@ from pathlib import Path
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from search.names import given_folder
+from target.words import user_path
 
 
 @fails_with_a_line
@@ -32,18 +33,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--request", type=int, default=1, help="which of its requests, from 1 (default: the first)")
     parser.add_argument("--table", action="store_true", help="compare prompts instead, over searches or a sweep")
     parser.add_argument("--tracking-uri", help="with --table: MLflow URI, or none (default: that of the searches)")
+    parser.add_argument(
+        "--config-dir", type=user_path, metavar="DIR", help="your own choices (default: those the search began with)"
+    )
     options = parser.parse_args(arguments)
     if options.table:
         text = _table([given_folder(each) for each in options.what], options.tracking_uri)
     elif len(options.what) == 2:
-        text = show_prompt(given_folder(options.what[0]), options.what[1], request=options.request, style=options.style)
+        text = show_prompt(
+            given_folder(options.what[0]),
+            options.what[1],
+            request=options.request,
+            style=options.style,
+            config_dir=options.config_dir,
+        )
     else:
         parser.error(f"a prompt needs the folder of a search and the number of a trial, got {options.what}")
     show(text)
     return 0
 
 
-def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None = None) -> str:
+def show_prompt(
+    root: Path, trial: str, *, request: int = 1, style: str | None = None, config_dir: Path | None = None
+) -> str:
     """Return the prompt of a trial as readable text.
 
     Args:
@@ -51,6 +63,7 @@ def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None =
         trial: Number of the trial.
         request: Which of its requests, from 1.
         style: Choice of conf/prompt to rebuild it with; None for the prompt as sent.
+        config_dir: The user's folder with more choices; None for that with which the search was started.
 
     Raises:
         UserError: There is no such search, trial, request or prompt.
@@ -73,7 +86,7 @@ def show_prompt(root: Path, trial: str, *, request: int = 1, style: str | None =
             raise UserError(f"trial {found.number} has requests 1 to {len(found.exchanges)}, got --request {request}")
         return prompts_text(found.exchanges[request - 1 : request])
     sys.stderr.write(f"rebuilt from what was known when trial {found.number} was proposed\n")
-    return rebuilt_text(root, found, style)
+    return rebuilt_text(root, found, style, config_dir=config_dir)
 
 
 def _table(folders: Sequence[Path], tracking_uri: str | None) -> str:

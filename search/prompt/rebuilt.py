@@ -15,23 +15,26 @@ from operators.prompts.briefing import ANSWERS, Briefing
 from operators.prompts.prompt import Prompt
 from operators.trial import Trial
 from search.composed import make_target, read_config
-from search.construct import compose_config
+from search.construct import compose_search
 from search.direction import find_direction
 from search.errors import UserError
 from search.gates import Gates
+from search.mistakes import config_folders
+from search.printed import stored_arguments
 from search.runs.finished import SearchRun
 from search.runs.reading import population_before
 from search.runs.rundir import RunDirectory
 from search.ties import sentences
 
 
-def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
+def rebuilt_text(root: Path, trial: Trial, style: str | None, *, config_dir: Path | None = None) -> str:
     """Return the prompt of a trial as readable text.
 
     Args:
         root: Folder of the search.
         trial: The trial.
         style: Choice of conf/prompt to word it with; None for that of the search.
+        config_dir: The user's folder with more choices; None for that with which the search was started.
 
     Raises:
         UserError: There is no such prompt, or the trial does not fit into it.
@@ -39,7 +42,7 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None) -> str:
     """
     run = RunDirectory(root)
     config = read_config(run)
-    prompt = _prompt(config, style or trial.proposal.style or None)
+    prompt = _prompt(run, config, style or trial.proposal.style or None, config_dir)
     target = make_target(config["target"])
     direction = find_direction(config.get("direction") or target.direction).read_text(encoding="utf-8")
     try:
@@ -68,7 +71,7 @@ def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
         return {}
     contract, found = make_target(run.config["target"]).contract, dict[str, dict[str, int]]()
     for style in (None, *(run.config.get("prompts") or ())):
-        prompt = _prompt(run.config, style)
+        prompt = _prompt(RunDirectory(run.root), run.config, style)
         told = [trial for trial in run.population.decided if trial.prompt == prompt.label and trial.proposal.parents]
         if told:
             before = population_before(RunDirectory(run.root), told[-1].number)
@@ -76,17 +79,31 @@ def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
     return found
 
 
-def _prompt(config: Mapping[str, Any], style: str | None) -> Prompt:
+def _prompt(run: RunDirectory, config: Mapping[str, Any], style: str | None, config_dir: Path | None = None) -> Prompt:
+    """Return a prompt of a search, or another one as that search would have it."""
     if style is None and "prompt" not in config:
         raise UserError("this search has no prompt in its configuration; name one with --as, such as --as default")
-    node = config.get("prompt")
     try:
-        if style is not None:
-            node = compose_config([f"prompt={style}"]).prompt
+        node = config.get("prompt") if style is None else _composed(run, style, config_dir)
         prompt: Prompt = hydra.utils.instantiate(node)
     except HydraException as error:
         raise UserError(f"prompt: {error.__cause__ or error}") from error
     return prompt
+
+
+def _composed(run: RunDirectory, style: str, config_dir: Path | None) -> Any:
+    """Compose a prompt from its choice, with the user's own choices and the settings of prompts that the search has."""
+    arguments = stored_arguments(run, run.root.name)
+    settings = [each for each in arguments if each.lstrip("+~").startswith("prompt.")]
+    recorded = [*config_folders(arguments)][-1:]
+    folder = next((each for each in (config_dir, *recorded) if each and each.is_dir()), None)
+    try:
+        return compose_search([*settings, f"prompt={style}"], config_dir=folder).config.prompt
+    except UserError as error:
+        if folder or not recorded:
+            raise
+        gone = f"the search began with --config-dir {recorded[0]}, which is no folder here: give --config-dir DIR"
+        raise UserError(f"{error}; {gone}") from error
 
 
 def _briefing(trial: Trial, population: Population) -> Briefing:

@@ -16,7 +16,6 @@ from search.noise import Noise, in_sds, noise_of
 from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
-from search.ties import is_tie
 from search.transfer.text import transfers_of
 from search.views.text import duration, escape_markdown
 from search.views.unverified import has_own_metric, unverified_caveats
@@ -95,7 +94,7 @@ def _result(population: Population, metric: Metric) -> str:
 
 def _ties(population: Population, metric: Metric) -> str:
     """Return what `acceptance.prefer` decided; empty if it decided nothing."""
-    ties = [trial for trial in population.decided if is_tie(trial)]
+    ties = [trial for trial in population.decided if trial.tie]
     kept, discarded = ([trial for trial in ties if (trial.status is Status.KEEP) == wins] for wins in (True, False))
     best = min(population.champions, key=lambda each: population.scores[each.number], default=None)
     if best is None or not ties:

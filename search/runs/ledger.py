@@ -154,6 +154,7 @@ class Ledger:
         *,
         detail: str,
         elapsed: Elapsed,
+        tie: bool = False,
         failure: Attempt | None = None,
         seal: bool = True,
     ) -> Trial:
@@ -164,6 +165,7 @@ class Ledger:
             status: The verdict.
             detail: Why it failed, or was not kept.
             elapsed: Time that the search has taken until now.
+            tie: Whether a tie decided.
             failure: The failed proposal, if there is no program.
             seal: Whether to give Optuna the score too. This fits all scores, so a caller that records many verdicts at
                 once calls `seal_decided` after the last one instead.
@@ -171,13 +173,14 @@ class Ledger:
         decided = len(self.population.decided)
         if failure:
             failure = replace(failure, exchanges=self._keep(number, failure.exchanges))
-        record = verdict_record(status, decided, detail=detail, failure=failure, seconds=asdict(elapsed))
+        record = verdict_record(status, decided, detail=detail, tie=tie, failure=failure, seconds=asdict(elapsed))
         self._storage.set_trial_user_attr(self._trial_id(number), "verdict", record)
         self._update(
             number,
             status=status,
             decided=decided,
             detail=detail,
+            tie=tie,
             failure=failure,
         )
         self.elapsed = elapsed

@@ -150,10 +150,10 @@ def _program_record(program: Program, parent: Program | None) -> dict[str, Any]:
 
 
 def verdict_record(
-    status: Status, decided: int, *, detail: str, failure: Attempt | None, seconds: Mapping[str, float]
+    status: Status, decided: int, *, detail: str, tie: bool, failure: Attempt | None, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return what the journal keeps of a verdict; what is empty is left out, and times are rounded."""
-    rest = {"detail": detail, "failure": failure_record(failure) if failure else None}
+    rest = {"detail": detail, "tie": tie, "failure": failure_record(failure) if failure else None}
     rounded = {name: round(value, _SECONDS_DIGITS) for name, value in seconds.items()}
     return {"status": status.value, "decided": decided, **{key: rest[key] for key in rest if rest[key]}, **rounded}
 
@@ -189,12 +189,19 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any],
         status=Status(verdict.get("status", "pending")),
         decided=verdict.get("decided"),
         detail=verdict.get("detail", ""),
+        tie=_is_tie(verdict),
         failure=_failure(run, verdict["failure"], proposal.seed) if verdict.get("failure") else None,
         known_verdicts=attributes["proposal"].get("known_verdicts"),
         begun_verdicts=begun[0] if begun else None,
     )
     moved = attributes.get("moved")
     return moved_to(trial, moved["onto"], _program(run, moved, earlier[moved["onto"]].program)) if moved else trial
+
+
+def _is_tie(verdict: Mapping[str, Any]) -> bool:
+    """Return whether a tie decided; journals of earlier versions say so only at the start of the detail."""
+    is_of_scores = verdict.get("status") in (Status.KEEP, Status.DISCARD)
+    return bool(verdict.get("tie", is_of_scores and verdict.get("detail", "").startswith("tie: ")))
 
 
 def moved_to(trial: Trial, onto: int, program: Program) -> Trial:

@@ -85,7 +85,7 @@ def _read_only(run: RunDirectory) -> JournalStorage:
 def _as_of(trial: Trial, ended: datetime | None, now: datetime | None) -> Trial:
     if trial.decided is None or (ended and now and ended <= now):
         return trial
-    return replace(trial, status=Status.PENDING, decided=None, detail="", failure=None)
+    return replace(trial, status=Status.PENDING, decided=None, detail="", tie=False, failure=None)
 
 
 def study_of(storage: JournalStorage) -> int | None:

@@ -229,6 +229,7 @@ def _perhaps(trial: Trial) -> dict[str, Any]:
         "extra_parents": list(trial.extra_parents),
         "rationale": trial.mutation.rationale if trial.mutation else "",
         "detail": trial.detail,
+        "tie": trial.tie,
         "spares": [spare.id for spare in trial.mutation.spares] if trial.mutation else [],
         "original": _original(trial),
         "staleness_verdicts": trial.staleness,

@@ -44,6 +44,30 @@ class Widening(Protocol):
         """
 
 
+@runtime_checkable
+class AskedAgain(Protocol):
+    """A strategy around another one, which asks that one in different ways."""
+
+    def ask_again(self, known: Proposal, population: Population, rng: random.Random) -> Proposal:
+        """Return the proposal that would be made now, if the other strategy is asked as it was for a known one.
+
+        Args:
+            known: A proposal of this strategy, which waits.
+            population: All trials, as they are now.
+            rng: The randomness that the known proposal had.
+
+        Raises:
+            NothingToProposeError: There would be none.
+        """
+
+
+def ask_again(strategy: Strategy, known: Proposal, population: Population, rng: random.Random) -> Proposal:
+    """Return what a strategy would propose now in place of a known proposal; see `AskedAgain.ask_again`."""
+    if isinstance(strategy, AskedAgain):
+        return strategy.ask_again(known, population, rng)
+    return strategy.ask(population, rng)
+
+
 class NothingToProposeError(Exception):
     """There is nothing to propose until more verdicts are in; with no work under way, the search ends."""
 

@@ -31,7 +31,8 @@ from search.runs.lock import holder, locked
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.transfer.check import Transfer
-from search.transfer.record import Record, TransferReport, folder_of
+from search.transfer.mlflow_run import send_transfer
+from search.transfer.record import FILE, Record, TransferReport, folder_of
 from search.transfer.scale import Scale, read_scale
 from search.transfer.text import transfer_text
 from target.base import Target
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="train what failed in an earlier call once more")
     parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--tracking-uri", help="MLflow tracking URI, or none (default: that of the search)")
     options = parser.parse_args(arguments)
     if options.seeds < 2:
         parser.error(f"--seeds must be at least 2, got {options.seeds}")
@@ -80,6 +82,9 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
         report, folder = _measure(run, config, population, best, scale, options)
         write_reports(population, summary, run)
     show(f"{transfer_text(report, summary.name, run.metric)}\n{folder}\n{run.root / 'report.md'}\n")
+    uri = options.tracking_uri or (config.get("tracker") or {}).get("tracking_uri") or "none"
+    if sent := send_transfer(report, summary.name, folder / FILE, run.metric, uri):
+        show(f"{sent}\n")
     if options.json:
         write_atomically(options.json, json.dumps(report.to_json(), indent=2) + "\n")
     return 0

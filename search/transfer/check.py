@@ -7,6 +7,7 @@ scores; the sealed holdout is not used. These trainings are not part of the sear
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ class Transfer:
         self._record, self._steps, self._population = record, steps, population
         self._scale, self._metric, self._seeds = scale, metric, tuple(seeds)
         self._executor, self._say = executor, say
-        self._started = contextlib.ExitStack()
+        self._to_close = contextlib.ExitStack()
         self._names: dict[str, str] = {}
         first, last = program_of(steps[0]), program_of(steps[-1])
         self._baseline = scale.program(first, called="the seed program")
@@ -80,7 +81,6 @@ class Transfer:
                 f"at this size the best program is the seed program: they differ only in {sets}, which --scale sets"
             )
         self._changes = scale.changes(target, first)
-        self._is_started = False
 
     def run(self, *, with_steps: bool) -> TransferReport:
         """Train what is missing, write the report, and return it.
@@ -92,7 +92,7 @@ class Transfer:
             UserError: The seed program has no score at this size.
             TargetError: Nothing can be evaluated on this machine.
         """
-        with self._started:
+        with self._to_close:
             plans = plan_steps(self._steps, self._scale)
             self._measure_all(plans if with_steps else [])
             runs = list(zip(self._runs(self._baseline), self._runs(self._best), strict=True))
@@ -178,16 +178,19 @@ class Transfer:
         folder = self._record.folder
         for program in dict(wanted):
             write_atomically(folder / f"{program.id}.py", program.source)
-        if not self._is_started:
-            self._started.callback(self._executor.close)
-            self._executor.start()
-            self._is_started = True
-        for program, run in train(self._executor, wanted, folder):
+        for program, run in train(self._started, wanted, folder):
             self._record.trainings.add(program, run)
             self._record.write()
             score = failure_text(run) if run.score is None else f"{self._metric.name} {self._metric.text(run.score)}"
             self._say(f"{self._names[program.id]}, seed {run.seed}: {score}")
             self._require_baseline()
+
+    @functools.cached_property
+    def _started(self) -> Executor:
+        """The executor; it is started when something is to be trained."""
+        self._to_close.callback(self._executor.close)
+        self._executor.start()
+        return self._executor
 
     def _require_baseline(self) -> None:
         """Refuse to go on if all trainings of the seed program so far have failed."""

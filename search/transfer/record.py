@@ -17,7 +17,8 @@ from search.transfer.steps import How
 VerdictOnTransfer = Literal["the gain holds", "the gain is gone", "cannot tell"]
 VerdictOnStep = Literal["survives", "hurts", "no effect", "cannot tell", "left out"]
 
-_FILE: Final = "transfer.json"
+FILE: Final = "transfer.json"
+"""Name of the file in the folder of a transfer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +147,13 @@ class Record:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.report, records = _read(folder / _FILE)
+        self.report, records = _read(folder / FILE)
         self.trainings = Trainings(records)
 
     def write(self, report: TransferReport | None = None) -> None:
         """Write the trainings, and the report if it is complete."""
         plain = {"report": None if report is None else report.to_json(), "trainings": self.trainings.records}
-        write_atomically(self.folder / _FILE, json.dumps(plain, indent=1) + "\n")
+        write_atomically(self.folder / FILE, json.dumps(plain, indent=1) + "\n")
 
 
 def folder_of(run: RunDirectory, slug: str) -> Path:
@@ -166,7 +167,7 @@ def read_transfers(run: RunDirectory) -> list[TransferReport]:
     Raises:
         UserError: A file is damaged.
     """
-    paths = sorted(run.root.glob(f"transfer/*/{_FILE}"))
+    paths = sorted(run.root.glob(f"transfer/*/{FILE}"))
     return [report for path in paths if (report := _read(path)[0])]
 
 

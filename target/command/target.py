@@ -18,6 +18,7 @@ from target.executor import Executor
 from target.metric import Metric
 from target.program import Program
 from target.program.contract import Contract
+from target.program.subject import NETWORK, PROGRAM
 from target.sandbox import isolation_warning
 
 
@@ -56,6 +57,7 @@ class CommandTarget:
         if spec.metric_file:
             place = "the number `{metric}` of the JSON object in {file}"
         place = place.format(metric=spec.metric, file=spec.metric_file)
+        metric = Metric(name=spec.metric, is_maximized=spec.maximize, file=spec.file)
         rules = [
             f"Everything in `{spec.file}` may change, as long as `{spec.command}` runs it and {place} is the result.",
             "The measurement itself stays as it is: a program that reports anything but an honest result is worthless.",
@@ -68,7 +70,8 @@ class CommandTarget:
             f"comes of it, and it is scored by {place}. {better}, and nothing else counts.",
             rules=tuple(rules),
             check=functools.partial(check_program, spec),
-            metric=Metric(name=spec.metric, is_maximized=spec.maximize, file=spec.file),
+            metric=metric,
+            subject=NETWORK if metric.is_usual else PROGRAM,
         )
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from target.metric import VAL_BPB, Metric
+from target.program.subject import NETWORK, PROGRAM, Subject
 from target.program.syntax import parse
 
 SOURCE_BYTES: Final = 256_000  # room for any training script, too little to carry a corpus
@@ -27,6 +28,7 @@ class Contract:
         rules: The rules for every program, as sentences.
         check: Checks a text, and raises a `ContractError` if it breaks a rule that can be checked without running it.
         metric: What decides, its direction, and what a program is called.
+        subject: What kind of program it is, in words for prompts.
     """
 
     brief: str
@@ -34,6 +36,7 @@ class Contract:
     rules: tuple[str, ...]
     check: Callable[[str], None]
     metric: Metric = VAL_BPB
+    subject: Subject = PROGRAM
 
 
 def check_source(source: str) -> None:
@@ -126,5 +129,6 @@ TRAINED: Final = Contract(
         "cheat are rejected.",
     ),
     check=check_source,
+    subject=NETWORK,
 )
 """The contract of the targets whose programs are trained and scored here."""

@@ -12,8 +12,10 @@ from search.export import main as export
 from search.import_git.__main__ import main as import_git
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
+from target.metric import Metric
 from tests.checkouts import git, make_checkout
 from tests.search.command import QUIET, run
+from tests.search.sweeps import write_run
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,38 @@ def test_an_import_gives_the_same_programs_scores_and_parents(searched, steps, t
     assert [trial.program.id for trial in back.trials] == [trial.program.id for trial in trials]
     assert [trial.score for trial in back.trials] == [round(population.scores[trial.number], 6) for trial in trials]
     assert [trial.proposal.parents for trial in back.trials[1:]] == [(number,) for number in range(len(trials) - 1)]
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_an_import_gives_the_same_scores_of_a_metric_of_its_own(tmp_path, monkeypatch, capsys, direction):
+    described = {"metric": {"name": "Hit rate", "direction": direction, "verified": False}, "file": "solver.py"}
+    population = write_run(tmp_path / "own", [0.0, -1 / 3, -2e-9 - 1 / 3], environment=described)
+    root = tmp_path / "repository"
+    git(tmp_path, "init", "-q", str(root))
+    monkeypatch.chdir(tmp_path)
+
+    assert export(["own", "--git", str(root), "--branch", "own"]) == 0
+    header, *rows = git(root, "show", "own:results.tsv").splitlines()
+    better = "higher" if direction == "maximize" else "lower"
+    assert header == f"commit\tHit rate ({better} is better)\tmemory_gb\tstatus\tdescription"
+    assert float(rows[1].split("\t")[1]) == (1 / 3 if direction == "maximize" else -1 / 3)
+    if direction == "minimize":
+        assert import_git([str(root), "--branch", "own", "--name", "back", "--file", "solver.py", "--maximize"]) == 2
+        assert "--maximize contradicts own:results.tsv" in capsys.readouterr().err
+    capsys.readouterr()
+    assert import_git([str(root), "--branch", "own", "--name", "back", "--file", "solver.py"]) == 0
+
+    back = RunDirectory(tmp_path / "outputs" / "back")
+    assert [trial.score for trial in read_population(back).trials] == [trial.score for trial in population.trials]
+    assert back.metric == Metric(name="Hit rate", is_maximized=direction == "maximize", file="solver.py")
+    said = capsys.readouterr().out
+    assert f"best: #2, {back.metric.text(population.scores[2])}" in said
+    assert f"target.file=solver.py 'target.metric=Hit rate' target.direction={direction}" in said
+    if direction == "maximize":
+        done = run(tmp_path, "name=back", "target=landscape", "operator=constants", QUIET)
+        assert done.returncode == 2
+        assert "has imported trials with Hit rate, higher is better, but the target of this search" in done.stderr
+        assert not back.config.exists(), "it can still be continued with the right target"
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,10 @@ def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
     kept = Path(done.stdout.split("kept in ")[1].split(",")[0])
     try:
         spec = load_target("tiny", [each.removeprefix("target.") for each in settings])
-        noise = stored_noise(spec, describe_device(spec.device))
+        seed = spec.seed_program()
+        noise = stored_noise(spec, describe_device(spec.device), seed)
         assert noise is not None
-        assert (noise.n_seeds, noise.n_repeats, noise.program_id) == (2, 2, spec.seed_program().id)
+        assert (noise.n_seeds, noise.n_repeats, noise.program_id) == (2, 2, seed.id)
         assert noise.seed_sd > 0
         record = json.loads((tmp_path / "noise.json").read_text())
         assert len(record["rows"]) == 3, "the first seed's training is both a seed and a repeat"
@@ -62,8 +63,9 @@ def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
         assert record["seed_sd"] == noise.seed_sd
         assert f"sd {noise.seed_sd:.4f}" in done.stdout
         assert f"3 trainings, {usable_cores()} at a time" in done.stdout
-        assert stored_noise(replace(spec, train_seconds=99), describe_device(spec.device)) is None
-        assert stored_noise(spec, {**describe_device(spec.device), "cpu": "another"}) is None
+        assert stored_noise(replace(spec, train_seconds=99), describe_device(spec.device), seed) is None
+        assert stored_noise(spec, {**describe_device(spec.device), "cpu": "another"}, seed) is None
+        assert stored_noise(spec, describe_device(spec.device), seed.with_constants({"DEPTH": 9})) is None
     finally:
         kept.unlink()
 
@@ -71,15 +73,18 @@ def test_it_is_measured_kept_and_found_again(tmp_path: Path) -> None:
 def test_a_report_says_the_gain_in_standard_deviations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
     target = yaml.safe_load((Path(__file__).parents[2] / "conf" / "target" / "tiny.yaml").read_text())
+    target["program"] = "mine.py"  # in the directory where the search was started
     population = write_run(tmp_path / "run", [2.0, 1.9], config={"target": target})
     run = RunDirectory(tmp_path / "run")
+    run.write_trial(population.trials[0], population)
     assert noise_of(run) is None
     assert " sd " not in render_report(population, make_summary(population), run)
 
     from search.noise import _place
 
-    spec = load_target("tiny")
-    place = _place(spec, json.loads(run.environment.read_text())["device"])
+    device, program = json.loads(run.environment.read_text())["device"], population.trials[0].program
+    assert program is not None
+    place = _place(load_target("tiny"), device, program)
     place.parent.mkdir(parents=True)
     place.write_text(json.dumps({name: getattr(NOISE, name) for name in NOISE.__slots__}))
     assert noise_of(run) == NOISE

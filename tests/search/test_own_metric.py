@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra.utils import instantiate
 
 from operators.edit import EditError, apply_reply
 from operators.llm.dialogue import new_program
 from operators.population import Population
 from operators.prompts.briefing import ANSWERS, Briefing
 from operators.trial import Proposal, Status
+from search.construct import compose_config
 from search.hooks import Hooks, HookSettings
 from search.mlflow.views import TRIALS
 from search.runs.finished import read_summary
@@ -24,6 +26,7 @@ from search.schema import CONF
 from search.status.__main__ import state_of
 from target.command.target import command_target
 from target.metric import Metric
+from target.program.contract import TRAINED, Contract
 from target.simulated.recorded import read_recordings
 from tests.operators.scripted_model import ScriptedModel, make_prompt
 from tests.search.builders import make_population, make_summary, make_trial
@@ -44,9 +47,9 @@ def run_in(folder: Path, population: Population = SEARCH) -> RunDirectory:
     return run
 
 
-def contract(folder: Path) -> Any:
+def contract(folder: Path, metric: str = "accuracy") -> Any:
     settings = yaml.safe_load((CONF / "target" / "command.yaml").read_text())
-    settings |= {"root": str(folder), "file": "solver.py", "command": "python solver.py", "metric": "accuracy"}
+    settings |= {"root": str(folder), "file": "solver.py", "command": "python solver.py", "metric": metric}
     settings = {key: value for key, value in settings.items() if not key.startswith("_")}
     return command_target(**{**settings, "direction": "maximize"}).contract
 
@@ -66,6 +69,23 @@ def test_a_model_reads_of_the_metric_and_the_file_of_the_target(tmp_path: Path, 
         assert "why it should raise accuracy" in text
         assert ("accuracy 0.7500; +0.2500 against the seed" if base == 1 else "worked: accuracy 0.7500") in text
         assert "accuracy 0.6250 (-0.1250 against its parent)" in text, "a discarded child of trial 1"
+
+
+@pytest.mark.parametrize("style", sorted(path.stem for path in (CONF / "prompt").glob("*.yaml")))
+def test_a_stance_speaks_of_networks_only_where_one_is_trained(tmp_path: Path, style: str) -> None:
+    prompt = instantiate(compose_config([f"prompt={style}"]).prompt)
+
+    def system(contract: Contract) -> str:
+        briefing = Briefing(
+            answer="patch", proposal=Proposal(parents=(1,), seed=0), population=SEARCH, base=SEARCH.trials[1]
+        )
+        return str(prompt.messages(briefing, direction="", limits=(), contract=contract)[0].text)
+
+    words = ("architecture", "optimis", "throughput", "loss curve", "training")
+    assert not [word for word in words if word in system(contract(tmp_path))]
+    told = [word for word in words if word in system(contract(tmp_path, metric="val_bpb"))]
+    assert told or style == "terse"
+    assert set(told) <= {word for word in words if word in system(TRAINED)}
 
 
 def test_answers_may_name_the_file_of_the_target_and_no_other() -> None:

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from operators.chat import Exchange, Message
 from operators.population import Population
-from operators.trial import Attempt, Status
+from operators.trial import STYLE, Attempt, Status
 from search.prompt.__main__ import main
 from search.prompt.rebuilt import section_tokens
 from search.prompt.table import prompt_rows, prompt_table, section_table
@@ -143,6 +143,34 @@ def test_a_prompt_that_was_never_sent_is_written_anew_from_what_was_known(
     assert "rebuilt" in shown.err
     assert main([str(run.root), "1", "--as", "simplifier"]) == 0
     assert "You win by deleting" in capsys.readouterr().out
+
+
+def test_a_prompt_of_the_users_own_is_rebuilt_with_the_settings_of_the_search(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own conf"
+    (own / "prompt").mkdir(parents=True)
+    (own / "system.j2").write_text("You are a plumber.\n")
+    (own / "prompt" / "plumber.yaml").write_text(f"defaults: [default, _self_]\nname: p\nsystem: {own}/system.j2\n")
+    arguments = ["--config-dir", str(own), "prompts=[plumber,terse]", "prompt.ancestors=0", "name=one"]
+    run.arguments.write_text(yaml.safe_dump(arguments))
+    ledger = Ledger(run)
+    proposal = replace(ledger.population.trials[3].proposal, labels={STYLE: "plumber"})
+    ledger.propose(proposal)
+
+    for words in (["4"], ["3", "--as", "plumber"]):
+        assert main([str(run.root), *words]) == 0
+        shown = capsys.readouterr().out
+        assert "You are a plumber." in shown
+        assert "# Its history" not in shown, "prompt.ancestors=0 holds for each of the prompts"
+    assert main([str(run.root), "3"]) == 0
+    assert "# Its history" in capsys.readouterr().out
+
+    moved = own.rename(tmp_path / "moved")
+    (moved / "prompt" / "plumber.yaml").write_text("defaults: [default, _self_]\nname: p\n")
+    assert main([str(run.root), "4"]) == 2
+    assert f"began with --config-dir {own}, which is no folder here: give --config-dir" in capsys.readouterr().err
+    assert main([str(run.root), "4", "--config-dir", str(moved)]) == 0
 
 
 def test_what_was_known_is_what_had_a_verdict(run: RunDirectory) -> None:

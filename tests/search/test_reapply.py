@@ -14,10 +14,13 @@ from operators.base import MutationError, Operator
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status
 from search.acceptance import Naive
+from search.models.models import WithModelChoice
 from search.strategies.base import Strategy
 from search.strategies.evolution import RegularisedEvolution
 from search.strategies.greedy import Greedy
 from search.strategies.random import RandomSearch
+from search.stuck import StuckSettings
+from search.styles import WithPrompts
 from target.program import Program
 from tests.search.bench import Bench, WatchfulExecutor, check
 
@@ -155,6 +158,25 @@ def test_a_strategy_that_would_propose_something_else_keeps_its_proposal(bench: 
     assert waiting.proposal.parents == ((1,) if moves else (0,))
     assert waiting.trainings == 1
     assert waiting.staleness
+
+
+class Far(Greedy):
+    """Marks what it proposes to a stuck search."""
+
+    def ask_wider(self, population: Population, rng: random.Random) -> Proposal:
+        return replace(super().ask(population, rng), labels={"far": 1})
+
+
+def test_an_edit_of_a_stuck_search_is_moved_although_the_keep_ends_that(bench: Bench) -> None:
+    widened = StuckSettings(trials=1, action="widen").strategy(Far())
+    strategy = WithModelChoice(WithPrompts(widened, ("plain",)), lambda population, seed: "a/model")
+    search(bench, SLOWER, FASTER, DEEPER, strategy=strategy)
+
+    keep, waiting = bench.ledger.population.trials[2:4]
+    assert (keep.status, waiting.proposal.stuck) == (Status.KEEP, 1)
+    assert waiting.original
+    assert waiting.proposal.labels == {"far": 1, "stuck": 1, "prompt": "plain"}
+    assert waiting.program == SEED.with_constants({"LR": 0.2, "DEPTH": 8})
 
 
 def test_an_edit_that_waits_over_an_interrupt_is_made_to_the_new_champion_on_resume(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
@@ -10,14 +11,17 @@ import pytest
 from scipy.stats import t
 
 from operators.population import Population
-from operators.trial import Mutation, Status, Trial
+from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Acceptance, Confirm, Measure, Naive, Verdict, training_seed
 from search.decisions import next_step
 from search.errors import SeedProgramError
 from search.prompt.__main__ import show_prompt
 from search.report import render_report
-from search.runs.reading import read_population
-from search.ties import is_tie, sentences
+from search.results import Result
+from search.runs.ledger import Ledger
+from search.runs.reading import Elapsed, read_population
+from search.runs.rundir import RunDirectory
+from search.ties import sentences
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 from tests.search.bench import Bench, check
@@ -90,10 +94,12 @@ def test_a_verdict_says_what_was_weighed_against_what() -> None:
         Status.KEEP,
         "tie: 0.0500 worse than trial 0, at most 0.0500 worse with 90% confidence, which is within "
         "acceptance.prefer_bpb=0.1; it has 800 parameters, trial 0 has 1,000",
+        tie=True,
     )
     assert larger == Verdict(
         Status.DISCARD,
         "tie: a gain of 0.0500 is within acceptance.prefer_bpb=0.1; it has 1,200 parameters, trial 0 has 1,000",
+        tie=True,
     )
 
 
@@ -168,7 +174,7 @@ def test_no_program_is_trained_more_often_than_allowed(seed: int) -> None:
             found = step(trials, by)
             if isinstance(found, Verdict):
                 trials[number] = replace(trials[number], status=found.status, decided=number, detail=found.detail)
-                ties += found.status is Status.KEEP and is_tie(trials[number])
+                ties += found.status is Status.KEEP and found.tie
                 continue
             for which, each in found.trainings:
                 value = 2.0 + 0.004 * which + rng.gauss(0, 0.01)
@@ -189,6 +195,7 @@ def test_the_default_limit_is_the_noise_of_a_training() -> None:
     assert step(quiet, rule(limit=None)) == Verdict(
         Status.DISCARD,
         "tie: a gain of 0.0008 is within 0.0010, the default limit; it has 1,200 parameters, trial 0 has 1,000",
+        tie=True,
     )
     assert sd is not None
     verdict = step(noisy, rule(limit=None))
@@ -232,7 +239,7 @@ def test_a_search_among_nearly_equal_programs_ends_with_a_small_one(tmp_path) ->
 
     check(bench, summary)
     population = bench.ledger.population
-    ties = [trial for trial in population.decided if is_tie(trial)]
+    ties = [trial for trial in population.decided if trial.tie]
     kept = [trial for trial in ties if trial.status is Status.KEEP]
     best = population.champion
     assert int(best.program.constants["DEPTH"]) == 2, "the knob's smallest"
@@ -243,6 +250,11 @@ def test_a_search_among_nearly_equal_programs_ends_with_a_small_one(tmp_path) ->
     assert "The champion is 0.00" in text
     assert f"#{kept[0].number}\t" in bench.run.results.read_text() or kept[0].detail in bench.run.results.read_text()
     assert [trial.detail for trial in read_population(bench.run).trials] == [t.detail for t in population.trials]
+    assert [trial.tie for trial in read_population(bench.run).trials] == [t.tie for t in population.trials]
+    result = json.loads((bench.run.trial(kept[0].number) / "result.json").read_text())
+    assert result["tie"]
+    assert '"tie":true' in bench.run.journal.read_text().replace(" ", ""), "and not only in the words of the detail"
+    assert list(Result(bench.run.root).trials["tie"]) == [trial.tie for trial in population.trials]
 
 
 def test_a_figure_that_is_not_measured_is_said_with_the_baseline(tmp_path) -> None:
@@ -296,3 +308,20 @@ def test_authors_are_told(tmp_path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert f"- {told}\n" in show_prompt(tmp_path / "outputs" / "t", "1", style="default")
+
+
+def test_a_journal_of_an_earlier_version_tells_ties_by_their_detail(tmp_path) -> None:
+    ledger = Ledger(RunDirectory(tmp_path))
+    for number, (status, detail) in enumerate(
+        [
+            (Status.BASELINE, ""),
+            (Status.DISCARD, "tie: a gain"),
+            (Status.CRASHED, "tie: no rope"),
+            (Status.KEEP, "no tie: "),
+        ]
+    ):
+        ledger.propose(Proposal(parents=(0,) if number else (), seed=0))
+        ledger.decide(number, status, detail=detail, elapsed=Elapsed())
+
+    assert '"tie"' not in RunDirectory(tmp_path).journal.read_text()
+    assert [trial.tie for trial in read_population(RunDirectory(tmp_path)).trials] == [False, True, False, False]

@@ -198,6 +198,28 @@ def test_what_was_trained_is_not_trained_again_and_another_size_is_another_recor
     assert "<h2>At another size: DEPTH 2 -&gt; 3</h2>" in (short / "report.html").read_text()
 
 
+def test_mlflow_has_a_run_for_a_transfer(short: Path, tmp_path: Path, capsys) -> None:
+    from mlflow import MlflowClient
+
+    size = ("--scale", "target.constants.DEPTH=3", "--seeds", "2")
+    report = transfer(short, *size)
+    assert "MLflow" not in capsys.readouterr().out, "the search has no tracker"
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri)
+    client.search_experiments()  # makes the database
+    transfer(short, *size, "--tracking-uri", uri)
+
+    assert "MLflow experiment 'transfers'" in capsys.readouterr().out
+    experiment = client.get_experiment_by_name("transfers")
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.run_name == "short #2: DEPTH 2 -> 3"
+    assert found.data.metrics["here_difference"] == pytest.approx(report["here"]["difference"])
+    assert found.data.metrics["search_best"] == pytest.approx(report["own"]["best"])
+    assert found.data.tags["graft.verdict"] == report["verdict"]
+    assert [each.path for each in client.list_artifacts(found.info.run_id)] == ["transfer.json"]
+
+
 def test_a_killed_transfer_goes_on_and_trains_nothing_twice(short: Path) -> None:
     words = [sys.executable, "-m", "search.transfer", str(short), "--scale", "target.constants.DEPTH=3", "--seeds", "4"]
     begun = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

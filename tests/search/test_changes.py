@@ -1,0 +1,43 @@
+"""What is told of a resumed search with another configuration: what the user changed, not what follows from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.changes import changes, origins_of
+from search.composed import flatten
+from search.construct import compose_search, plain_config
+from search.session import may_change
+
+MODEL = ("operator=patch", "llm.model=a/b")
+
+
+def told(before: tuple[str, ...], now: tuple[str, ...], *, known: bool = True) -> list[str]:
+    one, other = (compose_search(("name=s", *settings)) for settings in (before, now))
+    old, new = (flatten(plain_config(each.config)) for each in (one, other))
+    keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
+    return changes(keys, old, new, origins=origins_of(other), overrides=one.overrides if known else None)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "changed"),
+    [
+        ((), ("seed=2",), ["seed was 0, is 2"]),
+        (("acceptance.seed=5",), (), ["acceptance.seed was 5, is 0"]),
+        (MODEL, (*MODEL, "prompt.failures=1"), ["prompt.failures was 6, is 1"]),
+        (MODEL, (*MODEL, "prompt=terse"), ["prompt was default, is terse"]),
+        (("strategy=beam",), (), ["strategy was beam, is hybrid"]),
+        ((), ("strategy=beam", "seed=1"), ["strategy was hybrid, is beam", "seed was 0, is 1"]),
+        (("operator=mix", "gates.source_lines=9"), ("operator=mix",), ["gates.source_lines was 9.0, is None"]),
+    ],
+)
+def test_what_follows_from_a_changed_setting_is_not_told(
+    before: tuple[str, ...], now: tuple[str, ...], changed: list[str]
+) -> None:
+    assert told(before, now) == changed
+
+
+def test_without_the_earlier_settings_a_choice_is_told_by_its_values() -> None:
+    found = told(("strategy=beam",), (), known=False)
+
+    assert "strategy._target_ was 'search.strategies.beam.Beam', is 'search.strategies.hybrid.Hybrid'" in found
