@@ -156,6 +156,15 @@ def test_what_has_no_result_fails_and_says_why(evaluator, log, source, outcome, 
     assert phrase in found.detail
 
 
+def test_a_pattern_of_the_settings_decides_which_number_counts(spec, once):
+    spec = dataclasses.replace(spec, metric="top1", metric_pattern=r"Acc@1 ([\d.]+)", metric_file="result.json")
+
+    assert once(spec, "print('top1: 3')\nprint(' * Acc@1 76.13 Acc@5 92.86')").score == 76.13
+    missing = once(spec, "print('top1: 3')")
+    assert "counts that matches target.metric_pattern='Acc@1 ([" in missing.detail
+    assert "matches `Acc@1 (" in CommandTarget(spec).contract.goal
+
+
 @pytest.mark.parametrize(
     ("source", "advice"),
     [
