@@ -48,6 +48,15 @@ def movable_text(source: str) -> str:
     return "; ".join(parts)
 
 
+def is_python(source: str) -> bool:
+    """Return whether a program parses as Python."""
+    try:
+        parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
 def _why(constant: Constant) -> str:
     """Return why a constant stays; empty if it can change."""
     if constant.stays or axis_of(constant):
