@@ -145,6 +145,8 @@ def _check_pattern(pattern: str | None) -> None:
 
 
 def _words(command: str) -> tuple[str, ...]:
+    if not isinstance(command, str):  # YAML reads a bare true, as the program of that name, as a boolean
+        raise TargetError(f"target.command must be a text, got {command!r}: name the program by its path")
     try:
         words = tuple(split_command(command))
     except ValueError as error:

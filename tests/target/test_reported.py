@@ -94,3 +94,12 @@ def test_a_pattern_without_exactly_one_group_is_refused(tmp_path, pattern, phras
 
     with pytest.raises(TargetError, match=phrase):
         CommandSpec.from_config({**settings, **rest, "metric_pattern": pattern})
+
+
+def test_a_command_that_yaml_reads_as_a_boolean_is_refused(tmp_path):
+    settings = {"name": "x", "root": tmp_path, "file": "a.py", "command": True, "metric": "acc", "device": "cpu"}
+
+    with pytest.raises(TargetError, match=r"target\.command must be a text, got True"):
+        CommandSpec.from_config(
+            {**settings, "direction": "maximize", "limit_seconds": 1, "threads": 1, "disk_bytes": 1}
+        )
