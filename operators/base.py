@@ -35,6 +35,11 @@ class Operator(Protocol):
         """
 
 
+def needs_python(operator: Operator) -> bool:
+    """Return whether an operator can change nothing but Python, which it says with an attribute of this name."""
+    return bool(getattr(operator, "needs_python", False))
+
+
 NOTHING_NEW: Final = "nothing new: "
 """How the reason of a trial begins whose operator found nothing that was not tried before."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from operators.base import ExhaustedError, MutationError, parent_program
@@ -40,6 +41,7 @@ class ConstantsOperator:
     """
 
     name = "constants"
+    needs_python = True
 
     def __init__(self, *, max_changes: int, step: float) -> None:
         if max_changes < 1 or step <= 0:
@@ -104,11 +106,28 @@ def read_constants(parent: Program) -> dict[str, Constant]:
     """Return the constants of a parent by name.
 
     Raises:
-        MutationError: It does not parse, or one of its knob comments does not.
+        ExhaustedError: It is not Python.
+        MutationError: One of its knob comments cannot be read.
+    """
+    with readable_constants():
+        return parse_constants(parent.source)
+
+
+@contextmanager
+def readable_constants() -> Iterator[None]:
+    """Turn an error of reading constants into one of the operator.
+
+    Raises:
+        ExhaustedError: The program is not Python.
+        MutationError: One of its knob comments cannot be read.
     """
     try:
-        return parse_constants(parent.source)
-    except (SyntaxError, ValueError) as error:
+        yield
+    except SyntaxError as error:
+        raise ExhaustedError(
+            f"the constants of the parent cannot be read, since it is not Python: {error.msg} in line {error.lineno}"
+        ) from error
+    except ValueError as error:
         raise MutationError(f"the constants of the parent cannot be read: {error}") from error
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from operators.base import ExhaustedError, MakeOperator, NoModelError, Operator, Resources, equip
+from operators.base import ExhaustedError, MakeOperator, NoModelError, Operator, Resources, equip, needs_python
 from operators.delegate import delegate
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
@@ -82,6 +82,11 @@ class MixOperator:
         self._adaptive = adaptive
         self._gpu_usd_per_hour = gpu_usd_per_hour
         self._floor = floor
+
+    @property
+    def needs_python(self) -> bool:
+        """Whether each operator of the mixture does."""
+        return all(map(needs_python, self._operators.values()))
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the mutation made by the operator that is drawn."""

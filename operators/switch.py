@@ -37,6 +37,7 @@ class SwitchOperator:
     """
 
     name = "switch"
+    needs_python = True
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the first parent with one switch turned."""

@@ -20,8 +20,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from operators.base import ExhaustedError, MutationError, parent_program
-from operators.constants import describe_changes
+from operators.base import ExhaustedError, parent_program
+from operators.constants import describe_changes, readable_constants
 from operators.experience import Experience, gather
 from operators.population import Population
 from operators.trial import Mutation, Proposal
@@ -57,6 +57,7 @@ class TuneOperator:
     """
 
     name = "tune"
+    needs_python = True
 
     def __init__(self, *, candidates: int, memory: int) -> None:
         if candidates < 1 or memory < 4:
@@ -69,10 +70,8 @@ class TuneOperator:
         import numpy as np
 
         parent = parent_program(proposal, population)
-        try:
+        with readable_constants():
             experience = gather(parent, population, limit=self._memory)
-        except (SyntaxError, ValueError) as error:
-            raise MutationError(f"the constants of the parent cannot be read: {error}") from error
         if not experience.axes:
             raise ExhaustedError("the parent has no constant to move: it needs UPPER_CASE literals at its top level")
         rng = np.random.default_rng(proposal.seed)

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from operators.base import MakeOperator, Operator, Resources
+from search.acceptance import Acceptance
 from search.ahead import Pace, ahead_per_slot
 from search.changes import origins_of
 from search.composed import OBJECT, make_target
@@ -47,11 +48,13 @@ class Parts:
         strategy: Decides what to mutate.
         operator: Mutates; or a function of `resources` that makes such an operator.
         target: What is searched, and how it is scored.
+        acceptance: Decides which candidate becomes the champion.
     """
 
     strategy: Strategy | None = None
     operator: Operator | MakeOperator | None = None
     target: Target | None = None
+    acceptance: Acceptance | None = None
 
     def recorded(self) -> dict[str, dict[str, str]]:
         """Return what the configuration of the search records in place of its own settings."""
@@ -97,7 +100,7 @@ def make_session(
     preflight, pace = Preflight(), Pace()
     remarks: list[str] = []
     gates = Gates(**plain["gates"])
-    acceptance = instantiate(config.acceptance, "acceptance")
+    acceptance = parts.acceptance or instantiate(config.acceptance, "acceptance")
     require_figure(plain["acceptance"], trains=target.kind is not None)
     prompts = {name: instantiate(node, f"prompts.{name}") for name, node in composed.prompts.items()}
     resources = Resources(

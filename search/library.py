@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from operators.base import MakeOperator, Operator
+from search.acceptance import Acceptance
 from search.arguments import hydra_setting
 from search.assembly import Parts, make_session
 from search.construct import Composed, compose_search
@@ -32,6 +33,7 @@ class Search:
         operator: The name of a choice, or an object as `operators.base.Operator`; or a function that gets `resources`,
             `operators.base.Resources`, and returns one.
         target: The name of a choice, or an object as `target.base.Target`.
+        acceptance: The name of a choice, or an object with the methods of `search.acceptance.Acceptance`.
         config_dir: A folder of yours with more choices, such as the file `mine.yaml` in its folder `target`.
         quiet: Print nothing.
         more: Other settings: `seed=1`, `budget={"trainings": 60}`.
@@ -47,12 +49,13 @@ class Search:
         strategy: str | Strategy | None = None,
         operator: str | Operator | MakeOperator | None = None,
         target: str | Target | None = None,
+        acceptance: str | Acceptance | Mapping[str, Any] | None = None,
         config_dir: str | Path | None = None,
         quiet: bool = False,
         **more: Any,
     ) -> None:
-        given = {"strategy": strategy, "operator": operator, "target": target}
-        words = {key: part for key, part in given.items() if isinstance(part, str)}
+        given = {"strategy": strategy, "operator": operator, "target": target, "acceptance": acceptance}
+        words = {key: part for key, part in given.items() if isinstance(part, str | Mapping)}
         words |= {"name": name} if name else {}
         overrides = [*settings, *_settings({**words, **more})]
         folder = Path(config_dir).expanduser() if config_dir else None
@@ -62,7 +65,7 @@ class Search:
         flags = ["--config-dir", str(folder)] if folder else []
         is_named = any(each.startswith("name=") for each in overrides)
         chosen = str(composed.config.name) if is_named else _unused_name(composed)
-        objects: dict[str, Any] = {key: part for key, part in given.items() if not isinstance(part, str)}
+        objects: dict[str, Any] = {key: part for key, part in given.items() if not isinstance(part, str | Mapping)}
         self._set(composed, chosen, named([*flags, *overrides], chosen), Parts(**objects), quiet=quiet)
 
     @classmethod

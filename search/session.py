@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from operators.base import ProviderError
+from operators.base import ProviderError, needs_python
 from operators.population import Population
 from search.changes import NO_ORIGINS, Origins, changes
 from search.composed import flatten, read_config
@@ -41,7 +41,7 @@ from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
 from target.metric import Metric, metric_of
-from target.program.movable import movable_text
+from target.program.movable import is_python, movable_text
 
 MAY_CHANGE: Final = (
     "budget",
@@ -238,6 +238,12 @@ def _tell_constants(session: Session, population: Population, watch: Watch) -> N
     best = population.champion
     program = best.program if best and best.program else session.settings.seed_program
     if text := movable_text(program.source):
+        watch.say(text)
+    elif not is_python(program.source):
+        file = session.target.contract.metric.file
+        text = f"{file} is not Python, so only an operator that asks a model, or an agent, can change it"
+        if needs_python(session.settings.operator):
+            raise UserError(f"{text}: set operator=patch and llm.model, or operator=agent and agent.command")
         watch.say(text)
 
 

@@ -71,7 +71,7 @@ def failure_from_log(tail: str, status: int | None, *, stage: str) -> CandidateF
         name = _signal_name(status & 0x7F)
         killed = name == "SIGKILL"
         hint = " (the kernel does this when the machine has no memory left)" if killed else ""
-        detail = f"{stage} was ended by {name}{hint}; its last output: {words}"
+        detail = f"{stage} was ended by {name}{hint}; its last output: {words or 'nothing'}"
         return CandidateFailure(Outcome.CRASHED, detail, killed=killed)
     code = "" if status is None else f" with exit code {status >> 8}"
     return CandidateFailure(Outcome.CRASHED, f"{stage} failed{code}: {words or 'it printed nothing'}")

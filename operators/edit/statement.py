@@ -21,6 +21,10 @@ _CODE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)")
+_POLITE = re.compile(
+    r"^(?:(?:sure|certainly|of course|okay|ok|absolutely|great(?: question)?|got it|thank you|thanks)[!.,]+\s*)+",
+    re.IGNORECASE,
+)  # says nothing of the change
 _SHOWN_CONSTANTS: Final = 4
 
 
@@ -77,6 +81,7 @@ def _any_label(line: str) -> bool:
 
 def _first_sentence(prose: str) -> str:
     lines = (line.strip(" \t#>*_-") for line in prose.split("\n"))
+    lines = (_POLITE.sub("", line) for line in lines)
     line = next((line for line in lines if len(line.split()) > 1 and line[:1].isalnum()), "")
     match = _SENTENCE.match(line[:_REASON_CHARACTERS])
     return match[1] if match else line.removesuffix(":")

@@ -27,7 +27,7 @@ from target.program.constants import Value, format_value
 _CONSTANTS: Final = "constants."
 _BUDGET: Final = "train_seconds"
 _BUDGET_TEXT: Final = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)(?P<unit>x|s)?")
-_NO_SIZE: Final = ("name", "program", "root", "file", "metric", "metric_file", "direction")
+_NO_SIZE: Final = ("name", "program", "root", "file", "metric", "metric_file", "metric_pattern", "direction")
 """Settings that decide what is measured, and not at which size."""
 _FOREIGN: Final = re.compile(r"[^\w.,=+-]")
 _SLUG_CHARACTERS: Final = 60

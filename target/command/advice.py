@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from typing import Final
+
+LOADER: Final = {"aarch64": "/lib/ld-linux-aarch64.so.1"}.get(platform.machine(), "/lib64/ld-linux-x86-64.so.2")
+"""Starts a program whose file is not marked as executable."""
 
 _ADVICE: Final = (
     (
@@ -24,6 +28,13 @@ _ADVICE: Final = (
         r"|LocalEntryNotFoundError|URLError|ConnectionError|Failed to establish a new connection",
         "there is no network in the sandbox: download first, and name the place in target.links, target.home or "
         "target.readable",
+    ),
+    (
+        r"(?:: \d+|: line \d+|\bmake): \S+: Permission denied|[Cc]hmod\S*: .*not permitted|changing permissions of"
+        r"|chmod[^\n]*\n(?:[ ^~]*\n)?PermissionError: \[Errno 1\]"
+        r"|PermissionError: \[Errno 13\] Permission denied: '\./",
+        "chmod is forbidden in the sandbox, so what a compiler makes cannot be run by its name: let the loader start "
+        f"it, as in '{LOADER} ./build/program', or set target.sandbox=off",
     ),
     (
         r"FileNotFoundError|No such file or directory|PermissionError|Permission denied",

@@ -7,6 +7,7 @@ computes the number, it is the program's own: a program could report anything.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Any, Final
 from target.command.advice import advice_on
 from target.command.checkout import CommandSpace
 from target.command.job import CommandJob
-from target.command.reported import figures_of_log, finite_figures, number
+from target.command.reported import figures_of_log, figures_of_pattern, finite_figures, number
 from target.command.score import CommandScorer, Reported
 from target.command.spec import CommandSpec
 from target.draft import Draft
@@ -128,7 +129,7 @@ class CommandEvaluator(ZygoteKeeper):
             draft.isolation = child.isolation
             draft.train_seconds = child.clock.wall_seconds
             text = log.read_bytes().decode(errors="replace")
-            printed = figures_of_log(text)
+            printed = self._printed(text)
             _note_claims(draft, printed, max(ending.peak_bytes, child.clock.peak_resident_bytes))
             if exceeded := ending.exceeded or child.clock.exceeded(limits):
                 raise CandidateFailure(exceeded.outcome, self._stopped(exceeded))
@@ -138,6 +139,16 @@ class CommandEvaluator(ZygoteKeeper):
             value, further = self._scorer.number(space, printed, tail)
             draft.reported = {**draft.reported, **further}
         return value
+
+    def _printed(self, log: str) -> dict[str, str]:
+        """Return the figures of an output, as text; the deciding one as the settings say where it is."""
+        spec = self._spec
+        if spec.metric_pattern is None:
+            return figures_of_log(log, metric=spec.metric)
+        figures = figures_of_log(log)
+        figures.pop(spec.metric, None)
+        matches = figures_of_pattern(log, re.compile(spec.metric_pattern))
+        return {**figures, spec.metric: matches[-1]} if matches else figures
 
     def _failed(self, failure: CandidateFailure, printed: dict[str, str], tail: str) -> CandidateFailure:
         """Return a failure with the number printed before it, if any, and advice if the cause is known."""

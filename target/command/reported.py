@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from target.evaluation import Outcome
@@ -16,6 +17,8 @@ FILE_BYTES: Final = 1_000_000
 MOST: Final = 1e15
 """Larger numbers measure nothing, and sums of their squares overflow."""
 
+PATTERN_ADVICE: Final = "set target.metric_pattern to a regular expression with one group, for the number"
+
 _FIGURES: Final = 100
 _LINE_CHARACTERS: Final = 10_000  # of a progress line
 _BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress lines with a lone CR
@@ -23,33 +26,78 @@ _COLOURS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # a remark may follow the value, but no second number: `1.1 -> 0.9` is ambiguous
 _FIGURE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*[:=]\s*(?P<value>\S+)(?:\s+[^\s\d+\-=/>→.,].*)?\s*")
 _SEPARATORS: Final = re.compile(r"[|,;\t\]]|\s-\s")
+_SECOND: Final = r"\s*(?:[=/>→±+\d]|\(\s*\d|-+[\d>])"  # a second number behind a value: either may be meant
+_LEVELS: Final = frozenset({"debug", "info", "warning", "warn", "error", "critical"})  # words before a logged text
 _LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
 
-def figures_of_log(log: str) -> dict[str, str]:
+def lines_of(log: str) -> Iterator[str]:
+    """Yield the lines of a log without colours and without those that are only in part there.
+
+    A carriage return also ends a line, as in progress bars.
+    """
+    parts = [_BREAKS.split(part) for part in _LEFT_OUT.split(log)]
+    for before, after in itertools.pairwise(parts):  # the part left out may begin and end inside lines
+        before[-1] = after[0] = ""
+    for line in itertools.chain.from_iterable(parts):
+        yield _COLOURS.sub("", line)
+
+
+def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
     """Return the figures of a log by name, as text.
 
     A figure has a separate line, `name: value` or `name = value`, with or without a remark after it. If no separate
     line has the name, a part of a progress line counts, as in `step 100 | val_bpb: 0.99 | best`. The last number
     counts. A word instead of a number, such as `n/a`, counts only if there is no number.
+
+    Args:
+        log: The output.
+        metric: Name of the deciding figure. It is also found among others in a line: `epoch 3: loss=0.5 acc=0.8`.
     """
-    parts = [_BREAKS.split(part) for part in _LEFT_OUT.split(log)]
-    for before, after in itertools.pairwise(parts):  # the part left out may begin and end inside lines
-        before[-1] = after[0] = ""
     lines, pieces = dict[str, str](), dict[str, str]()
-    for line in itertools.chain.from_iterable(parts):
-        text = _COLOURS.sub("", line)
+    inside = _inside(metric) if metric else None
+    for text in lines_of(log):
         if found := _FIGURE.fullmatch(text):
             _put(lines, found)
-        elif len(text) <= _LINE_CHARACTERS:
-            for piece in _SEPARATORS.split(text):
-                if found := _FIGURE.fullmatch(piece):
-                    _put(pieces, found)
+            if found["name"] == metric:
+                continue
+        if len(text) > _LINE_CHARACTERS:
+            continue
+        split = [] if found else _SEPARATORS.split(text)
+        parts = [part for piece in split if (part := _FIGURE.fullmatch(piece))]
+        for part in parts:
+            _put(pieces, part)
+        if inside and metric not in {part["name"] for part in parts}:
+            _put_only(pieces, inside, text)
     return {**pieces, **lines}
 
 
+def figures_of_pattern(log: str, pattern: re.Pattern[str]) -> list[str]:
+    """Return what the group of a pattern has matched, in the order of the log, line by line."""
+    found = itertools.chain.from_iterable(map(pattern.finditer, lines_of(log)))
+    return [match[1] for match in found if match[1] is not None]
+
+
+def _inside(name: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?<![\w./-])(?P<name>{re.escape(name)})['\"]?\s*[:=]\s*['\"]?(?P<value>[^\s,;|()\[\]{{}}'\"]++)(?!{_SECOND})"
+    )
+
+
+def _put_only(figures: dict[str, str], pattern: re.Pattern[str], text: str) -> None:
+    """Note the figure of a line that has it once; a word before it, as in `best val_acc=1`, makes it another figure."""
+    found = [match for match in pattern.finditer(text) if not _is_longer_name(text[: match.start()])]
+    if len(found) == 1 and number(found[0]["value"].rstrip("%")) is not None:
+        _put(figures, found[0])
+
+
+def _is_longer_name(before: str) -> bool:
+    words = before.split()
+    return before[-1:].isspace() and bool(words) and words[-1].isalpha() and words[-1].lower() not in _LEVELS
+
+
 def _put(figures: dict[str, str], found: re.Match[str]) -> None:
-    name, value = found["name"], found["value"].rstrip(",;")
+    name, value = found["name"], found["value"].rstrip(",;%")
     if number(value) is not None or number(figures.get(name)) is None:
         figures[name] = value
 
@@ -65,7 +113,8 @@ def figures_of_file(content: bytes | None, file: str) -> dict[str, Any]:
         CandidateFailure: It is not a JSON object.
     """
     if content is None:
-        raise CandidateFailure(Outcome.CRASHED, f"metric: the command ended without writing {file}")
+        hint = "if it prints the number: target.metric_file=null"
+        raise CandidateFailure(Outcome.CRASHED, f"metric: the command ended without writing {file}; {hint}")
     if len(content) > FILE_BYTES:
         raise CandidateFailure(Outcome.CRASHED, f"metric: {file} must be at most {FILE_BYTES} bytes")
     try:
@@ -91,10 +140,7 @@ def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | 
         CandidateFailure: It is missing, not a number, not finite, or implausibly small.
     """
     if name not in figures:
-        said = last_words(log)
-        raise CandidateFailure(
-            Outcome.CRASHED, f"metric: no {name!r} in {place}; the last output: {said or 'it printed nothing'}"
-        )
+        raise CandidateFailure(Outcome.CRASHED, f"metric: no {name!r} in {place}; {_what_came(log, name)}")
     value = number(figures[name])
     if value is None:
         raise CandidateFailure(
@@ -128,3 +174,11 @@ def number(value: Any) -> float | None:
         return float(value)
     except (ValueError, OverflowError):
         return None
+
+
+def _what_came(log: str, name: str) -> str:
+    """Return the last line that has the name of a missing figure, with advice; or else the last lines."""
+    named = [line.strip() for line in lines_of(log) if name.casefold() in line.casefold()]
+    if named:
+        return f"the last line with that name: {named[-1]!r:.200}; if it has the result: {PATTERN_ADVICE}"
+    return f"the last output: {last_words(log) or 'it printed nothing'}"

@@ -46,8 +46,10 @@ class Reported:
         """Return the number that the program reports, and the other figures of its file."""
         spec = self._spec
         figures: dict[str, Any] = dict(printed)
-        place, further = f"the output, where the last line `{spec.metric}: NUMBER` counts,", dict[str, float]()
-        if spec.metric_file:
+        place, further = f"the output, where the last line `{spec.metric}: NUMBER` counts", dict[str, float]()
+        if spec.metric_pattern:
+            place = f"the output, where the last line counts that matches target.metric_pattern={spec.metric_pattern!r}"
+        elif spec.metric_file:
             content = space.read(spec.metric_file, limit_bytes=FILE_BYTES)
             figures, place = figures_of_file(content, spec.metric_file), spec.metric_file
             further = finite_figures(figures)

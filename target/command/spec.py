@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ class CommandSpec:
         command: The command, run in a copy of the directory; it is split as in a shell, but not run by a shell.
         metric: Name of the deciding number.
         metric_file: JSON file in the copy that has the number; None for the last line `metric: NUMBER` of the output.
+        metric_pattern: Regular expression with one group, which is the number: its last match in a line of the output
+            counts, and no file is read. None to look for the name.
         direction: Whether small or large numbers are better.
         above: Numbers must be larger than this; None for no bound.
         limit_seconds: Wall-clock time from the start of the command until it is killed.
@@ -51,6 +54,7 @@ class CommandSpec:
     command: str
     metric: str
     metric_file: str | None = None
+    metric_pattern: str | None = None
     direction: Literal["minimize", "maximize"]
     above: float | None = None
     limit_seconds: float
@@ -83,6 +87,7 @@ class CommandSpec:
                 raise TargetError(f"paths of a target must be relative and lead downwards, got {path!r}")
         if not self.metric:
             raise TargetError("target.metric must name the number that decides")
+        _check_pattern(self.metric_pattern)
         _words(self.command)
 
     @property
@@ -125,7 +130,23 @@ class CommandSpec:
             raise TargetError(f"the configuration of the target does not fit: {error}") from error
 
 
+def _check_pattern(pattern: str | None) -> None:
+    if pattern is None:
+        return
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise TargetError(f"target.metric_pattern must be a regular expression, got {pattern!r}: {error}") from error
+    if groups != 1:
+        raise TargetError(
+            "target.metric_pattern must have one group, for the number, as in 'Acc@1 ([0-9.]+)'; (?:...) groups "
+            f"without counting; got {groups} groups in {pattern!r}"
+        )
+
+
 def _words(command: str) -> tuple[str, ...]:
+    if not isinstance(command, str):  # YAML reads a bare true, as the program of that name, as a boolean
+        raise TargetError(f"target.command must be a text, got {command!r}: name the program by its path")
     try:
         words = tuple(split_command(command))
     except ValueError as error:

@@ -54,9 +54,11 @@ class CommandTarget:
         spec = self._spec
         better = "Higher is better" if spec.maximize else "Lower is better"
         place = "the last line of its output that has the form `{metric}: NUMBER`"
-        if spec.metric_file:
+        if spec.metric_pattern:
+            place = "the last number of its output in a line that matches `{pattern}`"
+        elif spec.metric_file:
             place = "the number `{metric}` of the JSON object in {file}"
-        place = place.format(metric=spec.metric, file=spec.metric_file)
+        place = place.format(metric=spec.metric, file=spec.metric_file, pattern=spec.metric_pattern)
         metric = Metric(name=spec.metric, is_maximized=spec.maximize, file=spec.file)
         rules = [
             f"Everything in `{spec.file}` may change, as long as `{spec.command}` runs it and {place} is the result.",

@@ -42,6 +42,8 @@ def why_it_stays(name: str) -> str:
     words = _words(name)
     if words & _REPORTED and words & _OFTEN:
         return "what is printed"
+    if "CLASSES" in words or (words & {"N", "NUM"} and words & {"CLASS", "LABELS"}):
+        return "a property of the data"
     return next((reason for reason, some in _STAY.items() if words & some), "")
 
 

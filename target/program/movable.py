@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from target.program.constants import Constant, assignments, parse_constants, stored_names
+from target.program.elsewhere import numbers_elsewhere
 from target.program.space import axis_of
 from target.program.syntax import parse
 
@@ -33,14 +34,27 @@ def movable_text(source: str) -> str:
     for name, value in assignments(tree):
         if name not in known:
             staying[_why_not(value, stored[name])][name] = None
-    if not moving and not staying:
+    elsewhere = numbers_elsewhere(tree)
+    if not moving and not staying and not elsewhere:
         return ""
     count = f"{len(moving)} constant{'s' if len(moving) > 1 else ''} can move" if moving else "no constant can move"
     parts = [f"{count}: {_listed(list(moving), _MOVING)}" if moving else count]
     if staying:
         groups = [f"{_listed(list(names), _STAYING)} ({reason})" for reason, names in staying.items()]
         parts.append(f"{sum(map(len, staying.values()))} stay: {'; '.join(groups)}")
+    if elsewhere:
+        groups = [f"{_listed(names, _STAYING)} ({place})" for place, names in elsewhere.items()]
+        parts.append(f"only constants such as `LR = 0.1` at the top level move, and not {', '.join(groups)}")
     return "; ".join(parts)
+
+
+def is_python(source: str) -> bool:
+    """Return whether a program parses as Python."""
+    try:
+        parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _why(constant: Constant) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 NOT_READ: Final = "not read"
 ONLY_PRINTED: Final = "only scales what is printed"
 _READ_ALL: Final = frozenset({"globals", "locals", "vars", "eval", "exec"})
+_ARGUMENTS: Final = frozenset({"args", "opt", "opts", "options", "hparams"})  # usual names of parsed arguments
 _PRINTS: Final = re.compile(r"print\w*|log|info|debug|warning")
 _PASS_ON: Final = re.compile(r"abs|float|format|int|max|min|round|str")
 
@@ -32,7 +33,7 @@ def idle_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
     matter, printed = uses.found()
     if not matter.intersection(names):
         matter = uses.read if printed.intersection(names) else names
-    if uses.read & _READ_ALL:
+    if uses.read_all():
         return {}
     return {name: ONLY_PRINTED if name in uses.read else NOT_READ for name in names - matter}
 
@@ -50,6 +51,16 @@ class _Uses:
         self._reads = [node for node in self._parents if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
         self._texts = {node.value for node in self._parents if isinstance(node, ast.Constant) and node.value in names}
         self.read = {node.id for node in self._reads}
+
+    def read_all(self) -> bool:
+        """Return whether the program may look up any name; `vars(args)` has the names of arguments only."""
+        return any(node.id in _READ_ALL and not self._is_vars_of_arguments(node) for node in self._reads)
+
+    def _is_vars_of_arguments(self, node: ast.Name) -> bool:
+        call = self._parents[node]
+        if node.id != "vars" or not isinstance(call, ast.Call) or call.func is not node or len(call.args) != 1:
+            return False
+        return isinstance(call.args[0], ast.Name) and call.args[0].id in _ARGUMENTS
 
     def found(self) -> tuple[set[str], set[str]]:
         """Return the names whose values are used beyond printed figures, and those used in printed figures."""

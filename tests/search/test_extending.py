@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -44,6 +45,17 @@ def test_a_strategy_an_operator_and_a_target_from_a_directory_of_ones_own(tmp_pa
     assert summary_of(out)["strategy"] == "leaders"
     assert summary_of(out)["best_speed"] > summary_of(out)["baseline_speed"] + 10
     assert "resumed: " in again.stdout
+
+
+def test_an_acceptance_rule_of_ones_own_decides(tmp_path: Path) -> None:
+    done = search(tmp_path, "operator=halve", "target=bowl", "acceptance=margin", "name=m", "budget.trainings=40")
+
+    assert done.returncode == 0, done.stderr
+    champions = [row for row in rows_of(tmp_path / "outputs" / "m") if row["status"] in ("baseline", "keep")]
+    speeds = [float(row["speed"]) for row in champions]
+    assert len(speeds) > 1
+    assert all(after > before + 0.1 for before, after in itertools.pairwise(speeds))
+    assert {row["n"] for row in champions} == {"3"}
 
 
 def test_settings_of_ones_own_are_checked_like_those_of_graft(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from operators.population import Population
-from operators.trial import Mutation, Proposal
+from operators.trial import Mutation, Proposal, Status, Trial
 from search import Result, Search, run
+from search.acceptance import Measure, Verdict
 from search.errors import UserError
 from search.final.__main__ import main as final
 from search.status.__main__ import state_of
@@ -162,6 +163,36 @@ def test_objects_take_the_place_of_choices() -> None:
     assert found.trials.value.max() == found.best.value
     assert found.trials.loc[found.best.number, "change"] > 0
     assert found.summary.strategy == "FromChampion"
+
+
+@dataclass(frozen=True)
+class NeverAgain:
+    """Keeps nothing."""
+
+    seed: int = 5
+
+    def step(self, trial: Trial, population: Population) -> Measure | Verdict:
+        if not trial.evaluations:
+            return Measure(((trial.number, self.seed),))
+        return Verdict(Status.DISCARD if population.champion else Status.BASELINE)
+
+    def repeat(self, trial: Trial, population: Population) -> Measure | None:
+        return None
+
+
+def test_an_acceptance_rule_may_be_an_object() -> None:
+    found = own(acceptance=NeverAgain()).run()
+
+    assert set(found.trials.status) == {"baseline", "discard"}
+    assert {each.seed for trial in found.population.trials for each in trial.evaluations} == {5}
+    with pytest.raises(UserError, match=r"acceptance.settings was 'NeverAgain\(seed=5\)', is 'NeverAgain\(seed=6\)'"):
+        own(acceptance=NeverAgain(seed=6)).run()
+
+
+def test_a_rule_of_graft_takes_its_settings_as_a_mapping() -> None:
+    search = Search(name="m", acceptance={"seeds": 3}, **FAST)
+
+    assert search._composed.config.acceptance.seeds == 3
 
 
 def test_a_search_with_objects_is_resumed_by_the_same_program_only(capsys: pytest.CaptureFixture[str]) -> None:

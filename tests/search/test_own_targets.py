@@ -146,6 +146,25 @@ def test_a_metric_that_is_maximized_has_its_own_sign_everywhere(tmp_path: Path) 
     assert "speed 3 (higher is better)" in (out / "report.md").read_text()
 
 
+@pytest.mark.parametrize("operator", ["constants", "mix"])
+def test_a_file_that_is_not_python_is_refused_for_operators_that_change_only_python(
+    tmp_path: Path, operator: str
+) -> None:
+    (tmp_path / "tool").mkdir()
+    (tmp_path / "tool" / "kernel.c").write_text("#define BLOCK 16\nint main(void) { return 0; }\n")
+    settings = (
+        "target=command",
+        f"target.root={tmp_path / 'tool'}",
+        "target.file=kernel.c",
+        "target.command=sh run.sh",
+    )
+
+    refused = search(tmp_path, "name=c", *settings, "target.metric=seconds", f"operator={operator}")
+
+    assert_clean_failure(refused, "kernel.c is not Python, so only an operator that asks a model, or an agent, can")
+    assert "set operator=patch and llm.model, or operator=agent and agent.command" in refused.stderr
+
+
 def test_a_checkout_that_is_not_there_and_a_command_that_is_not_are_told(tmp_path: Path) -> None:
     assert_clean_failure(search(tmp_path, "target=autoresearch"), "target.root")
     gone = search(tmp_path, "target=autoresearch", "target.root=/nowhere/at/all")

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from target.command.advice import LOADER
 from target.command.checkout import copy_checkout
 from target.command.evaluator import CommandEvaluator
 from target.command.spec import CommandSpec
@@ -31,6 +32,10 @@ if os.fork() == 0:
 os.wait()
 os.read(read_fd, 1)
 """
+
+
+UNMARKED = "import os, subprocess\nos.mkdir('build')\nopen('build/made', 'w').write('exit 0')\n"
+"""Makes a file as a compiler does that may not call chmod."""
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +161,15 @@ def test_what_has_no_result_fails_and_says_why(evaluator, log, source, outcome, 
     assert phrase in found.detail
 
 
+def test_a_pattern_of_the_settings_decides_which_number_counts(spec, once):
+    spec = dataclasses.replace(spec, metric="top1", metric_pattern=r"Acc@1 ([\d.]+)", metric_file="result.json")
+
+    assert once(spec, "print('top1: 3')\nprint(' * Acc@1 76.13 Acc@5 92.86')").score == 76.13
+    missing = once(spec, "print('top1: 3')")
+    assert "counts that matches target.metric_pattern='Acc@1 ([" in missing.detail
+    assert "matches `Acc@1 (" in CommandTarget(spec).contract.goal
+
+
 @pytest.mark.parametrize(
     ("source", "advice"),
     [
@@ -164,8 +178,15 @@ def test_what_has_no_result_fails_and_says_why(evaluator, log, source, outcome, 
         ("import urllib.request\nurllib.request.urlopen('http://example.invalid')", "no network in the sandbox"),
         ("import a_package_that_is_not_installed", "target.command='.venv/bin/python train.py'"),
         ("open('data/train.bin')", "target.links"),
+        (UNMARKED + "raise SystemExit(subprocess.call(['sh', '-c', './build/made']) and 1)", LOADER),
+        (UNMARKED + "subprocess.run(['./build/made'])", LOADER),
+        ("import os\nos.chmod('train.py', 0o755)", LOADER),
+        ("import subprocess\nsubprocess.run(['chmod', '+x', 'train.py'], check=True)", LOADER),
     ],
-    ids=["git", "worker processes", "network", "Python", "data"],
+    ids=[
+        *("git", "worker processes", "network", "Python", "data"),
+        *("a program that was made", "the same without a shell", "chmod", "chmod in a shell"),
+    ],
 )
 def test_a_common_reason_for_a_failure_comes_with_what_to_do(evaluator, log, source, advice):
     found = evaluator.evaluate(Program(source), 0, log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -82,7 +83,9 @@ def test_no_log_and_no_ending_is_an_error_of_ours(tail, status):
         "\n[... 1 bytes left out ...]\n",
     ],
 )
-@pytest.mark.parametrize("read", [figures_of_log, last_words, refusal, ran_out_of_memory])
+@pytest.mark.parametrize(
+    "read", [figures_of_log, partial(figures_of_log, metric="a"), last_words, refusal, ran_out_of_memory]
+)
 def test_a_long_log_is_read_in_linear_time(read, piece):
     within_cpu_seconds(20, lambda: read(piece * (2_000_000 // len(piece))))
 

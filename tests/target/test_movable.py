@@ -44,10 +44,41 @@ def test_long_lists_are_cut() -> None:
     [
         ("A = 1\n", "1 constant can move: A"),
         ("A = 'x'\n", "no constant can move; 1 stay: A (text without choices)"),
-        ("a = 1\n", ""),
+        ("f(x)\n", ""),
         ("A = (\n", ""),
         ("A = 1  # knob: 9..1\n", ""),
     ],
 )
 def test_a_program_may_have_none(source: str, text: str) -> None:
     assert movable_text(source) == text
+
+
+SCRIPT = """\
+import argparse
+from dataclasses import dataclass
+LR = 0.1
+NUM_CLASSES = 10
+learning_rate = 6e-4
+name = "x"
+@dataclass
+class Config:
+    depth: int = 2
+    kind: str = "a"
+parser = argparse.ArgumentParser()
+parser.add_argument("-b", "--batch-size", type=int, default=64)
+parser.add_argument("--momentum", default=-0.9)
+parser.add_argument("--lr", default=LR)
+parser.add_argument("--data", default="data")
+args = parser.parse_args()
+print(vars(args))
+train(args, learning_rate, NUM_CLASSES, Config())
+"""
+
+
+def test_numbers_of_a_usual_script_that_no_operator_moves_are_named() -> None:
+    assert movable_text(SCRIPT) == (
+        "1 constant can move: LR; 1 stay: NUM_CLASSES (a property of the data); only constants such as `LR = 0.1` at "
+        "the top level move, and not --batch-size, --momentum (defaults of add_argument), learning_rate (not in upper "
+        "case), Config.depth (fields of a class)"
+    )
+    assert movable_text("learning_rate = 0.1\nf(learning_rate)").startswith("no constant can move; only constants such")

@@ -55,6 +55,16 @@ def test_where_names_are_looked_up_every_constant_may_matter(line: str) -> None:
     assert idle_names(ast.parse(TRAINED + line), NAMES) == {}
 
 
+@pytest.mark.parametrize("call", ["vars(args)", "vars(opt).items()"])
+def test_a_program_that_lists_its_arguments_looks_up_no_constant(call: str) -> None:
+    assert "OLD" in idle_names(ast.parse(f"{TRAINED}log({call})"), NAMES)
+
+
+@pytest.mark.parametrize("call", ["vars()", "vars(module)", "vars", "f(vars, args)"])
+def test_other_uses_of_vars_may_look_up_any(call: str) -> None:
+    assert idle_names(ast.parse(f"{TRAINED}log({call})"), NAMES) == {}
+
+
 def test_constants_that_nothing_here_reads_are_for_another_file() -> None:
     assert idle_names(ast.parse("DEPTH = 8\nPEAK = 2 * DEPTH\nOLD = 1"), NAMES) == {}
 

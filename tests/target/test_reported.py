@@ -1,0 +1,105 @@
+"""How the deciding number is found in the output of programs that were not written for Graft."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from target.command.reported import figures_of_log, figures_of_pattern, number_of
+from target.command.spec import CommandSpec
+from target.errors import TargetError
+from target.feedback import CandidateFailure
+
+LOGGING = "2026-11-28 05:07:51,013 INFO epoch 2: train_loss=2.41 val_loss=2.27 val_acc=0.1200\n"
+KERAS = "67/67 [====] - 54s 805ms/step - loss: 0.0985 - accuracy: 0.9633 - val_loss: 0.1365 - val_accuracy: 0.9461\n"
+TRAINER = "{'eval_loss': 0.35, 'eval_accuracy': 0.87, 'epoch': 3.0}\n{'train_runtime': 12.3}\n"
+BOOSTING = "[99]\ttrain's auc: 0.99\tvalid_0's auc: 0.8123\n"
+
+
+def read(log: str, metric: str) -> float:
+    figures = figures_of_log(log, metric=metric)
+    return number_of(figures, metric, place="the output", above=None, log=log)
+
+
+@pytest.mark.parametrize(
+    ("log", "metric", "expected"),
+    [
+        ("epoch 3: val_acc=0.8123\n", "val_acc", 0.8123),
+        (LOGGING + "05:07:52 INFO done, best val_acc=0.1320\n", "val_acc", 0.12),
+        ("epoch 1 loss=3 val_acc=0.5\nepoch 2 loss=2 val_acc=0.6\n", "val_acc", 0.6),
+        ("loss=3, val_acc=0.5\nepoch 2 loss=2 val_acc=0.6\n", "val_acc", 0.6),
+        ("[Epoch 3] train_loss: 0.5 val_acc: 81.23%\n", "val_acc", 81.23),
+        ("val_acc: 0.7\nepoch 4 loss=1 val_acc=0.6\n", "val_acc", 0.7),
+        ("2026 INFO val_acc=0.8 loss=1\n", "val_acc", 0.8),
+        ("step:1390/1390 val_loss:3.2781 train_time:100ms step_avg:10ms\n", "val_loss", 3.2781),
+        ("Best val Acc: 0.941176\n", "Best val Acc", 0.941176),
+        (KERAS, "accuracy", 0.9633),
+        (KERAS, "val_accuracy", 0.9461),
+        (TRAINER, "eval_accuracy", 0.87),
+        (TRAINER.replace("0.87", "'0.87'"), "eval_accuracy", 0.87),
+        (BOOSTING, "valid_0's auc", 0.8123),
+        ("epoch 1 val_acc=0.5 loss=1\nepoch 2 val_acc=nan loss=nan\n", "val_acc", None),
+        ("epoch 1 loss=1 val_acc=0.81 -> 0.9\n", "val_acc", None),
+        ("a: loss=1 val_acc=0.81 (0.9)\n", "val_acc", None),
+        ("a: loss=1 val_acc=0.81±0.01\n", "val_acc", None),
+        ("Train: loss=0.5 Valid: loss=0.7\n", "loss", None),
+        ("best val_acc=0.9\nnew_val_acc=0.9 top/val_acc=0.9\n", "val_acc", None),
+        ("Elapsed time: 2.45secs\n", "Elapsed time", None),
+    ],
+)
+def test_the_metric_is_found_among_the_other_figures_of_a_line(log, metric, expected):
+    if expected is None:
+        with pytest.raises(CandidateFailure, match="metric: "):
+            read(log, metric)
+    else:
+        assert read(log, metric) == expected
+
+
+def test_a_line_that_has_the_name_but_no_clear_number_is_shown_with_what_to_do():
+    with pytest.raises(CandidateFailure) as caught:
+        read(" * Acc@1 76.130 Acc@5 92.862\nsaved the model\n", "acc@1")
+
+    assert caught.value.detail == (
+        "metric: no 'acc@1' in the output; the last line with that name: '* Acc@1 76.130 Acc@5 92.862'; if it has the "
+        "result: set target.metric_pattern to a regular expression with one group, for the number"
+    )
+
+
+@pytest.mark.parametrize(
+    ("log", "pattern", "expected"),
+    [
+        (" * Acc@1 75.0 Acc@5 92.0\n * Acc@1 76.1 Acc@5 92.8\n", r"Acc@1 ([\d.]+)", "76.1"),
+        ("│       val_acc       │    0.8123   │\n", r"val_acc\s+│\s+([\d.]+)", "0.8123"),
+        ("Elapsed time: 2.45secs\r\n", r"^Elapsed time: ([\d.]+)secs$", "2.45"),
+        ("\x1b[32mval loss\x1b[0m 1.8857\n", "val loss ([0-9.]+)", "1.8857"),
+        ("a 1 2 3\n", r"(\d)", "3"),
+    ],
+)
+def test_a_pattern_finds_a_number_in_any_form(log, pattern, expected):
+    assert figures_of_pattern(log, re.compile(pattern))[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "phrase"),
+    [
+        ("acc ([0-9.]+", "must be a regular expression, got 'acc .*missing"),
+        ("acc [0-9.]+", "must have one group, for the number, .*got 0 groups"),
+        ("(acc) ([0-9.]+)", "got 2 groups"),
+    ],
+)
+def test_a_pattern_without_exactly_one_group_is_refused(tmp_path, pattern, phrase):
+    settings = {"name": "x", "root": tmp_path, "file": "a.py", "command": "python a.py", "metric": "acc"}
+    rest = {"direction": "maximize", "limit_seconds": 1, "device": "cpu", "threads": 1, "disk_bytes": 1}
+
+    with pytest.raises(TargetError, match=phrase):
+        CommandSpec.from_config({**settings, **rest, "metric_pattern": pattern})
+
+
+def test_a_command_that_yaml_reads_as_a_boolean_is_refused(tmp_path):
+    settings = {"name": "x", "root": tmp_path, "file": "a.py", "command": True, "metric": "acc", "device": "cpu"}
+
+    with pytest.raises(TargetError, match=r"target\.command must be a text, got True"):
+        CommandSpec.from_config(
+            {**settings, "direction": "maximize", "limit_seconds": 1, "threads": 1, "disk_bytes": 1}
+        )
