@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from pathlib import Path
 
 import pytest
 
 import search
-from search.commands import fails_with_a_line
+from search.commands import fails_with_a_line, show
 from search.errors import UserError
 from target.errors import TargetError
 
@@ -38,6 +40,15 @@ def test_input_machine_and_user_get_one_line(
 
     assert main() == code
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_a_terminal_without_a_character_gets_its_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="ascii", write_through=True))
+
+    show("2.7 \N{RIGHTWARDS ARROW} 2.5\n")
+
+    assert terminal.getvalue() == b"2.7 \\u2192 2.5\n"
 
 
 def test_a_defect_of_ours_passes() -> None:
