@@ -394,6 +394,15 @@ def test_a_changed_seed_program_is_refused(bench: Bench) -> None:
         bench.search()
 
 
+def test_a_seed_program_that_was_mended_needs_another_folder(bench: Bench) -> None:
+    bench.score = lambda program, seed: None
+    with pytest.raises(SeedProgramError):
+        bench.search()
+    bench.settings = {"seed_program": Program("LR = 0.3\nDEPTH = 4\n")}
+    with pytest.raises(UserError, match=r"the first did not score \(crashed\), so choose another name, or remove "):
+        bench.search()
+
+
 @pytest.mark.parametrize("ahead", [0, 1, 3])
 def test_no_more_trials_are_under_way_than_slots_and_those_made_ahead(bench: Bench, ahead: int) -> None:
     bench.settings = {"propose_ahead": ahead}

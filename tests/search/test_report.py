@@ -104,7 +104,7 @@ def test_what_models_write_cannot_break_the_page(tmp_path):
 
     assert {len(row) for row in table_rows(text)} == {9}
     assert "\n# heading" not in text
-    assert "\\<script\\>" in text
+    assert "\\<script>" in text
     assert "````diff" in text
 
 
