@@ -20,9 +20,12 @@ def require_same_seed_program(first: Trial, program: Program, run: RunDirectory)
         UserError: The programs differ.
     """
     if first.program and first.program.id != program.id and not first.imported:
+        advice = "restore them or choose another name"
+        if _has_failed(first):
+            advice = f"the first did not score ({first.status.value}), so choose another name, or remove {run.root}"
         raise UserError(
             f"{run.root} began with program {first.program.id}, the seed program is now {program.id}: "
-            "its file or target.constants changed; restore them or choose another name"
+            f"its file or target.constants changed; {advice}"
         )
 
 
@@ -36,8 +39,12 @@ def require_baseline(first: Trial, run: RunDirectory) -> None:
     Raises:
         SeedProgramError: It has a verdict and no score.
     """
-    if first.decided is not None and first.status is not Status.BASELINE:
+    if _has_failed(first):
         raise SeedProgramError(
             f"the seed program does not score, so there is nothing to search from: {first.status.value}: "
             f"{first.detail or 'no detail'}; its log is in {run.trial(0)}"
         )
+
+
+def _has_failed(first: Trial) -> bool:
+    return first.decided is not None and first.status is not Status.BASELINE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -24,16 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("directory", type=given_search, help="folder of a search, such as outputs/NAME")
     parser.add_argument("--diff", action="store_true", help="print a unified diff instead of the program")
     parser.add_argument(
-        "--against", default="seed", help="with --diff: seed, parent or the number of a trial (default: %(default)s)"
+        "--against", metavar="TRIAL", help="with --diff: seed, parent or the number of a trial (default: seed)"
     )
     options = parser.parse_args(arguments)
+    if options.against and not options.diff:
+        parser.error(f"--against says what to compare with: write --diff --against {options.against}")
     run = RunDirectory(options.directory)
     read_summary(run)  # refuses a folder that is no search
     population = read_population(run)
     best = champion_of(population, run)
     if options.diff:
-        show(diff(_other(options.against, best, population), program_of(best), run.metric.file))
+        show(diff(_other(options.against or "seed", best, population), program_of(best), run.metric.file))
     else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as Python reads it, whatever the terminal has
         sys.stdout.write(program_of(best).source)  # exactly: it may go to a file
     if not best.number:
         sys.stderr.write("nothing has beaten the seed program\n")

@@ -15,8 +15,9 @@ P = ParamSpec("P")
 
 
 def show(text: str) -> None:
-    """Write a text to standard output, with terminal control characters escaped."""
-    sys.stdout.write(printable(text))
+    """Write a text to standard output, with escapes for control characters and for what its encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"  # None in a notebook of some kinds
+    sys.stdout.write(printable(text).encode(encoding, errors="backslashreplace").decode(encoding))
 
 
 def say(text: str) -> None:

@@ -28,7 +28,8 @@ def read_config(run: RunDirectory) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{run.config}: {error.strerror}; give the folder of a search, such as outputs/NAME") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{run.config}: not YAML ({error}); restore it or start a new run") from error
+        what = " ".join(str(error).split())
+        raise UserError(f"{run.config}: not YAML ({what}); restore it or start a new run") from error
     if not isinstance(config, dict):
         raise UserError(f"{run.config} does not hold a configuration; restore it or start a new run")
     return config

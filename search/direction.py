@@ -21,5 +21,6 @@ def find_direction(path: str | Path | None) -> Path:
     try:
         file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"direction must name a text file, {file} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise UserError(f"direction must name a text file, {file} cannot be read: {why}") from error
     return file

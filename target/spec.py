@@ -11,6 +11,7 @@ from target.errors import TargetError
 from target.fits import misfit
 from target.program import Program
 from target.program.constants import Value, format_value, parse_constants
+from target.program.reading import read_program
 from target.words import command
 
 Sandbox = Literal["auto", "strict", "off"]
@@ -203,10 +204,7 @@ class TargetSpec:
         Raises:
             TargetError: If the file cannot be read, or a constant of the target is not in it.
         """
-        try:
-            program = Program(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise TargetError(f"cannot read the program {path}: {getattr(error, 'strerror', error)}") from error
+        program = read_program(path)
         if path.resolve() != SEED_PROGRAM.resolve():
             return program
         try:

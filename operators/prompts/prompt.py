@@ -109,7 +109,8 @@ class Prompt:
             if droppable is None:
                 raise MutationError(
                     f"the prompt needs at least {tokens(system) + tokens(task)} tokens, but prompt.max_tokens is "
-                    f"{self._max_tokens}: raise it",
+                    f"{self._max_tokens}: raise it, or shorten the program or the direction, which has "
+                    f"{tokens(direction.strip())}",
                     Attempt(prompt=self.label),
                 )
             sections[droppable].pop()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from search.compare.comparison import AXES, Axis, Comparison
 from search.statistics import CONFIDENCE
+from search.views.canvas import new_figure
 from search.views.marks import SERIES
 
 if TYPE_CHECKING:
@@ -25,13 +26,9 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     axes_drawn: list[Axis] = [axis for axis in AXES if all(axis in arm.curves for arm in comparison.arms)]
     n_panels = len(axes_drawn) + 1
-    figure = Figure(figsize=(3.7 * n_panels, 4.0 + 0.12 * len(comparison.arms)), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3.7 * n_panels, 4.0 + 0.12 * len(comparison.arms))
     panels = figure.subplots(1, n_panels, squeeze=False, sharey=True)[0]
     for panel, axis in zip(panels, axes_drawn, strict=False):
         _draw_curves(panel, comparison, axis)

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first, rest = (words[0], words[1:]) if words else ("--help", [])
     if first in COMMANDS:
         return _run(first, rest)
-    if first in ("--help", "-h") or (first == "help" and not rest):
+    if first in ("--help", "-h") or (first == "help" and (not rest or rest[0] == "help")):
         return _say(help_text())
     if first == "--version":
         return _say(f"graft {importlib.metadata.version('graft-search')}\n")
@@ -58,7 +58,10 @@ def _help(key: str) -> int:
     if text is not None:
         return _say(text)
     meant = near(key)
-    return _refuse(f"there is no setting, group or command {key!r}" + (f"; did you mean {meant}?" if meant else ""))
+    return _refuse(
+        f"there is no setting, group or command {key!r}"
+        + (f"; did you mean {meant}?" if meant else "; `graft --help` lists the most needed")
+    )
 
 
 def _say(text: str) -> int:

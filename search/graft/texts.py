@@ -140,6 +140,8 @@ def completions(line: str) -> list[str]:
     """
     *before, word = line.split(" ")
     before = [each for each in before[1:] if each]
+    if before[-1:] == ["--completion"]:
+        return _beginning([*COMPLETION], word)
     if not before:
         return _beginning([*COMMANDS, "help", "--help", "--version", "--completion"], word)
     command = before[0]
@@ -152,6 +154,8 @@ def completions(line: str) -> list[str]:
 
 def _values(word: str) -> list[str]:
     group, is_given, _ = word.partition("=")
+    if group == "from" and is_given:
+        return [f"from={each}" for each in _searches()]
     if is_given:
         return [f"{group}={choice}" for choice in choices().get(group, ())]
     chosen = dict.fromkeys(each.key for each in settings())
@@ -180,7 +184,7 @@ _graft() {
   COMPREPLY=("${COMPREPLY[@]#"$cut"}")
   if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *= ]]; then compopt -o nospace; fi
 }
-complete -F _graft graft
+complete -o default -F _graft graft  # a word that is not ours may be the name of a file
 """,
     "zsh": """\
 # source <(graft --completion zsh)

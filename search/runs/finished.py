@@ -52,7 +52,10 @@ def read_summary(run: RunDirectory) -> Summary:
             f"{run.summary}: {error.strerror}; give the folder of a search, such as outputs/NAME"
         ) from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{run.summary} does not hold the summary of a search: {error}") from error
+        raise UserError(
+            f"{run.summary} does not hold the summary of a search ({error}): if another version of Graft wrote it, "
+            "resume the search with this one, which writes it again"
+        ) from error
 
 
 def find_runs(folders: Iterable[Path]) -> list[Path]:

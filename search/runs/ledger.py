@@ -30,7 +30,7 @@ from search.runs.ledger_records import (
     verdict_record,
 )
 from search.runs.optuna_study import distributions_of
-from search.runs.reading import BEGAN_WITH, ELAPSED, Elapsed, read_all, read_one, study_of
+from search.runs.reading import BEGAN_WITH, ELAPSED, Elapsed, read_all, read_one, refuse_orphans, study_of
 from search.runs.rundir import RunDirectory
 from search.runs.share import Alone, Share
 from target.evaluation import Evaluation
@@ -63,7 +63,7 @@ class Ledger:
         with self.share.turn():
             study_id = study_of(self._storage)
             if study_id is None or not self._storage.get_all_trials(study_id, deepcopy=False):
-                _refuse_orphans(run)
+                refuse_orphans(run)
             if study_id is None:
                 study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], run.root.name)
             self._study_id = study_id
@@ -262,19 +262,6 @@ class Ledger:
 
     def _update(self, number: int, **changes: Any) -> None:
         self.population = self.population.with_trial(replace(self.population.trials[number], **changes))
-
-
-def _refuse_orphans(run: RunDirectory) -> None:
-    """Refuse a run directory that has results but not their ledger."""
-    found = [path for path in (run.root / "trials", run.root / "programs") if path.exists()]
-    if run.results.exists() and len(run.results.read_text(encoding="utf-8").splitlines()) > 1:
-        found.append(run.results)
-    if found:
-        names = ", ".join(path.name for path in found)
-        raise UserError(
-            f"{run.root} has {names}, but its ledger, {run.journal.name}, has no trial: restore {run.journal.name} "
-            "from a copy, or choose another name for a new search"
-        )
 
 
 def _refuse_lost_verdicts(run: RunDirectory, population: Population) -> None:

@@ -44,7 +44,27 @@ def read_population(run: RunDirectory) -> Population:
     """
     storage = _read_only(run)
     study_id = study_of(storage)
-    return Population() if study_id is None else read_all(run, storage, study_id)[0]
+    population = Population() if study_id is None else read_all(run, storage, study_id)[0]
+    if not population.trials:
+        refuse_orphans(run)
+    return population
+
+
+def refuse_orphans(run: RunDirectory) -> None:
+    """Refuse a run directory that has results but not their ledger.
+
+    Raises:
+        UserError: It has.
+    """
+    found = [path for path in (run.root / "trials", run.root / "programs") if path.exists()]
+    if run.results.exists() and len(run.results.read_text(encoding="utf-8").splitlines()) > 1:
+        found.append(run.results)
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise UserError(
+            f"{run.root} has {names}, but its ledger, {run.journal.name}, has no trial: restore {run.journal.name} "
+            "from a copy, or choose another name for a new search"
+        )
 
 
 def read_beginning(run: RunDirectory) -> str | None:

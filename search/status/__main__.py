@@ -32,7 +32,8 @@ class State:
         metric: What its target measures.
         baseline: That of the seed program; None before it is known.
         best: That of the best program; None as for `baseline`.
-        resume: The command that resumes it, or what else does; empty unless it stopped or was killed.
+        resume: The command that resumes it, or what else does; empty unless it stopped or was killed, and its
+            seed program has a score or no verdict yet.
     """
 
     folder: str
@@ -73,7 +74,8 @@ def state_of(run: RunDirectory) -> State:
     metric = run.metric
     scores = (summary.baseline_val_bpb, summary.best_val_bpb)
     baseline, best = (None if each is None else metric.value(each) for each in scores)
-    is_left = state in ("stopped", "killed")
+    has_failed = summary.baseline_val_bpb is None and bool(summary.outcomes)  # the seed program: it would fail again
+    is_left = state in ("stopped", "killed") and not has_failed
     return State(
         folder=str(run.root),
         state=state,

@@ -69,9 +69,7 @@ def _ask(options: argparse.Namespace, run: RunDirectory) -> str:
             return f"{run.root} begins nothing new; what is under way ends. Go on: graft resume {options.search}"
         case "resume":
             if not requests.paused:
-                name = read_summary(run).name
-                how = "it runs" if holder(run.lock) else f"start it again: {resume_text(run, name)}"
-                raise UserError(f"{run.root} is not paused; {how}")
+                raise UserError(f"{run.root} is not paused; {_instead_of_resuming(run)}")
             requests.unpause()
             return f"{run.root} goes on"
         case "stop":
@@ -79,6 +77,16 @@ def _ask(options: argparse.Namespace, run: RunDirectory) -> str:
             os.kill(process, signal.SIGINT)
             return f"{run.root} was asked to end in order (process {process}); the same command resumes it"
     return _skip(run, options.number)
+
+
+def _instead_of_resuming(run: RunDirectory) -> str:
+    summary = read_summary(run)
+    if holder(run.lock):
+        return "it runs"
+    again = resume_text(run, summary.name)
+    if summary.status == "finished":
+        return f"it has ended ({summary.stop_reason}), and was started with: {again}"
+    return f"start it again: {again}"
 
 
 def _give(run: RunDirectory, text: str, proposals: int) -> str:
@@ -101,6 +109,8 @@ def _give(run: RunDirectory, text: str, proposals: int) -> str:
 
 def _skip(run: RunDirectory, number: int) -> str:
     trials = read_population(run).trials
+    if len(trials) < 2:
+        raise UserError(f"{run.root} has no trial that can be skipped: only the seed program was proposed")
     if not 0 < number < len(trials):
         raise UserError(f"{run.root} has trials 1 to {len(trials) - 1} that can be skipped, got {number}")
     if trials[number].decided is not None:

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m search.ui", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", nargs="?", default="outputs", help="of a search or of all (default: %(default)s)")
-    parser.add_argument("--port", type=int, help=f"default: the first free one from {_PORTS[0]}")
+    parser.add_argument("--port", type=_port, help=f"default: the first free one from {_PORTS[0]}")
     options = parser.parse_args(arguments)
     run = _search(given_folder(options.folder))
     uri = _tracking_uri(run)
@@ -64,6 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
     words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
     return serve([*words, "--host", _HOST, "--port", str(port)], f"http://{_HOST}:{port}", place, say=_say)
+
+
+def _port(text: str) -> int:
+    """Return the number of a port; a `type` for argparse."""
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to 65535, got {text!r}")
+    return int(text)
 
 
 def _say(text: str) -> int:

@@ -11,6 +11,7 @@ from operators.trial import Status, Trial
 from search.champions import reigns
 from search.runs.files import replacing
 from search.runs.summary import Summary
+from search.views.canvas import new_figure
 from search.views.marks import ABOVE, BLUE, GREEN, MARKS, Outline
 from search.views.verdicts import description_of, score_range
 from target.metric import VAL_BPB, Metric
@@ -37,12 +38,9 @@ def draw_progress(path: Path, population: Population, summary: Summary, metric: 
     Raises:
         OSError: If the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(10, 5.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 5.2)
     axes = figure.add_subplot()
     trials = population.decided
     axes.set_ylim(*metric.ends(score_range(population)))

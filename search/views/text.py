@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from search.views.verdicts import one_line
 
@@ -17,6 +18,23 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+_MARKUP: Final = re.compile(
+    r"""[\\`*\[\]<|~]  # wherever they are
+    | (?<![^\W_])_ | _(?![^\W_])  # but not in a name such as val_bpb
+    | &(?=[#\w])  # an entity
+    | ^(?:[>\#=+-]|\d+(?=[.)]))  # quotation, heading, list; `one -> two` stays as it is
+    """,
+    re.VERBOSE,
+)
+
+
 def escape_markdown(text: str) -> str:
-    """Return an untrusted text as one line that Markdown shows unchanged."""
-    return re.sub(r"([\\`*_{}\[\]<>()#|~!&])", r"\\\1", one_line(text))
+    """Return an untrusted text as one line that Markdown shows unchanged, with no more escapes than that needs.
+
+    A report is read in a terminal, too.
+    """
+    return _MARKUP.sub(_escaped, one_line(text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"{found[0]}\\" if found[0].isdecimal() else f"\\{found[0]}"

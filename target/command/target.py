@@ -18,6 +18,7 @@ from target.executor import Executor
 from target.metric import Metric
 from target.program import Program
 from target.program.contract import Contract
+from target.program.reading import read_program
 from target.program.subject import NETWORK, PROGRAM
 from target.sandbox import isolation_warning
 
@@ -100,10 +101,7 @@ class CommandTarget:
         """
         self._require_root()
         path = self._spec.program or self._spec.root / self._spec.file
-        try:
-            return Program(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise TargetError(f"cannot read the program {path}: {getattr(error, 'strerror', error)}") from error
+        return read_program(path)
 
     def make_executor(self, make: MakeExecutor) -> Executor:
         """Return the configured executor.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from pathlib import Path
 
 import pytest
 
 import search
-from search.commands import fails_with_a_line
+from search.commands import fails_with_a_line, show
+from search.direction import find_direction
 from search.errors import UserError
 from target.errors import TargetError
 
@@ -44,6 +47,27 @@ def test_input_machine_and_user_get_one_line(
 
     assert main() == code
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_a_terminal_without_a_character_gets_its_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="ascii", write_through=True))
+
+    show("2.7 \N{RIGHTWARDS ARROW} 2.5\n")
+
+    assert terminal.getvalue() == b"2.7 \\u2192 2.5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("nowhere.md", "No such file or directory"), (".", "Is a directory"), ("odd.md", "it is not text in UTF-8")],
+)
+def test_a_direction_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "odd.md").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(UserError) as caught:
+        find_direction(tmp_path / name)
+    assert str(caught.value) == f"direction must name a text file, {tmp_path / name} cannot be read: {said}"
 
 
 def test_a_defect_of_ours_passes() -> None:

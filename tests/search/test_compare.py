@@ -187,7 +187,7 @@ def test_what_stands_in_a_configuration_cannot_break_the_page(tmp_path: Path) ->
 
     assert main([str(tmp_path), "--tracking-uri", "none"]) == 0
     assert "<script>" not in (tmp_path / "compare.html").read_text()
-    assert r"\<script\>" in (tmp_path / "compare.md").read_text()
+    assert r"\<script>" in (tmp_path / "compare.md").read_text()
 
 
 def test_a_comparison_becomes_a_run_in_mlflow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

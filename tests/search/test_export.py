@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from search.import_git.__main__ import main as import_git
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from target.metric import Metric
+from target.program import Program
 from tests.checkouts import git, make_checkout
 from tests.search.command import QUIET, run
 from tests.search.sweeps import write_run
@@ -47,6 +51,23 @@ def test_the_best_program_is_printed_as_it_is(searched, steps, capsys):
 
     assert best([str(searched)]) == 0
     assert capsys.readouterr().out == trials[-1].program.source
+
+
+def test_the_best_program_is_printed_as_python_reads_it(searched, steps, monkeypatch):
+    trials, _ = steps
+    program = replace(trials[-1].mutation, program=Program(f"# Zoë\n{trials[-1].program.source}"))
+    monkeypatch.setattr("search.best.champion_of", lambda *_: replace(trials[-1], mutation=program))
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="latin-1", write_through=True))
+
+    assert best([str(searched)]) == 0
+    assert terminal.getvalue().startswith("# Zoë\n".encode())
+
+
+def test_what_to_compare_with_is_for_a_comparison(searched, capsys):
+    with pytest.raises(SystemExit):
+        best([str(searched), "--against", "parent"])
+    assert "--against says what to compare with: write --diff --against parent" in capsys.readouterr().err
 
 
 def test_its_changes_are_those_since_the_program_that_is_named(searched, steps, capsys):

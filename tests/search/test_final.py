@@ -194,7 +194,7 @@ def test_a_search_never_asks_for_the_holdout(tmp_path: Path, monkeypatch: pytest
     (record,) = root.glob("transfer/*/transfer.json")
     trainings = [each["evaluation"] for each in json.loads(record.read_text())["trainings"]]
     assert {each["holdout_bpb"] for each in trainings} == {None}
-    assert "DEPTH 3 -\\> 2, target.train\\_seconds 0.8 -\\> 1.2" in (root / "report.md").read_text()
+    assert "DEPTH 3 -> 2, target.train_seconds 0.8 -> 1.2" in (root / "report.md").read_text()
 
 
 def test_a_damaged_file_gets_one_clear_line(tmp_path: Path) -> None:

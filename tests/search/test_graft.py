@@ -95,6 +95,7 @@ def test_a_setting_is_explained_from_its_file_and_its_docstring(key: str, said: 
         (["qqq"], "`graft --help` lists all"),
         (["help", "budget.training"], "did you mean budget.trainings?"),
         (["help", "wdth"], "did you mean strategy.width?"),
+        (["help", "qqqqqq"], "`graft --help` lists the most needed"),
         (["--completion", "tcsh"], "--completion must be followed by one of bash, zsh, fish"),
     ],
 )
@@ -115,6 +116,8 @@ def test_what_is_not_there_is_refused_in_one_line(
         ("graft doctor target=g", ["target=gpu"]),
         ("graft help budget.h", ["budget.hours"]),
         ("graft report o", ["outputs/mar8"]),
+        ("graft search from=o", ["from=outputs/mar8"]),
+        ("graft --completion z", ["zsh"]),
         ("graft import x", []),
     ],
 )

@@ -270,6 +270,16 @@ def test_no_search_is_said_so(run: RunDirectory) -> None:
         read_population(run)
 
 
+def test_a_search_that_lost_its_ledger_is_refused_by_all_who_read_it(run: RunDirectory) -> None:
+    write_search(run)
+    run.journal.write_text("", encoding="utf-8")
+    run.results.write_text("number\tstatus\n0\tbaseline\n", encoding="utf-8")
+
+    for use in (Ledger, read_population):
+        with pytest.raises(UserError, match=r"has results\.tsv, but its ledger, journal\.log, has no trial: restore"):
+            use(run)
+
+
 def test_time_goes_on_from_the_last_verdict_not_from_the_last_trial(run: RunDirectory) -> None:
     ledger = write_search(run)
     ledger.propose(Proposal(parents=(0,), seed=4))

@@ -11,7 +11,7 @@ from operators.base import ProviderError
 from operators.constants import ConstantsOperator
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status
-from search.errors import UserError
+from search.errors import SeedProgramError, UserError
 from search.runs.ledger import Ledger
 from target.errors import TargetError
 from target.program import Program
@@ -128,6 +128,15 @@ def test_a_changed_seed_program_is_refused(bench: Bench) -> None:
     bench.search(trainings=3)
     bench.settings = {"seed_program": Program("LR = 0.3\nDEPTH = 4\n")}
     with pytest.raises(UserError, match=r"began with program \w+, the seed program is now \w+"):
+        bench.search()
+
+
+def test_a_seed_program_that_was_mended_needs_another_folder(bench: Bench) -> None:
+    bench.score = lambda program, seed: None
+    with pytest.raises(SeedProgramError):
+        bench.search()
+    bench.settings = {"seed_program": Program("LR = 0.3\nDEPTH = 4\n")}
+    with pytest.raises(UserError, match=r"the first did not score \(crashed\), so choose another name, or remove "):
         bench.search()
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import conf
+from search.runs.rundir import RunDirectory
+from search.status.__main__ import state_of
 from target.spec import SEED_PROGRAM
 from tests.search.command import QUIET, assert_clean_failure, command, rows_of, run, summary_of, verdicts_of
 
@@ -167,6 +169,7 @@ def test_a_seed_program_that_does_not_score_stops_the_search_and_says_why(
     assert_clean_failure(done, "the seed program does not score", "trials/0000", *phrases)
     summary = summary_of(tmp_path / "outputs" / "mine")
     assert (summary["status"], summary["best_val_bpb"]) == ("stopped", None)
+    assert state_of(RunDirectory(tmp_path / "outputs" / "mine")).resume == "", "it would fail again"
 
 
 def test_a_search_without_isolation_says_so_once_and_in_its_records(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 
 import pytest
@@ -71,3 +72,12 @@ def test_the_range_contains_best_and_baseline_also_when_all_are_equal():
     low, high = score_range(make_population(2.0, 2.0))
 
     assert low < 2.0 < high
+
+
+def test_matplotlib_does_not_write_into_the_console_of_a_first_search(tmp_path, caplog):
+    caplog.set_level(logging.INFO)  # as Hydra sets it
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.NOTSET)
+
+    draw_progress(tmp_path / "progress.png", MIXED, make_summary(MIXED))
+
+    assert logging.getLogger("matplotlib.font_manager").getEffectiveLevel() == logging.WARNING

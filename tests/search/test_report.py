@@ -104,7 +104,7 @@ def test_what_models_write_cannot_break_the_page(tmp_path):
 
     assert {len(row) for row in table_rows(text)} == {9}
     assert "\n# heading" not in text
-    assert "\\<script\\>" in text
+    assert "\\<script>" in text
     assert "````diff" in text
 
 
@@ -157,7 +157,9 @@ def test_a_folder_without_a_search_gets_one_clear_line(tmp_path, capsys):
 
     (tmp_path / "summary.json").write_text('{"name": "x"}')
     assert main([str(tmp_path)]) == 2
-    assert "does not hold the summary of a search" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "does not hold the summary of a search" in said
+    assert "if another version of Graft wrote it, resume the search with this one" in said
 
     (tmp_path / "summary.json").write_text(json.dumps(make_summary(MIXED).to_json()))
     assert main([str(tmp_path)]) == 2

@@ -129,6 +129,7 @@ def test_an_idea_for_a_search_that_is_stopped_waits_for_it(tmp_path: Path, capsy
         (["pause", "x"], {}, "no process runs"),
         (["stop", "x"], {}, "no process runs"),
         (["resume", "x"], {}, "is not paused; start it again: "),
+        (["resume", "x"], {"status": "finished"}, "has ended (budget.trainings=3 reached), and was started with: "),
         (["skip", "x", "99"], {}, "that can be skipped, got 99"),
         (["skip", "x", "0"], {}, "that can be skipped, got 0"),
         (["skip", "x", "1"], {}, "trial 1 has its verdict already"),

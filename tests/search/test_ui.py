@@ -91,6 +91,14 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     )
     assert main([str(outputs / "g")]) == 2
     assert "there is no MLflow database" in capsys.readouterr().err
+    for port in ("99999999", "0", "http"):
+        with pytest.raises(SystemExit):
+            main([str(outputs), "--port", port])
+        assert f"--port: must be a number from 1 to 65535, got '{port}'" in capsys.readouterr().err
+    config.write_text("{[")
+    assert main([str(outputs / "g")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("; restore it or start a new run")
     (tmp_path / "empty").mkdir()
     assert main([str(tmp_path / "empty")]) == 2
     assert "holds no search yet: start one with" in capsys.readouterr().err
