@@ -239,8 +239,7 @@ def _tell_constants(session: Session, population: Population, watch: Watch) -> N
     program = best.program if best and best.program else session.settings.seed_program
     if text := movable_text(program.source):
         watch.say(text)
-    elif not is_python(program.source):
-        file = session.target.contract.metric.file
+    elif not (file := session.target.contract.metric.file).endswith(".py") and not is_python(program.source):
         text = f"{file} is not Python, so only an operator that asks a model, or an agent, can change it"
         if needs_python(session.settings.operator):
             raise UserError(f"{text}: set operator=patch and llm.model, or operator=agent and agent.command")

@@ -1,6 +1,7 @@
 """Each benchmark is a command that says how it is called, and can leave its table as data."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-COMMANDS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if "argparse.ArgumentParser(" in path.read_text())
+OPTIONS = re.compile(r"argparse\.ArgumentParser\(|= simulated_options\(")
+COMMANDS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if OPTIONS.search(path.read_text()))
+COMMANDS.remove("simulated")  # the options of others
 STARTED_ELSEWHERE = {"compile", "features", "gpu", "overhead", "rows"}  # by the tests of the same names
 
 
@@ -17,7 +20,7 @@ def test_a_benchmark_begins_with_its_command_and_takes_json(name: str) -> None:
     source = (BENCHMARKS / f"{name}.py").read_text()
 
     assert f"\n    python benchmarks/{name}.py " in (ast.get_docstring(ast.parse(source), clean=False) or "")
-    assert '"--json", type=user_path' in source
+    assert '"--json", type=user_path' in source or "= simulated_options(" in source
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - STARTED_ELSEWHERE))

@@ -129,10 +129,10 @@ def test_the_constants_that_can_move_are_named_once_in_a_search(tmp_path: Path) 
 def test_a_metric_that_is_maximized_has_its_own_sign_everywhere(tmp_path: Path) -> None:
     root = tmp_path / "tool"
     root.mkdir()
-    (root / "tool.sh").write_text("SPEED=3\necho speed: $SPEED\n")
+    (root / "tool.py").write_text("print('speed: 3')\n")
     done = search(
         tmp_path,
-        *("name=up", "target=command", f"target.root={root}", "target.file=tool.sh", "target.command=sh tool.sh"),
+        *("name=up", "target=command", f"target.root={root}", "target.file=tool.py", "target.command=python3 tool.py"),
         *("target.metric=speed", "target.metric_file=null", "target.direction=maximize", "budget.trainings=2"),
         *("operator=constants", "strategy=greedy", "max_failures=2"),
     )
@@ -140,8 +140,8 @@ def test_a_metric_that_is_maximized_has_its_own_sign_everywhere(tmp_path: Path) 
     out = tmp_path / "outputs" / "up"
     assert summary_of(out)["baseline_speed"] == 3.0, done.stdout + done.stderr
     assert rows_of(out)[0]["speed"] == "3.000000"
-    assert f"{out}/trials/0000/tool.sh  the best program" not in done.stdout, "nothing beat the seed program"
-    assert (out / "trials" / "0000" / "tool.sh").exists()
+    assert f"{out}/trials/0000/tool.py  the best program" not in done.stdout, "nothing beat the seed program"
+    assert (out / "trials" / "0000" / "tool.py").exists()
     assert "val_bpb" not in done.stdout
     assert "speed 3 (higher is better)" in (out / "report.md").read_text()
 

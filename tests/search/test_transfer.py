@@ -194,7 +194,7 @@ def test_what_was_trained_is_not_trained_again_and_another_size_is_another_recor
     assert transfer(short, "--scale", "target.constants.DEPTH=3", "--seeds", "3")["steps"], "they are known"
     transfer(short, "--scale", "target.constants.STEPS=20", "--seeds", "2")
     assert len([*short.glob("transfer/*/transfer.json")]) == 2
-    assert "\n\n## At another size: DEPTH 2 -\\> 3\n" in (short / "report.md").read_text()
+    assert "\n\n## At another size: DEPTH 2 -> 3\n" in (short / "report.md").read_text()
     assert "<h2>At another size: DEPTH 2 -&gt; 3</h2>" in (short / "report.html").read_text()
 
 
