@@ -54,7 +54,7 @@ def _why_none() -> str:
     import torch
 
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
     except (AssertionError, RuntimeError) as error:
         return " ".join(str(error).split())[:300]
     return "CUDA starts, and counts none"
