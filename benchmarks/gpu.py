@@ -18,9 +18,10 @@ calls     the system calls of an evaluation, where strace is installed
 
 It runs from a checkout that is not installed, and needs neither mlflow, litellm nor matplotlib. The plan is printed
 first, and made again once `check` has measured how long a training takes to start. Short trainings are as short as the
-time requires. A stage that does not fit into the time left is skipped. Each stage has its own process and a timeout.
-Its result is in the JSON file before the next stage begins, and its output in a folder of logs. The exit status is 0, 1
-if a stage failed, 130 if it was interrupted. Nothing else should use the GPU.
+time requires. A stage that does not fit into the time left is skipped; `features` and `noise` are begun if half of them
+fits. Each stage has its own process and a timeout. Its result is in the JSON file before the next stage begins, and its
+output in a folder of logs. A killed `check`, `features` or `noise` leaves what it had after its last training. The exit
+status is 0, 1 if a stage failed, 130 if it was interrupted. Nothing else should use the GPU.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ if __name__ == "__main__":
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # for children
 
 from benchmarks.gpu_plan import Plan, make_plan, with_measured_startup  # noqa: E402
-from benchmarks.gpu_runner import FAILED, LEFT_OUT, Found, Results, run_stage  # noqa: E402
+from benchmarks.gpu_runner import FAILED, LEFT_OUT, Found, Results, found_so_far, run_stage  # noqa: E402
 from target.errors import TargetError  # noqa: E402
 from target.evaluate import load_target  # noqa: E402
 from target.process.processes import die_with_parent  # noqa: E402
@@ -51,6 +52,7 @@ from target.words import user_path  # noqa: E402
 
 STAGES = ("doctor", "check", "anchor", "baseline", "startup", "search", "features", "noise", "calls")
 NEED_NO_SETUP = ("doctor",)  # useful even where nothing else works
+KEEP_PARTS = ("features", "noise")  # several trainings: half of the time gives half of the result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,13 +94,18 @@ def run_all(
     for place, name in enumerate(names):
         left = deadline - time.monotonic()
         needed = estimates[name] = plan.needed_seconds(name, checked_seconds=checked_seconds)
-        if needed > left:
+        if left < (needed / 2 if name in KEEP_PARTS else needed):
             results.add(name, {LEFT_OUT: f"it needs about {needed:.0f} s, {max(0.0, left):.0f} s are left"})
             continue
         if "setup" in results.failed and name not in NEED_NO_SETUP:
             results.add(name, {LEFT_OUT: "the setup failed"})
             continue
-        results.add(name, _run(name, plan, options, results, min(left, plan.timeout_seconds(needed))))
+        try:
+            results.add(name, _run(name, plan, options, results, min(left, plan.timeout_seconds(needed))))
+        except KeyboardInterrupt:
+            if found := found_so_far(name, _logs(options)):
+                results.add(name, {FAILED: "interrupted"} | found)
+            raise
         if name == "check" and name in results.successful and names[place + 1 :]:
             found = results.now[name]
             first_step = found["marks"]["first_step"]
@@ -179,6 +186,7 @@ def _run_one(options: argparse.Namespace) -> int:
             overrides=_overrides(options),
             before=request["before"],
             anchor=options.anchor,
+            result=Path(result),
         )
         stage = gpu_anchor.anchor if name == "anchor" else getattr(gpu_stages, name)
         found = stage(rig)

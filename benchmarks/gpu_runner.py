@@ -1,7 +1,8 @@
 """Runs the stages of `benchmarks/gpu.py`, each in its own process, and keeps their results.
 
 One stage must not use up a machine that is available for minutes only. So each stage has a timeout, at which it and
-everything that it started are killed. Its result is written to the JSON file before the next stage begins.
+everything that it started are killed. Its result is written to the JSON file before the next stage begins. A stage of
+several trainings writes what it has after each of them, which is kept if it is killed.
 """
 
 from __future__ import annotations
@@ -86,11 +87,12 @@ def run_stage(name: str, command: Sequence[str], *, timeout_seconds: float, logs
         logs: Folder for its output, in `<name>.log`.
 
     Returns:
-        Its result and its seconds. If it has no result, `failed` says why, with the end of the log.
+        Its result and its seconds. If it did not end well, `failed` says why, with the end of the log and what it had
+        found so far.
     """
     become_subreaper()  # orphans of a killed stage become children of this process and can be found
     logs.mkdir(parents=True, exist_ok=True)
-    log, result = logs / f"{name}.log", logs / f"{name}.result.json"
+    log, result = logs / f"{name}.log", result_file(name, logs)
     result.unlink(missing_ok=True)
     others = frozenset(children(os.getpid()))
     began = time.monotonic()
@@ -115,12 +117,13 @@ def run_stage(name: str, command: Sequence[str], *, timeout_seconds: float, logs
             if process:
                 process.poll()
     seconds = {SECONDS: time.monotonic() - began}
+    so_far = seconds | found_so_far(name, logs)
     if not is_gone:
-        return _failure("something that it started cannot be killed", log) | seconds
+        return _failure("something that it started cannot be killed", log) | so_far
     if timed_out:
-        return _failure(f"killed after {timeout_seconds:.0f} s, its timeout", log) | seconds
+        return _failure(f"killed after {timeout_seconds:.0f} s, its timeout", log) | so_far
     if status:
-        return _failure(f"exit status {status}", log) | seconds
+        return _failure(f"exit status {status}", log) | so_far
     try:
         found = json.loads(result.read_text())
     except (OSError, ValueError) as error:
@@ -128,6 +131,20 @@ def run_stage(name: str, command: Sequence[str], *, timeout_seconds: float, logs
     if not isinstance(found, dict):
         return _failure(f"its result must be a JSON object, got {type(found).__name__}", log) | seconds
     return found | seconds
+
+
+def result_file(name: str, logs: Path) -> Path:
+    """Return where a stage writes its result."""
+    return logs / f"{name}.result.json"
+
+
+def found_so_far(name: str, logs: Path) -> Found:
+    """Return what a stage has written of its result; empty if that is nothing, or cannot be read."""
+    try:
+        found = json.loads(result_file(name, logs).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _failure(why: str, log: Path) -> Found:

@@ -35,7 +35,16 @@ from target.spec import TargetSpec
 
 ROOT: Final = Path(__file__).parents[1]
 PINNED_TORCH: Final = "2.13.0"  # as in pyproject.toml: scores are comparable only between equal versions
-PEAK_TFLOPS: Final = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "4090": 165, "3090": 71}  # bf16, dense
+PEAK_TFLOPS: Final = {
+    "H100 PCIe": 756,
+    "H100": 989,
+    "H200": 989,
+    "B200": 2250,
+    "A100": 312,
+    "L40S": 362,
+    "4090": 165,
+    "3090": 71,
+}  # bf16, dense
 FEATURES: Final[dict[str, dict[str, Value]]] = {  # what is not known at full size
     "windows SSSSL": {"WINDOW_PATTERN": "SSSSL"},
     "SCALAR_LR 0.05": {"SCALAR_LR": 0.05},
@@ -73,6 +82,7 @@ class Rig:
         overrides: `key=value` settings of the target, besides the length of its trainings.
         before: Results of earlier stages of this call, by name.
         anchor: The checkout that the stage `anchor` trains.
+        result: File of the result, for what a stage has before its end.
     """
 
     full: TargetSpec
@@ -84,6 +94,13 @@ class Rig:
     overrides: Sequence[str]
     before: Mapping[str, Mapping[str, Any]]
     anchor: Path | None
+    result: Path
+
+    def keep(self, found: Found) -> None:
+        """Write what the stage has found so far, in one step: it counts if the stage is killed."""
+        unfinished = self.result.with_suffix(".new")
+        unfinished.write_text(json.dumps(found))
+        unfinished.replace(self.result)
 
     def corpus(self) -> CorpusFiles:
         """Return the text, prepared or verified."""
@@ -146,18 +163,20 @@ def check(rig: Rig) -> Found:
             contextlib.closing(stages.train(bench, 0, draft)) as weights,
         ):
             scores, seconds, probes = [], [], []
+            trained = _figures_of_training(draft, log)
+            rig.keep(trained)
             for _ in range(3):
                 began = time.monotonic()
                 scores.append(stages.measure(bench, weights, bench.texts(thorough=False), draft))
                 seconds.append(time.monotonic() - began)
                 probes.append(draft.probes)
+                rig.keep(trained | {"trusted val_bpb": scores[0], "score and probes, s": min(seconds)})
             own = in_process_bpb(program, weights, bench.validation, spec, rig.folder)
             staged = getattr(bench.buffers, "staged", None)
     finally:
         said = log.read_text(errors="replace") if log.exists() else ""
         print(said, flush=True)
     worst = {name: max(probe[name] for probe in probes) for name in probes[0] if name[:2] in ("d1", "d2", "d3")}
-    speed = read_speed(said)
     return {
         "isolation": list(draft.isolation),
         "logits": {None: "mapped memory", False: "CUDA IPC", True: "staged through the host"}[staged],
@@ -167,13 +186,22 @@ def check(rig: Rig) -> Found:
         "equal": abs(scores[0] - own) <= 1e-4,
         "three scores differ by": max(scores) - min(scores),
         "score and probes, s": min(seconds),
+        **trained,
+        **{f"largest {name}": value for name, value in worst.items()},
+        "tolerance in use, nats": rig.short.scoring.tolerance_nats,
+        "tolerance to consider, nats": 3 * max(value for name, value in worst.items() if name != "d1_gain_nats"),
+    }
+
+
+def _figures_of_training(draft: Draft, log: Path) -> Found:
+    """Return what the log of a training and the clock say, without its score."""
+    said = log.read_text(errors="replace")
+    speed = read_speed(said)
+    return {
         "train, s": draft.train_seconds,
         "steps": speed.steps,
         "tokens/s": speed.tokens_per_second,
         "marks": read_marks(said),
-        **{f"largest {name}": value for name, value in worst.items()},
-        "tolerance in use, nats": rig.short.scoring.tolerance_nats,
-        "tolerance to consider, nats": 3 * max(value for name, value in worst.items() if name != "d1_gain_nats"),
     }
 
 
@@ -303,13 +331,17 @@ def features(rig: Rig) -> Found:
             continue
         run = rig.evaluate(rig.short, variant, 1, corpus)
         found[name] = f"val_bpb {run['val_bpb']}, {run['tokens/s']} tokens/s {run['detail']}".rstrip()
+        rig.keep(found)
     return found
 
 
 def noise(rig: Rig) -> Found:
     """Train with one seed twice and with another."""
     corpus = rig.corpus()
-    runs = [rig.evaluate(rig.short, rig.short.seed_program(), seed, corpus)["val_bpb"] for seed in (1, 1, 2)]
+    runs = []
+    for seed in (1, 1, 2):
+        runs.append(rig.evaluate(rig.short, rig.short.seed_program(), seed, corpus)["val_bpb"])
+        rig.keep({"val_bpb": runs})
     if None in runs:
         return {FAILED: "a training did not score", "val_bpb": runs}
     return {"val_bpb": runs, "same seed": abs(runs[0] - runs[1]), "other seed": abs(runs[0] - runs[2])}

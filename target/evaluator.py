@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 import numpy as np
 
@@ -40,6 +41,8 @@ from target.scoring.scorer import Validation
 from target.spec import TargetSpec
 from target.stages import Bench
 from target.stopping import StopRule
+
+_OF_DEVICES: Final = re.compile(r"\b(CUDA|CUBLAS|cuBLAS|CUDNN|cuDNN|HIP)")  # what torch says about a GPU
 
 
 class Evaluator(ZygoteKeeper):
@@ -162,7 +165,8 @@ class Evaluator(ZygoteKeeper):
         def train(zygote: Zygote) -> Weights:
             self._start_device_once(zygote)
             draft.forget(keep=("tries",))
-            return stages.train(dataclasses.replace(bench, zygote=zygote), draft.seed, draft, stop)
+            with self._device_checked(zygote):
+                return stages.train(dataclasses.replace(bench, zygote=zygote), draft.seed, draft, stop)
 
         return self._twice(train, draft, "tries")
 
@@ -170,7 +174,8 @@ class Evaluator(ZygoteKeeper):
         """Score the weights: a second try scores the same weights, and must give the same answers as the first."""
 
         def measure(zygote: Zygote) -> float:
-            return stages.measure(dataclasses.replace(bench, zygote=zygote), weights, texts, draft)
+            with self._device_checked(zygote):
+                return stages.measure(dataclasses.replace(bench, zygote=zygote), weights, texts, draft)
 
         return self._twice(measure, draft, "score_tries")
 
@@ -193,6 +198,21 @@ class Evaluator(ZygoteKeeper):
         if said is not None:
             refuse_what_stops(self._spec.device, said)
         self._device_started = True
+
+    @contextlib.contextmanager
+    def _device_checked(self, zygote: Zygote) -> Iterator[None]:
+        """Start the GPU again after a failure that a broken GPU causes too: it would fail every program from then on.
+
+        Raises:
+            TargetError: It does not start.
+        """
+        try:
+            yield
+        except CandidateFailure as failure:
+            if failure.outcome is Outcome.TIMED_OUT or _OF_DEVICES.search(failure.detail):
+                self._device_started = False
+                self._start_device_once(zygote)
+            raise
 
     def bench(self, program: Program, log: Path) -> contextlib.AbstractContextManager[Bench]:
         """Return what the stages of an evaluation need, for callers that run them one by one."""

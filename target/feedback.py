@@ -13,6 +13,7 @@ _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'  File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>.*)')
 _OUT_OF_MEMORY = re.compile(
     r"\bMemoryError\b|out of memory|DefaultCPUAllocator|OutOfMemoryError|Cannot allocate memory|std::bad_alloc"
+    r"|CU(BLAS|DNN)_STATUS_ALLOC_FAILED"
 )
 _LAST_LINES = 5
 
@@ -49,6 +50,15 @@ def last_words(tail: str) -> str:
     number, frame = own[-1]
     code = lines[number + 1].strip() if number + 1 < len(lines) and number + 1 < first else ""
     return f"{message[:DETAIL_CHARACTERS]}\nat train.py:{frame['line']} in {frame['function']}: {code}".rstrip(": ")
+
+
+def reason(tail: str) -> str:
+    """Return the first line of the exception that ended a program, or its last line; empty if it printed nothing.
+
+    CUDA's errors and the compiler's have several lines, and the last ones are advice for developers of torch.
+    """
+    lines = last_words(tail).splitlines() or [""]
+    return lines[0 if _TRACEBACK in tail else -1].strip()
 
 
 def ran_out_of_memory(tail: str) -> bool:

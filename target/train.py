@@ -7,7 +7,6 @@ AdamW (the rest). `prepare` gives text and clock; the score is bits per byte on 
 from __future__ import annotations
 
 import gc
-import importlib.util
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -404,14 +403,12 @@ def main() -> None:
     batch = next(batches)  # (B, T) inputs and targets
     began = prepare.seconds_left()
     if device.type == "cuda":
-        if importlib.util.find_spec("flash_attn_interface"):  # FlashAttention 3, where it is installed
-            torch.nn.attention.activate_flash_attention_impl("FA3")
         model.compile_parts(tokens)
         model(*batch).backward()  # compiles: a first step that took half a minute would end a short training
         model.zero_grad()
     step, slowest_seconds, left = 0, 0.0, prepare.seconds_left()
-    after_first, mean_before, start = left, None, min(0.99, prepare.progress())
-    while step == 0 or left > 2.5 * slowest_seconds:  # two steps may be under way on the device
+    after_first, step_before, start = left, None, min(0.99, prepare.progress())
+    while step == 0 or left > 2.5 * slowest_seconds:  # one step is under way on the device
         schedule(optimizers, (prepare.progress() - start) / (1 - start))  # of the time after the compilation
         mean = torch.zeros((), device=device)
         for _ in range(passes):
@@ -422,8 +419,11 @@ def main() -> None:
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        loss_nats = (mean if mean_before is None else mean_before).item()  # waits for the step before, not for this one
-        mean_before = mean
+        this_step = mean.to("cpu", non_blocking=True), torch.get_device_module(device).Event()
+        this_step[1].record()
+        loss, end = step_before or this_step
+        end.synchronize()  # waits for the step before: item() of a tensor on the device would wait for this one too
+        loss_nats, step_before = loss.item(), this_step
         if not math.isfinite(loss_nats):
             raise FloatingPointError(f"the training diverged: loss is {loss_nats} at step {max(0, step - 1)}")
         if step % REPORT_STEPS == 0:
@@ -435,6 +435,7 @@ def main() -> None:
         before, left = left, prepare.seconds_left()
         slowest_seconds = max(before - left, 0.9 * slowest_seconds)  # forgets what only the first step needs
         after_first = left if step == 1 else after_first
+    loss_nats, left = mean.item(), prepare.seconds_left()  # after the last step
     size = batch[0].numel() * passes
     speed = size * (step - 1) / max(1e-9, after_first - left)  # tokens/s
     peak = f", {torch.cuda.max_memory_allocated() / 1e9:.2f} GB" if device.type == "cuda" else ""

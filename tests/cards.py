@@ -70,6 +70,11 @@ class cuda:
     device_count = staticmethod(lambda: len(_seen()))
 
     @staticmethod
+    def init():
+        if not _seen():
+            raise RuntimeError("No CUDA GPUs are available")
+
+    @staticmethod
     def get_device_properties(index):
         name, memory_bytes = _seen()[index]
         return types.SimpleNamespace(name=name, total_memory=memory_bytes)

@@ -48,6 +48,8 @@ class CudaRuntime:
         self._runtime.cudaFree.argtypes = [ctypes.c_void_p]
         self._runtime.cudaIpcGetMemHandle.argtypes = [ctypes.POINTER(_Handle), ctypes.c_void_p]
         self._runtime.cudaIpcOpenMemHandle.argtypes = [ctypes.POINTER(ctypes.c_void_p), _Handle, ctypes.c_uint]
+        self._runtime.cudaHostRegister.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint]
+        self._runtime.cudaHostUnregister.argtypes = [ctypes.c_void_p]
 
     def allocate(self, size_bytes: int) -> int:
         """Return the address of new memory."""
@@ -75,9 +77,18 @@ class CudaRuntime:
         self._call("cudaIpcOpenMemHandle", ctypes.byref(address), opened, _LAZY_PEER_ACCESS)
         return int(address.value or 0)
 
+    def pin(self, address: int, size_bytes: int) -> None:
+        """Pin memory of the host, so that the device can read it directly."""
+        self._call("cudaHostRegister", address, size_bytes, 0)
+
+    def unpin(self, address: int) -> None:
+        """Undo `pin`, before the memory is given back."""
+        self._call("cudaHostUnregister", address)
+
     def _call(self, name: str, *arguments: object) -> None:
         status = getattr(self._runtime, name)(*arguments)
         if status:
+            self._runtime.cudaGetLastError()  # clears it: torch would take it for a failure of its next kernel
             reason = self._runtime.cudaGetErrorString(status).decode(errors="replace")
             raise DeviceMemoryError(f"{name} says {status}, {reason}")
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from target.errors import TargetError
+from target.feedback import reason
 
 NO_CARD: Final = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
 """The environment of a process that sees no GPU. HIP takes an empty value for none at all."""
@@ -84,7 +85,7 @@ def find_cards(target: str) -> tuple[Card, ...]:
     rocm, (seen,) = asked["rocm"], asked["answers"]
     if not seen:
         raise TargetError(
-            f"target {target} needs a GPU, and torch {asked['torch']} finds none; "
+            f"target {target} needs a GPU, and torch {asked['torch']} finds none ({asked['why']}); "
             "look at nvidia-smi, install a CUDA build of torch, or use target=tiny"
         )
     if len(seen) == 1 and not rocm:
@@ -134,7 +135,7 @@ def _ask_torch(target: str, *visible: str) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = json.loads(_torch_says(visible, tuple(sorted(os.environ.items()))))
     except subprocess.CalledProcessError as error:
-        said = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
+        said = reason(error.stderr) or f"exit status {error.returncode}"
         raise TargetError(f"target {target} needs a GPU, and torch could not be asked for one: {said}") from error
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         raise TargetError(f"target {target} needs a GPU, and torch could not be asked for one: {error}") from error

@@ -14,12 +14,13 @@ from typing import Any
 
 
 def main() -> None:
-    """Print the version of torch, whether it is a ROCm build, and for each question the GPUs seen."""
+    """Print torch's version, whether it is a ROCm build, the GPUs seen for each question, and why there are none."""
     import torch  # here, so that this module can be imported without torch
 
     answers = [_answer(visible) for visible in sys.argv[1:]] or [_answer(None)]
     rocm = getattr(torch.version, "hip", None) is not None
-    print(json.dumps({"torch": str(torch.__version__), "rocm": rocm, "answers": answers}))  # noqa: T201
+    why = "" if answers[0] else _why_none()
+    print(json.dumps({"torch": str(torch.__version__), "rocm": rocm, "answers": answers, "why": why}))  # noqa: T201
 
 
 def _answer(visible: str | None) -> list[dict[str, Any]]:
@@ -46,6 +47,17 @@ def _seen() -> list[dict[str, Any]]:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     found = [torch.cuda.get_device_properties(index) for index in range(count)]
     return [{"name": each.name, "memory_bytes": each.total_memory} for each in found]
+
+
+def _why_none() -> str:
+    """Return why CUDA does not start, in torch's words: for example a driver that is too old for it."""
+    import torch
+
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (AssertionError, RuntimeError) as error:
+        return " ".join(str(error).split())[:300]
+    return "CUDA starts, and counts none"
 
 
 if __name__ == "__main__":

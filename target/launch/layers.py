@@ -15,6 +15,7 @@ from typing import Final, Literal, NoReturn
 
 from target.boundary.job import REHEARSAL, Job, Role
 from target.errors import TargetError, machine_errors
+from target.feedback import reason
 from target.launch.launcher import Zygote, ZygoteDied
 from target.launch.workspace import Workspace
 from target.process.clock import Limits
@@ -171,8 +172,7 @@ def start_device(zygote: Zygote, started: str, layers: tuple[str, ...], access: 
             return None
         if ending.exceeded:
             return f"it hung for {_START_SECONDS:g} seconds"
-        lines = log.tail().strip().splitlines()
-        return _ERROR_CLASS.sub("", lines[-1]) if lines else f"its process ended with status {ending.status}"
+        return _ERROR_CLASS.sub("", reason(log.tail())) or f"its process ended with status {ending.status}"
 
 
 def _report(

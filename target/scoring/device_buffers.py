@@ -8,6 +8,7 @@ on one GPU.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 from typing import Final, Literal
@@ -19,6 +20,8 @@ from torch import Tensor
 
 from target.boundary.device_memory import CudaRuntime, DeviceMemoryError
 from target.boundary.logits_tensor import tensor_at
+from target.evaluation import Outcome
+from target.feedback import CandidateFailure
 from target.scoring.logits import LogitsBuffer, Shape, shared_array
 
 _PART_BYTES: Final = 1 << 28  # of logits copied at a time
@@ -40,11 +43,19 @@ class DeviceBuffers:
 
     def allocate(self, shape: Shape) -> LogitsBuffer:
         """Return a new buffer."""
-        if not self.staged:
+        runtime = self._runtime
+        if runtime and not self.staged:
             with contextlib.suppress(DeviceMemoryError):
-                return DeviceBuffer(shape, self._device, self._library or _runtime_of_torch())
-            self.staged = True
-        return StagedBuffer(shape, self._device)
+                return DeviceBuffer(shape, self._device, runtime)
+        self.staged = True
+        return StagedBuffer(shape, self._device, runtime)
+
+    @functools.cached_property
+    def _runtime(self) -> CudaRuntime | None:
+        try:
+            return CudaRuntime(self._library or _runtime_of_torch())
+        except DeviceMemoryError:
+            return None
 
     def fall_back(self) -> None:
         """Make staged buffers from now on."""
@@ -57,7 +68,7 @@ class DeviceBuffer:
     Args:
         shape: (B, T, V).
         device: The device.
-        library: The CUDA runtime.
+        runtime: The CUDA runtime.
 
     Raises:
         DeviceMemoryError: The memory cannot be allocated or shared.
@@ -65,8 +76,8 @@ class DeviceBuffer:
 
     kind: Literal["device"] = "device"
 
-    def __init__(self, shape: Shape, device: torch.device, library: str) -> None:
-        self._runtime = CudaRuntime(library)
+    def __init__(self, shape: Shape, device: torch.device, runtime: CudaRuntime) -> None:
+        self._runtime = runtime
         self._address = self._runtime.allocate(math.prod(shape) * _FLOAT_BYTES)
         try:
             self.fd = self._runtime.note(self._address)
@@ -79,29 +90,36 @@ class DeviceBuffer:
         """Free the memory."""
         os.close(self.fd)
         self._runtime.free(self._address)
+        torch.cuda.empty_cache()  # of the softmax: the next training needs the memory
 
 
 class StagedBuffer:
-    """Mapped memory whose softmax is computed on the device.
+    """Mapped memory whose softmax is computed on the device; pinned if that is possible.
 
     Args:
         shape: (B, T, V).
         device: The device.
+        runtime: The CUDA runtime; None if there is none.
     """
 
     kind: Literal["mapped"] = "mapped"
 
-    def __init__(self, shape: Shape, device: torch.device) -> None:
+    def __init__(self, shape: Shape, device: torch.device, runtime: CudaRuntime | None) -> None:
         self.fd, memory = shared_array(shape, np.float32)
         self._memory = memory.ctypes.data
-        self._pinned = device.type == "cuda" and _pin(self._memory, memory.nbytes)
+        self._pinned_by: CudaRuntime | None = None
+        with contextlib.suppress(DeviceMemoryError):
+            if runtime:
+                runtime.pin(self._memory, memory.nbytes)
+                self._pinned_by = runtime
         self.logits = TensorLogits(torch.from_numpy(memory), device)
 
     def close(self) -> None:
         """Free the memory."""
-        if self._pinned:
-            torch.cuda.cudart().cudaHostUnregister(self._memory)  # type: ignore[no-untyped-call]
+        if self._pinned_by:
+            self._pinned_by.unpin(self._memory)
         os.close(self.fd)
+        torch.cuda.empty_cache()
 
 
 class TensorLogits:
@@ -113,9 +131,20 @@ class TensorLogits:
 
     @torch.inference_mode()
     def log_probs(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K); NaN where a logit is not finite."""
+        """Return the log-probabilities (B, T, K) of tokens `ids` (B, T, K); NaN where a logit is not finite.
+
+        Raises:
+            CandidateFailure: Beside the model server, the device has no room for the softmax.
+        """
         rows = max(1, _PART_BYTES // (self._shared[0].numel() * _FLOAT_BYTES))
-        parts = [self._part(slice(i, i + rows), ids[i : i + rows]) for i in range(0, len(ids), rows)]
+        try:
+            parts = [self._part(slice(i, i + rows), ids[i : i + rows]) for i in range(0, len(ids), rows)]
+        except torch.OutOfMemoryError as error:
+            raise CandidateFailure(
+                Outcome.OUT_OF_MEMORY,
+                "scoring ran out of memory: beside the model, a GPU must have room for the softmax of "
+                f"{_PART_BYTES >> 20} MiB of logits; a smaller model, or less memory in forward(), may help ({error})",
+            ) from error
         return np.concatenate(parts)
 
     def _part(self, rows: slice, ids: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -131,9 +160,3 @@ def _runtime_of_torch() -> str:
     if torch.version.cuda is None:
         raise DeviceMemoryError("torch was built without CUDA")
     return f"libcudart.so.{torch.version.cuda.partition('.')[0]}"
-
-
-def _pin(address: int, size_bytes: int) -> bool:
-    """Pin host memory, so that the device can read it directly; return whether that succeeded."""
-    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    return int(runtime.cudaHostRegister(address, size_bytes, 0)) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -11,18 +12,19 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.gpu import STAGES
+import benchmarks.gpu
+from benchmarks.gpu import STAGES, run_all
 from benchmarks.gpu_anchor import assign, shorten
 from benchmarks.gpu_anchor_child import score, token_ids, windows_of
 from benchmarks.gpu_plan import ESSENTIAL, Plan, make_plan, with_measured_startup
-from benchmarks.gpu_runner import FAILED, LEFT_OUT, Results, run_stage
+from benchmarks.gpu_runner import FAILED, LEFT_OUT, Results, result_file, run_stage
 from benchmarks.gpu_stages import read_marks, training_share, with_marks
 from target.evaluate import load_target
 from target.evaluation import Evaluation, Outcome
@@ -97,7 +99,7 @@ def shell(script: str) -> list[str]:
 
 
 def test_a_stage_that_hangs_is_killed_with_all_it_started_and_the_next_one_runs(tmp_path: Path) -> None:
-    hangs = f"setsid sleep 1000 & echo $! > {tmp_path}/pid; echo began; setsid sleep 1000"
+    hangs = f"setsid sleep 1000 & echo $! > {tmp_path}/pid; echo began; echo '{{\"part\": 1}}' > $1; setsid sleep 1000"
     results = Results(tmp_path / "found.json")
     results.add("first", run_stage("first", shell(hangs), timeout_seconds=2, logs=tmp_path / "logs"))
     results.add("next", run_stage("next", shell("echo '{\"x\": 1}' > $1"), timeout_seconds=60, logs=tmp_path / "logs"))
@@ -106,6 +108,7 @@ def test_a_stage_that_hangs_is_killed_with_all_it_started_and_the_next_one_runs(
         os.kill(int((tmp_path / "pid").read_text()), 0)
     found = found_in(tmp_path)
     assert found["first"][FAILED] == "killed after 2 s, its timeout; it said last: began"
+    assert found["first"]["part"] == 1, "what it had found so far"
     assert found["next"]["x"] == 1
     assert results.failed == ["first"]
     assert results.successful == ["next"]
@@ -161,6 +164,29 @@ def test_an_interrupt_keeps_what_there_is_and_leaves_nothing_running(tmp_path: P
     assert found_in(tmp_path)["setup"]["target"] == "tiny"
     left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in _bytes(path)]
     assert not left
+
+
+def test_a_stage_of_parts_begins_with_half_its_time_and_an_interrupt_keeps_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = make_plan(load_target("tiny"), ["features"], seconds=60, short_seconds=3).estimates["features"]
+    where = ["--device", "cpu", "--budget-seconds", "3", "--json", str(tmp_path / "found.json")]
+    begun = []
+
+    def run(name: str, *_: Any) -> NoReturn:
+        begun.append(name)
+        (tmp_path / "found-logs").mkdir()
+        result_file(name, tmp_path / "found-logs").write_text('{"as it is": "val_bpb 2.5"}')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(benchmarks.gpu, "_run", run)
+    for minutes in (0.4 * needed / 60, 0.6 * needed / 60):
+        options = benchmarks.gpu._parser().parse_args([*where, "--minutes", str(minutes)])
+        with contextlib.suppress(KeyboardInterrupt):
+            run_all(["features"], options, Results(tmp_path / "found.json"), {})
+
+    assert begun == ["features"]
+    assert found_in(tmp_path) == {"features": {FAILED: "interrupted", "as it is": "val_bpb 2.5"}}
 
 
 def _bytes(path: Path) -> bytes:

@@ -94,6 +94,25 @@ def test_a_training_sees_the_card_of_its_worker_and_a_preflight_none(cuda, corpu
     assert trained.read_text().startswith("sees 1\n")
 
 
+def test_a_card_that_falls_off_is_not_blamed_on_the_programs(cuda, corpus, monkeypatch, tmp_path):
+    """Otherwise a night on a broken card ends with hundreds of programs that crashed."""
+    source = in_main("raise RuntimeError('CUDA error: unspecified launch failure')")  # Xid 79, as torch tells it
+    answers = [None, None, "no CUDA-capable device is detected"]  # at the start, after the first program, the second
+
+    def stops(device, said):
+        raise TargetError(f"{device} does not start: {said}")
+
+    monkeypatch.setattr("target.evaluator.start_device", lambda *_: answers.pop(0))
+    monkeypatch.setattr("target.evaluator.refuse_what_stops", stops)
+    with Evaluator(cuda, corpus, scratch=tmp_path) as evaluator:
+        of_program = evaluator.evaluate(Program(source), 0, tmp_path / "log")
+        with pytest.raises(TargetError, match="no CUDA-capable device"):
+            evaluator.evaluate(Program(source), 0, tmp_path / "log")
+
+    assert of_program.outcome is Outcome.CRASHED
+    assert not answers
+
+
 def test_three_workers_on_two_cards_are_refused(cuda, corpus):
     with pytest.raises(TargetError, match=r"executor\.workers must be at most the number of GPUs, 2, got 3"):
         LocalExecutor(TrainedKind(cuda, corpus=corpus), workers=3)

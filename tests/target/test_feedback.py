@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from target.command.reported import figures_of_log
 from target.evaluation import Outcome
-from target.feedback import DETAIL_CHARACTERS, failure_from_log, last_words, ran_out_of_memory, refusal
+from target.feedback import DETAIL_CHARACTERS, failure_from_log, last_words, ran_out_of_memory, reason, refusal
 from tests.limits import within_cpu_seconds
 
 IGNORED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
@@ -95,3 +95,42 @@ def test_what_a_program_prints_is_quoted_in_printable_characters():
 
     assert failure.detail == "training failed with exit code 1: \\x1b]0;owned\\x07 \\u202eboom"
     assert len(failure_from_log("\x1b" * 9_000, 256, stage="training").detail) == DETAIL_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        (
+            'warning: x\nTraceback (most recent call last):\n  File "/a/start.py", line 3, in start\n    compute()\n'
+            "torch.AcceleratorError: CUDA error: no kernel image is available for execution on the device\n"
+            "Search for `cudaErrorNoKernelImageForDevice' in https://docs.nvidia.com/...\n"
+            "For debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
+            "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n\n",
+            "torch.AcceleratorError: CUDA error: no kernel image is available for execution on the device",
+        ),
+        (
+            'Traceback (most recent call last):\n  File "/a/start.py", line 3, in start\n    compute()\n'
+            "torch._inductor.exc.InductorError: RuntimeError: Failed to find C compiler. Please specify via CC\n\n"
+            "Set TORCHDYNAMO_VERBOSE=1 for the internal stack trace\n",
+            "torch._inductor.exc.InductorError: RuntimeError: Failed to find C compiler. Please specify via CC",
+        ),
+        ("one\ntwo\n", "two"),
+        ("", ""),
+    ],
+)
+def test_the_reason_is_the_first_line_of_an_error_and_not_the_advice_behind_it(tail, expected):
+    assert reason(tail) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "memory"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of", True),
+        ("torch.AcceleratorError: CUDA error: out of memory", True),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx(...)`", False),
+        ("triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 131072", False),
+    ],
+)
+def test_every_way_in_which_a_gpu_says_that_its_memory_is_full_counts_as_that(message, memory):
+    assert ran_out_of_memory(f"{TRACEBACK}\n  ...\n{message}\n") is memory

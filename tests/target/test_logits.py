@@ -6,6 +6,7 @@ softmax is torch's, on the CPU; the code between them is that of the GPU.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import torch
 from target.boundary.device_memory import CudaRuntime, DeviceMemoryError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
+from target.feedback import CandidateFailure
 from target.program import Program
 from target.scoring.device_buffers import DeviceBuffers
 from target.scoring.logits import MappedBuffers, buffers_for
@@ -36,7 +38,7 @@ def runtime(tmp_path_factory):
     assert compiler, "a C compiler is required, which torch.compile needs too"
 
     def build(*flags: str) -> str:
-        library = folder / f"libcudart{len(flags)}.so"
+        library = folder / f"libcudart{''.join(flags)}.so"
         if library in built:  # it is loaded: it may not change
             return str(library)
         built.add(library)
@@ -115,6 +117,36 @@ def test_a_leak_shows_on_a_device_too(evaluate, runtime):
 
     assert found.outcome is Outcome.REJECTED
     assert "d1_causality_nats" in found.detail
+
+
+@pytest.mark.parametrize(("refused", "pinned"), [("-DREFUSE_HANDLE", 1), ("-DREFUSE_PIN", 0)])
+def test_a_refused_call_leaves_no_error_behind_that_torch_would_take_for_its_own(runtime, refused, pinned):
+    """In WSL2 there are no handles. Torch asks for the last error after each kernel, and would end the scoring."""
+    library = runtime("-DREFUSE_HANDLE", refused)
+    standin = ctypes.CDLL(library)
+
+    buffer = DeviceBuffers("cpu", library).allocate((2, 3, 5))
+
+    assert standin.cudaGetLastError() == 0
+    assert standin.pinned() == pinned
+    buffer.close()
+    assert standin.pinned() == 0
+    assert not list(runtime.folder.glob("memory-*"))
+
+
+def test_a_model_that_leaves_no_memory_for_the_softmax_fails_and_not_the_scorer(monkeypatch):
+    """A server may hold all of a card. An error in the scorer would end its process, and after three the search."""
+    buffer = DeviceBuffers("cpu", "libcudart.so.missing").allocate((2, 3, 5))
+    said = "CUDA out of memory. Tried to allocate 256.00 MiB. GPU 0 has a total capacity of 23.64 GiB of which ..."
+
+    def full(*_args, **_settings):
+        raise torch.OutOfMemoryError(said)
+
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    with pytest.raises(CandidateFailure, match="room for the softmax") as failure:
+        log_probs(buffer.logits, np.zeros((2, 3, 1), dtype=np.int64))
+
+    assert failure.value.outcome is Outcome.OUT_OF_MEMORY
 
 
 def test_a_runtime_that_is_not_there_says_so():

@@ -444,6 +444,60 @@ def test_the_schedule_is_of_the_time_that_the_start_left(load, tiny, monkeypatch
     assert scheduled == pytest.approx(np.linspace(0, 1, 21)[1:])
 
 
+def test_the_host_waits_for_the_step_before_so_that_the_device_never_waits_for_the_host(load, tiny, monkeypatch):
+    """A device does what is queued in order: item() of one of its tensors waits for all of the step that was queued."""
+    module = load(tiny.seed_program())
+    queued: list[float] = []  # steps, by their progress
+    waited: list[tuple[int, int]] = []  # steps that were queued, and how many of them the host waited for
+    copies: dict[int, torch.Tensor] = {}  # to the host, by identity
+    arrived: set[int] = set()
+
+    class Event:
+        def record(self):
+            self.step, self.copies = len(queued), set(copies)
+
+        def synchronize(self):
+            waited.append((len(queued), self.step))
+            arrived.update(self.copies)
+
+    def to(tensor, *args, **settings):
+        if (args, settings) != (("cpu",), {"non_blocking": True}):
+            return real_to(tensor, *args, **settings)
+        copy = tensor.clone()
+        copies[id(copy)] = copy
+        return copy
+
+    def item(tensor):
+        if id(tensor) in copies:
+            assert id(tensor) in arrived, "read before the copy was there"
+        else:
+            waited.append((len(queued), len(queued)))
+        return real_item(tensor)
+
+    rows = torch.zeros((16, 33), dtype=torch.int64)
+    prepare = types.SimpleNamespace(
+        setup=lambda: None,
+        device=lambda: torch.device("cpu"),
+        vocab_size=lambda: VOCAB_SIZE,
+        sequence_tokens=lambda: 32,
+        batches=lambda *_: itertools.repeat((rows[:, :-1], rows[:, 1:])),
+        seconds_left=lambda: 1e9 if len(queued) < 4 else 0.0,
+        progress=lambda: 0.5,
+        report=lambda _: None,
+        finish=lambda _: None,
+    )
+    monkeypatch.setattr(module, "prepare", prepare)
+    monkeypatch.setattr(module, "schedule", lambda _, progress: queued.append(progress))
+    real_to, real_item = torch.Tensor.to, torch.Tensor.item
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_device_module", lambda _: types.SimpleNamespace(Event=Event))
+        patch.setattr(torch.Tensor, "to", to)
+        patch.setattr(torch.Tensor, "item", item)
+        module.main()
+
+    assert waited == [(1, 1), (2, 1), (3, 2), (4, 3), (4, 4)]
+
+
 def test_a_diverged_training_ends_with_the_reason(tiny, tmp_path):
     program = tiny.seed_program().with_constants({"EMBEDDING_LR": 1e38})
 
