@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,12 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None, *, config_dir: Pat
         UserError: There is no such prompt, or the trial does not fit into it.
         TargetError: The target of the search is not valid.
     """
-    run = RunDirectory(root)
+    run = RunDirectory(root.absolute())
+    with _where_it_started(run):
+        return _rebuilt(run, trial, style, config_dir and config_dir.absolute())
+
+
+def _rebuilt(run: RunDirectory, trial: Trial, style: str | None, config_dir: Path | None) -> str:
     config = read_config(run)
     prompt = _prompt(run, config, style or trial.proposal.style or None, config_dir)
     target = make_target(config["target"])
@@ -69,6 +76,11 @@ def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
     """
     if not run.config.get("prompt"):
         return {}
+    with _where_it_started(RunDirectory(run.root)):
+        return _section_tokens(run)
+
+
+def _section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
     contract, found = make_target(run.config["target"]).contract, dict[str, dict[str, int]]()
     for style in (None, *(run.config.get("prompts") or ())):
         prompt = _prompt(RunDirectory(run.root), run.config, style)
@@ -77,6 +89,17 @@ def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
             before = population_before(RunDirectory(run.root), told[-1].number)
             found[prompt.label] = prompt.section_tokens(_briefing(told[-1], before), contract=contract)
     return found
+
+
+@contextlib.contextmanager
+def _where_it_started(run: RunDirectory) -> Iterator[None]:
+    """Work in the directory in which a search was started, if it is known and there: its settings may be relative."""
+    try:
+        started = Path(json.loads(run.environment.read_text(encoding="utf-8"))["directory"])
+    except (OSError, ValueError, LookupError, TypeError):  # a search of an earlier version, or one that has not begun
+        started = Path.cwd()
+    with contextlib.chdir(started if started.is_dir() else Path.cwd()):
+        yield
 
 
 def _prompt(run: RunDirectory, config: Mapping[str, Any], style: str | None, config_dir: Path | None = None) -> Prompt:
