@@ -6,6 +6,22 @@ from operators.trial import Status, Trial
 from search.errors import SeedProgramError, UserError
 from search.runs.rundir import RunDirectory
 from target.program import Program
+from target.program.contract import Contract, ContractError
+
+
+def require_valid(program: Program, contract: Contract) -> None:
+    """Refuse a seed program that breaks a rule which can be checked without running it, such as that of syntax.
+
+    Raises:
+        UserError: It does.
+    """
+    try:
+        contract.check(program.source)
+    except ContractError as error:
+        raise UserError(
+            f"the seed program breaks a rule of its target, so nothing was started: {error}; fix it, or give another "
+            "with target.program=FILE"
+        ) from error
 
 
 def require_same_seed_program(first: Trial, program: Program, run: RunDirectory) -> None:
