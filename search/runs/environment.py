@@ -28,7 +28,7 @@ _PACKAGES: Final = (
 
 
 def describe_environment(target: Mapping[str, Any], isolation: tuple[str, ...]) -> dict[str, Any]:
-    """Return directory, commit, versions, device, active isolation and what the target says of itself, as plain JSON types.
+    """Return directory, commit, versions, device, active isolation and what the target says of itself, as JSON types.
 
     Args:
         target: What its `prepare` returned: the `kind` of device, and more.
