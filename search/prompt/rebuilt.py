@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None, *, config_dir: Pat
         TargetError: The target of the search is not valid.
     """
     run = RunDirectory(root.absolute())
-    with _where_it_started(run):
+    with contextlib.chdir(run.started_in):
         return _rebuilt(run, trial, style, config_dir and config_dir.absolute())
 
 
@@ -76,7 +75,7 @@ def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
     """
     if not run.config.get("prompt"):
         return {}
-    with _where_it_started(RunDirectory(run.root)):
+    with contextlib.chdir(RunDirectory(run.root).started_in):
         return _section_tokens(run)
 
 
@@ -89,17 +88,6 @@ def _section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
             before = population_before(RunDirectory(run.root), told[-1].number)
             found[prompt.label] = prompt.section_tokens(_briefing(told[-1], before), contract=contract)
     return found
-
-
-@contextlib.contextmanager
-def _where_it_started(run: RunDirectory) -> Iterator[None]:
-    """Work in the directory in which a search was started, if it is known and there: its settings may be relative."""
-    try:
-        started = Path(json.loads(run.environment.read_text(encoding="utf-8"))["directory"])
-    except (OSError, ValueError, LookupError, TypeError):  # a search of an earlier version, or one that has not begun
-        started = Path.cwd()
-    with contextlib.chdir(started if started.is_dir() else Path.cwd()):
-        yield
 
 
 def _prompt(run: RunDirectory, config: Mapping[str, Any], style: str | None, config_dir: Path | None = None) -> Prompt:
