@@ -19,8 +19,7 @@ def require_valid(program: Program, contract: Contract) -> None:
         contract.check(program.source)
     except ContractError as error:
         raise UserError(
-            f"the seed program breaks a rule of its target, so nothing was started: {error}; fix it, or give another "
-            "with target.program=FILE"
+            f"the seed program breaks a rule of its target: {error}; fix it, or give another with target.program=FILE"
         ) from error
 
 

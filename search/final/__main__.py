@@ -55,9 +55,13 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
         write_reports(population, summary, run)
     show(f"{final_text(report, run.metric)}\n{run.root / 'report.md'}\n")
     if tracker := config.get("tracker"):
-        hint = send_again(run, tracker, population, summary, lambda text: say(f"warning: {text}"))
+        hint = send_again(run, tracker, population, summary, _warn)
         show(f"{hint}\n" if hint else "")
     return 0
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"warning: {text}\n")
 
 
 if __name__ == "__main__":

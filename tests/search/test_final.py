@@ -204,7 +204,8 @@ def test_the_command_tells_the_tracker_at_once_from_any_directory(
     outputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(outputs)
-    search("outputs=.", name="a", target="landscape", strategy="greedy", budget={"trainings": 12}, quiet=True)
+    settings = {"target": "landscape", "strategy": "greedy", "acceptance": "naive", "seed": 6, "quiet": True}
+    search("outputs=.", name="a", budget={"trainings": 3}, **settings)
     monkeypatch.chdir("/")
 
     assert main([str(outputs / "a"), "--seeds", "2"]) == 0
