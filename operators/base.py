@@ -127,6 +127,8 @@ class Resources:
         ideas: Returns the user's ideas for the proposal that was made last: sentences for the prompt.
         remark: Takes one line that the user should read before the search begins.
         prompts: Prompts by name, for proposals that name one.
+        seed_program: The program that a new search begins with, for which prompts must have room; None if the search
+            has programs already.
         slow: Is called by an operator that takes a noticeable part of a training for a program, as an agent does: its
             programs are made while slots train. An operator that takes the model need not call it.
     """
@@ -139,6 +141,7 @@ class Resources:
     ideas: Callable[[Population], tuple[str, ...]] = no_ideas
     remark: Callable[[str], None] = _ignore
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    seed_program: Program | None = None
     slow: Callable[[], None] = _pass
 
     @property

@@ -12,8 +12,8 @@ from operators.chat import ChatModel, Exchange, Message
 from operators.prompts.history import changes_of
 from operators.prompts.prompt import render
 from operators.trial import Mutation
-from target.metric import Metric
 from target.program import Program
+from target.program.contract import Contract
 
 _ORDER: Final = re.compile(r"ORDER\W*:\W*(\d+(?:\s*[,>]\s*\d+)*)", re.IGNORECASE)
 _DIFF_LINES: Final = 80  # of a change that is shown
@@ -40,7 +40,7 @@ def criticise(
     *,
     number: int,
     score: float | None,
-    metric: Metric,
+    contract: Contract,
     direction: str,
     model: ChatModel,
     seed: int,
@@ -55,7 +55,7 @@ def criticise(
         parent: The program that they change.
         number: Its trial.
         score: Its score, as the ledger has it, if there is one.
-        metric: What the target measures.
+        contract: What the target measures, and what kind of program it has.
         direction: The human's direction.
         model: The model to ask.
         seed: Seed of the question.
@@ -67,10 +67,12 @@ def criticise(
     Source: ShinkaEvolve, Lange et al. 2025, https://arxiv.org/abs/2509.19349, asks a model whether a program is novel
     before it is evaluated; here the model is asked which of several is the best.
     """
+    metric = contract.metric
     shown = [(each.description, changes_of(parent, each.program, _DIFF_LINES)) for each in changes]
     text = render(
         "critique.j2",
         metric=metric,
+        subject=contract.subject,
         number=number,
         score=None if score is None else metric.text(score),
         direction=direction.strip(),

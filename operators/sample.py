@@ -134,7 +134,7 @@ class SampleOperator:
             parent_program(proposal, population),
             number=number,
             score=population.scores.get(number),
-            metric=self._resources.contract.metric,
+            contract=self._resources.contract,
             direction=read_direction(self._resources),
             model=model,
             seed=random.Random(f"critique {proposal.seed}").getrandbits(32),

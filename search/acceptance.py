@@ -6,6 +6,7 @@ Both programs are compared on the same seeds, because pairing removes most of th
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import statistics
@@ -52,7 +53,11 @@ class Acceptance(Protocol):
     """Decides about pending trials, and whether a program that is proposed again is trained once more."""
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
-        """Return what a built, pending trial needs next: trainings or a verdict. None of its trainings has failed."""
+        """Return what a built, pending trial needs next: trainings or a verdict. None of its trainings has failed.
+
+        A failure of the seed program is left out of `trial`; `population.trials[0]` has it. A rule that asks for that
+        seed again ends the search.
+        """
 
     def repeat(self, trial: Trial, population: Population) -> Measure | None:
         """Return the training that a scored trial gets because its program was proposed again; None if it gets none."""
@@ -79,7 +84,7 @@ class Naive:
 
     def step(self, trial: Trial, population: Population) -> Measure | Verdict:
         """Compare one training with the champion's on the same seed."""
-        seeds = (training_seed(self._seed, 0),)
+        seeds = _usable_seeds(self._seed, 0, 1, population)
         return _first_measurements(trial, seeds) or _compare(trial, population.champion, seeds)
 
     def repeat(self, trial: Trial, population: Population) -> Measure | None:
@@ -193,12 +198,19 @@ class Confirm:
     def _current(self, population: Population) -> tuple[int, ...]:
         """Return the training seeds that comparisons currently use."""
         first = self._seeds * population.keeps if self._rotate else 0
-        return tuple(training_seed(self._seed, first + index) for index in range(self._seeds))
+        return _usable_seeds(self._seed, first, self._seeds, population)
 
 
 def training_seed(search_seed: int, index: int) -> int:
     """Return the `index`-th training seed of a search, a 31-bit integer."""
     return random.Random(f"training {search_seed} {index}").getrandbits(31)
+
+
+def _usable_seeds(search_seed: int, first: int, count: int, population: Population) -> tuple[int, ...]:
+    """Return training seeds of a search, from the `first`-th on, without those on which the seed program failed."""
+    failed = {run.seed for trial in population.trials[:1] for run in trial.evaluations if run.score is None}
+    seeds = (training_seed(search_seed, index) for index in itertools.count(first))
+    return tuple(itertools.islice((seed for seed in seeds if seed not in failed), count))
 
 
 def _first_measurements(trial: Trial, seeds: tuple[int, ...]) -> Measure | None:

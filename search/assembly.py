@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from operators.base import MakeOperator, Operator, Resources
 from search.acceptance import Acceptance
 from search.ahead import Pace, ahead_per_slot
+from search.baseline import require_valid
 from search.changes import origins_of
 from search.composed import OBJECT, make_target
 from search.construct import (
@@ -21,6 +22,7 @@ from search.construct import (
     make_models,
     make_operator,
     plain_config,
+    require,
 )
 from search.direction import find_direction
 from search.gates import Gates
@@ -37,7 +39,9 @@ from search.strategies.base import Strategy
 from search.stuck import StuckSettings
 from search.styles import islands_of, with_prompts
 from search.ties import require_figure, sentences
+from search.tracker import Tracker
 from target.base import Target
+from target.executor import Executor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +97,12 @@ def make_session(
     plain |= recorded
     refuse_secrets(plain)
     target = parts.target or make_target(plain["target"])
+    require(target, Target, "target")
     run = folder_of(config.outputs, name)
+    seed_program = target.seed_program()
+    is_new = not run.journal.exists() and plain["from"] is None
+    if is_new:
+        require_valid(seed_program, target.contract)
     budget = make_budget(config.budget)
     models = make_models(config.llm, run)
     models.check(budget)
@@ -101,6 +110,7 @@ def make_session(
     remarks: list[str] = []
     gates = Gates(**plain["gates"])
     acceptance = parts.acceptance or instantiate(config.acceptance, "acceptance")
+    require(acceptance, Acceptance, "acceptance")
     require_figure(plain["acceptance"], trains=target.kind is not None)
     prompts = {name: instantiate(node, f"prompts.{name}") for name, node in composed.prompts.items()}
     resources = Resources(
@@ -113,14 +123,16 @@ def make_session(
         remark=remarks.append,
         prompts=prompts,
         slow=pace.slow,
+        seed_program=seed_program if is_new else None,
     )
     stuck = StuckSettings(**plain["stuck"])
     strategy = parts.strategy or instantiate(config.strategy, "strategy")
+    require(strategy, Strategy, "strategy")
     settings = Settings(
         name=name,
         strategy_name=type(parts.strategy).__name__ if parts.strategy else composed.choices["strategy"],
         seed=config.seed,
-        seed_program=target.seed_program(),
+        seed_program=seed_program,
         strategy=models.strategy(with_prompts(stuck.strategy(strategy), prompts, islands=islands_of(strategy))),
         operator=models.operator(_operator(parts, config, resources)),
         extra_operators=_extra_operators(config, models, resources),
@@ -137,8 +149,8 @@ def make_session(
         settings=settings,
         run=run,
         target=target,
-        make_executor=instantiate(config.executor, "executor"),
-        make_tracker=instantiate(config.tracker, "tracker"),
+        make_executor=_checked(instantiate(config.executor, "executor"), Executor, "executor"),
+        make_tracker=_checked(instantiate(config.tracker, "tracker"), Tracker, "tracker"),
         config=plain,
         overrides=composed.overrides,
         arguments=None if recorded or arguments is None else tuple(arguments),
@@ -153,6 +165,17 @@ def make_session(
         share=make_share(config.storage, config.takeover_seconds),
         origins=origins_of(composed),
     )
+
+
+def _checked(make: Callable[..., Any], protocol: type, group: str) -> Callable[..., Any]:
+    """Return a function that makes a part of the search, and refuses what is none."""
+
+    def checked(*args: Any, **settings: Any) -> Any:
+        made = make(*args, **settings)
+        require(made, protocol, group)
+        return made
+
+    return checked
 
 
 def _operator(parts: Parts, config: DictConfig, resources: Resources) -> Operator:

@@ -6,6 +6,21 @@ from operators.trial import Status, Trial
 from search.errors import SeedProgramError, UserError
 from search.runs.rundir import RunDirectory
 from target.program import Program
+from target.program.contract import Contract, ContractError
+
+
+def require_valid(program: Program, contract: Contract) -> None:
+    """Refuse a seed program that breaks a rule which can be checked without running it, such as that of syntax.
+
+    Raises:
+        UserError: It does.
+    """
+    try:
+        contract.check(program.source)
+    except ContractError as error:
+        raise UserError(
+            f"the seed program breaks a rule of its target: {error}; fix it, or give another with target.program=FILE"
+        ) from error
 
 
 def require_same_seed_program(first: Trial, program: Program, run: RunDirectory) -> None:
@@ -39,11 +54,24 @@ def require_baseline(first: Trial, run: RunDirectory) -> None:
     Raises:
         SeedProgramError: It has a verdict and no score.
     """
-    if _has_failed(first):
-        raise SeedProgramError(
-            f"the seed program does not score, so there is nothing to search from: {first.status.value}: "
-            f"{first.detail or 'no detail'}; its log is in {run.trial(0)}"
-        )
+    if not _has_failed(first):
+        return
+    lead, advice = "the seed program does not score, so there is nothing to search from", ""
+    if first.values:
+        lead = "the seed program fails too often for a search: programs are compared with it on several seeds"
+        advice = "; mend it, or try other training seeds: another name, and another seed"
+    where = f"its logs are in {run.trial(0)}"
+    raise SeedProgramError(f"{lead}: {first.status.value}: {first.detail or 'no detail'}; {where}{advice}")
+
+
+def unreliable(trial: Trial) -> str:
+    """Return what the user should know if a trial is a seed program that failed once; empty for all others."""
+    if trial.status is not Status.BASELINE or len(trial.values) == len(trial.evaluations):
+        return ""
+    return (
+        f"the seed program failed once: {trial.detail}; the search goes on, and compares on other seeds. Programs made "
+        "from it may fail as often"
+    )
 
 
 def _has_failed(first: Trial) -> bool:

@@ -13,7 +13,7 @@ _IRRELEVANT: Final = frozenset({"name", "sandbox", "program", "root", "slots", "
 _TOLD: Final = 3  # differences that are named
 _VERSIONS: Final = ("graft-search", "torch")
 _PLACES: Final = frozenset({"checkout.root", "checkout.commit"})
-_NOT_TARGET: Final = frozenset({"file", "commit", "python", "platform", "versions", "device", "isolation"})
+_NOT_TARGET: Final = frozenset({"file", "directory", "commit", "python", "platform", "versions", "device", "isolation"})
 """Keys of an environment that describe the machine; all others describe the target."""
 
 

@@ -157,6 +157,19 @@ def instantiate(node: DictConfig | Mapping[str, Any], group: str) -> Any:
         raise UserError(f"{group}: {error.__cause__ or error}") from error
 
 
+def require(part: object, protocol: type, group: str) -> None:
+    """Refuse an object that is not what a protocol describes, before anything depends on it.
+
+    Raises:
+        UserError: It lacks a method.
+    """
+    from search.errors import UserError
+    from target.fits import lacking
+
+    if wrong := lacking(part, protocol):
+        raise UserError(f"{group} {wrong}; docs/extending.md has examples")
+
+
 def make_operator(node: DictConfig | Mapping[str, Any], group: str, resources: Resources) -> Operator:
     """Build an operator, and give it the resources of the search if it asks for them.
 
@@ -170,15 +183,17 @@ def equipped(made: Operator | MakeOperator, group: str, resources: Resources) ->
     """Give an operator the resources of the search if it asks for them.
 
     Raises:
-        UserError: It lacks a resource.
+        UserError: It lacks a resource, or is no operator.
     """
-    from operators.base import equip
+    from operators.base import Operator, equip
     from search.errors import UserError
 
     try:
-        return equip(made, resources)
+        operator = equip(made, resources)
     except ValueError as error:
         raise UserError(f"{group}: {error}") from error
+    require(operator, Operator, group)
+    return operator
 
 
 def make_budget(budget: DictConfig) -> Budget:

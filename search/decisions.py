@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
@@ -12,6 +13,9 @@ from search.acceptance import Acceptance, Measure, Verdict
 from search.gates import NO_GATES, Gates
 from search.settings import THE_SAME, Settings
 from target.evaluation import Outcome
+
+_LUCK: Final = frozenset({Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.TIMED_OUT})
+_ENDED: Final = {Outcome.OK: "scored", Outcome.OUT_OF_MEMORY: "ran out of memory", Outcome.TIMED_OUT: "timed out"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,42 @@ def next_step(
     """Return what a built, undecided trial needs next.
 
     A trial with a failed training has failed, and one beyond a gate is rejected: acceptance rules compare only scores.
+    The seed program may fail once, which may be bad luck: the rule decides by its other trainings. So a night is not
+    lost, and a program that fails on two seeds still ends the search.
     """
-    failure = next((run for run in trial.evaluations if run.outcome is not Outcome.OK), None)
-    if failure:
-        return Verdict(Status(failure.outcome.value), failure.detail)
-    return gates.check_figures(trial) or acceptance.step(trial, population)
+    failure = failed(trial)
+    if failure is None:
+        return gates.check_figures(trial) or acceptance.step(trial, population)
+    if not _may_be_luck(trial):
+        return failure
+    others = replace(trial, evaluations=tuple(run for run in trial.evaluations if run.outcome is Outcome.OK))
+    step = gates.check_figures(others) or acceptance.step(others, population)
+    if isinstance(step, Measure):
+        return failure if any(trial.measurement(seed) for _, seed in step.trainings) else step
+    return replace(step, detail=failure.detail) if others.evaluations else failure
+
+
+def failed(trial: Trial) -> Verdict | None:
+    """Return the verdict on a trial with a failed training; None if it has none.
+
+    If the seed program has scored too, the detail says what became of each seed.
+    """
+    first = next((run for run in trial.evaluations if run.outcome is not Outcome.OK), None)
+    if first is None:
+        return None
+    seeds = [f"{_ENDED.get(run.outcome, run.outcome.value)} on seed {run.seed}" for run in trial.evaluations]
+    each = f"it {', '.join(seeds)}" if trial.number == 0 and trial.values else ""
+    return Verdict(Status(first.outcome.value), "; ".join(filter(None, (first.detail, each))))
+
+
+def _may_be_luck(trial: Trial) -> bool:
+    """Return whether a failure may be bad luck of a seed program that works: its only one, after which it may score.
+
+    Nothing is waited for after a time limit without a score: it is too low, and the next training would take as long.
+    """
+    failures = [run for run in trial.evaluations if run.outcome is not Outcome.OK]
+    lucky = _LUCK if trial.values else _LUCK - {Outcome.TIMED_OUT}
+    return trial.number == 0 and len(failures) == 1 and failures[0].trained and failures[0].outcome in lucky
 
 
 def trainings_wanted(

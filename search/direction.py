@@ -23,4 +23,4 @@ def find_direction(path: str | Path | None) -> Path:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise UserError(f"direction must name a text file, {file} cannot be read: {why}") from error
-    return file
+    return file.absolute()

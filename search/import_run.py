@@ -12,11 +12,10 @@ read only once, and never changed: the new search keeps the imported trials in i
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from operators.population import Population
 from operators.trial import IMPORTED, Label, Mutation, Proposal, Status, Trial
@@ -25,7 +24,7 @@ from search.commands import fails_with_a_line, show
 from search.conditions import conditions, differences
 from search.errors import UserError
 from search.figures import value_text
-from search.names import folder_of
+from search.names import folder_of, searches_below, what_there_is
 from search.runs.finished import SearchRun, load_run
 from search.runs.ledger import Ledger
 from search.runs.lock import holder
@@ -33,8 +32,6 @@ from search.runs.reading import read_beginning, read_population
 from search.runs.rundir import RunDirectory
 from target.metric import metric_of
 from target.program import Program
-
-_DEPTHS: Final = ("*", "*/*", "*/*/*")  # where searches may be below `outputs`: those of a sweep are two folders deeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,17 +176,11 @@ def _load(root: Path, outputs: Path) -> SearchRun:
 
 def _instead(root: Path, outputs: Path) -> str:
     """Return what is wrong with a folder that holds no search, and a guess at what was meant."""
-    below = _searches_below(root)
+    below = searches_below(root)
     if below:
         return f"got {root}, which holds {len(below)} of them; name one, such as {below[0]}"
     wrong = f"got {root}, which " + ("holds none" if root.exists() else "is not there")
-    known = {place.relative_to(outputs).as_posix(): place for place in _searches_below(outputs)}
-    close = difflib.get_close_matches(root.name, known, n=1) or difflib.get_close_matches(str(root), known, n=1)
-    return f"{wrong}; did you mean {known[close[0]]}?" if close else f"{wrong}; searches are below {outputs}"
-
-
-def _searches_below(folder: Path) -> list[Path]:
-    return sorted(path.parent for depth in _DEPTHS for path in folder.glob(f"{depth}/journal.log"))
+    return f"{wrong}; {what_there_is(str(root), outputs)}"
 
 
 def _kind(target: Mapping[str, Any]) -> str:

@@ -17,8 +17,8 @@ from operators.base import MutationError, ProviderError
 from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
-from search.baseline import require_baseline, require_same_seed_program
-from search.decisions import Refusal, next_step, propose, refuse, trainings_wanted
+from search.baseline import require_baseline, require_same_seed_program, unreliable
+from search.decisions import Refusal, failed, next_step, propose, refuse, trainings_wanted
 from search.errors import SeedProgramError
 from search.observer import Observer
 from search.reapply import Moved, reapply
@@ -190,7 +190,9 @@ class Loop:
         ]
 
     def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
-        self._recorder.decide(number, verdict, spent)
+        trial = self._recorder.decide(number, verdict, spent)
+        if remark := unreliable(trial):
+            self._observer.say(f"warning: {remark}")
         self._passed.discard(number)
         self._share.release((number, None))
         require_baseline(self._population.trials[0], self._run)
@@ -333,6 +335,7 @@ class Loop:
         for trial, step in self._steps(self._population):
             if trial.evaluations and isinstance(step, Measure):
                 status = Status.DISCARD if trial.number else Status.BASELINE
-                self._decide(trial.number, Verdict(status, "the budget ended before it was measured again"))
+                early = Verdict(status, "the budget ended before it was measured again")
+                self._decide(trial.number, early if trial.values else failed(trial) or early)
         done = bool(self._idle) or (exhausted or "").startswith(("budget", NOTHING_TO_PROPOSE))
         return self._recorder.record("finished" if done else "stopped", exhausted or "")

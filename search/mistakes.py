@@ -18,6 +18,7 @@ from search.schema import CONF, schema
 
 _FREE: Final = ("target.constants", "target.environment", "target.cards", "extra_operators")
 """Mappings to which a command line may add keys."""
+_NAMES: Final = re.compile(r"[{,]\s*['\"]?([\w.-]+)['\"]?\s*:")  # in a mapping as Hydra's grammar writes it
 _FLAG: Final = re.compile(r"--(?P<key>[a-z_.]+)(?P<value>=.*)?")
 _HYDRA_FLAGS: Final = (
     *("cfg", "config-", "experimental", "help", "hydra-", "info", "multirun", "package", "resolve", "run"),
@@ -111,6 +112,12 @@ def mistake(arguments: Sequence[str]) -> str:
     for key, _, value in settings if keys else ():
         if key not in known and key not in keys and "@" not in key:
             return _no_key(key, value, keys)
+    for key, _, value in settings if keys else ():
+        if key in _FREE and value.startswith("["):
+            return f"{key} must be a mapping, such as '+{key}={{NAME: VALUE}}', got {value}"
+        new = [name for name in _NAMES.findall(value) if f"{key}.{name}" not in keys]
+        if key in _FREE and new:
+            return f"{key} has no {' and no '.join(new)}: to add what is new, write '+{key}={value}'"
     return ""
 
 

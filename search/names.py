@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,9 @@ _PART: Final = re.compile(r"\w[\w.,=+@~-]*")
 _FOREIGN: Final = re.compile(r"[^\w.,=+@-]+")
 _PART_BYTES: Final = 120
 _NAME_BYTES: Final = 240  # MLflow's folder name is the whole name and a suffix; file systems allow 255
+_OUTPUTS: Final = Path("outputs")
+_DEPTHS: Final = ("*", "*/*", "*/*/*")  # where searches may be below `outputs`: those of a sweep are two folders deeper
+_SHOWN: Final = 3  # searches that are named to somebody who named none
 _TAKEN: Final = ("mlartifacts", "mlflow.db")
 
 
@@ -66,11 +70,32 @@ def given_folder(text: str) -> Path:
     path = Path(text).expanduser()
     if text and _is_folder(path):
         return path
-    below = Path("outputs") / text
-    hint = (
-        f"did you mean {below}?" if text and _is_folder(below) else "give the folder of a search, such as outputs/NAME"
-    )
+    below = _OUTPUTS / text
+    hint = f"did you mean {below}?" if text and _is_folder(below) else what_there_is(text)
     raise UserError(f"{_shortened(text)!r} holds no search: there is no such folder; {hint}")
+
+
+def what_there_is(text: str, outputs: Path = _OUTPUTS) -> str:
+    """Return which searches there are for somebody who named none: those with the most similar names, or the latest.
+
+    Args:
+        text: What was given.
+        outputs: Folder of all searches.
+    """
+    known = {path.relative_to(outputs).as_posix(): path for path in searches_below(outputs)}
+    if not known:
+        return f"there is no search in {outputs if outputs.is_absolute() else outputs.absolute()}"
+    words = (text.removeprefix(f"{outputs}/"), Path(text).name)
+    near = next(filter(None, (difflib.get_close_matches(word, known, n=_SHOWN) for word in words)), [])
+    if near:
+        return f"did you mean {' or '.join(str(known[name]) for name in near)}?"
+    latest = sorted(known.values(), key=lambda path: RunDirectory(path).journal.stat().st_mtime)[: -_SHOWN - 1 : -1]
+    return f"there is {', '.join(map(str, latest))}{', ...' * (len(known) > _SHOWN)}"
+
+
+def searches_below(folder: Path) -> list[Path]:
+    """Return the folders of searches below one of all searches, those of its sweeps included."""
+    return sorted(path.parent for depth in _DEPTHS for path in folder.glob(f"{depth}/journal.log"))
 
 
 def given_search(text: str) -> Path:
@@ -92,10 +117,10 @@ def find_search(text: str) -> RunDirectory:
     Raises:
         UserError: There is no such search.
     """
-    below = RunDirectory(Path("outputs") / text)
+    below = RunDirectory(_OUTPUTS / text)
     run = below if below.journal.exists() else RunDirectory(given_search(text))
     if not run.journal.exists():
-        raise UserError(f"{run.root} holds no search; give its name, or its folder such as outputs/NAME")
+        raise UserError(f"{run.root} holds no search; {what_there_is(text)}")
     return run
 
 

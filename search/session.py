@@ -63,6 +63,7 @@ MAY_CHANGE: Final = (
     "max_failures",
     "name",
     "outputs",
+    "prompt.max_tokens",
     "propose_ahead",
     "pruning",
     "storage",
@@ -72,8 +73,8 @@ MAY_CHANGE: Final = (
 )
 """Keys, with all below them, that may change when a search is resumed, because they do not decide what is searched.
 
-How a model is reached may change, and so may its price and the length of its answers. Which model is asked, and how,
-may not.
+How a model is reached may change, and so may its price and the longest prompt and answer. Which model is asked, and
+how, may not.
 """
 
 
@@ -335,4 +336,5 @@ def _check_metric(run: RunDirectory, metric: Metric) -> None:
 
 def may_change(key: str) -> bool:
     """Return whether a resumed search may have another value of a setting, or of one below it."""
-    return any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)
+    of_operator = key.endswith(".prompt.max_tokens")  # each operator has a copy of the prompt's settings
+    return of_operator or any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from operators.population import Population
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+
+if TYPE_CHECKING:
+    from search.tracking.later import Finding
 
 
 class Tracker(Protocol):
@@ -25,6 +28,16 @@ class Tracker(Protocol):
 
     def close(self) -> str | None:
         """Send what is left, within a bounded time; return a message that says where to look, if any."""
+
+    @classmethod
+    def record(cls, finding: Finding, run: RunDirectory, settings: Mapping[str, Any]) -> str:
+        """Send what a command found about a search after its end; return a message for the user, if any.
+
+        Args:
+            finding: What was found.
+            run: Folder of the search.
+            settings: Those of the tracker.
+        """
 
 
 class NullTracker:
@@ -48,3 +61,9 @@ class NullTracker:
     def close(self) -> str | None:
         """Return None."""
         return None
+
+    @classmethod
+    def record(cls, finding: Finding, run: RunDirectory, settings: Mapping[str, Any]) -> str:
+        """Return nothing."""
+        del finding, run, settings
+        return ""

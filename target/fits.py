@@ -1,4 +1,4 @@
-"""Whether settings fit the annotations of the constructor that gets them, checked before it computes with them."""
+"""Whether settings fit the constructor that gets them, and objects their protocol, before any work."""
 
 from __future__ import annotations
 
@@ -27,6 +27,29 @@ def misfit(make: Callable[..., Any], settings: Mapping[str, Any]) -> tuple[str, 
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
             return name, f"must be {wanted}, got {value!r}"
     return None
+
+
+def lacking(part: object, protocol: type) -> str:
+    """Return what keeps an object from being what a protocol describes; empty if nothing does.
+
+    Args:
+        part: The object. Only names are compared: whether methods are there, not what they take and return.
+        protocol: A class that derives from `typing.Protocol`.
+    """
+    place = f"{protocol.__module__}.{protocol.__name__}"
+    if isinstance(part, type):
+        return f"must be an object as {place}, got the class {part.__name__}: write {part.__name__}(...)"
+    members = {name: member for name, member in vars(protocol).items() if not name.startswith("_")}
+    lacks = [name for name, member in members.items() if not _has(part, name, needs_call=inspect.isfunction(member))]
+    if not lacks:
+        return ""
+    return f"must be an object as {place}, got {type(part).__name__}, which has no {' and no '.join(lacks)}"
+
+
+def _has(part: object, name: str, *, needs_call: bool) -> bool:
+    if not needs_call:  # a property, which may be expensive to read, or an attribute that `__getattr__` makes
+        return inspect.getattr_static(part, name, None) is not None or hasattr(part, name)
+    return callable(getattr(part, name, None))
 
 
 def _is(kind: str, value: Any) -> bool:

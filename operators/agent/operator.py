@@ -15,7 +15,7 @@ from operators.base import MutationError, Resources, parent_of
 from operators.chat import Exchange, Message, Reply
 from operators.edit import EditError
 from operators.edit.statement import difference, stated
-from operators.llm.dialogue import new_program, read_direction
+from operators.llm.dialogue import new_program, read_direction, require_room
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
@@ -47,7 +47,7 @@ class AgentOperator:
         resources: What the search provides.
 
     Raises:
-        ValueError: If there is no such command, or a setting is out of range.
+        ValueError: If there is no such command, a setting is out of range, or the prompt has no room for the program.
     """
 
     name = "agent"
@@ -75,6 +75,7 @@ class AgentOperator:
         self._cost = Cost(file=cost_file, pattern=_compiled(cost_pattern))
         self._environment = tuple(environment)
         self._resources = resources
+        require_room(prompt, self.name, resources)
         resources.slow()
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:

@@ -11,7 +11,7 @@ from operators.edit import EditError, apply_reply
 from operators.edit.statement import difference, stated
 from operators.llm.reasoning import UnclearReasoningError, answer_in_reasoning
 from operators.population import Population
-from operators.prompts.briefing import Briefing
+from operators.prompts.briefing import ANSWERS, Briefing, first_briefing
 from operators.prompts.prompt import Prompt
 from operators.trial import Attempt, Mutation, Trial
 from target.metric import Metric
@@ -128,13 +128,31 @@ def open_dialogue(operator: str, prompt: Prompt, attempts: int, resources: Resou
 
     Raises:
         NoModelError: If there is no model.
-        ValueError: If `attempts` is below 1.
+        ValueError: If `attempts` is below 1, or the prompt has no room for the first program.
     """
     if resources.model is None:
         raise NoModelError(f"operator {operator} needs a language model: set llm.model, such as llm.model=openai/gpt-5")
     if attempts < 1:
         raise ValueError(f"attempts must be at least 1, got {attempts}")
+    require_room(prompt, operator if operator in ANSWERS else "patch", resources)
     return Dialogue(operator=operator, model=resources.model, prompt=prompt, attempts=attempts, resources=resources)
+
+
+def require_room(prompt: Prompt, answer: str, resources: Resources) -> None:
+    """Check that the prompts of an operator have room for the program that the search begins with, if that is known.
+
+    Raises:
+        ValueError: One has not; the message says how many tokens are missing.
+    """
+    if resources.seed_program is None:
+        return
+    first = first_briefing(resources.seed_program, answer)
+    try:
+        for each in resources.prompts.values() or (prompt,):
+            direction = read_direction(resources)
+            each.messages(first, direction=direction, limits=resources.limits, contract=resources.contract)
+    except MutationError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_direction(resources: Resources) -> str:

@@ -11,8 +11,10 @@ from operators.population import Population
 from operators.prompts import history
 from operators.prompts.measured import measured
 from operators.prompts.tuner import constants_view
-from operators.trial import Proposal, Status, Trial
+from operators.trial import Mutation, Proposal, Status, Trial
+from target.evaluation import Evaluation, Outcome
 from target.metric import Metric
+from target.program import Program
 from target.program.constants import assignments, parse_constants
 from target.program.syntax import parse
 
@@ -62,6 +64,20 @@ class Briefing:
     population: Population
     base: Trial
     second: Trial | None = None
+
+
+def first_briefing(program: Program, answer: str) -> Briefing:
+    """Return the subject of the first proposal of a search that begins with a program."""
+    seed = Trial(
+        number=0,
+        proposal=Proposal(parents=(), seed=0),
+        mutation=Mutation(program=program, operator="seed", description="the seed program"),
+        evaluations=(Evaluation(outcome=Outcome.OK, seed=0, score=1.0),),
+        status=Status.BASELINE,
+        decided=0,
+    )
+    people = Population((seed,))
+    return Briefing(answer=answer, proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)
 
 
 def told(briefing: Briefing, counts: Mapping[str, int], *, diff_lines: int, metric: Metric) -> dict[str, Any]:

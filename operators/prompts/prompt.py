@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from operators.base import MutationError
 from operators.chat import Message
-from operators.population import Population
-from operators.prompts.briefing import ANSWERS, EARLIER, FRUITLESS, SECTIONS, Briefing, told
-from operators.trial import Attempt, Mutation, Proposal, Status, Trial
-from target.evaluation import Evaluation, Outcome
+from operators.prompts.briefing import ANSWERS, EARLIER, FRUITLESS, SECTIONS, Briefing, first_briefing, told
+from operators.trial import Attempt
 from target.program import Program
 from target.program.contract import TRAINED, Contract
 
@@ -155,18 +153,8 @@ class Prompt:
         """Check now, and not at the first proposal, whether the templates use only existing variables."""
         import jinja2
 
-        seed = Trial(
-            number=0,
-            proposal=Proposal(parents=(), seed=0),
-            mutation=Mutation(program=Program(""), operator="seed", description="the seed program"),
-            evaluations=(Evaluation(outcome=Outcome.OK, seed=0, score=1.0),),
-            status=Status.BASELINE,
-            decided=0,
-        )
-        people = Population((seed,))
-        briefing = Briefing(answer="patch", proposal=Proposal(parents=(0,), seed=0), population=people, base=seed)
         try:
-            self.messages(briefing, direction="", limits=[])
+            self.messages(first_briefing(Program(""), "patch"), direction="", limits=[])
         except jinja2.TemplateError as error:
             raise ValueError(f"prompt templates {self._system} and {self._task}: {error}") from error
 

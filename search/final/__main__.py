@@ -15,14 +15,13 @@ from search.commands import fails_with_a_line, say, show
 from search.composed import make_target, read_config
 from search.final.check import run_final
 from search.final.report import final_text
-from search.mlflow.sending import try_to_send
-from search.mlflow.store import MlflowStore
 from search.names import given_search
 from search.report import write_reports
 from search.runs.finished import read_summary
 from search.runs.lock import locked
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
+from search.tracking.later import send_again
 
 
 @fails_with_a_line
@@ -55,15 +54,14 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
         report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=say)
         write_reports(population, summary, run)
     show(f"{final_text(report, run.metric)}\n{run.root / 'report.md'}\n")
-    problem = try_to_send(
-        str((config.get("tracker") or {}).get("tracking_uri") or "none"),
-        lambda uri: MlflowStore(run, summary.name, uri).finish(summary, run.metric),
-        done="",
-        advice="start where the search was started",
-    )
-    if problem:
-        sys.stderr.write(f"warning: {problem}\n")
+    if tracker := config.get("tracker"):
+        hint = send_again(run, tracker, population, summary, _warn)
+        show(f"{hint}\n" if hint else "")
     return 0
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"warning: {text}\n")
 
 
 if __name__ == "__main__":

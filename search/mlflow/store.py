@@ -21,6 +21,7 @@ from search.runs.summary import Summary
 from search.tracking.place import id_of, place_of
 from search.tracking.records import (
     KIND,
+    SEARCH_FILES,
     SENT,
     TRIAL,
     TrialRecord,
@@ -35,17 +36,8 @@ from target.metric import Metric
 _SQLITE: Final = "sqlite:///"
 _LOCK_SECONDS: Final = 1.0  # another search's writes do not hold the lock longer
 _POINTS: Final = 1000  # in one log_batch
-_SEARCH_ARTIFACTS: Final = (
-    "summary.json",
-    "results.tsv",
-    "report.md",
-    "report.html",
-    "lineage.html",
-    "progress.png",
-    "environment.json",
-    "final.json",
-)
-_NOTE: Final = "mlflow.note.content"
+NOTE: Final = "mlflow.note.content"
+"""The tag with the description of a run."""
 _SOURCE: Final = {"mlflow.source.name": "python -m search", "mlflow.source.type": "LOCAL"}
 SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -182,7 +174,7 @@ class MlflowStore:
                 *(Metric("train_loss", loss, start + step, step) for step, loss in record.curve),
             ],
             params=[Param(key, value) for key, value in record.params.items() if key not in known.data.params],
-            tags=[RunTag(key, value) for key, value in {**record.tags, _NOTE: note, SENT: record.digest}.items()],
+            tags=[RunTag(key, value) for key, value in {**record.tags, NOTE: note, SENT: record.digest}.items()],
         )
         if known.info.run_name != record.run_name:
             self._client.update_run(run_id, name=record.run_name)
@@ -204,8 +196,8 @@ class MlflowStore:
 
     def describe(self, number: int, note: str) -> None:
         """Give the run of a trial its description, if it has another."""
-        if (known := self._runs.get(number)) and known.data.tags.get(_NOTE) != note:
-            self._client.set_tag(known.info.run_id, _NOTE, note)
+        if (known := self._runs.get(number)) and known.data.tags.get(NOTE) != note:
+            self._client.set_tag(known.info.run_id, NOTE, note)
 
     def send_summary(
         self, population: Population, summary: Summary, note: str, parameters: Mapping[str, str], metric: Metric
@@ -227,7 +219,7 @@ class MlflowStore:
         best = best_by_training(population)
         points = {step: rounded(metric.value(score)) for step, score in best.items() if step > last}
         self._log_metrics(self._search.info.run_id, {key: points})
-        tags = {**summary_tags(summary, metric), _NOTE: note}
+        tags = {**summary_tags(summary, metric), NOTE: note}
         new = {key: value for key, value in parameters.items() if key not in self._search.data.params}
         self._client.log_batch(
             self._search.info.run_id,
@@ -257,7 +249,7 @@ class MlflowStore:
 
     def finish(self, summary: Summary, metric: Metric) -> None:
         """Attach the files of the search to its run and end it."""
-        for name in _SEARCH_ARTIFACTS:
+        for name in SEARCH_FILES:
             if (self._run.root / name).is_file():
                 self._client.log_artifact(self._search.info.run_id, str(self._run.root / name))
         for key, value in final_tags(read_final(self._run)[0], metric).items():

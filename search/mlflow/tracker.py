@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from search.mlflow.mirror import MlflowMirror
-from search.mlflow.store import import_mlflow, is_locked, sqlite_path
+from search.mlflow.sending import Experiment, try_to_send
+from search.mlflow.store import NOTE, import_mlflow, is_locked, sqlite_path
 from search.mlflow.views import TRIALS, view_link
 from search.printed import command
 from search.runs.rundir import RunDirectory
 from search.tracking.background import LOGGER, BackgroundTracker
+from search.tracking.later import Finding
+from search.tracking.records import KIND
 
 
 class MlflowTracker(BackgroundTracker):
@@ -53,6 +57,21 @@ class MlflowTracker(BackgroundTracker):
         mirror = MlflowMirror(self._run, self._search, self._uri)
         self._experiment_id = mirror.experiment_id
         return mirror
+
+    @classmethod
+    def record(cls, finding: Finding, run: RunDirectory, settings: Mapping[str, Any]) -> str:
+        """Add a run to the experiment of all findings of this kind, such as `transfers`."""
+        del run
+        experiment = f"{finding.kind}s"
+        tags = {KIND: finding.kind, NOTE: finding.note, **finding.tags}
+        return try_to_send(
+            str(settings["tracking_uri"]),
+            lambda uri: Experiment(experiment, uri).add(
+                finding.title, metrics=finding.metrics, tags=tags, files=finding.files
+            ),
+            done=f"MLflow experiment {experiment!r}, run {finding.title!r}",
+            advice="--tracking-uri says where, or none",
+        )
 
     def hint(self) -> str:
         """Return the command that shows it, or on a server the link to its trials."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,12 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None, *, config_dir: Pat
         UserError: There is no such prompt, or the trial does not fit into it.
         TargetError: The target of the search is not valid.
     """
-    run = RunDirectory(root)
+    run = RunDirectory(root.absolute())
+    with contextlib.chdir(run.started_in):
+        return _rebuilt(run, trial, style, config_dir and config_dir.absolute())
+
+
+def _rebuilt(run: RunDirectory, trial: Trial, style: str | None, config_dir: Path | None) -> str:
     config = read_config(run)
     prompt = _prompt(run, config, style or trial.proposal.style or None, config_dir)
     target = make_target(config["target"])
@@ -69,6 +75,11 @@ def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
     """
     if not run.config.get("prompt"):
         return {}
+    with contextlib.chdir(RunDirectory(run.root).started_in):
+        return _section_tokens(run)
+
+
+def _section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
     contract, found = make_target(run.config["target"]).contract, dict[str, dict[str, int]]()
     for style in (None, *(run.config.get("prompts") or ())):
         prompt = _prompt(RunDirectory(run.root), run.config, style)

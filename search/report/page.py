@@ -18,7 +18,7 @@ from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.transfer.text import transfers_of
 from search.views.text import duration, escape_markdown
-from search.views.unverified import has_own_metric, unverified_caveats
+from search.views.unverified import has_holdout, unverified_caveats
 from search.views.verdicts import Step, ancestry, description_of
 from target.metric import VAL_BPB, Metric
 
@@ -29,7 +29,7 @@ _FILES: Final = (
     ("progress.png", "every score, and how the champion improved"),
     ("lineage.html", "the parents of every trial, with its diff"),
     ("summary.json", "the end state, for programs"),
-    ("final.json", "best and baseline on fresh seeds and the holdout"),
+    ("final.json", "best and baseline on fresh seeds"),
     ("environment.json", "what it ran on"),
     ("journal.log", "the ledger"),
 )
@@ -210,7 +210,7 @@ def _caveats(
     run: RunDirectory, population: Population, best: Trial | None, final: Mapping[str, Any] | None
 ) -> list[str]:
     sealed = "The final report has used the holdout split." if final else "The holdout split has not been used."
-    if has_own_metric(run) or not all(trial.verified for trial in population.scored):
+    if not has_holdout(run):
         sealed = "There is no holdout split here."
     caveats = [*_earlier(population)]
     caveats += [

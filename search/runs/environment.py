@@ -28,13 +28,14 @@ _PACKAGES: Final = (
 
 
 def describe_environment(target: Mapping[str, Any], isolation: tuple[str, ...]) -> dict[str, Any]:
-    """Return commit, versions, device, active isolation and what the target says about itself, as plain JSON types.
+    """Return directory, commit, versions, device, active isolation and what the target says of itself, as JSON types.
 
     Args:
         target: What its `prepare` returned: the `kind` of device, and more.
         isolation: Active layers.
     """
     return {
+        "directory": str(Path.cwd()),
         "commit": _commit(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),

@@ -101,6 +101,15 @@ class RunDirectory:
         """What its target measures, as environment.json says; bits per byte before that is written."""
         return read_metric(self.environment)
 
+    @property
+    def started_in(self) -> Path:
+        """Where the search was started: its settings may be relative. The current directory if that is not known."""
+        try:
+            started = Path(json.loads(self.environment.read_text(encoding="utf-8"))["directory"])
+        except (OSError, ValueError, LookupError, TypeError):  # one of an earlier version, or one that has not begun
+            return Path.cwd()
+        return started if started.is_dir() else Path.cwd()
+
     def program_of(self, number: int) -> Path:
         """Where the program of a trial is, under the target's name for it; in older folders it is train.py."""
         return _program_in(self.trial(number), self.metric)

@@ -6,12 +6,16 @@ import abc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from operators.population import Population
 from operators.secrets import redact
+from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+
+if TYPE_CHECKING:
+    from search.tracking.later import Finding
 
 LOGGER: Final = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 2.0
@@ -109,6 +113,12 @@ class BackgroundTracker(abc.ABC):
         if self._state and (self._thread.is_alive() or self._failing):
             self._warn(f"{self._name} did not get everything{self._missing()}; the same command again sends the rest")
         return self.hint()
+
+    @classmethod
+    def record(cls, finding: Finding, run: RunDirectory, settings: Mapping[str, Any]) -> str:
+        """Send nothing, and return nothing: for trackers that keep no findings; see `Tracker`."""
+        del finding, run, settings
+        return ""
 
     def _missing(self) -> str:
         assert self._state is not None

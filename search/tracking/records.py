@@ -22,6 +22,17 @@ from target.metric import VAL_BPB, Metric
 KIND: Final = "graft.kind"
 TRIAL: Final = "graft.trial"
 SENT: Final = "graft.sent"
+SEARCH_FILES: Final = (
+    "summary.json",
+    "results.tsv",
+    "report.md",
+    "report.html",
+    "lineage.html",
+    "progress.png",
+    "environment.json",
+    "final.json",
+)
+"""Files of a search that go to the run of the search."""
 TAG_CHARACTERS: Final = 5000
 PARAM_CHARACTERS: Final = 500  # the limit of older servers
 _PARAMS: Final = 100  # in one log_batch

@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from operators.population import Population
 from operators.prompts.history import lineage
@@ -30,13 +30,17 @@ from search.runs.finished import read_summary
 from search.runs.lock import holder, locked
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
+from search.tracking.later import record
 from search.transfer.check import Transfer
-from search.transfer.mlflow_run import send_transfer
+from search.transfer.finding import finding_of
 from search.transfer.record import FILE, Record, TransferReport, folder_of
 from search.transfer.scale import Scale, read_scale
 from search.transfer.text import transfer_text
 from target.base import Target
 from target.words import user_path
+
+_MLFLOW: Final = {"_target_": "search.mlflow.tracker.MlflowTracker"}
+_NO_TRACKER: Final = {"_target_": "search.tracker.NullTracker"}
 
 
 @fails_with_a_line
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="train what failed in an earlier call once more")
     parser.add_argument("--workers", type=int, help="trainings side by side (default: as in the search)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--tracking-uri", help="MLflow tracking URI, or none (default: that of the search)")
+    parser.add_argument("--tracking-uri", help="MLflow tracking URI, or none (default: the tracker of the search)")
     options = parser.parse_args(arguments)
     if options.seeds < 2:
         parser.error(f"--seeds must be at least 2, got {options.seeds}")
@@ -82,8 +86,10 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
         report, folder = _measure(run, config, population, best, scale, options)
         write_reports(population, summary, run)
     show(f"{transfer_text(report, summary.name, run.metric)}\n{folder}\n{run.root / 'report.md'}\n")
-    uri = options.tracking_uri or (config.get("tracker") or {}).get("tracking_uri") or "none"
-    if sent := send_transfer(report, summary.name, folder / FILE, run.metric, uri):
+    tracker = config.get("tracker") or _NO_TRACKER
+    if options.tracking_uri:
+        tracker = _NO_TRACKER if options.tracking_uri == "none" else {**_MLFLOW, "tracking_uri": options.tracking_uri}
+    if sent := record(finding_of(report, summary.name, folder / FILE, run.metric), run, tracker):
         show(f"{sent}\n")
     if options.json:
         write_atomically(options.json, json.dumps(report.to_json(), indent=2) + "\n")

@@ -22,6 +22,7 @@ from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.pulse import Pulse
 from search.views.text import duration
+from search.views.unverified import has_holdout
 from search.views.verdicts import description_of, one_line
 from target.evaluation import Evaluation
 from target.metric import VAL_BPB, Metric
@@ -161,7 +162,8 @@ def final_view(
     parts += [_uncut(f"{path}  {what}") for path, what in places if path.exists()]
     if number and not run.final.exists():
         holds = command("search.final", str(run.root))
-        parts.append(_uncut(f"{holds}  whether the improvement holds: fresh seeds, holdout"))
+        on = "fresh seeds, holdout" if has_holdout(run) else "fresh seeds"
+        parts.append(_uncut(f"{holds}  whether the improvement holds: {on}"))
     if hint:
         parts.append(_uncut(hint))
     return Group(*parts)

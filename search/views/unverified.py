@@ -1,9 +1,8 @@
-"""Caveats of a report about unverified scores."""
+"""Caveats of a report about unverified scores, and whether there is sealed text for a final report."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from operators.population import Population
 from search.runs.rundir import RunDirectory
@@ -27,15 +26,10 @@ def unverified_caveats(population: Population) -> list[str]:
     return caveats
 
 
-def has_own_metric(run: RunDirectory) -> bool:
-    """Return whether the target names its metric; such a target has no validation text and no holdout."""
-    return bool(_metric(run))
-
-
-def _metric(run: RunDirectory) -> dict[str, Any]:
+def has_holdout(run: RunDirectory) -> bool:
+    """Return whether the target has sealed text for a final report: only one that trains on a corpus of ours has it."""
     try:
         environment = json.loads(run.environment.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    found = environment.get("metric") if isinstance(environment, dict) else None
-    return found if isinstance(found, dict) else {}
+        return False
+    return isinstance(environment, dict) and "corpus" in environment

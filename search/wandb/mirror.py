@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from operators.population import Population
 from search.champions import best_by_training
+from search.final.report import read_final
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.tracking.notes import search_note, trial_note
 from search.tracking.parameters import search_parameters
-from search.tracking.place import id_of, place_of
-from search.tracking.records import TrialRecord, metric_key, rounded, search_name, trial_record
+from search.tracking.records import (
+    SEARCH_FILES,
+    TrialRecord,
+    final_tags,
+    metric_key,
+    rounded,
+    search_name,
+    trial_record,
+)
+from search.wandb.runs import Runs, save_files, unmarked
 from target.metric import Metric
-
-_ID_CHARACTERS: Final = 16  # of the search's id, in the ids of its runs
-_GROUP_CHARACTERS: Final = 120
-_SHOWN: Final = "graft."  # what tags begin with in MLflow; a run's settings need no such mark
 
 
 class WandbMirror:
@@ -37,16 +40,14 @@ class WandbMirror:
 
     def __init__(self, run: RunDirectory, name: str, project: str, entity: str | None, mode: str) -> None:
         self._run = run
-        self._place = place_of(run, name)
-        self._id = id_of(run.root)[:_ID_CHARACTERS]
-        self._common: dict[str, Any] = {"project": project, "entity": entity, "mode": mode, "dir": str(run.root)}
+        self._runs = Runs(run, name, project, entity, mode)
         self._path = run.root / ".wandb_sent.json"
         self._sent: dict[str, str] = {}
         self._last_step = -1
         if self._path.exists():
             noted = json.loads(self._path.read_text(encoding="utf-8"))
             self._sent, self._last_step = noted["trials"], noted["step"]
-        self._search: Any = self._open("search", name, {}, "search")
+        self._search: Any = self._runs.open("search", name, {}, "search")
 
     @property
     def url(self) -> str:
@@ -74,18 +75,17 @@ class WandbMirror:
             yield trial.number
         self._summarize(population, summary, parameters, metric)
         if closing:
+            self._search.summary.update(unmarked(final_tags(read_final(self._run)[0], metric)))
+            save_files(self._search, [self._run.root / name for name in SEARCH_FILES])
             self._search.finish(exit_code=0 if summary.status == "finished" else 1)
 
     def _send(self, record: TrialRecord, note: str) -> None:
-        tags = {key.removeprefix(_SHOWN): value for key, value in record.tags.items() if key.startswith(_SHOWN)}
-        run = self._open(str(record.number), record.run_name, {**tags, **record.params}, "trial", note)
+        config = {**unmarked(record.tags), **record.params}
+        run = self._runs.open(str(record.number), record.run_name, config, "trial", note)
         for step, loss in record.curve:
             run.log({"train_loss": loss, "train_seconds_so_far": step / 1000}, step=step)
         run.summary.update(dict(record.metrics))
-        for path in sorted(self._run.trial(record.number).glob("*")):
-            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
-                copy = Path(shutil.copy(path, run.dir))
-                run.save(str(copy), base_path=run.dir, policy="now")
+        save_files(run, sorted(self._run.trial(record.number).glob("*")))
         run.finish(exit_code=0 if record.state == "FINISHED" else 1)
         self._sent[str(record.number)] = record.digest
         self._note()
@@ -99,37 +99,11 @@ class WandbMirror:
                 self._search.log({f"best_{metric_key(metric)}": rounded(metric.value(score))}, step=step)
         self._last_step = max([self._last_step, *best])
         self._note()
-        self._search.name = search_name(parameters, self._place.differing)
+        self._search.name = search_name(parameters, self._runs.place.differing)
         self._search.notes = search_note(population, summary, lambda _: "", metric)
         self._search.config.update(dict(parameters), allow_val_change=True)
         figures = summary.to_json(metric)
         self._search.summary.update({key: value for key, value in figures.items() if value is not None})
-
-    def _open(self, number: str, name: str, config: Mapping[str, Any], kind: str, note: str = "") -> Any:
-        import wandb
-
-        quiet = wandb.Settings(
-            silent=True,
-            console="off",
-            symlink=False,  # a link in the folder of a search could lead out of it
-            disable_git=True,
-            disable_code=True,
-            x_disable_meta=True,
-            x_disable_stats=True,
-            init_timeout=30,
-        )
-        return wandb.init(
-            **self._common,
-            id=f"{self._id}-{number}",
-            name=name,
-            group=self._place.name[-_GROUP_CHARACTERS:],
-            job_type=kind,
-            config=dict(config),
-            notes=note,
-            resume="allow",
-            reinit="create_new",
-            settings=quiet,
-        )
 
     def _changes(self, number: int) -> str:
         patch = self._run.trial(number) / "diff.patch"

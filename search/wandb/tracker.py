@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import shlex
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+from operators.secrets import redact
 from search.errors import UserError
 from search.printed import command
 from search.runs.rundir import RunDirectory
 from search.tracking.background import LOGGER, BackgroundTracker
+from search.tracking.later import Finding
 from search.wandb.mirror import WandbMirror
+from search.wandb.runs import Runs, save_files, unmarked
 
 _OFFLINE: Final = ("offline", "dryrun")
 
@@ -46,13 +50,12 @@ class WandbTracker(BackgroundTracker):
         close_seconds: float = 60.0,
         warn: Callable[[str], None] = LOGGER.warning,
     ) -> None:
-        if importlib.util.find_spec("wandb") is None:
-            raise UserError("tracker=wandb needs wandb: pip install 'graft-search[wandb]'")
+        _require_wandb()
         self._run = run
         self._search = name
         self._project = project
         self._entity = entity
-        self._mode = mode or os.environ.get("WANDB_MODE") or "online"
+        self._mode = _mode(mode)
         self._url = ""
         super().__init__("wandb", f"project {project}", close_seconds=close_seconds, warn=warn)
 
@@ -68,17 +71,55 @@ class WandbTracker(BackgroundTracker):
         Raises:
             OSError: There is no key for the server.
         """
-        import wandb
-
-        if self._mode == "online" and not wandb.login(prompt=False):
-            raise OSError("there is no key: use `wandb login` or WANDB_API_KEY, or tracker.mode=offline")
+        _require_key(self._mode)
         mirror = WandbMirror(self._run, self._search, self._project, self._entity, self._mode)
         self._url = mirror.url
         return mirror
 
+    @classmethod
+    def record(cls, finding: Finding, run: RunDirectory, settings: Mapping[str, Any]) -> str:
+        """Make a run of a finding, in the group of its search; one with the same title continues."""
+        _require_wandb()
+        import wandb
+
+        mode, own_id = _mode(settings.get("mode")), hashlib.sha256(finding.title.encode()).hexdigest()[:8]
+        try:
+            _require_key(mode)
+            runs = Runs(run, finding.search, settings["project"], settings.get("entity"), mode)
+            made = runs.open(
+                f"{finding.kind}-{own_id}", finding.title, unmarked(finding.tags), finding.kind, finding.note
+            )
+            made.summary.update(dict(finding.metrics))
+            save_files(made, finding.files)
+            made.finish()
+        except (wandb.errors.Error, OSError) as error:
+            return redact(f"not sent to wandb: {type(error).__name__}: {error}")
+        return _to_sync(run) if mode in _OFFLINE else str(made.url or "")
+
     def hint(self) -> str | None:
         """Return the link to the run of the search, or the command that sends what was written offline."""
         if self._mode in _OFFLINE:
-            sync = f"cd {shlex.quote(str(self._run.root.absolute()))} && {command('wandb', 'sync', '--yes')}"
-            return f"{sync}  sends the runs to wandb"
+            return _to_sync(self._run)
         return self._url or None
+
+
+def _require_wandb() -> None:
+    if importlib.util.find_spec("wandb") is None:
+        raise UserError("tracker=wandb needs wandb: pip install 'graft-search[wandb]'")
+
+
+def _mode(given: str | None) -> str:
+    return given or os.environ.get("WANDB_MODE") or "online"
+
+
+def _require_key(mode: str) -> None:
+    import wandb
+
+    if mode == "online" and not wandb.login(prompt=False):
+        raise OSError("there is no key: use `wandb login` or WANDB_API_KEY, or tracker.mode=offline")
+
+
+def _to_sync(run: RunDirectory) -> str:
+    """Return the command that sends what was written offline."""
+    sync = f"cd {shlex.quote(str(run.root.absolute()))} && {command('wandb', 'sync', '--yes')}"
+    return f"{sync}  sends the runs to wandb"

@@ -7,7 +7,6 @@ computes the number, it is the program's own: a program could report anything.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -147,7 +146,7 @@ class CommandEvaluator(ZygoteKeeper):
             return figures_of_log(log, metric=spec.metric)
         figures = figures_of_log(log)
         figures.pop(spec.metric, None)
-        matches = figures_of_pattern(log, re.compile(spec.metric_pattern))
+        matches = figures_of_pattern(log, spec.metric_pattern)
         return {**figures, spec.metric: matches[-1]} if matches else figures
 
     def _failed(self, failure: CandidateFailure, printed: dict[str, str], tail: str) -> CandidateFailure:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
+
+import regex
 
 from target.errors import TargetError
 from target.spec import Sandbox
@@ -122,7 +123,7 @@ class CommandSpec:
             for name in _TUPLES:
                 plain[name] = tuple(plain.get(name) or ())
             plain["readable"] = tuple(Path(path).expanduser() for path in plain["readable"])
-            plain["environment"] = {str(key): str(value) for key, value in (plain.get("environment") or {}).items()}
+            plain["environment"] = _variables(plain.get("environment") or {})
             if "user_home" in plain:
                 plain["user_home"] = Path(plain["user_home"])
             return cls(**plain)
@@ -130,12 +131,25 @@ class CommandSpec:
             raise TargetError(f"the configuration of the target does not fit: {error}") from error
 
 
+def _variables(environment: Any) -> dict[str, str]:
+    """Return the variables as text. Only text and whole numbers have one form: is 1.10 a version, and `true` a True?"""
+    if not isinstance(environment, Mapping):
+        raise TargetError(f"target.environment must be a mapping of names to values, got {environment!r}")
+    for key, value in environment.items():
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise TargetError(
+                f"target.environment.{key} must be text or a whole number, got {value!r}: write the text that is "
+                f"meant in quotes, as in '+target.environment={{{key}: \"TEXT\"}}'"
+            )
+    return {str(key): str(value) for key, value in environment.items()}
+
+
 def _check_pattern(pattern: str | None) -> None:
     if pattern is None:
         return
     try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
+        groups = regex.compile(pattern).groups
+    except regex.error as error:
         raise TargetError(f"target.metric_pattern must be a regular expression, got {pattern!r}: {error}") from error
     if groups != 1:
         raise TargetError(

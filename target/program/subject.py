@@ -11,6 +11,7 @@ class Subject:
     """A kind of program.
 
     Attributes:
+        tried: What happens to a program in a trial, as a participle.
         work: What can be made faster.
         changes: What may change besides constants, as a list with `and`.
         leaps: Examples of what is far from the present program, as a list with `or`.
@@ -18,6 +19,7 @@ class Subject:
         limits: What may limit it, as a list.
     """
 
+    tried: str
     work: str
     changes: str
     leaps: str
@@ -26,6 +28,7 @@ class Subject:
 
 
 NETWORK: Final = Subject(
+    tried="trained",
     work="training",
     changes="the architecture, the optimiser, the schedule and the throughput",
     leaps="another architecture of the block, another optimiser, another objective or order of training, or another "
@@ -36,6 +39,7 @@ NETWORK: Final = Subject(
 """A script that trains a neural network."""
 
 PROGRAM: Final = Subject(
+    tried="run",
     work="the program",
     changes="the method, the representation of the data, the order of the steps and the use of the time",
     leaps="another method, another representation of the data, another order of the steps, or another use of the time",

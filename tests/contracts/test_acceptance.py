@@ -98,6 +98,26 @@ def test_without_noise_the_better_is_kept_and_nothing_else(rule: Acceptance) -> 
     ]
 
 
+def test_a_seed_program_that_fails_once_is_measured_on_another_seed(rule: Acceptance) -> None:
+    rng, population = random.Random(0), search(rule, [])
+    population = population.with_trial(
+        replace(make_trial(0, status=Status.PENDING), proposal=Proposal(parents=(), seed=0))
+    )
+    step = next_step(population.trials[0], population, rule)
+    assert isinstance(step, Measure)
+    population = measure(Measure(step.trainings[:1]), population, [None], rng, 0.0)
+    for _ in range(MOST_TRAININGS):
+        step = next_step(population.trials[0], population, rule)
+        if isinstance(step, Verdict):
+            break
+        population = measure(step, population, [2.0], rng, 0.0)
+
+    assert (step.status, len(population.trials[0].values)) == (
+        Status.BASELINE,
+        len(population.trials[0].evaluations) - 1,
+    )
+
+
 def test_a_crashed_seed_program_is_no_baseline(rule: Acceptance) -> None:
     assert search(rule, [None]).trials[0].status is Status.CRASHED
 

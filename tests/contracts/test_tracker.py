@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 import conf
 from operators.population import Population
 from search.runs.rundir import RunDirectory
+from search.tracking.later import Finding, record
 from tests.search.builders import MIXED, make_summary
 
 CONF = Path(conf.__file__).parent
@@ -26,13 +27,18 @@ def outputs(tmp_path_factory):
 @pytest.fixture(params=TRACKERS)
 def make_tracker(request, outputs, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    config = OmegaConf.load(CONF / "tracker" / f"{request.param}.yaml")
-    config = OmegaConf.merge({"outputs": str(outputs)}, {"tracker": config})
+    settings = settings_of(request.param, outputs)
     run = RunDirectory(outputs / request.node.name)
     run.create()
     warnings = []
-    yield lambda: instantiate(config.tracker)(run=run, name=request.node.name, warn=warnings.append)
+    yield lambda: instantiate(settings)(run=run, name=request.node.name, warn=warnings.append)
     assert warnings == []
+
+
+def settings_of(tracker, outputs):
+    config = OmegaConf.load(CONF / "tracker" / f"{tracker}.yaml")
+    merged = OmegaConf.merge({"outputs": str(outputs)}, {"tracker": config})
+    return OmegaConf.to_container(merged, resolve=True)["tracker"]
 
 
 def test_it_takes_every_state_of_a_search_and_ends_with_a_hint_or_nothing(make_tracker):
@@ -73,3 +79,19 @@ def test_a_resumed_search_may_track_again(make_tracker):
         tracker = make_tracker()
         tracker.update(Population(MIXED.trials[:count]), make_summary(MIXED))
         tracker.close()
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_it_keeps_what_is_found_after_a_search_and_says_where(tracker, outputs, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run, settings = RunDirectory(outputs / f"found-{tracker}"), settings_of(tracker, outputs)
+    run.create()
+    instantiate(settings)(run=run, name=run.root.name, warn=[].append).close()
+    finding = Finding(
+        kind="transfer", search=run.root.name, title="to 12", note="it holds", metrics={"x": 1.0}, tags={}
+    )
+
+    said = record(finding, run, settings)
+
+    assert bool(said) == (tracker != "none")
+    assert not said.startswith("not sent")

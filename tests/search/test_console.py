@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -289,13 +290,18 @@ def test_the_end_says_what_came_of_it_and_where_it_is(tmp_path, make_display):
     assert text.rstrip().endswith("mlflow ui --here")
 
 
-def test_a_command_at_the_end_is_one_line_however_narrow_the_terminal(tmp_path):
+@pytest.mark.parametrize(
+    ("described", "ending"), [({"corpus": {}}, "fresh seeds, holdout"), ({"checkout": {}}, "fresh seeds")]
+)
+def test_a_command_at_the_end_is_one_line_however_narrow_the_terminal(tmp_path, described, ending):
     display, out = terminal_display(width=40)
     run = RunDirectory(tmp_path / "a folder with a long name")
+    run.create()
+    run.environment.write_text(json.dumps(described))
     display.finish(MIXED, make_summary(MIXED), run, "python -m search.ui and a long argument of it")
 
     lines = Text.from_ansi(out.getvalue()).plain.splitlines()
-    assert any(line.startswith(f"{command('search.final', str(run.root))}  whether") for line in lines)
+    assert f"{command('search.final', str(run.root))}  whether the improvement holds: {ending}" in lines
     assert lines[-1] == "python -m search.ui and a long argument of it"
 
 

@@ -36,6 +36,8 @@ def test_a_target_of_the_user_needs_its_directory_its_command_and_its_file(tmp_p
     assert "must be a directory" in target(root=str(tmp_path / "nowhere")).found
     assert "nothere" in target(command="nothere sort.py").found
     assert "cannot read the program" in target(file="other.py").found
+    (tmp_path / "half.py").write_text("def f(:\n")
+    assert "syntax: half.py:1: invalid syntax" in target(file="half.py").found
 
 
 def test_it_says_which_constants_can_move() -> None:

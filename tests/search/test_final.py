@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from operators.population import Population
+from search import run as search
 from search.errors import UserError
 from search.final import run_final
+from search.final.__main__ import main
 from search.final.report import FinalReport, final_text, judge_final, read_final
 from search.report import render_report
 from search.runs.rundir import RunDirectory
@@ -23,6 +25,7 @@ from target.evaluation import Evaluation, Outcome
 from target.program import Program
 from tests.search.builders import MIXED, make_population, make_summary
 from tests.search.command import rows_of, run, summary_of
+from tests.search.mirrors import search_of
 from tests.search.scripted import ScriptedExecutor
 
 
@@ -195,6 +198,21 @@ def test_a_search_never_asks_for_the_holdout(tmp_path: Path, monkeypatch: pytest
     trainings = [each["evaluation"] for each in json.loads(record.read_text())["trainings"]]
     assert {each["holdout_bpb"] for each in trainings} == {None}
     assert "DEPTH 3 -> 2, target.train_seconds 0.8 -> 1.2" in (root / "report.md").read_text()
+
+
+def test_the_command_tells_the_tracker_at_once_from_any_directory(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(outputs)
+    settings = {"target": "landscape", "strategy": "greedy", "acceptance": "naive", "seed": 6, "quiet": True}
+    search("outputs=.", name="a", budget={"trainings": 3}, **settings)
+    monkeypatch.chdir("/")
+
+    assert main([str(outputs / "a"), "--seeds", "2"]) == 0
+    assert "every trial in the MLflow UI" in capsys.readouterr().out
+    found = search_of(outputs, "a")
+    assert found.data.tags["graft.final"] == read_final(RunDirectory(outputs / "a"))[0].verdict
+    assert found.info.status == "FINISHED"
 
 
 def test_a_damaged_file_gets_one_clear_line(tmp_path: Path) -> None:

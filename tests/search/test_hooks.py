@@ -72,6 +72,20 @@ def test_verdicts_of_earlier_sessions_are_not_told_again_but_count_for_being_stu
     assert [(each["event"], each["trial"]["number"]) for each in told if each["event"] != "verdict"] == [("stuck", 4)]
 
 
+def test_of_verdicts_that_are_heard_together_only_what_still_holds_is_told(tmp_path):
+    """Other sessions of a shared ledger have decided them: the search was stuck, and a keep has ended that."""
+    run, said = RunDirectory(tmp_path / "t"), []
+    hooks = Hooks(HookSettings(), run, said.append, StuckSettings(trials=2))
+    statuses = (Status.BASELINE, Status.DISCARD, Status.DISCARD, Status.KEEP, Status.DISCARD, Status.DISCARD)
+    trials = [make_trial(number, 2.0, status=status) for number, status in enumerate(statuses)]
+
+    for known in (1, 4, 6):
+        population = Population(tuple(trials[:known]))
+        hooks.recorded(population, make_summary(population, status="running"))
+
+    assert said == ["2 verdicts since the last keep"]
+
+
 @pytest.mark.parametrize(
     ("command", "complaint"),
     [

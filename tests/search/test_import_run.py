@@ -364,7 +364,7 @@ def test_a_checkout_is_what_it_holds_wherever_it_lies() -> None:
         ("outputs", "got outputs, which holds 1 of them; name one, such as outputs/mar8"),
         ("outputs/mar8/journal.log", "which holds none"),
         ("outputs/mar8/trials", "which holds none"),
-        ("else/where", "got else/where, which is not there; searches are below outputs"),
+        ("else/where", "got else/where, which is not there; there is outputs/mar8"),
         ("outputs/new", "which is this one; omit from to resume it"),
         ("outputs/../outputs/new", "which is this one"),
     ],

@@ -84,6 +84,56 @@ def test_it_prints_what_the_command_prints_unless_it_is_quiet(capsys: pytest.Cap
     assert "finished: budget.trainings=4 reached" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("part", "lacking"),
+    [
+        ("strategy", "strategy must be an object as search.strategies.base.Strategy, got object, which has no ask"),
+        (
+            "operator",
+            "operator must be an object as operators.base.Operator, got object, which has no name and no mutate",
+        ),
+        ("target", "target must be an object as target.base.Target, got object, which has no limits and no kind"),
+        ("acceptance", "which has no step and no repeat; docs/extending.md has examples"),
+    ],
+)
+def test_an_object_that_is_no_such_part_is_refused_before_anything_starts(
+    tmp_path: Path, part: str, lacking: str
+) -> None:
+    with pytest.raises(UserError, match=lacking):
+        own(**{part: object()}).run()
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_class_in_place_of_an_object_is_refused() -> None:
+    with pytest.raises(UserError, match=r"got the class FromChampion: write FromChampion\(\.\.\.\)"):
+        own(strategy=FromChampion).run()
+
+
+@pytest.mark.parametrize(("part", "target"), [("executor", "tiny"), ("tracker", "landscape")])
+def test_an_executor_or_tracker_of_ones_own_that_lacks_methods_is_refused(
+    tmp_path: Path, part: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half.py").write_text("class Half:\n    def __init__(self, *_, **__): ...\n    def close(self): ...\n")
+    (tmp_path / part).mkdir()
+    (tmp_path / part / "half.yaml").write_text("_target_: half.Half\n_partial_: true\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(UserError, match=f"{part} must be an object as .*, got Half, which has no"):
+        run(config_dir=tmp_path, **{**FAST, "target": target, part: "half"})
+
+
+def test_prompts_without_room_for_the_seed_program_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    settings = {**FAST, "operator": "agent", "agent": {"command": "cat"}, "name": "a"}
+
+    with pytest.raises(UserError, match=r"needs at least \d+ tokens, but prompt\.max_tokens is 700: raise it"):
+        run("prompt.max_tokens=700", **settings)
+    with pytest.raises(UserError, match=r"needs at least \d+ tokens, but prompt\.max_tokens is 700: raise it"):
+        run("prompts=[default,terse]", "prompt.max_tokens=700", **settings)
+    assert not (tmp_path / "outputs").exists()
+    Search("prompt.max_tokens=7000", budget={"trainings": 1}, **settings).run()
+    assert run("prompt.max_tokens=700", budget={"trainings": 1}, **settings).status == "finished", "it may go on"
+
+
 def test_importing_it_is_cheap() -> None:
     code = "import search, sys; print(*sorted(sys.modules)); search.Search; print('optuna' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

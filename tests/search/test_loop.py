@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from operators.trial import Mutation, Proposal, Status
-from search.acceptance import Naive
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status, Trial
+from search.acceptance import Confirm, Measure, Naive, Verdict, training_seed
 from search.budget import Budget
 from search.errors import SeedProgramError
 from search.runs.ledger import Ledger
 from search.runs.rundir import RunDirectory
 from target.program import Program
-from tests.search.bench import SEED_PROGRAM, Bench, Refusing, check
+from tests.search.bench import SEED_PROGRAM, Bench, Refusing, bowl, check
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])
@@ -47,6 +48,61 @@ def test_a_crashed_baseline_stops_the_search(bench: Bench) -> None:
     assert summary.status == "stopped"
     assert summary.best_val_bpb is None
     check(bench, summary)
+
+
+FIRST, SECOND, THIRD = (training_seed(0, index) for index in range(3))
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("unlucky", [FIRST, SECOND])
+def test_a_seed_program_may_fail_on_one_seed_and_another_takes_its_place(
+    bench: Bench, slots: int, unlucky: int
+) -> None:
+    bench.slots = slots
+    bench.settings = {"acceptance": Confirm(seed=0, rotate=False)}
+    bench.score = lambda program, seed: None if (program, seed) == (SEED_PROGRAM, unlucky) else bowl(program, seed)
+    summary = bench.search(trainings=30)
+
+    first, *others = bench.ledger.population.trials
+    assert first.status is Status.BASELINE
+    assert set(first.values) == {FIRST, SECOND, THIRD} - {unlucky}
+    assert {seed for trial in others for seed in trial.values} == set(first.values), "compared where it scored"
+    (warning,) = bench.observer.said
+    assert "the seed program failed once: exit 1; it " in warning
+    assert f"crashed on seed {unlucky}" in warning
+    assert summary.baseline_val_bpb == pytest.approx(sum(first.values.values()) / 2)
+    assert summary.status == "finished"
+    check(bench, summary)
+
+
+@pytest.mark.parametrize("scores_on", [[], [FIRST], [SECOND], [THIRD]])
+def test_a_seed_program_that_fails_on_two_seeds_ends_the_search(bench: Bench, scores_on: list[int]) -> None:
+    bench.slots = 1
+    bench.score = lambda program, seed: bowl(program, seed) if seed in scores_on else None
+    tried = [FIRST, SECOND] if scores_on in ([], [THIRD]) else [FIRST, SECOND, THIRD]
+
+    message = "fails too often for a search.* scored on seed .*; mend it" if len(tried) == 3 else "does not score"
+    with pytest.raises(SeedProgramError, match=message):
+        bench.search()
+    assert [seed for _, seed in bench.executor.trained] == tried
+
+
+def test_a_budget_that_ends_before_the_seed_program_has_a_score_says_so(bench: Bench) -> None:
+    bench.score = lambda program, seed: None
+
+    with pytest.raises(SeedProgramError, match="does not score"):
+        bench.search(trainings=1)
+
+
+def test_a_rule_that_asks_for_the_same_seed_again_ends_the_search(bench: Bench) -> None:
+    class Fixed(Naive):
+        def step(self, trial: Trial, population: Population) -> Measure | Verdict:
+            return Verdict(Status.BASELINE) if trial.measurement(FIRST) else Measure(((trial.number, FIRST),))
+
+    bench.score, bench.settings = (lambda program, seed: None), {"acceptance": Fixed(seed=0)}
+    with pytest.raises(SeedProgramError, match="does not score"):
+        bench.search()
+    assert len(bench.executor.trained) == 1
 
 
 def test_a_refused_baseline_stops_the_search_without_a_training(bench: Bench) -> None:

@@ -150,15 +150,31 @@ HONEST = SEED_PROGRAM.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
+    ("source", "phrase"),
+    [
+        ("x = 1\ndef build_model(:\n", "syntax: train.py:2: invalid syntax: def build_model(:; fix it"),
+        (HONEST.replace("def build_model", "def make_model"), "train.py must define build_model(vocab_size)"),
+    ],
+    ids=["syntax error", "no build_model"],
+)
+def test_a_seed_program_that_breaks_a_rule_is_refused_before_anything_starts(
+    tmp_path: Path, source: str, phrase: str
+) -> None:
+    write(tmp_path / "mine.py", source)
+    done = run(tmp_path, "target.program=mine.py", "name=mine", QUIET)
+
+    assert_clean_failure(done, "the seed program breaks a rule of its target: ", phrase)
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
     ("source", "phrases"),
     [
-        ("def build_model(:\n", ("rejected", "train.py")),
-        (HONEST.replace("def build_model", "def make_model"), ("rejected", "build_model")),
         (HONEST.replace("import torch\n", "import torch\n\nwhile True:\n    pass\n", 1), ("rejected", "import")),
         (HONEST.replace("    prepare.setup()\n", "    while True:\n        pass\n"), ("timed_out",)),
         (HONEST.replace("    prepare.setup()\n", "    raise SystemExit('no luck')\n"), ("crashed", "no luck")),
     ],
-    ids=["syntax error", "no build_model", "loop at import", "loop in main", "exit"],
+    ids=["loop at import", "loop in main", "exit"],
 )
 def test_a_seed_program_that_does_not_score_stops_the_search_and_says_why(
     tmp_path: Path, source: str, phrases: tuple[str, ...]

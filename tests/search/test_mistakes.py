@@ -39,6 +39,8 @@ STRATEGIES = ", ".join(sorted(path.stem for path in (Path(__file__).parents[2] /
         ("llm.modle=x", "did you mean llm.model=x?"),
         ("qqq=1", "qqq is not a setting of this search: `python -m search --help` lists all"),
         ("target.constants.LAYERS=3", "to add it, write +target.constants.LAYERS=3"),
+        ("target.constants={DEPTH:3,LAYERS:3}", "has no LAYERS: to add what is new, write '+target.constants={DEPTH"),
+        ("target.constants=[3]", "must be a mapping, such as '+target.constants={NAME: VALUE}', got [3]"),
         ("greedy", "got 'greedy'; did you mean strategy=greedy?"),
         ("strategy", "got 'strategy'; strategy is one of anneal, beam"),
         ("trainings", "did you mean budget.trainings=...?"),

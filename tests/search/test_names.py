@@ -21,6 +21,9 @@ from search.import_git import __main__ as import_git
 from search.names import check_name, folder_of, given_folder
 from search.prompt import __main__ as prompt
 from search.report import __main__ as report
+from search.runs.rundir import RunDirectory
+from search.status import __main__ as status
+from search.ui import __main__ as ui
 from tests.search.command import QUIET, assert_clean_failure, run
 
 Main = Callable[[list[str]], int]
@@ -163,11 +166,31 @@ def test_every_command_that_reads_a_search_refuses_what_is_no_folder(
     assert main([folder]) == 2
 
     said = capsys.readouterr().err
-    hint = "did you mean outputs/mar8?" if folder == "mar8" else "give the folder of a search, such as outputs/NAME"
+    hint = "did you mean outputs/mar8?" if folder == "mar8" else f"there is no search in {tmp_path}/outputs"
     assert said.startswith("error: ")
     assert said.endswith(f"holds no search: there is no such folder; {hint}\n")
     assert "\x1b" not in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("main", [status.main, ui.main])
+def test_a_search_that_is_not_there_is_answered_with_those_that_are(
+    main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for age, name in enumerate(("mar8", "mar9", "sweeps/cmp/seed=0,strategy=beam", "night", "day")):
+        place = RunDirectory(tmp_path / "outputs" / name)
+        place.create()
+        place.journal.touch()
+        os.utime(place.journal, (age, age))
+    monkeypatch.chdir(tmp_path)
+
+    def answer(folder: str) -> str:
+        assert main([folder]) == 2
+        return capsys.readouterr().err.partition("no such folder; ")[2].rstrip()
+
+    assert answer("mar7") == "did you mean outputs/mar9 or outputs/mar8?"
+    assert answer("outputs/nigth") == "did you mean outputs/night?"
+    assert answer("xyz") == "there is outputs/day, outputs/night, outputs/sweeps/cmp/seed=0,strategy=beam, ..."
 
 
 def test_a_folder_may_be_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,7 @@ def test_a_program_that_was_tried_is_refused_with_its_value() -> None:
         new_program(program.source, SEARCH.trials[0], SEARCH, ACCURACY)
 
 
-def test_the_critic_is_told_the_metric() -> None:
+def test_the_critic_is_told_the_metric_and_that_nothing_is_trained(tmp_path: Path) -> None:
     from operators.critique import criticise
 
     model = ScriptedModel(["ORDER: 2, 1"])
@@ -114,7 +114,7 @@ def test_the_critic_is_told_the_metric() -> None:
         changes[0].program,
         number=1,
         score=-0.75,
-        metric=ACCURACY,
+        contract=contract(tmp_path),
         direction="",
         model=model,
         seed=0,
@@ -123,6 +123,8 @@ def test_the_critic_is_told_the_metric() -> None:
     ((message,),) = model.asked
     assert "`solver.py` of trial #1, with accuracy 0.7500 (higher is better)" in message.text
     assert "most likely to raise accuracy" in message.text
+    assert "Only one of them will be run now" in message.text
+    assert "train" not in message.text.partition("# The direction of the human")[0]
 
 
 def test_the_files_of_a_search_have_its_name_and_sign(tmp_path: Path) -> None:

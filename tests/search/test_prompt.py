@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,24 @@ def test_a_prompt_of_the_users_own_is_rebuilt_with_the_settings_of_the_search(
     assert main([str(run.root), "4"]) == 2
     assert f"began with --config-dir {own}, which is no folder here: give --config-dir" in capsys.readouterr().err
     assert main([str(run.root), "4", "--config-dir", str(moved)]) == 0
+
+
+def test_relative_paths_of_a_search_are_those_of_where_it_started(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "mine.md").write_text("Prefer prime numbers.\n")
+    (start / "system.j2").write_text("{{ direction }}\n")
+    config = yaml.safe_load(run.config.read_text())
+    config |= {"direction": "mine.md", "prompt": {**config["prompt"], "system": "./system.j2"}}
+    run.config.write_text(yaml.safe_dump(config))
+    run.environment.write_text(json.dumps({"directory": str(start)}))
+    monkeypatch.chdir(tmp_path)
+
+    assert main([run.root.name, "3"]) == 0
+    assert "Prefer prime numbers." in capsys.readouterr().out
+    assert Path.cwd() == tmp_path
 
 
 def test_what_was_known_is_what_had_a_verdict(run: RunDirectory) -> None:

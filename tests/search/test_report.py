@@ -92,7 +92,13 @@ def test_a_search_without_a_gain_says_so(tmp_path, population, said):
 
     assert said in text
     assert "```" not in text
-    assert "holdout split has not been used" in text
+    assert "There is no holdout split here" in text
+
+
+def test_a_holdout_that_was_not_used_is_named(tmp_path):
+    (tmp_path / "environment.json").write_text('{"corpus": {"name": "packages"}}')
+
+    assert "holdout split has not been used" in report(MIXED, tmp_path)
 
 
 def test_what_models_write_cannot_break_the_page(tmp_path):

@@ -147,10 +147,10 @@ def test_ties_in_a_row_do_not_add_up() -> None:
 
 
 def test_a_champion_that_fails_on_a_seed_is_no_tie() -> None:
-    champion = trained(0, {A: 2.0, B: None}, status=Status.BASELINE)
-    larger = trained(1, {A: 1.99, B: 1.99}, size=1200)
+    champion = trained(1, {A: 1.95, B: None}, status=Status.KEEP)
+    larger = trained(2, {A: 1.94, B: 1.94}, size=1200)
 
-    assert step([champion, larger], rule()) == Verdict(Status.KEEP)
+    assert step([BASELINE, champion, larger], rule()) == Verdict(Status.KEEP)
 
 
 def test_a_tie_tells_that_the_program_does_not_use_its_seed() -> None:

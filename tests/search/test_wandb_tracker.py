@@ -17,19 +17,22 @@ import pytest
 
 from operators.population import Population
 from search.errors import UserError
+from search.final.report import Contrast, FinalReport, final_json
 from search.runs.rundir import RunDirectory
+from search.tracking.later import Finding, record, send_again
 from search.wandb.tracker import WandbTracker
 from tests.search.builders import MIXED, make_summary
 
 pytest.importorskip("wandb")
 BUILT = [trial for trial in MIXED.trials if trial.decided is not None and trial.program]
+NAME = "sweeps/cmp/seed=0,strategy=greedy"
 _BLOCK, _MAGIC, _HEADER = 32768, 7, 7
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    run = RunDirectory(tmp_path / "sweeps" / "cmp" / "seed=0,strategy=greedy")
+    run = RunDirectory(tmp_path / NAME)
     run.create()
     for trial in BUILT:
         run.write_trial(trial, MIXED)
@@ -38,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
 
 def track(run: RunDirectory, population: Population) -> str:
     warnings: list[str] = []
-    tracker = WandbTracker(run, "sweeps/cmp/seed=0,strategy=greedy", "graft", warn=warnings.append)
+    tracker = WandbTracker(run, NAME, "graft", warn=warnings.append)
     tracker.update(population, make_summary(population))
     hint = tracker.close()
     assert warnings == []
@@ -137,6 +140,35 @@ def test_a_resumed_search_sends_only_what_is_new_or_has_changed(run: RunDirector
 
     new = set((run.root / "wandb").glob("offline-run-*")) - set(before)
     assert sorted(path.name.split("-")[4] for path in new) == ["3", "search"]  # offline-run-TIME-SEARCH-NUMBER
+
+
+def test_what_is_found_after_the_end_arrives_too(run: RunDirectory) -> None:
+    first, tracker = Population(MIXED.trials[:1]), {"_target_": "search.wandb.tracker.WandbTracker", "project": "graft"}
+    val = Contrast(baseline=2.0, champion=1.9, difference=-0.1, low=-0.2, high=-0.05, sd=0.01)
+    report = FinalReport(
+        trial=5, program_id="x", seeds=(1, 2), n_pairs=2, champion_failures=0, reported_difference=-0.1,
+        val=val, holdout=None, looks=0, verdict="holds", reason="it does",
+    )  # fmt: skip
+    run.final.write_text(final_json(report, []))
+    warnings: list[str] = []
+    hint = send_again(run, {**tracker, "_partial_": True}, first, make_summary(first, name=NAME), warnings.append)
+    found = Finding(
+        kind="transfer",
+        search=NAME,
+        title="#5: DEPTH 2 -> 3",
+        note="the gain holds",
+        metrics={"here_difference": -0.2},
+        tags={"graft.verdict": "holds"},
+        files=[run.final],
+    )
+
+    assert (record(found, run, tracker), warnings) == (hint, [])
+    runs = read(run)
+    search, transfer = runs["greedy seed=0"], runs["#5: DEPTH 2 -> 3"]
+    assert (search["summary"]["final"], search["summary"]["final_reason"]) == ("holds", "it does")
+    assert "final.json" in search["files"] & transfer["files"]
+    assert (transfer["group"], transfer["config"]["verdict"], transfer["notes"]) == ("sweeps/cmp", "holds", found.note)
+    assert transfer["summary"]["here_difference"] == -0.2
 
 
 def test_without_a_key_the_search_goes_on_with_one_warning(tmp_path: Path) -> None:

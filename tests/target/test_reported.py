@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 
 import pytest
 
@@ -77,7 +77,14 @@ def test_a_line_that_has_the_name_but_no_clear_number_is_shown_with_what_to_do()
     ],
 )
 def test_a_pattern_finds_a_number_in_any_form(log, pattern, expected):
-    assert figures_of_pattern(log, re.compile(pattern))[-1] == expected
+    assert figures_of_pattern(log, pattern)[-1] == expected
+
+
+def test_a_pattern_that_never_ends_on_a_hostile_line_is_stopped_and_told():
+    hostile = "epoch 1: acc 0.5\n" + "x" * 60 + "\n"
+
+    with pytest.raises(CandidateFailure, match=r"metric_pattern=.* stopped after 0\.05 CPU seconds, at the line 'xxx"):
+        figures_of_pattern(hostile, "(?:x|xx)+y([0-9])", seconds=0.05)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +110,20 @@ def test_a_command_that_yaml_reads_as_a_boolean_is_refused(tmp_path):
         CommandSpec.from_config(
             {**settings, "direction": "maximize", "limit_seconds": 1, "threads": 1, "disk_bytes": 1}
         )
+
+
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        ({"A": True}, r"target\.environment\.A must be text or a whole number, got True"),
+        ({"VERSION": 1.1}, "got 1.1: write the text that is meant in quotes, as in '.target.environment={VERSION: "),
+        (["A=1"], "must be a mapping of names to values"),
+        ({"A": 1, "B": "1.10"}, ""),
+    ],
+)
+def test_variables_are_text_or_numbers_that_have_one_form_as_text(tmp_path, environment, problem):
+    settings = {"name": "x", "root": tmp_path, "file": "a.py", "command": "python a.py", "metric": "m", "device": "cpu"}
+    rest = {"direction": "maximize", "limit_seconds": 1, "threads": 1, "disk_bytes": 1, "environment": environment}
+
+    with pytest.raises(TargetError, match=problem) if problem else contextlib.nullcontext():
+        assert CommandSpec.from_config({**settings, **rest}).environment == {"A": "1", "B": "1.10"}

@@ -11,6 +11,7 @@ from operators.base import Resources
 from operators.chat import ChatModel
 from operators.llm import LanguageModel
 from search.adopt import counts
+from search.baseline import require_valid
 from search.composed import make_target
 from search.construct import make_operator
 from search.direction import find_direction
@@ -32,6 +33,7 @@ def check_target(subject: Subject) -> Iterator[Row]:
     spec = subject.spec
     try:
         program = _seed_program(subject)
+        require_valid(program, make_target(subject.config["target"]).contract)
     except (TargetError, UserError) as error:
         yield broken_by("target", error, cost="there is nothing to begin with")
         return
@@ -92,12 +94,18 @@ def _resources(subject: Subject) -> Resources:
     """
     model = _model(subject)
     try:
-        target = make_target(subject.config["target"])
+        target, seed_program = make_target(subject.config["target"]), _seed_program(subject)
     except (TargetError, UserError):  # check_target has reported it
         direction = find_direction(subject.config["direction"])
         return Resources(lend=lambda: model, direction=direction, limits=(), contract=TRAINED)
     direction = find_direction(subject.config["direction"] or target.direction)
-    return Resources(lend=lambda: model, direction=direction, limits=target.limits, contract=target.contract)
+    return Resources(
+        lend=lambda: model,
+        direction=direction,
+        limits=target.limits,
+        contract=target.contract,
+        seed_program=seed_program,
+    )
 
 
 def _model(subject: Subject) -> ChatModel | None:
