@@ -17,10 +17,11 @@ from operators.edit.json_edits import edits_of, json_edits
 from operators.edit.marks import Mark, marks_of
 from operators.edit.pairs import paired
 from operators.edit.pieces import Piece, pieces_in, readable, unfenced_file
-from operators.edit.scripts import script_edits
+from operators.edit.scripts import refuse_broken_script, script_edits
 from operators.edit.sed import sed_edits
 from operators.edit.sentences import values_in_sentences
-from operators.edit.shell import shell_documents
+from operators.edit.shell import refuse_other_commands, shell_documents
+from operators.edit.skeleton import Reach, reach_of, skeleton_of
 from operators.edit.tag_edits import tag_edits
 from operators.edit.text import Block, EditError, first_line, quoted
 from operators.edit.values import values_in_prose, with_types_of
@@ -28,11 +29,12 @@ from operators.edit.values import values_in_prose, with_types_of
 _CHARACTERS: Final = 600_000
 """Largest length of an answer, without thinking: two programs of maximal size, and some prose."""
 _LINES: Final = 40_000
-_HALF_CALL: Final = re.compile(
+_HALF_EDIT: Final = re.compile(
     r"[\"'](?:old|new|search|find)[\"']\s{0,9}:|\b(?:old|new|search|find)_?(?:str|string|text|code)[\"']?\s{0,9}[:=]|"
-    r"\bcall:\w{1,60}\{|<\|\"\|>"
+    r"\bcall:\w{1,60}\{|<\|\"\|>|\.write(?:_text)?\(|\bopen\([^()]{1,100}[\"']w[\"']"
 )
-"""What shows that a call of a tool, or an edit as JSON, stands in a line."""
+"""What shows that a call of a tool, an edit as JSON, or a script that writes a file stands in a line."""
+_HUNK: Final = re.compile(r"\s{0,40}@@ -\d{1,9}\D")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ class _Gathered:
 
     @contextlib.contextmanager
     def failing(self, text: str) -> Iterator[None]:
-        """Keep a refusal as that of all edits: a whole file that comes later may still count."""
+        """Keep a refusal as that of all edits of the reply, wherever in the text it comes from."""
         try:
             yield
         except EditError as error:
@@ -118,7 +120,9 @@ def candidates_in(text: str, source: str, *, complete: bool, own: str) -> Candid
     text = _foreign(text, gathered, own)
     lines = text.split("\n")
     pieces, prose = pieces_in(lines, own)
-    pieces = _programs([*pieces, *gathered.as_pieces(source)], prose, gathered, own) + gathered.as_pieces(source)
+    pieces = _programs([*pieces, *gathered.as_pieces(source)], prose, gathered, source, own) + gathered.as_pieces(
+        source
+    )
     unfenced = unfenced_file(prose, source) if not gathered.blocks and gathered.failure is None else None
     if unfenced is not None:
         code, line = unfenced
@@ -147,6 +151,7 @@ def _commands(text: str, gathered: _Gathered, source: str, own: str) -> str:
         _take(found, gathered, last=text.count("\n"), own=own)
         found, text = sed_edits(text, source, own)
         _take(found, gathered, last=text.count("\n"), own=own)
+        refuse_other_commands(text, own)
     return text
 
 
@@ -166,7 +171,7 @@ def _foreign(text: str, gathered: _Gathered, own: str) -> str:
     return text
 
 
-def _programs(pieces: Sequence[Piece], prose: list[str], gathered: _Gathered, own: str) -> list[Piece]:
+def _programs(pieces: Sequence[Piece], prose: list[str], gathered: _Gathered, source: str, own: str) -> list[Piece]:
     """Return the pieces that are no calls of tools, no scripts that edit the file, and no pairs of old and new text.
 
     Edits are gathered; the lines of calls in the prose become empty.
@@ -178,6 +183,10 @@ def _programs(pieces: Sequence[Piece], prose: list[str], gathered: _Gathered, ow
             prose[start:stop] = [""] * (stop - start)
         blocks, last, pieces = paired(pieces, prose)
         _take(Foreign(blocks=blocks), gathered, last=last, own=own)
+        if blocks and any(_is_part(piece, source) for piece in pieces):
+            raise EditError(
+                "some fences are pairs of present and new lines, and another one is not: send only one kind"
+            )
         for piece in pieces:
             found = _edits_in(piece, own)
             if found is None:
@@ -187,9 +196,14 @@ def _programs(pieces: Sequence[Piece], prose: list[str], gathered: _Gathered, ow
     return rest
 
 
+def _is_part(piece: Piece, source: str) -> bool:
+    return not piece.parses or reach_of(skeleton_of(piece.code), skeleton_of(source)) is not Reach.WHOLE
+
+
 def _edits_in(piece: Piece, own: str) -> Foreign | None:
     """Return the edits of a piece that is a program of its own and no part of the file; None for any other piece."""
     if not piece.parses:
+        refuse_broken_script(piece.code, own)
         return None
     calls = calls_in(piece.code)
     return edits_of(calls) if calls else script_edits(piece.code, own)
@@ -214,7 +228,9 @@ def _remains(lines: Sequence[str], prose: Sequence[str]) -> str:
     for number, mark, _ in marks_of(lines):
         if mark in (Mark.OPEN, Mark.CLOSE, Mark.BROKEN):
             return lines[number].strip()
-    return next((line.strip() for line in prose if _HALF_CALL.search(line[:2_000])), "")
+    if hunk := next((line.strip() for line in lines if "@@ -" in line and _HUNK.match(line)), ""):
+        return hunk
+    return next((line.strip() for line in prose if _HALF_EDIT.search(line[:2_000])), "")
 
 
 def _shown(pieces: Sequence[Piece], prose: Sequence[str], remains: str) -> str:

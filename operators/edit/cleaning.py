@@ -45,9 +45,12 @@ def without_fence_indents(text: str) -> str:
 
 
 def _dedent(lines: list[str], start: int, stop: int) -> None:
-    indent = len(lines[start]) - len(lines[start].lstrip(" "))
-    if indent and all(not line.strip() or line.startswith(" " * indent) for line in lines[start:stop]):
+    """Remove the indentation of a fence from its lines, as far as all that is in it has that much."""
+    inside = [line for line in lines[start + 1 : stop - 1] if line.strip()]
+    indent = min([len(line) - len(line.lstrip(" ")) for line in (lines[start], *inside)])
+    if indent:
         lines[start:stop] = [line[indent:] for line in lines[start:stop]]
+        lines[start], lines[stop - 1] = lines[start].lstrip(" "), lines[stop - 1].lstrip(" ")
 
 
 def _without_end(text: str) -> str:

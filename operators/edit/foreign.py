@@ -72,6 +72,7 @@ LINES: Final = frozenset(
         "afterline",
         "beforeline",
         "insertafterline",
+        "range",
         "pos",
         "anchor",
         "startanchor",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from operators.edit.pieces import Piece
-from operators.edit.text import Block, first_line
+from operators.edit.text import Block, EditError, first_line
 
 _PART: Final = r"(?: (?:code|lines?|version|text|function))?"
 _PRESENT: Final = re.compile(
@@ -21,6 +21,7 @@ _NEW: Final = re.compile(
     rf"(?: (?:this|these|the following|the new))?{_PART}\W*",
     re.IGNORECASE,
 )
+_OR: Final = re.compile(r"\b(?:or|alternatively|instead)\b", re.IGNORECASE)
 _CHARACTERS: Final = 300
 
 
@@ -30,10 +31,15 @@ def paired(pieces: Sequence[Piece], prose: Sequence[str]) -> tuple[list[Block], 
     Args:
         pieces: The pieces of code of a reply.
         prose: Its lines, with the pieces emptied.
+
+    Raises:
+        EditError: A further piece is another version of one of them.
     """
     blocks, rest, number, last = list[Block](), list[Piece](), 0, -1
     while number < len(pieces):
         one, other = pieces[number], pieces[number + 1] if number + 1 < len(pieces) else None
+        if blocks and _OR.search(first_line(reversed(prose[: one.line]))):
+            raise EditError("two fences are to take the place of one: which is meant? Send one of them")
         if other is not None and other.closed and _is_pair(one, other, prose):
             blocks.append(Block(kind="pair of fences", old=_lines(one), new=_lines(other)))
             number, last = number + 2, other.line

@@ -7,6 +7,7 @@ as in an edit of any other notation, although Python itself would replace all or
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -41,6 +42,9 @@ class _Content:
 
 
 _Value = _Path | _File | _Content | str | int
+
+
+_WRITES: Final = re.compile(r"\.write(?:_text)?\(")
 
 
 class _UnreadError(Exception):
@@ -79,14 +83,27 @@ def script_edits(code: str, own: str) -> Foreign | None:
     return reader.found if reader.written else None
 
 
+def refuse_broken_script(code: str, own: str) -> None:
+    """Refuse code that does not parse and looks like a script that edits the file.
+
+    Raises:
+        EditError: It does.
+    """
+    if own in code and _WRITES.search(code):
+        raise EditError(f"the script that edits {own} is not valid Python; {_ADVICE}")
+
+
 def _edits_file(body: Sequence[ast.stmt], own: str) -> bool:
-    """Whether a script names the file, writes something, and defines nothing itself."""
+    """Whether a script names the file or replaces something, writes, and is no part of a program."""
     nodes = [node for statement in body for node in ast.walk(statement)]
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     calls = [node.func for node in nodes if isinstance(node, ast.Call)]
     writes = any(isinstance(func, ast.Attribute) and func.attr.startswith("write") for func in calls)
-    defines = any(isinstance(node, ast.ClassDef) for node in body)
-    return writes and not defines and any(text.rpartition("/")[2] == own for text in texts)
+    names = any(text.rpartition("/")[2] == own for text in texts)
+    if names:
+        return writes and not any(isinstance(node, ast.ClassDef) for node in body)
+    replaces = any(isinstance(func, ast.Attribute) and func.attr == "replace" for func in calls)
+    return writes and replaces and not any(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in body)
 
 
 @dataclass(slots=True)

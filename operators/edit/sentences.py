@@ -20,7 +20,7 @@ _LITERAL: Final = (
     r"[\"'][\w.+-]{1,40}[\"']"
 )
 _CHANGE: Final = re.compile(
-    rf"{_TICK}(?P<name>[A-Z][A-Z0-9_]*(?:\[\d\])?){_TICK}(?:\s+(?:constant|value|parameter))?"
+    rf"{_TICK}(?P<name>[A-Z][A-Z0-9_]*(?:\[\d\])?){_TICK}(?:\s+(?:constant|value|parameter|knob))?"
     rf"(?:\s+from\s+{_TICK}(?P<old>{_LITERAL}){_TICK})?\s+to\s+{_TICK}(?P<new>{_LITERAL}){_TICK}"
 )
 _LABEL: Final = re.compile(r"[\s>#*_]*change[\s*_]*:[\s*_]*", re.IGNORECASE)

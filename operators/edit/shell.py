@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from operators.edit.foreign import Foreign
-from operators.edit.text import require_own_file
+from operators.edit.text import EditError, quoted, require_own_file
 
 _COMMAND: Final = re.compile(
     r"^[ \t]{0,9}(?:[$#>][ \t])?(?:cd [\w./~-]{1,200} && )?(?:sudo[ \t])?"
@@ -18,6 +18,11 @@ _COMMANDS: Final = 40
 """Largest number of commands that are read: each may look for its end through the whole text."""
 _INTO: Final = re.compile(r"(?<!>)>[ \t]{0,9}[\"']?(?P<name>[\w./~-]{1,200})")
 _TEE: Final = re.compile(r"tee[ \t]{1,9}[\"']?(?P<name>[\w./~][\w./~-]{0,200})")
+_UNREAD: Final = re.compile(
+    r"^[ \t]{0,9}(?:[$#>%][ \t])?(?:sudo[ \t])?(?:perl[ \t]+-\S{0,9}i|g?awk[ \t]+-i|ed[ \t]+-|ex[ \t]+-|mv[ \t]|"
+    r"(?:echo|printf)[ \t][^\n]{0,2000}>)[^\n]{0,2000}$",
+    re.MULTILINE,
+)
 _WRITES: Final = frozenset({"cat", "tee"})
 _RUNS: Final = frozenset({"python", "python3"})
 
@@ -53,3 +58,17 @@ def shell_documents(text: str, own: str) -> tuple[Foreign, str]:
             rest += [text[position : match.start()], "\n" * text.count("\n", match.start(), stop)]
         position = stop
     return found, "".join([*rest, text[position:]])
+
+
+def refuse_other_commands(text: str, own: str) -> None:
+    """Refuse a command that edits the file and is not read: what else is in the reply would be half of its edit.
+
+    Raises:
+        EditError: There is one.
+    """
+    for match in _UNREAD.finditer(text):
+        if re.search(rf"(?<![\w.-]){re.escape(own)}(?![\w.-])", match[0]):
+            raise EditError(
+                f"the command {quoted(match[0].strip())} is not read, and nothing is run: "
+                "send SEARCH/REPLACE blocks, or the whole file"
+            )

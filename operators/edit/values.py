@@ -24,7 +24,8 @@ _NAME_HEADERS: Final = frozenset({"constant", "name", "parameter", "hyperparamet
 _NEW_HEADERS: Final = frozenset({"new", "proposed", "suggested", "after", "to"})
 _OLD_HEADERS: Final = frozenset({"old", "current", "present", "before", "from"})
 _CODE: Final = re.compile(
-    r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
+    r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b|"
+    r"[a-z_]\w* = |with \w+\("
 )
 """Beginnings of lines of a program: values among such lines are part of it, not a separate answer."""
 _VALUES: Final = 200
