@@ -20,6 +20,7 @@ from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.stuck import NEVER_STUCK, StuckSettings
 from search.tracker import Tracker
+from search.unread import Unread
 from search.views.busy import Busy
 from search.views.console import Display
 from search.views.losses import Losses
@@ -65,6 +66,7 @@ class Watch:
         self._display = Display(budget, console, stamp=lambda: time.strftime("%H:%M:%S"))
         self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
         self._hooks = Hooks(hooks, run, self._display.message, stuck)
+        self._unread = Unread(run, self._display.message)
         self._losses = Losses(run)
         self._pictures = Pictures(run)
         self._closed = False
@@ -105,6 +107,7 @@ class Watch:
             self._display.noise_sd = noise.seed_sd if noise else 0.0
         self._losses.recorded(population)
         self._display.recorded(population, summary)
+        self._unread.recorded(population)
         self._hooks.recorded(population, summary)
         self._tracker.update(population, summary)
 

@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Print the program that a model's reply gives, or why the reply is refused (exit status 1).",
     )
     parser.add_argument("--reply", metavar="FILE", required=True, help="the model's answer; - for standard input")
+    parser.add_argument(
+        "--complete", action="store_true", help="the model ended the answer itself: nothing was cut off"
+    )
     parser.add_argument("program", metavar="PROGRAM", type=user_path, help="the program to change")
     settings = parser.parse_args(arguments)
     try:
@@ -32,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, UnicodeDecodeError) as error:
         parser.error(f"cannot be read: {error}")
     try:
-        program = program_of(decoded(reply), source)
+        program = program_of(decoded(reply), source, complete=settings.complete)
     except (EditError, ContractError) as error:
         print(f"refused: {error}", file=sys.stderr)  # noqa: T201 -- a command line prints
         return 1
@@ -41,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def program_of(reply: str, source: str) -> str:
-    """Return the program that a reply gives.
+def program_of(reply: str, source: str, *, complete: bool = False) -> str:
+    """Return the program that a reply gives; `complete` as in `apply_reply`.
 
     Raises:
         EditError: It gives no program, or the same program again.
         ContractError: It is not valid Python.
     """
-    program = apply_reply(reply, source)
+    program = apply_reply(reply, source, complete=complete)
     check_syntax(program)
     if Program(program).id == Program(source).id:
         raise EditError("this is the program unchanged: comments and layout do not count")

@@ -121,8 +121,8 @@ def _located(name: str, block: Block, lines: Lines) -> list[_Change] | None:
 
 def _at_lines(name: str, block: Block, lines: Lines, forms: Sequence[Callable[[str], str]]) -> list[_Change] | None:
     """Return the changes of a block whose old lines are in the file, as these forms compare them."""
-    plain, escaped = block, block.unescaped()
-    for variant in dict.fromkeys((plain, plain.without_blank_ends(), escaped, escaped.without_blank_ends())):
+    readings = (block, block.unescaped(), block.escaped_once())
+    for variant in dict.fromkeys(each for one in readings for each in (one, one.without_blank_ends())):
         for form in forms if variant.old else ():
             try:
                 places = find(variant, lines, form)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from operators.edit.blocks import Found, search_blocks
+from operators.edit.calls import calls_in, calls_in_prose
 from operators.edit.diffs import diff_hunks
 from operators.edit.foreign import Foreign
-from operators.edit.json_edits import json_edits
+from operators.edit.gemma import with_gemma_as_json
+from operators.edit.json_edits import edits_of, json_edits
 from operators.edit.marks import Mark, marks_of
+from operators.edit.pairs import paired
 from operators.edit.pieces import Piece, pieces_in, readable, unfenced_file
-from operators.edit.shell import shell_files
+from operators.edit.scripts import refuse_broken_script, script_edits
+from operators.edit.sed import sed_edits
+from operators.edit.sentences import values_in_sentences
+from operators.edit.shell import refuse_other_commands, shell_documents
+from operators.edit.skeleton import Reach, reach_of, skeleton_of
 from operators.edit.tag_edits import tag_edits
 from operators.edit.text import Block, EditError, first_line, quoted
 from operators.edit.values import values_in_prose, with_types_of
@@ -21,7 +29,12 @@ from operators.edit.values import values_in_prose, with_types_of
 _CHARACTERS: Final = 600_000
 """Largest length of an answer, without thinking: two programs of maximal size, and some prose."""
 _LINES: Final = 40_000
-_HALF_JSON: Final = re.compile(r"[\"'](?:old|new|search|find)_?(?:str|string|text|code)?[\"']\s{0,9}:")
+_HALF_EDIT: Final = re.compile(
+    r"[\"'](?:old|new|search|find)[\"']\s{0,9}:|\b(?:old|new|search|find)_?(?:str|string|text|code)[\"']?\s{0,9}[:=]|"
+    r"\bcall:\w{1,60}\{|<\|\"\|>|\.write(?:_text)?\(|\bopen\([^()]{1,100}[\"']w[\"']"
+)
+"""What shows that a call of a tool, an edit as JSON, or a script that writes a file stands in a line."""
+_HUNK: Final = re.compile(r"\s{0,40}@@ -\d{1,9}\D")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +75,25 @@ class _Gathered:
         self.files += found.files
         return found.lines
 
+    @contextlib.contextmanager
+    def failing(self, text: str) -> Iterator[None]:
+        """Keep a refusal as that of all edits of the reply, wherever in the text it comes from."""
+        try:
+            yield
+        except EditError as error:
+            self.failure = self.failure or error
+            self.last = text.count("\n")
+
+    def as_pieces(self, source: str) -> list[Piece]:
+        """Return the files and values that were found as pieces of code, and forget them here."""
+        codes = [each.rstrip("\n") + "\n" for each in self.files]
+        codes += [with_types_of(each, source) for each in self.values]
+        self.files, self.values = [], []
+        return [
+            Piece(code=readable(code) or code, parses=readable(code) is not None, line=self.last, closed=True)
+            for code in codes
+        ]
+
 
 def candidates_in(text: str, source: str, *, complete: bool, own: str) -> Candidates:
     """Return the contents of a reply.
@@ -83,21 +115,14 @@ def candidates_in(text: str, source: str, *, complete: bool, own: str) -> Candid
             f"got {len(text)} and {text.count(chr(10))}"
         )
     gathered = _Gathered()
-    lines = _explicit(text.split("\n"), gathered, complete=complete, own=own)
-    rest = "\n".join(lines)
-    try:
-        lines = _foreign(rest, gathered, own).split("\n")
-    except EditError as error:
-        gathered.failure = gathered.failure or error
-        gathered.last = len(lines)
+    text = _commands(text, gathered, source, own)
+    text = "\n".join(_explicit(text.split("\n"), gathered, complete=complete, own=own))
+    text = _foreign(text, gathered, own)
+    lines = text.split("\n")
     pieces, prose = pieces_in(lines, own)
-    pieces += [
-        Piece(code=readable(code) or code, parses=readable(code) is not None, line=gathered.last, closed=True)
-        for code in [
-            *(each.rstrip("\n") + "\n" for each in gathered.files),
-            *(with_types_of(each, source) for each in gathered.values),
-        ]
-    ]
+    pieces = _programs([*pieces, *gathered.as_pieces(source)], prose, gathered, source, own) + gathered.as_pieces(
+        source
+    )
     unfenced = unfenced_file(prose, source) if not gathered.blocks and gathered.failure is None else None
     if unfenced is not None:
         code, line = unfenced
@@ -106,6 +131,8 @@ def candidates_in(text: str, source: str, *, complete: bool, own: str) -> Candid
     values = None
     if not pieces and not gathered.blocks and gathered.failure is None and not remains:
         values = values_in_prose(prose, source, complete=complete)
+        if values is None and complete:
+            values = values_in_sentences(prose, source)
     return Candidates(
         blocks=tuple(gathered.blocks),
         failure=gathered.failure,
@@ -117,6 +144,17 @@ def candidates_in(text: str, source: str, *, complete: bool, own: str) -> Candid
     )
 
 
+def _commands(text: str, gathered: _Gathered, source: str, own: str) -> str:
+    """Extract shell commands from a text."""
+    with gathered.failing(text):
+        found, text = shell_documents(text, own)
+        _take(found, gathered, last=text.count("\n"), own=own)
+        found, text = sed_edits(text, source, own)
+        _take(found, gathered, last=text.count("\n"), own=own)
+        refuse_other_commands(text, own)
+    return text
+
+
 def _explicit(lines: Sequence[str], gathered: _Gathered, *, complete: bool, own: str) -> list[str]:
     """Extract SEARCH/REPLACE blocks and diffs from lines."""
     rest = gathered.add(search_blocks(lines))
@@ -124,14 +162,51 @@ def _explicit(lines: Sequence[str], gathered: _Gathered, *, complete: bool, own:
 
 
 def _foreign(text: str, gathered: _Gathered, own: str) -> str:
-    """Extract JSON, tags and shell commands from a text."""
-    found, text = json_edits(text)
-    _take(found, gathered, last=text.count("\n"), own=own)
-    found, text = shell_files(text, own)
-    _take(found, gathered, last=text.count("\n"), own=own)
-    found, text = tag_edits(text)
-    _take(found, gathered, last=text.count("\n"), own=own)
+    """Extract JSON and tags from a text."""
+    with gathered.failing(text):
+        found, text = json_edits(with_gemma_as_json(text))
+        _take(found, gathered, last=text.count("\n"), own=own)
+        found, text = tag_edits(text)
+        _take(found, gathered, last=text.count("\n"), own=own)
     return text
+
+
+def _programs(pieces: Sequence[Piece], prose: list[str], gathered: _Gathered, source: str, own: str) -> list[Piece]:
+    """Return the pieces that are no calls of tools, no scripts that edit the file, and no pairs of old and new text.
+
+    Edits are gathered; the lines of calls in the prose become empty.
+    """
+    rest = list[Piece]()
+    with gathered.failing("\n".join(prose)):
+        for start, stop, calls in calls_in_prose(prose):
+            _take(edits_of(calls), gathered, last=start, own=own)
+            prose[start:stop] = [""] * (stop - start)
+        blocks, last, pieces = paired(pieces, prose)
+        _take(Foreign(blocks=blocks), gathered, last=last, own=own)
+        if blocks and any(_is_part(piece, source) for piece in pieces):
+            raise EditError(
+                "some fences are pairs of present and new lines, and another one is not: send only one kind"
+            )
+        for piece in pieces:
+            found = _edits_in(piece, own)
+            if found is None:
+                rest.append(piece)
+            else:
+                _take(found, gathered, last=piece.line, own=own)
+    return rest
+
+
+def _is_part(piece: Piece, source: str) -> bool:
+    return not piece.parses or reach_of(skeleton_of(piece.code), skeleton_of(source)) is not Reach.WHOLE
+
+
+def _edits_in(piece: Piece, own: str) -> Foreign | None:
+    """Return the edits of a piece that is a program of its own and no part of the file; None for any other piece."""
+    if not piece.parses:
+        refuse_broken_script(piece.code, own)
+        return None
+    calls = calls_in(piece.code)
+    return edits_of(calls) if calls else script_edits(piece.code, own)
 
 
 def _take(found: Foreign, gathered: _Gathered, *, last: int, own: str) -> None:
@@ -141,7 +216,7 @@ def _take(found: Foreign, gathered: _Gathered, *, last: int, own: str) -> None:
         pieces, _ = pieces_in(each.split("\n"), own)
         gathered.files += [piece.code for piece in pieces] or [each]
     for each in found.texts:
-        written, _ = shell_files(each, own)
+        written, _ = shell_documents(each, own)
         gathered.files += written.files
         _explicit(each.split("\n"), gathered, complete=True, own=own)
     if found.blocks or found.texts:
@@ -153,7 +228,9 @@ def _remains(lines: Sequence[str], prose: Sequence[str]) -> str:
     for number, mark, _ in marks_of(lines):
         if mark in (Mark.OPEN, Mark.CLOSE, Mark.BROKEN):
             return lines[number].strip()
-    return next((line.strip() for line in prose if _HALF_JSON.search(line[:2_000])), "")
+    if hunk := next((line.strip() for line in lines if "@@ -" in line and _HUNK.match(line)), ""):
+        return hunk
+    return next((line.strip() for line in prose if _HALF_EDIT.search(line[:2_000])), "")
 
 
 def _shown(pieces: Sequence[Piece], prose: Sequence[str], remains: str) -> str:

@@ -23,10 +23,10 @@ from operators.edit.skeleton import Reach, Skeleton, reach_of, skeleton_of
 from operators.edit.text import Block, EditError, folded, quoted, require_own_file, with_endings_of
 from target.program import Program
 
-_NO_EDIT: Final = (
-    "there is no edit in the answer: no SEARCH/REPLACE block, no unified diff, no whole file "
-    "and no new values of constants"
-)
+_NO_EDIT: Final = "there is no edit in the answer"
+_TRIVIAL_CHARACTERS: Final = 5
+"""Longest line that any text may have, such as `else:`."""
+_EDITS: Final = "an edit is a SEARCH/REPLACE block, a unified diff, the whole file, or new values of constants"
 
 
 def chosen(candidates: Candidates, source: str, own: str) -> str:
@@ -49,16 +49,24 @@ def chosen(candidates: Candidates, source: str, own: str) -> str:
     if whole:
         return whole[-1][1]
     if candidates.remains:
-        raise EditError(f"{_NO_EDIT}; {candidates.shown}")
+        raise _no_edit(candidates)
     code = [piece for piece in candidates.pieces if piece.parses and not piece.mislabelled]
     unreadable = [piece for piece in candidates.pieces if not piece.parses and piece.python]
     if unreadable and (not code or unreadable[-1].line > code[-1].line):
         raise _syntax(unreadable[-1])
+    quoting = [piece for piece in candidates.pieces if not piece.parses and _has_line_of(piece, source)]
+    if code and quoting:
+        raise _syntax(quoting[-1])
     if code:
         return _from_parts(code, source, file)
     if candidates.values is not None:
         return with_fragments([candidates.values], source)
-    raise EditError(_NO_EDIT + (f"; {candidates.shown}" if candidates.shown else ""))
+    raise _no_edit(candidates)
+
+
+def _no_edit(candidates: Candidates) -> EditError:
+    shown = f"{candidates.shown}; " if candidates.shown else ""
+    return EditError(f"{_NO_EDIT}: {shown}{_EDITS}")
 
 
 def _whole_files(candidates: Candidates, source: str, file: Skeleton) -> list[tuple[int, str]]:
@@ -107,6 +115,12 @@ def _has_parts(candidates: Candidates, file: Skeleton) -> bool:
         piece.parses and not piece.mislabelled and reach_of(skeleton_of(piece.code), file) is not Reach.WHOLE
         for piece in candidates.pieces
     )
+
+
+def _has_line_of(piece: Piece, source: str) -> bool:
+    """Whether a line of the file stands in a piece: then it is no log and no prose, whatever its label."""
+    lines = {line.strip() for line in source.split("\n") if len(line.strip()) > _TRIVIAL_CHARACTERS}
+    return any(line.strip() in lines for line in piece.code.split("\n"))
 
 
 def _is_long(piece: Piece, source: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from operators.edit.text import unescape
+from operators.edit.text import closes_fence, fence_of, unescape
 
 _ESCAPED_MARKER: Final = re.compile(r"^[ \t]{0,40}&(?:amp;){0,2}lt;(?:&(?:amp;){0,2}lt;){2,11}(?!&)", re.MULTILINE)
 _END_TOKENS: Final = (
@@ -27,6 +27,30 @@ def cleaned(reply: str) -> str:
     if "<![CDATA[" in text:
         text = text.replace("<![CDATA[", "\n").replace("]]>", "\n")
     return _without_end(text)
+
+
+def without_fence_indents(text: str) -> str:
+    """Return a text whose indented fences, as in an item of a list, begin at the margin with all that is in them."""
+    if "```" not in text and "~~~" not in text:
+        return text
+    lines, opening = text.split("\n"), -1
+    for number, line in enumerate(lines):
+        fence = fence_of(line)
+        if fence and opening < 0:
+            opening = number
+        elif fence and (begun := fence_of(lines[opening])) and closes_fence(fence, begun):
+            _dedent(lines, opening, number + 1)
+            opening = -1
+    return "\n".join(lines)
+
+
+def _dedent(lines: list[str], start: int, stop: int) -> None:
+    """Remove the indentation of a fence from its lines, as far as all that is in it has that much."""
+    inside = [line for line in lines[start + 1 : stop - 1] if line.strip()]
+    indent = min([len(line) - len(line.lstrip(" ")) for line in (lines[start], *inside)])
+    if indent:
+        lines[start:stop] = [line[indent:] for line in lines[start:stop]]
+        lines[start], lines[stop - 1] = lines[start].lstrip(" "), lines[stop - 1].lstrip(" ")
 
 
 def _without_end(text: str) -> str:

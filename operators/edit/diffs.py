@@ -17,6 +17,7 @@ _HUNK: Final = re.compile(
 _PATCH_FILE: Final = re.compile(r"\*\*\* (?P<what>Update|Add|Delete) File:\s*(?P<name>.+?)\s*")
 _FILE_LINE: Final = re.compile(r"(?:---|\+\+\+) (?:[ab]/)?[\w./-]{1,200}\.[a-z]{1,9}\s*")
 _DASHES: Final = frozenset("\u2010\u2011\u2012\u2013\u2014\u2212")  # what becomes of a minus in typography
+_INDENTED: Final = re.compile(r"\s{0,40}([-+])[^\W\d]")
 _NO_NEWLINE: Final = "\\"
 _NOWHERE: Final = "/dev/null"
 
@@ -234,6 +235,8 @@ class _HunkReader:
     def _close(self) -> None:
         hunk, self._hunk = self._hunk, None
         if hunk is None or not hunk.changes:
+            if hunk and {match[1] for line in hunk.old if (match := _INDENTED.match(line))} >= {"+", "-"}:
+                self._found.failure = EditError("the '+' and '-' of a diff must begin its lines: do not indent them")
             return
         if self._created and not any(line.strip() for line in hunk.old):
             try:

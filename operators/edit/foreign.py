@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,7 +56,30 @@ WHOLE: Final = frozenset(
 )
 PATH: Final = frozenset(["path", "filepath", "filename", "file", "targetfile", "relativepath"])
 EVERYWHERE: Final = frozenset(["replaceall", "everywhere", "allowmultiple"])
-PATCH: Final = frozenset(["patch", "diff", "input", "command", "arguments", "patchtext"])
+PATCH: Final = frozenset(
+    ["patch", "diff", "input", "command", "arguments", "patchtext", "edits", "changes", "replacements", "operations"]
+)
+"""Keys of texts in which further edits stand, as a patch, as JSON or as a shell command."""
+LINES: Final = frozenset(
+    [
+        "line",
+        "linenumber",
+        "linerange",
+        "lineindex",
+        "startline",
+        "endline",
+        "insertline",
+        "afterline",
+        "beforeline",
+        "insertafterline",
+        "range",
+        "pos",
+        "anchor",
+        "startanchor",
+        "endanchor",
+    ]
+)
+_PLACED: Final = frozenset(["lines", "text", "inserttext", "insert", "newtext", "newlines"])
 
 
 def plain_name(name: str) -> str:
@@ -105,6 +128,24 @@ def edit_from(said: Mapping[str, str], *, file: str | None, everywhere: bool = F
         partial=True,
         everywhere=everywhere,
     )
+
+
+def refuse_line_numbers(names: Iterable[str]) -> None:
+    """Refuse an edit whose place is only a number: the program is shown without line numbers, and models miscount.
+
+    Args:
+        names: The plain names of what is said of the edit.
+
+    Raises:
+        EditError: They give a line and a new text, and no old text.
+    """
+    known = [*names]
+    numbers = [name for name in known if name in LINES]
+    if numbers and any(name in NEW | WHOLE | _PLACED for name in known) and not any(name in OLD for name in known):
+        raise EditError(
+            f"the edit names its place by {' and '.join(numbers)}, and line numbers are not used: "
+            "quote the present text and its replacement"
+        )
 
 
 def lines_of(text: str) -> tuple[str, ...]:

@@ -8,16 +8,32 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from operators.edit.foreign import EVERYWHERE, NEW, OLD, PATCH, PATH, WHOLE, Foreign, edit_from, plain_name
+from operators.edit.foreign import (
+    EVERYWHERE,
+    NEW,
+    OLD,
+    PATCH,
+    PATH,
+    WHOLE,
+    Foreign,
+    edit_from,
+    plain_name,
+    refuse_line_numbers,
+)
 from operators.edit.text import EditError, quoted
 from target.program.syntax import parse
 
 _BEGIN: Final = re.compile(
-    r"^[ \t]{0,40}(?:(?:<[\w|]{1,40}>|\[[A-Z_]{1,20}\]|functions\.\w{1,40}(?::\d{1,4}|[:\s]))[ \t]{0,9}){0,6}"
-    r"(?=[{\[]\s{0,99}[\"'{\[])",
+    r"(?:^[ \t]{0,40}|(?=<\|tool_call>|\[TOOL_CALLS\]))"
+    r"(?:(?:<[\w|]{1,40}>|\[[A-Z_]{1,20}\](?:\w[\w.-]{0,40}(?=[\[{]))?|functions\.\w{1,40}(?::\d{1,4}|[:\s]))"
+    r"[ \t]{0,9}){0,6}"
+    r"(?=[{\[]\s{0,99}(?:[\"'{\[]|//|/\*))",
     re.MULTILINE,
 )
 _NEXT: Final = re.compile(r"\s{0,99},\s{0,99}(?=[{\[])")
+_EXTRAS: Final = re.compile(
+    r"""(?P<string>"(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/|,(?=\s*(?:(?://[^\n]*|/\*.*?\*/)\s*)*[}\]])""", re.DOTALL
+)
 _TRIES: Final = 60
 _LITERAL_CHARACTERS: Final = 100_000
 _DEPTH: Final = 12
@@ -41,6 +57,17 @@ def json_edits(text: str) -> tuple[Foreign, str]:
     return found, "".join([*rest, text[position:]])
 
 
+def edits_of(value: Any) -> Foreign:
+    """Return the edits in a JSON value.
+
+    Raises:
+        EditError: As of `json_edits`.
+    """
+    found = Foreign()
+    _read(value, found, file=None, depth=0)
+    return found
+
+
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:
     """Yield the start, the end and the value of each JSON value in a text."""
     decoder = json.JSONDecoder(strict=False)  # models put line breaks into strings
@@ -55,7 +82,7 @@ def _values(text: str) -> Iterator[tuple[int, int, Any]]:
             value, stop = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             stop = _end_of_literal(text, start)
-            value = _literal(text[start:stop])
+            value = _relaxed(text[start:stop]) or _literal(text[start:stop])
         if value is None:
             position, start = start + 1, -1
             continue
@@ -67,6 +94,17 @@ def _values(text: str) -> Iterator[tuple[int, int, Any]]:
 def _end_of_literal(text: str, start: int) -> int:
     ends = [place for mark in ("\n```", "\n~~~", "</") if (place := text.find(mark, start)) >= 0]
     return min(ends, default=len(text))
+
+
+def _relaxed(text: str) -> Any:
+    """Return the value of JSON with comments or with commas before closing brackets; None for any other text."""
+    if len(text) > _LITERAL_CHARACTERS:
+        return None
+    plain = _EXTRAS.sub(lambda match: match["string"] or " ", text)
+    try:
+        return json.JSONDecoder(strict=False).decode(plain.strip())
+    except (ValueError, RecursionError):
+        return None
 
 
 def _literal(text: str) -> Any:
@@ -101,6 +139,7 @@ def _read_object(value: Mapping[Any, Any], found: Foreign, *, file: str | None, 
     if values := _constants(value):
         found.values.append(values)
         return
+    refuse_line_numbers(named)
     if whole := next((text for name, text in said.items() if name in WHOLE), None):
         found.files.append(whole)
         return

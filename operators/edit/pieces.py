@@ -27,7 +27,9 @@ from operators.edit.text import (
 from target.program.contract import SOURCE_BYTES
 from target.program.syntax import parse
 
-_LANGUAGES: Final = frozenset({"", "python", "py", "python3", "py3", "ipython", "pycon", "code"})
+_LANGUAGES: Final = frozenset(
+    {"", "python", "py", "python3", "py3", "ipython", "pycon", "code", "tool_code", "tool_call"}
+)
 _SETTINGS: Final = frozenset({"yaml", "yml", "ini", "toml", "text", "txt", "plaintext", "properties", "env", "conf"})
 _SET: Final = re.compile(r"\s*(?:[A-Z][A-Z0-9_]*\s*[:=]\s*\S.*|#.*|\[\w+\]\s*)?$")
 _COLON: Final = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)\s*:\s*")

@@ -1,4 +1,4 @@
-"""Reads whole files that a reply writes by a shell command: `cat > train.py <<'EOF'`, `tee train.py <<EOF`."""
+"""Reads what here-documents of shell commands hold: `cat > train.py <<'EOF'`, `git apply <<EOF`, `python - <<EOF`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from typing import Final
 
 from operators.edit.foreign import Foreign
-from operators.edit.text import require_own_file
+from operators.edit.text import EditError, quoted, require_own_file
 
 _COMMAND: Final = re.compile(
-    r"^[ \t]{0,9}(?:[$#>][ \t])?(?:sudo[ \t])?(?P<before>(?:cat|tee)\b[^\n<]{0,300})<<-?[ \t]{0,9}"
+    r"^[ \t]{0,9}(?:[$#>][ \t])?(?:cd [\w./~-]{1,200} && )?(?:sudo[ \t])?"
+    r"(?P<before>(?P<program>cat|tee|python3?|apply_patch|patch|git[ \t]+apply)\b[^\n<]{0,300})<<-?[ \t]{0,9}"
     r"(?P<quote>[\"']?)(?P<end>\w{1,40})(?P=quote)(?P<behind>[^\n<]{0,300})$",
     re.MULTILINE,
 )
@@ -17,10 +18,19 @@ _COMMANDS: Final = 40
 """Largest number of commands that are read: each may look for its end through the whole text."""
 _INTO: Final = re.compile(r"(?<!>)>[ \t]{0,9}[\"']?(?P<name>[\w./~-]{1,200})")
 _TEE: Final = re.compile(r"tee[ \t]{1,9}[\"']?(?P<name>[\w./~][\w./~-]{0,200})")
+_UNREAD: Final = re.compile(
+    r"^[ \t]{0,9}(?:[$#>%][ \t])?(?:sudo[ \t])?(?:perl[ \t]+-\S{0,9}i|g?awk[ \t]+-i|ed[ \t]+-|ex[ \t]+-|mv[ \t]|"
+    r"(?:echo|printf)[ \t][^\n]{0,2000}>)[^\n]{0,2000}$",
+    re.MULTILINE,
+)
+_WRITES: Final = frozenset({"cat", "tee"})
+_RUNS: Final = frozenset({"python", "python3"})
 
 
-def shell_files(text: str, own: str) -> tuple[Foreign, str]:
-    """Return the files that shell commands in a text write, and the text without these commands.
+def shell_documents(text: str, own: str) -> tuple[Foreign, str]:
+    """Return the contents of the here-documents in a text, and the text without these commands.
+
+    Of `cat` and `tee` it is the file that they write, of `python` a script, and of the others a patch.
 
     Args:
         text: The text.
@@ -33,14 +43,32 @@ def shell_files(text: str, own: str) -> tuple[Foreign, str]:
     for _ in range(_COMMANDS):
         if (match := _COMMAND.search(text, position)) is None:
             break
+        program = match["program"]
         name = _TEE.match(match["before"]) or _INTO.search(match["before"] + match["behind"])
         end = re.compile(rf"^[ \t]*{re.escape(match['end'])}[ \t]*$", re.MULTILINE).search(text, match.end())
-        stop = match.end() if name is None or end is None else end.end()
-        if name is None or end is None:
+        if end is None or (program in _WRITES and name is None):
+            stop = match.end()
             rest.append(text[position:stop])
         else:
-            require_own_file(name["name"], own)
-            found.files.append(text[match.end() + 1 : end.start()])
+            stop = end.end()
+            body = text[match.end() + 1 : end.start()]
+            if program in _WRITES and name is not None:
+                require_own_file(name["name"], own)
+            (found.files if program in _WRITES | _RUNS else found.texts).append(body)
             rest += [text[position : match.start()], "\n" * text.count("\n", match.start(), stop)]
         position = stop
     return found, "".join([*rest, text[position:]])
+
+
+def refuse_other_commands(text: str, own: str) -> None:
+    """Refuse a command that edits the file and is not read: what else is in the reply would be half of its edit.
+
+    Raises:
+        EditError: There is one.
+    """
+    for match in _UNREAD.finditer(text):
+        if re.search(rf"(?<![\w.-]){re.escape(own)}(?![\w.-])", match[0]):
+            raise EditError(
+                f"the command {quoted(match[0].strip())} is not read, and nothing is run: "
+                "send SEARCH/REPLACE blocks, or the whole file"
+            )

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from operators.edit.foreign import EVERYWHERE, NEW, OLD, PATH, WHOLE, Foreign, edit_from, plain_name
+from operators.edit.foreign import (
+    EVERYWHERE,
+    LINES,
+    NEW,
+    OLD,
+    PATH,
+    WHOLE,
+    Foreign,
+    edit_from,
+    plain_name,
+    refuse_line_numbers,
+)
 from operators.edit.text import EditError, quoted
 
 _TAG: Final = re.compile(
@@ -14,6 +25,10 @@ _TAG: Final = re.compile(
 )
 _DEEPSEEK: Final = "\N{FULLWIDTH VERTICAL LINE}DSML\N{FULLWIDTH VERTICAL LINE}"
 _ARGUMENT: Final = re.compile(r"<arg_key>(?P<name>[\w.-]{1,40})</arg_key>\s{0,9}<arg_value>")
+_OPEN_PARAMETER: Final = re.compile(
+    r"<parameter[=\s][^<>\n]{1,80}>(?:(?!</?parameter|</function>|</invoke>)[\s\S])*?"
+    r"(?=\n\s*<parameter[=\s]|\n?\s*</(?:function|invoke)>)"
+)
 _ATTRIBUTE: Final = re.compile(r"(?P<name>[\w-]{1,40})\s{0,3}=\s{0,3}[\"'](?P<value>[^\"']{0,200})[\"']")
 _PARAMETERS: Final = frozenset({"parameter", "param", "arg", "argument"})
 _FILE_TAGS: Final = frozenset({"file", "createfile", "writefile", "boltaction", "newfile", "rewrite", "artifact"})
@@ -25,66 +40,112 @@ def tag_edits(text: str) -> tuple[Foreign, str]:
     """Return the edits in tags in a text, and the text without them.
 
     Raises:
-        EditError: An edit has two old or two new texts, or only one of both.
+        EditError: An edit has two old or two new texts, or only one of both, or a line number instead of the old one.
     """
     if "</" not in text:
         return Foreign(), text
-    text = _plain(text)
-    found, rest, position = Foreign(), list[str](), 0
-    said, file, everywhere, begun = dict[str, str](), None, False, -1
-    tags = [(match, _name(match)) for match in _TAG.finditer(text)]
-    ends = _ends(tags)
-    index = 0
-    while index < len(tags):
-        match, name = tags[index]
-        end = ends[index]
-        if match["end"] or name not in _TEXTS or end is None or not _begins(text, match.start()):
-            if match["end"] and name in _CALL_ENDS and said:
-                _refuse_half(said)
-            if (name in OLD or name in NEW) and _begins(text, match.start()):
+    reader = _Reader(_plain(text))
+    reader.read()
+    return reader.found, reader.rest()
+
+
+class _Reader:
+    """Goes through the tags of a text, and gathers the parts of the edit that they make up.
+
+    Args:
+        text: The text, with all tags in the usual form.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.found = Foreign()
+        self._text = text
+        self._tags = [(match, _name(match)) for match in _TAG.finditer(text)]
+        self._ends = _ends(self._tags)
+        self._kept, self._position = list[str](), 0
+        self._said = dict[str, str]()  # the half of an edit that was read
+        self._file: str | None = None
+        self._everywhere = False
+        self._begun = -1
+        self._numbers = list[str]()  # names of line numbers since the last call began
+
+    def read(self) -> None:
+        """Read all edits."""
+        index = 0
+        while index < len(self._tags):
+            match, name = self._tags[index]
+            end = self._ends[index]
+            begins = _begins(self._text, match.start())
+            if match["end"]:
+                self._close(name)
+            elif end is not None and begins and name in _TEXTS | LINES and self._tag(index, end):
+                index = end
+            elif begins and (name in OLD or name in NEW):
                 _refuse_half({name: match[0]})
             index += 1
-            continue
-        body = _body(text[match.end() : tags[end][0].start()])
+        if self._said:
+            _refuse_half(self._said)
+
+    def rest(self) -> str:
+        """Return the text without the edits."""
+        return "".join([*self._kept, self._text[self._position :]])
+
+    def _close(self, name: str) -> None:
+        if name in _CALL_ENDS:
+            self._numbers.clear()
+            if self._said:
+                _refuse_half(self._said)
+
+    def _tag(self, index: int, end: int) -> bool:
+        """Read one tag with its body; return whether it is a part of an edit."""
+        (match, name), behind = self._tags[index], self._tags[end][0].end()
+        body = _body(self._text[match.end() : self._tags[end][0].start()])
         attributes = _attributes(match)
-        file = (
-            next((attributes[each] for each in attributes if each in PATH or each == "name"), file)
-            if (name in _FILE_TAGS)
-            else file
-        )
+        if name in _FILE_TAGS:
+            named = (attributes[each] for each in attributes if each in PATH or each == "name")
+            self._file = next(named, self._file)
+        if name in LINES:
+            self._numbers += [name] if body.strip().isdigit() else []
+            return body.strip().isdigit()
         if name in PATH and "\n" not in body.strip() and len(body) < 300 and not attributes:
-            file = body.strip()
+            self._file = body.strip()
         elif name in EVERYWHERE:
-            everywhere = body.strip().lower() == "true"
+            self._everywhere = body.strip().lower() == "true"
         elif name in OLD or name in NEW:
-            if name in said or any(each in (OLD if name in OLD else NEW) for each in said):
-                _refuse_half(said)
-            said[name] = body
-            begun = match.start() if begun < 0 else begun
-            if edit := edit_from(said, file=file, everywhere=everywhere):
-                found.blocks.append(edit)
-                rest += [text[position:begun], "\n" * text.count("\n", begun, tags[end][0].end())]
-                position, said, begun, everywhere = tags[end][0].end(), {}, -1, False
+            self._half(name, body, match.start(), behind)
         elif name in WHOLE or attributes:
-            if name in _FILE_TAGS and any(_name_is_inside(tags[k][1]) for k in range(index + 1, end)):
-                index += 1
-                continue
-            found.files.append(body)
-            rest += [text[position : match.start()], "\n" * text.count("\n", match.start(), tags[end][0].end())]
-            position = tags[end][0].end()
+            if name in _FILE_TAGS and any(_name_is_inside(self._tags[k][1]) for k in range(index + 1, end)):
+                return False
+            refuse_line_numbers([*self._numbers, name])
+            self.found.files.append(body)
+            self._cut(match.start(), behind)
         else:
-            index += 1
-            continue
-        index = end + 1
-    if said:
-        _refuse_half(said)
-    return found, "".join([*rest, text[position:]])
+            return False
+        return True
+
+    def _half(self, name: str, body: str, start: int, end: int) -> None:
+        """Take an old or a new text, and make an edit of both."""
+        if any(each in (OLD if name in OLD else NEW) for each in self._said):
+            _refuse_half(self._said)
+        self._said[name] = body
+        self._begun = start if self._begun < 0 else self._begun
+        if edit := edit_from(self._said, file=self._file, everywhere=self._everywhere):
+            self.found.blocks.append(edit)
+            self._cut(self._begun, end)
+            self._said, self._begun, self._everywhere = {}, -1, False
+
+    def _cut(self, start: int, end: int) -> None:
+        self._kept += [self._text[self._position : start], "\n" * self._text.count("\n", start, end)]
+        self._position = end
 
 
 def _plain(text: str) -> str:
-    """Return a text with the tags of DeepSeek and GLM in the usual form: a name of a parameter belongs to its tag."""
+    """Return a text with its tags in the usual form.
+
+    In those of DeepSeek and GLM the name of a parameter stands elsewhere. Qwen forgets `</parameter>` before the next
+    parameter, or before the end of the call.
+    """
     text = _ARGUMENT.sub(r"\n<parameter=\g<name>>", text.replace(_DEEPSEEK, ""))
-    return text.replace("</arg_value>", "</parameter>")
+    return _OPEN_PARAMETER.sub(r"\g<0></parameter>", text.replace("</arg_value>", "</parameter>"))
 
 
 def _begins(text: str, place: int) -> bool:

@@ -19,6 +19,8 @@ _FILE_NAME = re.compile(
     r"""(?P<name>[\w./\\~-]*\w\.(?:py|md|txt|json|ya?ml|toml|cfg|ini|sh|c|cpp|cu|h|js|ts|lock))[\s*_`'":]*""",
     re.IGNORECASE,
 )
+_TRIAL: Final = re.compile(r"#\d{1,9}|trial[ _#]{1,2}\d{1,9}")
+"""What prompts call a program: models copy it into the headers of their diffs."""
 _INVISIBLE: Final = dict.fromkeys(
     [0xAD, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)]
 )
@@ -81,6 +83,17 @@ class Block:
     def unescaped(self) -> Block:
         """Return the block with the escapes of HTML resolved."""
         return replace(self, old=tuple(map(unescape, self.old)), new=tuple(map(unescape, self.new)))
+
+    def escaped_once(self) -> Block:
+        """Return the block without a second level of escapes of strings, where all its line breaks have it."""
+        if not self.partial or len(self.old) != 1 or len(self.new) > 1 or "\\n" not in self.old[0]:
+            return self
+        old, new = (_unescaped_string(lines[0]) if lines else "" for lines in (self.old, self.new))
+        return replace(self, old=tuple(old.split("\n")), new=tuple(new.split("\n")))
+
+
+def _unescaped_string(text: str) -> str:
+    return re.sub(r"\\([nt\"'\\])", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), text)
 
 
 def split_lines(text: str) -> tuple[list[str], list[str]]:
@@ -162,7 +175,11 @@ def require_own_file(name: str | None, file: str) -> None:
     Raises:
         EditError: The name is another file's.
     """
-    if name is not None and PurePosixPath(name.replace("\\", "/")).name != PurePosixPath(file).name:
+    if (
+        name is not None
+        and not _TRIAL.fullmatch(name)
+        and PurePosixPath(name.replace("\\", "/")).name != PurePosixPath(file).name
+    ):
         raise EditError(f"edits may change only {file}, got one for {name!r}; do not change other files")
 
 

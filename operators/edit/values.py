@@ -24,7 +24,8 @@ _NAME_HEADERS: Final = frozenset({"constant", "name", "parameter", "hyperparamet
 _NEW_HEADERS: Final = frozenset({"new", "proposed", "suggested", "after", "to"})
 _OLD_HEADERS: Final = frozenset({"old", "current", "present", "before", "from"})
 _CODE: Final = re.compile(
-    r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b"
+    r"(?:async )?def \w+\(|class \w+.{0,200}:|import \w+|from \S+ import |@\w|[ \t]+(?:return|def|self\.)\b|"
+    r"[a-z_]\w* = |with \w+\("
 )
 """Beginnings of lines of a program: values among such lines are part of it, not a separate answer."""
 _VALUES: Final = 200
@@ -127,11 +128,11 @@ def _statement(match: re.Match[str], known: Mapping[str, Constant]) -> str | Non
     change = remark or _ARROW.fullmatch(rest) or _TO.fullmatch(rest)
     if change is not None:
         old, new = change.groupdict().get("old"), _bare(change["new"])
-        if now is None or (old is not None and _evaluated(old) != now):
+        if now is None or (old is not None and evaluated(old) != now):
             return None
         if new.startswith(name):  # `DEPTH = 8` -> `DEPTH = 12`
             new = _bare(new.removeprefix(name).lstrip("`* =:"))
-        return None if _evaluated(new) is None else f"{name} = {new}"
+        return None if evaluated(new) is None else f"{name} = {new}"
     if rest.startswith(":") and (now is None or "=" not in rest):
         return None
     if (bare := rest[1:].lstrip()) and bare[0] in "`*":
@@ -190,7 +191,7 @@ def with_types_of(code: str, source: str) -> str:
         elif (
             isinstance(value, str)
             and isinstance(now, int | float)
-            and isinstance(number := _evaluated(value), int | float)
+            and isinstance(number := evaluated(value), int | float)
         ):
             value = number
         lines.append(ast.unparse(node) if value is None else f"{name} = {value!r}")
@@ -208,9 +209,9 @@ def _refuse_unread_change(match: re.Match[str], known: Mapping[str, Constant]) -
     """Refuse a line such as `DEPTH: 8 >> 12`: the old value, a sign that is no known arrow, and another value."""
     change = _CHANGE.fullmatch(match["rest"])
     current = _current(match["name"], known)
-    if change is None or current is None or _evaluated(change["old"]) != current:
+    if change is None or current is None or evaluated(change["old"]) != current:
         return
-    new = _evaluated(change["new"])
+    new = evaluated(change["new"])
     if new is not None and new != current:
         raise EditError(
             f"{quoted(match[0].strip())} seems to change {match['name']} and cannot be read: write "
@@ -218,7 +219,8 @@ def _refuse_unread_change(match: re.Match[str], known: Mapping[str, Constant]) -
         )
 
 
-def _evaluated(text: str) -> Value | tuple[float | None, ...] | None:
+def evaluated(text: str) -> Value | tuple[float | None, ...] | None:
+    """Return the value of a literal, or of a tuple of numbers; None for any other text."""
     nodes = only_assignments(f"X = {text.strip('`* ')}")
     if not nodes or nodes[0].value is None:
         return None

@@ -60,7 +60,11 @@ def call(
     began = time.monotonic()
     try:
         response = _within(total_seconds + connect_seconds, complete)
+    except TimeoutError:
+        raise _late(total_seconds, endpoint) from None
     except openai.OpenAIError as error:
+        if isinstance(error, openai.APITimeoutError) and time.monotonic() - began >= total_seconds:
+            raise _late(total_seconds, endpoint) from error
         if is_policy(error):
             return _refused(endpoint, time.monotonic() - began)
         raise meaning(error, endpoint, max_tokens=max_tokens) from error
@@ -68,7 +72,11 @@ def call(
 
 
 def _within(seconds: float, function: Callable[[], _T]) -> _T:
-    """Return the function's result, or stop waiting for it; httpx limits only silence, not the time of an answer."""
+    """Return the function's result; httpx limits only silence, not the time of an answer.
+
+    Raises:
+        TimeoutError: It is not there in time.
+    """
     future: Future[_T] = Future()
 
     def run() -> None:
@@ -78,12 +86,12 @@ def _within(seconds: float, function: Callable[[], _T]) -> _T:
             future.set_exception(error)
 
     threading.Thread(target=run, name="llm", daemon=True).start()
-    try:
-        return future.result(seconds)
-    except TimeoutError:
-        if future.done():
-            raise
-        raise BusyError(f"no complete answer in {seconds:g} s (llm.total_seconds)") from None
+    return future.result(seconds)
+
+
+def _late(seconds: float, endpoint: Endpoint) -> BusyError:
+    own = ": your server may need longer, and llm.concurrency=1 if it answers one request at a time"
+    return BusyError(f"no complete answer in {seconds:g} s (llm.total_seconds){own if endpoint.api_base else ''}")
 
 
 def _reply(response: Any, endpoint: Endpoint, messages: Sequence[Message], seconds: float) -> Reply:

@@ -1,7 +1,7 @@
 """Replies of every kind that people have met, each in a file of its own, and the program that must come of it.
 
 `replies.json` says for each file of `replies/` which texts of `parent.txt` it changes, or what its refusal says. Those
-that are `damaged` were found by `test_mutations.py`.
+that are `damaged` were found by `test_mutations.py`. Those that are `complete` count only where the provider says so.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def test_every_file_is_in_the_table_and_every_row_has_a_file() -> None:
 
 @pytest.mark.parametrize("name", VALID)
 def test_the_right_program_comes_of_a_reply(name: str) -> None:
-    result = program_of(REPLIES[name], PARENT)
+    result = program_of(REPLIES[name], PARENT, complete=TABLE[name].get("complete", False))
 
     assert result == expected(name) or Program(result).id == Program(expected(name)).id
 
@@ -48,10 +48,16 @@ def test_a_comment_that_was_not_quoted_stays_as_it_is(name: str) -> None:
     assert program_of(REPLIES[name], PARENT) == expected(name)
 
 
+@pytest.mark.parametrize("name", [name for name in VALID if TABLE[name].get("complete")])
+def test_a_change_that_is_only_told_needs_a_complete_reply(name: str) -> None:
+    with pytest.raises(EditError, match="no edit"):
+        program_of(REPLIES[name], PARENT)
+
+
 @pytest.mark.parametrize("name", [name for name in TABLE if name not in VALID])
 def test_a_reply_is_refused_with_its_reason(name: str) -> None:
     with pytest.raises(EditError) as caught:
-        program_of(REPLIES[name], PARENT)
+        program_of(REPLIES[name], PARENT, complete=TABLE[name].get("complete", False))
 
     assert TABLE[name]["refused"] in str(caught.value)
 
@@ -69,6 +75,14 @@ def test_a_reply_of_a_megabyte_of_marks_is_refused() -> None:
         "\n",
         "<",
         "cat <<EOF\n",
+        "sed -i 's/a/b/' x\n",
+        "sed -i '\n",
+        "edit(old=1,\n",
+        "<|tool_call>call:edit{",
+        '<|tool_call>call:a{b:<|"|>',
+        "<parameter=old>",
+        "```\nedit(old='a', new='b')\n```\nwith\n",
+        "CHANGE: set A to 1 ",
     ):
         with pytest.raises(EditError):
             program_of(unit * (1_000_000 // len(unit)), PARENT)

@@ -184,7 +184,7 @@ def test_code_with_fences_in_its_docstring_comes_whole() -> None:
 REFUSED = {
     "nothing": ("", "empty"),
     "thinking only": ("<think>\n" + BLOCK, "thinking"),
-    "prose": ("I would make it deeper, from experience.", "no SEARCH/REPLACE block, no unified diff"),
+    "prose": ("I would make it deeper, from experience.", "an edit is a SEARCH/REPLACE block, a unified diff"),
     "text that is not there": (
         BLOCK.replace("DEPTH = 8", "DEPTH = 10"),
         "SEARCH block 1 of 1 is not in the file; nearest is line 5: 'DEPTH = 8'",

@@ -98,10 +98,14 @@ def test_a_fault_that_passes_is_waited_for(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", SLOW)
 def test_an_answer_that_does_not_come_is_given_up_and_asked_for_again(fault: str) -> None:
+    told = list[str]()
     with LlmServer(["hello"], faults={1: fault}) as server:
-        model = make_model(server, Clock(), total_seconds=2, connect_seconds=1, outage_minutes=1e6)
+        model = make_model(server, Clock(), total_seconds=2, connect_seconds=1, outage_minutes=1e6, tell=told.append)
         assert model.complete(MESSAGES, seed=0, attempt=0).text == "hello"
         assert len(server.requests) > 1
+    assert (
+        "no complete answer in 2 s (llm.total_seconds): your server may need longer, and llm.concurrency=1" in told[0]
+    )
 
 
 @pytest.mark.parametrize("fault", FINAL)
