@@ -20,7 +20,8 @@ from search.statistics import (
     Interval,
     detectable_difference,
     holm,
-    median_intervals,
+    mean_interval,
+    mean_intervals,
     permutation_p,
     seeds_to_detect,
     seeds_to_rank,
@@ -43,13 +44,13 @@ class Curve:
 
     Attributes:
         grid: (G,), trainings, hours or dollars.
-        median: (G,), score.
-        low: (G,), lower end of its bootstrap interval; equal to the median for one seed.
+        mean: (G,), score.
+        low: (G,), lower end of its t interval; equal to the mean for one seed.
         high: (G,), upper end.
     """
 
     grid: NDArray[np.float64]
-    median: NDArray[np.float64]
+    mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
@@ -62,7 +63,7 @@ class Arm:
         label: What tells it from the others.
         finals: Score of the champion at the end, one value per seed.
         areas: Mean of the best so far over the budget of trainings, one value per seed; lower means better or sooner.
-        final: Bootstrap interval of the median final; None for one seed.
+        final: t interval of the mean final; None for one seed.
         area: The same for the areas.
         outcomes: How its trials ended.
         trainings: In all.
@@ -120,7 +121,7 @@ class Comparison:
     """The result of `python -m search.compare`.
 
     Attributes:
-        arms: Best median first.
+        arms: Best mean first.
         refusals: Why there is no ranking; empty if there is.
         pairs: All pairs of arms; empty if there is no ranking.
         seed_sd: Standard deviation of finals between the seeds of an arm, pooled; None if no arm has two.
@@ -142,7 +143,7 @@ def compare(runs: Sequence[SearchRun]) -> Comparison:
     """Compare searches that have a baseline."""
     groups = group_by_arm(runs)
     value = _values(runs)
-    arms = sorted(_arms(groups, value), key=lambda arm: statistics.median(arm.finals))
+    arms = sorted(_arms(groups, value), key=lambda arm: statistics.fmean(arm.finals))
     refusals = obstacles(groups)
     n_pairs = max(1, len(arms) * (len(arms) - 1) // 2)
     fewest = min(len(arm.finals) for arm in arms)
@@ -211,8 +212,8 @@ def _arm(
         label=label,
         finals=finals,
         areas=areas,
-        final=_interval(finals),
-        area=_interval(areas),
+        final=mean_interval(finals) if len(finals) > 1 else None,
+        area=mean_interval(areas) if len(areas) > 1 else None,
         outcomes=dict(sum((Counter(run.summary.outcomes) for run in members), Counter())),
         trainings=sum(run.summary.trainings for run in members),
         gpu_hours=sum(run.summary.gpu_seconds for run in members) / 3600,
@@ -220,13 +221,6 @@ def _arm(
         curves={axis: _curve(paths, axis, end, value) for axis, end in ends.items() if end > 0},
         staleness=staleness_of(run.population for run in members),
     )
-
-
-def _interval(values: Sequence[float]) -> Interval | None:
-    if len(values) < 2:
-        return None
-    low, high = median_intervals(values)
-    return Interval(float(low), float(high))
 
 
 def _area(path: Sequence[Point], end: float, value: Callable[[Trial], float]) -> float:
@@ -247,9 +241,9 @@ def _curve(paths: Sequence[Sequence[Point]], axis: Axis, end: float, value: Call
         values = np.array([value(point.champion) for point in path])
         rows.append(values[np.maximum(np.searchsorted(starts, grid, side="right") - 1, 0)])
     samples = np.array(rows)
-    median = np.median(samples, axis=0)
-    low, high = median_intervals(samples) if len(rows) > 1 else (median, median)
-    return Curve(grid, median, low, high)
+    mean = samples.mean(axis=0)
+    low, high = mean_intervals(samples) if len(rows) > 1 else (mean, mean)
+    return Curve(grid, mean, low, high)
 
 
 def _pooled_sd(arms: Sequence[Arm]) -> float | None:

@@ -178,7 +178,7 @@ def test_the_command_writes_pages_that_agree(tmp_path: Path) -> None:
     assert written[".md"].read_text() in done.stdout
     assert "failed has no baseline" in done.stdout
     assert [arm["ranks"] for arm in record["arms"]] == [[1, 1], [2, 2]]
-    assert len(record["arms"][0]["curves"]["trainings"]["median"]) == len(record["arms"][0]["curves"]["usd"]["grid"])
+    assert len(record["arms"][0]["curves"]["trainings"]["mean"]) == len(record["arms"][0]["curves"]["usd"]["grid"])
 
 
 def test_what_stands_in_a_configuration_cannot_break_the_page(tmp_path: Path) -> None:
