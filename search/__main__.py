@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from search.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_RESUMABLE, EXIT_USAGE, Ending, Sweep, end_state, tell
 from search.printed import command, named, one_of_sweep
 from search.schema import CONF, schema
-from search.sweep import count_searches, few_seeds, remember_shared, sweep_name
+from search.sweep import count_searches, few_seeds, remember_shared, seeds_outside, sweep_name
 
 _MAKE_ROOM = "nothing is lost: make room, then resume"
 _results: TextIO | None = None  # where the end state of each search goes with --json
@@ -150,7 +150,7 @@ def run() -> None:
         sys.argv.remove("--json")
         _results, sys.stdout = sys.stdout, sys.stderr
     words = quote_homes(sys.argv[1:])
-    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra wants them in front
+    sys.argv[1:] = seeds_outside(words)
     try:
         refuse_arguments(sys.argv[1:])
     except UserError as error:

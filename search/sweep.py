@@ -18,6 +18,7 @@ from operators.secrets import redact
 from search.schema import CONF
 
 _SHARED: Final = "GRAFT_SWEEP_SHARED"  # environment variable of a sweep's process and its children
+_MULTIRUN: Final = ("-m", "--multirun")  # Hydra wants them in front
 _WHERE: Final = ("name", "outputs")  # they are in the path already
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_.=+@-]+")
 _QUOTES: Final = re.compile("['\"]")
@@ -37,6 +38,16 @@ def remember_shared(arguments: Sequence[str]) -> None:
         if not parsed.is_sweep_override():
             shared.append(_text(parsed))
     os.environ[_SHARED] = json.dumps(shared)
+
+
+def seeds_outside(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command line in an order in which a sweep runs each seed of all arms before the next.
+
+    Hydra varies the last setting first. If that is the seed, the searches of an arm run in one piece, and if the
+    machine was busier then, the arm would look worse. Also a sweep that is stopped has as many seeds of each arm.
+    """
+    is_sweep = any(word in _MULTIRUN for word in arguments)
+    return sorted(arguments, key=lambda word: 0 if word in _MULTIRUN else 2 - (is_sweep and "seed" in _counts([word])))
 
 
 def count_searches(arguments: Sequence[str]) -> int:
