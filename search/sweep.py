@@ -46,8 +46,13 @@ def seeds_outside(arguments: Sequence[str]) -> list[str]:
     Hydra varies the last setting first. If that is the seed, the searches of an arm run in one piece, and if the
     machine was busier then, the arm would look worse. Also a sweep that is stopped has as many seeds of each arm.
     """
-    is_sweep = any(word in _MULTIRUN for word in arguments)
-    return sorted(arguments, key=lambda word: 0 if word in _MULTIRUN else 2 - (is_sweep and "seed" in _counts([word])))
+    words = sorted(arguments, key=lambda word: word not in _MULTIRUN)
+    if words and words[0] in _MULTIRUN:
+        places = [index for index, word in enumerate(words) if _counts([word])]  # flags and what follows them stay
+        moved = sorted((words[index] for index in places), key=lambda word: "seed" not in _counts([word]))
+        for index, word in zip(places, moved, strict=True):
+            words[index] = word
+    return words
 
 
 def count_searches(arguments: Sequence[str]) -> int:

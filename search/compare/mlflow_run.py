@@ -30,6 +30,7 @@ def send_comparison(comparison: Comparison, name: str, files: Sequence[Path], tr
         key = re.sub(r"[^\w./ -]", " ", arm.label)[:200]
         metrics |= {
             f"final {key}": value(statistics.fmean(arm.finals)),
+            **({f"fresh {key}": value(statistics.fmean(arm.fresh))} if arm.fresh else {}),
             f"mean best so far {key}": value(statistics.fmean(arm.areas)),
             f"failure rate {key}": arm.failure_rate,
         }

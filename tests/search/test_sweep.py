@@ -50,19 +50,14 @@ def test_what_is_equal_in_all_of_them_stays_out(arguments: str, found: list[str]
 
 
 def test_each_seed_of_all_arms_comes_before_the_next_seed() -> None:
-    words = ["strategy=greedy,random", "seed=0,1", "-m", "tracker=none"]
+    words = ["--config-dir", "conf", "target=tiny", "strategy=greedy,random", "seed=0,1", "-m"]
+    arms = ["greedy", "random"]
 
-    assert seeds_outside(words) == ["-m", "seed=0,1", "strategy=greedy,random", "tracker=none"]
-    assert names(*seeds_outside(words)[1:]) == [
-        f"seed={seed},strategy={arm}" for seed in (0, 1) for arm in ("greedy", "random")
-    ]
-    assert seeds_outside(["strategy=beam", "seed=1"]) == ["strategy=beam", "seed=1"]
-    assert seeds_outside(["strategy=beam", "not a setting=", "-m", "seed=1"]) == [
-        "-m",
-        "strategy=beam",
-        "not a setting=",
-        "seed=1",
-    ]
+    ordered = seeds_outside(words)
+
+    assert ordered == ["-m", "--config-dir", "conf", "target=tiny", "seed=0,1", "strategy=greedy,random"]
+    assert names(*ordered[3:]) == [f"seed={seed},strategy={arm}" for seed in (0, 1) for arm in arms]
+    assert seeds_outside(["strategy=beam,greedy", "seed=1,2"]) == ["strategy=beam,greedy", "seed=1,2"]  # no sweep
 
 
 def test_it_does_not_matter_how_a_setting_is_written() -> None:
