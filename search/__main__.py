@@ -57,7 +57,7 @@ def _search(config: DictConfig) -> Ending:
         importlib.import_module("search.library")
     from operators.base import ProviderError, ProviderRefusalError
     from search.construct import Composed
-    from search.errors import SeedProgramError, StorageError, UserError
+    from search.errors import PartError, SeedProgramError, StorageError, UserError
     from search.library import Search
     from search.stuck import beyond, is_stuck
     from search.styles import compose_prompts
@@ -79,6 +79,8 @@ def _search(config: DictConfig) -> Ending:
         summary = search.run().summary
     except DiskFullError as error:
         return ended(EXIT_RESUMABLE, f"{error}; {_MAKE_ROOM}", stops_sweep=True)
+    except PartError as error:
+        return ended(EXIT_USAGE, f"{error}; nothing is lost: fix that, then resume")
     except UserError as error:
         return ended(EXIT_USAGE, str(error), resumes=False)
     except TargetError as error:

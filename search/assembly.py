@@ -22,6 +22,7 @@ from search.construct import (
     make_operator,
     plain_config,
 )
+from search.contracts import require_methods
 from search.direction import find_direction
 from search.gates import Gates
 from search.hooks import HookSettings
@@ -101,6 +102,7 @@ def make_session(
     remarks: list[str] = []
     gates = Gates(**plain["gates"])
     acceptance = parts.acceptance or instantiate(config.acceptance, "acceptance")
+    require_methods(acceptance, "acceptance")
     require_figure(plain["acceptance"], trains=target.kind is not None)
     prompts = {name: instantiate(node, f"prompts.{name}") for name, node in composed.prompts.items()}
     resources = Resources(
@@ -116,6 +118,7 @@ def make_session(
     )
     stuck = StuckSettings(**plain["stuck"])
     strategy = parts.strategy or instantiate(config.strategy, "strategy")
+    require_methods(strategy, "strategy")
     settings = Settings(
         name=name,
         strategy_name=type(parts.strategy).__name__ if parts.strategy else composed.choices["strategy"],

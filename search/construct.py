@@ -173,12 +173,15 @@ def equipped(made: Operator | MakeOperator, group: str, resources: Resources) ->
         UserError: It lacks a resource.
     """
     from operators.base import equip
+    from search.contracts import require_methods
     from search.errors import UserError
 
     try:
-        return equip(made, resources)
+        operator = equip(made, resources)
     except ValueError as error:
         raise UserError(f"{group}: {error}") from error
+    require_methods(operator, "operator")
+    return operator
 
 
 def make_budget(budget: DictConfig) -> Budget:
