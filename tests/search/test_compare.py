@@ -138,6 +138,15 @@ def test_arms_are_what_configurations_differ_in_but_for_seeds(tmp_path: Path) ->
     assert {label: len(runs) for label, runs in arms.items()} == {"operator.step=0.5": 2, "operator.step=0.9": 2}
 
 
+def test_a_choice_that_is_the_same_in_all_arms_is_not_in_their_names(tmp_path: Path) -> None:
+    for prompt in ("terse", "default"):
+        root = tmp_path / prompt
+        write_run(root, [2.0, 1.9], config={"operator": {"_target_": "a.Patch", "style": prompt}, "prompt": prompt})
+        RunDirectory(root).overrides.write_text(f"[operator=patch, prompt={prompt}]")
+
+    assert set(group_by_arm([load_run(path) for path in find_runs([tmp_path])])) == {"prompt=terse", "prompt=default"}
+
+
 def test_the_best_so_far_is_the_champion_with_what_it_cost(tmp_path: Path) -> None:
     population = write_run(tmp_path / "a", [2.0, Status.CRASHED, 1.9, 1.95])
     points = list(champions(population))
