@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from search.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_RESUMABLE, EXIT_USAGE, Ending, Sweep, end_state, tell
 from search.printed import command, named, one_of_sweep
 from search.schema import CONF, schema
-from search.sweep import count_searches, few_seeds, remember_shared, sweep_name
+from search.sweep import count_searches, few_seeds, remember_shared, seeds_outside, sweep_name
 
 _MAKE_ROOM = "nothing is lost: make room, then resume"
 _results: TextIO | None = None  # where the end state of each search goes with --json
@@ -57,7 +57,7 @@ def _search(config: DictConfig) -> Ending:
         importlib.import_module("search.library")
     from operators.base import ProviderError, ProviderRefusalError
     from search.construct import Composed
-    from search.errors import SeedProgramError, StorageError, UserError
+    from search.errors import PartError, SeedProgramError, StorageError, UserError
     from search.library import Search
     from search.stuck import beyond, is_stuck
     from search.styles import compose_prompts
@@ -79,6 +79,8 @@ def _search(config: DictConfig) -> Ending:
         summary = search.run().summary
     except DiskFullError as error:
         return ended(EXIT_RESUMABLE, f"{error}; {_MAKE_ROOM}", stops_sweep=True)
+    except PartError as error:
+        return ended(EXIT_USAGE, f"{error}; nothing is lost: fix that, then resume")
     except UserError as error:
         return ended(EXIT_USAGE, str(error), resumes=False)
     except TargetError as error:
@@ -150,7 +152,7 @@ def run() -> None:
         sys.argv.remove("--json")
         _results, sys.stdout = sys.stdout, sys.stderr
     words = quote_homes(sys.argv[1:])
-    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra wants them in front
+    sys.argv[1:] = seeds_outside(words)
     try:
         refuse_arguments(sys.argv[1:])
     except UserError as error:

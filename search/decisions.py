@@ -10,6 +10,7 @@ from typing import Final
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Acceptance, Measure, Verdict
+from search.contracts import checked_proposal
 from search.gates import NO_GATES, Gates
 from search.settings import THE_SAME, Settings
 from target.evaluation import Outcome
@@ -36,8 +37,10 @@ def propose(settings: Settings, population: Population) -> Proposal:
 
     Raises:
         NothingToProposeError: The strategy has nothing left.
+        PartError: The strategy returned something else.
     """
-    return settings.strategy.ask(population, random.Random(f"proposal {settings.seed} {len(population.trials)}"))
+    rng = random.Random(f"proposal {settings.seed} {len(population.trials)}")
+    return checked_proposal(settings.strategy.ask(population, rng), settings.strategy_name, population)
 
 
 def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -> Refusal | None:

@@ -11,6 +11,10 @@ class UserError(Exception):
     """The input is wrong: nothing was started or lost; the message says what to do."""
 
 
+class PartError(UserError):
+    """A class of the user's does not do in a search what its group demands: after a fix, the search can be resumed."""
+
+
 class StorageError(Exception):
     """The database of a shared ledger does not answer; the search can be resumed when it does."""
 

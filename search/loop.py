@@ -18,8 +18,9 @@ from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
 from search.baseline import require_baseline, require_same_seed_program, unreliable
+from search.contracts import checked_mutation
 from search.decisions import Refusal, failed, next_step, propose, refuse, trainings_wanted
-from search.errors import SeedProgramError
+from search.errors import PartError, SeedProgramError
 from search.observer import Observer
 from search.reapply import Moved, reapply
 from search.recorder import Recorder
@@ -109,7 +110,7 @@ class Loop:
                     if not exhausted and not self._steering.look():
                         self._launch()
                 finished = () if self._idle else self._work.wait(self._tick_seconds, is_paused=self._steering.paused)
-        except (SeedProgramError, ProviderError, TargetError) as error:
+        except (PartError, SeedProgramError, ProviderError, TargetError) as error:
             self.stop(str(error))
             raise
         except OSError as error:
@@ -291,7 +292,8 @@ class Loop:
 
     def _proposed(self, task: Task, future: Future[Mutation]) -> None:
         try:
-            mutation = future.result()
+            operator = self._settings.operator_for(self._population.trials[task.number].proposal)
+            mutation = checked_mutation(future.result(), operator.name)
         except MutationError as error:
             self._decide(task.number, Verdict(Status.NOT_BUILT, str(error)), error.attempt)
             return

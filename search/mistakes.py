@@ -108,7 +108,8 @@ def mistake(arguments: Sequence[str]) -> str:
             if choice not in known[key] and choice != "null":
                 return _no_choice(key, choice, arguments)
     chosen = {key: _choices(value)[0] for key, _, value in settings if key in known}
-    keys = plain_keys([f"{group}={choice}" for group, choice in chosen.items() if choice != "null"])
+    choices = [f"{group}={choice}" for group, choice in chosen.items() if choice != "null"]
+    keys = plain_keys(choices, folders=list(config_folders(arguments)))
     for key, _, value in settings if keys else ():
         if key not in known and key not in keys and "@" not in key:
             return _no_key(key, value, keys)
@@ -140,7 +141,7 @@ def _no_choice(group: str, value: str, arguments: Sequence[str]) -> str:
 def _no_key(key: str, value: str, keys: Mapping[str, Any]) -> str:
     if key.rpartition(".")[0] in _FREE:
         return f"{key} is not there: to add it, write +{key}={value}"
-    near = nearest(key, list(keys))
+    near = nearest(key, [each for each in keys if "." in each or "." not in key])  # no group in place of a setting
     meant = f"did you mean {near}={value}?" if near else "`python -m search --help` lists all"
     if owners := _owners(key):
         meant = f"{', '.join(owners[:-1])}{' or ' * (len(owners) > 1)}{owners[-1]} has it"
@@ -174,11 +175,12 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return last[part[0]] if part else ""
 
 
-def plain_keys(chosen: Sequence[str]) -> dict[str, Any]:
-    """Return all settings of a search, with dots in them, and their values; none if a choice is the user's own.
+def plain_keys(chosen: Sequence[str], *, folders: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return all settings of a search, with dots in them, and their values; none if a choice is not there.
 
     Args:
         chosen: The choices of groups, as `GROUP=CHOICE`.
+        folders: The user's own folders with more choices.
     """
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
@@ -187,7 +189,8 @@ def plain_keys(chosen: Sequence[str]) -> dict[str, Any]:
     ConfigStore.instance().store(name="schema", node=schema())
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            config = compose("config", list(chosen))
+            own = ",".join(f"file://{folder.resolve()}" for folder in folders)
+            config = compose("config", [*chosen, f"hydra.searchpath=[{own}]"])
     except (HydraException, OmegaConfBaseException):
         return {}
     return dict(_leaves(config, ""))

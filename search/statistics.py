@@ -5,6 +5,8 @@ scipy does the mathematics; it is imported when first needed.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -19,8 +21,9 @@ POWER: Final = 0.8
 """Probability of finding a difference that is called detectable."""
 CONFIDENCE: Final = 0.95
 
-_RESAMPLES: Final = 4_000  # bootstrap
 _PERMUTATIONS: Final = 50_000  # up to this many, the test is exact
+_EXACT_SEEDS: Final = 8  # up to this many per arm, the power is that of the permutation test itself
+_DRAWS: Final = 2_000  # simulated pairs of arms: power within 0.01
 _MOST_SEEDS: Final = 10_000
 _ROUNDING: Final = 1e-12  # of the largest value: a standard deviation below is none
 
@@ -32,42 +35,32 @@ class Interval(NamedTuple):
     high: float
 
 
-def median_intervals(samples: ArrayLike, *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return percentile bootstrap intervals of medians over the first axis, as their lower and upper ends.
+def mean_intervals(samples: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return Student's t intervals of means over the first axis, as their lower and upper ends.
+
+    They hold for two samples too, then they are wide. The bootstrap is not used, because it is too short for so few: of
+    its intervals of a median that claim 95 in 100, 50 cover it with two samples, 76 with three, and 87 with four.
 
     Args:
         samples: (n,) or (n, ...), n at least 2.
-        seed: Seeds the resampling.
-
-    Source: Efron & Tibshirani 1993, chapter 13. With few samples they are too short: with 4, about 88 in 100 cover.
     """
     import numpy as np
-    from scipy.stats import bootstrap
+    from scipy.stats import t
 
     values = np.asarray(samples, dtype=float)
-    found = bootstrap(
-        (values,),
-        np.median,
-        axis=0,
-        n_resamples=_RESAMPLES,
-        batch=200,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return found.low, found.high
+    mean = values.mean(axis=0)
+    error = values.std(axis=0, ddof=1) / math.sqrt(len(values))
+    error = np.where(error > _ROUNDING * np.abs(values).max(axis=0), error, 0.0)
+    width = t.isf((1 - CONFIDENCE) / 2, len(values) - 1) * error
+    return mean - width, mean + width
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """Return Student's t interval of a mean; it is infinite for fewer than two values."""
-    from scipy.stats import ttest_1samp
-
     if len(values) < 2:
         return Interval(-math.inf, math.inf)
-    if len(set(values)) == 1:
-        return Interval(values[0], values[0])
-    found = ttest_1samp(values, 0.0).confidence_interval(CONFIDENCE)
-    return Interval(float(found.low), float(found.high))
+    low, high = mean_intervals(values)
+    return Interval(float(low), float(high))
 
 
 def permutation_p(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> float:
@@ -118,22 +111,29 @@ def seeds_to_rank(n_comparisons: int) -> int:
 
 
 def detectable_difference(sd: float, n_seeds: int, n_comparisons: int) -> float:
-    """Return the difference of means between two arms that a t test would find with probability `POWER`.
+    """Return the difference of means between two arms that `permutation_p` finds with probability `POWER`.
 
-    The permutation test of means has about the same power as the t test. The level is that of Holm's first step.
+    The level is that of Holm's first step.
 
     Args:
         sd: Standard deviation between the seeds of an arm.
         n_seeds: Seeds of each arm, at least 2.
         n_comparisons: Pairs of arms.
+
+    Returns:
+        The difference; infinite if the seeds are too few to find any.
     """
+    import numpy as np
     from scipy.optimize import brentq
 
     if not sd:
         return 0.0
+    level = ALPHA / n_comparisons
+    if n_seeds <= _EXACT_SEEDS:
+        return sd * float(np.quantile(_least_effects(n_seeds, level), POWER, method="inverted_cdf"))
 
     def shortfall(effect: float) -> float:
-        return _power(effect, n_seeds, ALPHA / n_comparisons) - POWER
+        return _power(effect, n_seeds, level) - POWER
 
     top = 1.0
     while shortfall(top) < 0:
@@ -156,7 +156,7 @@ def seeds_to_detect(difference: float, sd: float, n_comparisons: int) -> int | N
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _power(effect, middle, level) >= POWER else (middle, high)
-    return max(high, seeds_to_rank(n_comparisons))
+    return high
 
 
 def seeds_to_exclude_zero(mean: float, sd: float) -> int | None:
@@ -199,11 +199,52 @@ def t_p_value(mean: float, error: float, freedom: int) -> float:
 
 
 def _power(effect: float, n_seeds: int, level: float) -> float:
-    """Return the power of the two-sided two-sample t test for a difference in standard deviations (Cohen 1988)."""
+    """Return the power of `permutation_p` for a difference in standard deviations between two normal arms.
+
+    With many seeds it is that of the two-sided t test (Cohen 1988). With few it is less, because the p-values have few
+    steps and the smallest need arms that hardly overlap: at the difference that four seeds find in 80 of 100 t tests,
+    they find 64 in 100.
+    """
+    import numpy as np
     from scipy.stats import nct, t
 
+    if n_seeds <= _EXACT_SEEDS:
+        return float(np.mean(_least_effects(n_seeds, level) <= effect))
     freedom = 2 * n_seeds - 2
     threshold = t.isf(level / 2, freedom)
     shift = effect * math.sqrt(n_seeds / 2)
     power = nct.sf(threshold, freedom, shift) + nct.cdf(-threshold, freedom, shift)
     return 1.0 if math.isnan(power) else float(power)  # scipy's series fails for extreme values
+
+
+@functools.cache
+def _least_effects(n_seeds: int, level: float) -> NDArray[np.float64]:
+    """Return from which difference on, in standard deviations, simulated pairs of normal arms are significant.
+
+    A regrouping of both arms is as far apart as they are only up to some difference between them: theirs grows by all
+    of it, that of the regrouping by a part. The arms are significant when few enough regroupings are left.
+
+    Args:
+        n_seeds: Seeds of each arm.
+        level: Of the two-sided test.
+
+    Returns:
+        (`_DRAWS`,), infinite where no difference is significant.
+    """
+    import numpy as np
+
+    allowed = math.floor(level / 2 * math.comb(2 * n_seeds, n_seeds) + _ROUNDING)  # the arms themselves are one
+    if allowed < 1:
+        return np.full(_DRAWS, math.inf)
+    chosen = np.array(list(itertools.combinations(range(2 * n_seeds), n_seeds))[1:])
+    signs = np.full((len(chosen), 2 * n_seeds), -1.0 / n_seeds)
+    np.put_along_axis(signs, chosen, 1.0 / n_seeds, axis=1)
+    own = -signs[-1]  # the last regrouping exchanges the arms
+    slopes = signs[:, :n_seeds].sum(axis=1)  # of a regrouping's difference, per unit of the arms' difference
+    rng, found = np.random.default_rng(0), []
+    for _ in range(_DRAWS // 100):
+        values = rng.normal(size=(100, 2 * n_seeds))
+        reached = (values @ signs.T - (values @ own)[:, None]) / (1 - slopes)
+        found.append(np.partition(reached, len(chosen) - allowed, axis=1)[:, len(chosen) - allowed])
+    least: NDArray[np.float64] = np.maximum(np.concatenate(found), 0.0)
+    return least

@@ -18,6 +18,7 @@ from operators.secrets import redact
 from search.schema import CONF
 
 _SHARED: Final = "GRAFT_SWEEP_SHARED"  # environment variable of a sweep's process and its children
+_MULTIRUN: Final = ("-m", "--multirun")  # Hydra wants them in front
 _WHERE: Final = ("name", "outputs")  # they are in the path already
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_.=+@-]+")
 _QUOTES: Final = re.compile("['\"]")
@@ -37,6 +38,21 @@ def remember_shared(arguments: Sequence[str]) -> None:
         if not parsed.is_sweep_override():
             shared.append(_text(parsed))
     os.environ[_SHARED] = json.dumps(shared)
+
+
+def seeds_outside(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command line in an order in which a sweep runs each seed of all arms before the next.
+
+    Hydra varies the last setting first. If that is the seed, the searches of an arm run in one piece, and if the
+    machine was busier then, the arm would look worse. Also a sweep that is stopped has as many seeds of each arm.
+    """
+    words = sorted(arguments, key=lambda word: word not in _MULTIRUN)
+    if words and words[0] in _MULTIRUN:
+        places = [index for index, word in enumerate(words) if _counts([word])]  # flags and what follows them stay
+        moved = sorted((words[index] for index in places), key=lambda word: "seed" not in _counts([word]))
+        for index, word in zip(places, moved, strict=True):
+            words[index] = word
+    return words
 
 
 def count_searches(arguments: Sequence[str]) -> int:

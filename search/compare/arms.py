@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from search.composed import flatten
@@ -25,7 +25,9 @@ def group_by_arm(runs: Sequence[SearchRun]) -> dict[str, list[SearchRun]]:
     arms = defaultdict(list)
     for run, each in zip(runs, settings, strict=True):
         arms[tuple(repr(each.get(key)) for key in differing)].append((run, each))
-    labels = {identity: _label(*members[0], differing) for identity, members in arms.items()}
+    chosen = [dict(each.lstrip("+").split("=", 1) for each in run.overrides if "=" in each) for run in runs]
+    equal = {key for key, value in chosen[0].items() if all(each.get(key) == value for each in chosen)}
+    labels = {identity: _label(*members[0], differing, equal) for identity, members in arms.items()}
     unclear = {label for label, count in Counter(labels.values()).items() if count > 1}
     named = {}
     for identity, members in arms.items():
@@ -79,13 +81,23 @@ def _settings(run: SearchRun) -> dict[str, Any]:
     }
 
 
-def _label(run: SearchRun, settings: Mapping[str, Any], differing: Sequence[str]) -> str:
+def _label(run: SearchRun, settings: Mapping[str, Any], differing: Sequence[str], equal: Collection[str]) -> str:
+    """Return what was chosen for an arm; what is chosen for all arms differs only in what follows from another choice.
+
+    Args:
+        run: A search of the arm.
+        settings: Its settings.
+        differing: Those that differ between the searches.
+        equal: What the command lines of all searches chose alike.
+    """
     chosen = dict(each.lstrip("+").split("=", 1) for each in run.overrides if "=" in each)
     parts = []
     for group in dict.fromkeys(key.split(".")[0] for key in differing):
         leaves = [key for key in differing if key.split(".")[0] == group]
         if group == "strategy" and f"{group}._target_" in leaves:
             parts.append(f"strategy={run.summary.strategy}")
+        elif group in equal:
+            continue
         elif group in chosen:
             parts.append(f"{group}={chosen[group]}")
         elif f"{group}._target_" in leaves:

@@ -14,13 +14,16 @@ from operators.trial import Trial
 from search.champions import Point, champions
 from search.compare.arms import Arms, group_by_arm, obstacles
 from search.compare.staleness import Staleness, staleness_of
+from search.final.report import read_final
 from search.runs.finished import SearchRun
+from search.runs.rundir import RunDirectory
 from search.statistics import (
     ALPHA,
     Interval,
     detectable_difference,
     holm,
-    median_intervals,
+    mean_interval,
+    mean_intervals,
     permutation_p,
     seeds_to_detect,
     seeds_to_rank,
@@ -43,13 +46,13 @@ class Curve:
 
     Attributes:
         grid: (G,), trainings, hours or dollars.
-        median: (G,), score.
-        low: (G,), lower end of its bootstrap interval; equal to the median for one seed.
+        mean: (G,), score.
+        low: (G,), lower end of its t interval; equal to the mean for one seed.
         high: (G,), upper end.
     """
 
     grid: NDArray[np.float64]
-    median: NDArray[np.float64]
+    mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
@@ -62,7 +65,9 @@ class Arm:
         label: What tells it from the others.
         finals: Score of the champion at the end, one value per seed.
         areas: Mean of the best so far over the budget of trainings, one value per seed; lower means better or sooner.
-        final: Bootstrap interval of the median final; None for one seed.
+        fresh: Score of the same champions on seeds that their searches have not used (`search.final`), one value per
+            seed; empty unless all searches of the comparison have it. These values were not selected.
+        final: t interval of the mean final; None for one seed.
         area: The same for the areas.
         outcomes: How its trials ended.
         trainings: In all.
@@ -76,6 +81,7 @@ class Arm:
     label: str
     finals: tuple[float, ...]
     areas: tuple[float, ...]
+    fresh: tuple[float, ...]
     final: Interval | None
     area: Interval | None
     outcomes: dict[str, int]
@@ -87,6 +93,11 @@ class Arm:
     ranks: tuple[int, int] | None = None
 
     @property
+    def judged(self) -> tuple[float, ...]:
+        """The values that ranks and tests compare: fresh ones if there are any."""
+        return self.fresh or self.finals
+
+    @property
     def failure_rate(self) -> float:
         """Share of the decided trials that failed; those that were not run in this search are left out."""
         decided = sum(self.outcomes.values()) - self.outcomes.get("unmeasured", 0)
@@ -96,7 +107,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two arms, compared by their finals.
+    """Two arms, compared by what is judged.
 
     Attributes:
         first: Label.
@@ -120,10 +131,10 @@ class Comparison:
     """The result of `python -m search.compare`.
 
     Attributes:
-        arms: Best median first.
+        arms: Best mean first.
         refusals: Why there is no ranking; empty if there is.
         pairs: All pairs of arms; empty if there is no ranking.
-        seed_sd: Standard deviation of finals between the seeds of an arm, pooled; None if no arm has two.
+        seed_sd: Standard deviation of what is judged between the seeds of an arm, pooled; None if no arm has two.
         detectable: Difference that this many seeds would have found with probability 0.8; None as for `seed_sd`.
         seeds_to_rank: Seeds per arm below which no difference between these arms, however large, is significant.
         metric: What the target measures; all figures here are as the ledgers have them, where lower is better.
@@ -137,12 +148,17 @@ class Comparison:
     seeds_to_rank: int
     metric: Metric = VAL_BPB
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether arms are judged on seeds that their searches have not used."""
+        return bool(self.arms[0].fresh)
+
 
 def compare(runs: Sequence[SearchRun]) -> Comparison:
     """Compare searches that have a baseline."""
     groups = group_by_arm(runs)
     value = _values(runs)
-    arms = sorted(_arms(groups, value), key=lambda arm: statistics.median(arm.finals))
+    arms = sorted(_arms(groups, value), key=lambda arm: statistics.fmean(arm.judged))
     refusals = obstacles(groups)
     n_pairs = max(1, len(arms) * (len(arms) - 1) // 2)
     fewest = min(len(arm.finals) for arm in arms)
@@ -195,7 +211,8 @@ def _arms(groups: Arms, value: Callable[[Trial], float]) -> list[Arm]:
     ends: dict[Axis, float] = {
         axis: min(getattr(path[-1], axis) for each in paths.values() for path in each) for axis in AXES
     }
-    return [_arm(label, members, paths[label], ends, value) for label, members in groups.items()]
+    arms = [_arm(label, members, paths[label], ends, value) for label, members in groups.items()]
+    return arms if all(arm.fresh for arm in arms) else [replace(arm, fresh=()) for arm in arms]
 
 
 def _arm(
@@ -207,12 +224,14 @@ def _arm(
 ) -> Arm:
     finals = tuple(value(path[-1].champion) for path in paths)
     areas = tuple(_area(path, ends["trainings"], value) for path in paths)
+    fresh = [_fresh(run, path[-1].champion) for run, path in zip(members, paths, strict=True)]
     return Arm(
         label=label,
         finals=finals,
         areas=areas,
-        final=_interval(finals),
-        area=_interval(areas),
+        fresh=() if None in fresh else tuple(each for each in fresh if each is not None),
+        final=mean_interval(finals) if len(finals) > 1 else None,
+        area=mean_interval(areas) if len(areas) > 1 else None,
         outcomes=dict(sum((Counter(run.summary.outcomes) for run in members), Counter())),
         trainings=sum(run.summary.trainings for run in members),
         gpu_hours=sum(run.summary.gpu_seconds for run in members) / 3600,
@@ -222,11 +241,12 @@ def _arm(
     )
 
 
-def _interval(values: Sequence[float]) -> Interval | None:
-    if len(values) < 2:
+def _fresh(run: SearchRun, champion: Trial) -> float | None:
+    """Return the mean score of a champion on fresh seeds; None if it was not trained on any, or failed on one."""
+    report, _ = read_final(RunDirectory(run.root))
+    if report is None or report.val is None or report.champion_failures or report.program_id != _program_id(champion):
         return None
-    low, high = median_intervals(values)
-    return Interval(float(low), float(high))
+    return report.val.champion
 
 
 def _area(path: Sequence[Point], end: float, value: Callable[[Trial], float]) -> float:
@@ -247,26 +267,26 @@ def _curve(paths: Sequence[Sequence[Point]], axis: Axis, end: float, value: Call
         values = np.array([value(point.champion) for point in path])
         rows.append(values[np.maximum(np.searchsorted(starts, grid, side="right") - 1, 0)])
     samples = np.array(rows)
-    median = np.median(samples, axis=0)
-    low, high = median_intervals(samples) if len(rows) > 1 else (median, median)
-    return Curve(grid, median, low, high)
+    mean = samples.mean(axis=0)
+    low, high = mean_intervals(samples) if len(rows) > 1 else (mean, mean)
+    return Curve(grid, mean, low, high)
 
 
 def _pooled_sd(arms: Sequence[Arm]) -> float | None:
     """Return the standard deviation within arms."""
-    freedom = sum(len(arm.finals) - 1 for arm in arms)
+    freedom = sum(len(arm.judged) - 1 for arm in arms)
     if not freedom:
         return None
-    squares = sum(statistics.variance(arm.finals) * (len(arm.finals) - 1) for arm in arms if len(arm.finals) > 1)
+    squares = sum(statistics.variance(arm.judged) * (len(arm.judged) - 1) for arm in arms if len(arm.judged) > 1)
     return float((squares / freedom) ** 0.5)
 
 
 def _pairs(arms: Sequence[Arm], sd: float | None) -> list[Pair]:
     pairs = list(itertools.combinations(arms, 2))
-    p_values = [permutation_p(first.finals, second.finals) for first, second in pairs]
+    p_values = [permutation_p(first.judged, second.judged) for first, second in pairs]
     found = []
     for (first, second), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
-        difference = statistics.fmean(first.finals) - statistics.fmean(second.finals)
+        difference = statistics.fmean(first.judged) - statistics.fmean(second.judged)
         seeds = None if sd is None else seeds_to_detect(difference, sd, len(pairs))
         found.append(
             Pair(first=first.label, second=second.label, difference=difference, p=p, p_holm=p_holm, seeds=seeds)

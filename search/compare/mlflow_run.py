@@ -1,4 +1,4 @@
-"""A comparison as one MLflow run: medians as metrics, the pages as artifacts."""
+"""A comparison as one MLflow run: means as metrics, the pages as artifacts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def send_comparison(comparison: Comparison, name: str, files: Sequence[Path], tr
     for arm in comparison.arms:
         key = re.sub(r"[^\w./ -]", " ", arm.label)[:200]
         metrics |= {
-            f"final {key}": value(statistics.median(arm.finals)),
-            f"mean best so far {key}": value(statistics.median(arm.areas)),
+            f"final {key}": value(statistics.fmean(arm.finals)),
+            **({f"fresh {key}": value(statistics.fmean(arm.fresh))} if arm.fresh else {}),
+            f"mean best so far {key}": value(statistics.fmean(arm.areas)),
             f"failure rate {key}": arm.failure_rate,
         }
     tags = {

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import base64
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from search.compare.comparison import Arm, Comparison
-from search.statistics import ALPHA, Interval
+from search.statistics import ALPHA, Interval, mean_interval
 from search.views.text import escape_markdown
 from target.metric import Metric
 
 _MEANING: Final = (
     "Values are means of all trainings of the champion, corrected for their training seeds over all these searches "
-    "together; {better}. Champions were chosen by the same trainings, so they look better than they are. "
+    "together; {better}. Champions were chosen by the same trainings, so they look better than they are. {judged} "
     "The mean of best so far is the area under its curve over the trainings, divided by their number. "
     "Of two arms that end equal, the one with the better mean was sooner."
+)
+
+
+_ON_FRESH_SEEDS: Final = "Ranks and tests compare the champions on fresh seeds, where luck does not count."
+_SELECTED: Final = (
+    "If all searches have a check on fresh seeds (final.seeds=5, or graft final later), ranks and tests use that "
+    "instead."
 )
 
 
@@ -73,11 +81,13 @@ def power_text(comparison: Comparison) -> str:
         return f"All seeds of an arm ended equal, which does not show how far others may differ. {needed}"
     fewest, typical = min(len(arm.finals) for arm in comparison.arms), comparison.arms[0].finals[0]
 
+    judged = "The results on fresh seeds" if comparison.is_fresh else "The finals"
+
     def shown(size: float) -> str:
         return comparison.metric.size_text(size, typical)
 
     return (
-        f"The finals of an arm's seeds have a standard deviation of {shown(comparison.seed_sd)} (pooled over the arms)."
+        f"{judged} of an arm's seeds have a standard deviation of {shown(comparison.seed_sd)} (pooled over the arms)."
         f" With {fewest} seeds per arm, a real difference of {shown(comparison.detectable)} would have been found in "
         f"4 of 5 comparisons like this one; smaller ones would mostly be missed. {needed}"
     )
@@ -110,7 +120,9 @@ def _render(
         ranked=ranked,
         verdict=verdict_text(comparison),
         value=metric.name,
-        meaning=_MEANING.format(better=metric.better),
+        meaning=_MEANING.format(better=metric.better, judged=_ON_FRESH_SEEDS if comparison.is_fresh else _SELECTED),
+        fresh=comparison.is_fresh,
+        judged="on fresh seeds" if comparison.is_fresh else "at the end",
         arms=[_row(arm, metric) for arm in comparison.arms],
         pairs=[
             {
@@ -140,8 +152,9 @@ def _row(arm: Arm, metric: Metric) -> dict[str, Any]:
         "label": arm.label,
         "rank": rank,
         "seeds": len(arm.finals),
-        "final": _with_interval(statistics.median(arm.finals), arm.final, metric),
-        "area": _with_interval(statistics.median(arm.areas), arm.area, metric),
+        "final": _with_interval(statistics.fmean(arm.finals), arm.final, metric),
+        "fresh": _with_interval(statistics.fmean(arm.fresh), mean_interval(arm.fresh), metric) if arm.fresh else "",
+        "area": _with_interval(statistics.fmean(arm.areas), arm.area, metric),
         "failures": f"{100 * arm.failure_rate:.0f} %" + (f": {failed}" if failed else ""),
         "trainings": arm.trainings,
         "gpu_hours": f"{arm.gpu_hours:.3g}",
@@ -161,7 +174,7 @@ def _ahead(arm: Arm) -> dict[str, str]:
 
 def _with_interval(value: float, interval: Interval | None, metric: Metric) -> str:
     text = metric.size_text(metric.value(value), value)
-    if interval is None:
+    if interval is None or math.isinf(interval.low):
         return text
     low, high = (metric.size_text(end, value) for end in metric.ends((interval.low, interval.high)))
     return f"{text} [{low}, {high}]"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from search.compare.comparison import AXES, Axis, Comparison
-from search.statistics import CONFIDENCE
+from search.statistics import CONFIDENCE, mean_interval
 from search.views.canvas import new_figure
 from search.views.marks import SERIES
 
@@ -50,11 +50,11 @@ def _draw_curves(panel: Axes, comparison: Comparison, axis: Axis) -> None:
 
     for index, arm in enumerate(comparison.arms):
         curve, colour = arm.curves[axis], SERIES[index % len(SERIES)]
-        median, low, high = (comparison.metric.values(each) for each in (curve.median, curve.low, curve.high))
+        mean, low, high = (comparison.metric.values(each) for each in (curve.mean, curve.low, curve.high))
         dashes = _DASHES[index // len(SERIES) % len(_DASHES)]
         panel.step(
             curve.grid,
-            median,
+            mean,
             where="post",
             color=colour,
             ls=dashes,
@@ -65,7 +65,7 @@ def _draw_curves(panel: Axes, comparison: Comparison, axis: Axis) -> None:
     panel.set_xlabel(AXES[axis])
     panel.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))  # the next panel's 0 is near
     panel.set_xlim(0, max(arm.curves[axis].grid[-1] for arm in comparison.arms))
-    panel.set_title(f"best so far: median, {100 * CONFIDENCE:.0f} % interval", fontsize=9, loc="left")
+    panel.set_title(f"best so far: mean, {100 * CONFIDENCE:.0f} % interval", fontsize=9, loc="left")
     _clean(panel)
 
 
@@ -74,23 +74,27 @@ def _draw_finals(panel: Axes, comparison: Comparison) -> None:
         colour = SERIES[index % len(SERIES)]
         spread = [index + 0.12 * ((rank % 3) - 1) for rank in range(len(arm.finals))]
         metric = comparison.metric
-        panel.scatter(spread, metric.values(sorted(arm.finals)), s=22, color=colour, alpha=0.75, lw=0, zorder=3)
-        median = metric.value(statistics.median(arm.finals))
-        panel.plot([index - 0.3, index + 0.3], [median, median], color=colour, lw=2.2)
-        if arm.final:
-            panel.fill_between([index - 0.3, index + 0.3], *metric.ends(arm.final), color=colour, alpha=0.13, lw=0)
+        panel.scatter(spread, metric.values(sorted(arm.judged)), s=22, color=colour, alpha=0.75, lw=0, zorder=3)
+        mean = metric.value(statistics.fmean(arm.judged))
+        panel.plot([index - 0.3, index + 0.3], [mean, mean], color=colour, lw=2.2)
+        if len(arm.judged) > 1:
+            ends = metric.ends(mean_interval(arm.judged))
+            panel.fill_between([index - 0.3, index + 0.3], *ends, color=colour, alpha=0.13, lw=0)
     panel.set_xticks(range(len(comparison.arms)), [str(index + 1) for index in range(len(comparison.arms))])
     panel.set_xlabel("arm")
     panel.set_xlim(-0.6, len(comparison.arms) - 0.4)
-    panel.set_title("at the end: every seed, median", fontsize=9, loc="left")
+    when = "on fresh seeds" if comparison.is_fresh else "at the end"
+    panel.set_title(f"{when}: every seed, mean, {100 * CONFIDENCE:.0f} % interval", fontsize=9, loc="left")
     _clean(panel)
 
 
 def _fit_height(panel: Axes, comparison: Comparison) -> None:
     """Limit the axis to the range from the best final to the start of the curves."""
     curves = [curve for arm in comparison.arms for curve in arm.curves.values()]
-    low = min(min(arm.finals) for arm in comparison.arms)
-    high = max(max(max(arm.finals) for arm in comparison.arms), *(float(curve.median[0]) for curve in curves))
+    low = min(min(*arm.finals, *arm.judged) for arm in comparison.arms)
+    high = max(
+        max(max(*arm.finals, *arm.judged) for arm in comparison.arms), *(float(curve.mean[0]) for curve in curves)
+    )
     margin = max(0.05 * (high - low), 1e-4)
     panel.set_ylim(*comparison.metric.ends((low - margin, high + margin)))
 

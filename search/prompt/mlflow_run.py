@@ -7,6 +7,7 @@ from typing import Final
 
 from search.mlflow.sending import Experiment, try_to_send
 from search.prompt.table import PromptRow
+from search.statistics import mean_interval
 from search.tracking.records import KIND
 
 _EXPERIMENT: Final = "prompts"
@@ -36,7 +37,10 @@ def send_prompts(rows: Sequence[PromptRow], name: str, tracking_uri: str) -> str
 
 
 def _metrics(row: PromptRow) -> dict[str, float]:
+    low, high = mean_interval(row.gains)
+    interval = {"gain_a_search_low": low, "gain_a_search_high": high} if row.searches > 1 else {}
     return {
+        **interval,
         "searches": row.searches,
         "proposals": row.proposals,
         "built": row.built,

@@ -10,9 +10,10 @@ from typing import Final
 from operators.population import Population
 from operators.trial import Status, Trial
 from search.champions import reigns
+from search.statistics import mean_interval
 
 _HEADER: Final = (
-    "| prompt | operator | searches | proposals | built | kept | gain per search | prompt tokens (cached) | "
+    "| prompt | operator | searches | proposals | built | kept | gain per search [95 %] | prompt tokens (cached) | "
     "completion tokens | cost USD |\n|---|---|---|---|---|---|---|---|---|---|\n"
 )
 
@@ -24,11 +25,10 @@ class PromptRow:
     Attributes:
         prompt: Name and hash of the prompt; empty for an operator without one.
         operator: Name of the operator.
-        searches: Number of searches in which they were made.
         proposals: Decided proposals.
         built: Number of them that produced a program.
         kept: Number of them that became the champion.
-        gain: How much they lowered the champion's score, summed over all searches.
+        gains: How much they lowered the champion's score, in each search in which they were made.
         prompt_tokens: Tokens that were sent.
         cached_tokens: Number of them that the provider had in its cache.
         completion_tokens: Tokens of the answers.
@@ -37,15 +37,24 @@ class PromptRow:
 
     prompt: str
     operator: str
-    searches: int
     proposals: int
     built: int
     kept: int
-    gain: float
+    gains: tuple[float, ...]
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
     cost_usd: float
+
+    @property
+    def searches(self) -> int:
+        """Number of searches in which they were made."""
+        return len(self.gains)
+
+    @property
+    def gain(self) -> float:
+        """How much they lowered the champion's score, summed over all searches."""
+        return sum(self.gains)
 
 
 def prompt_rows(populations: Iterable[Population]) -> list[PromptRow]:
@@ -73,11 +82,10 @@ def _row(prompt: str, operator: str, searches: Sequence[Sequence[tuple[Trial, fl
     return PromptRow(
         prompt=prompt,
         operator=operator,
-        searches=len(searches),
         proposals=len(trials),
         built=sum(trial.mutation is not None for trial in trials),
         kept=sum(trial.status is Status.KEEP for trial in trials),
-        gain=sum(gain for search in searches for _, gain in search),
+        gains=tuple(sum(gain for _, gain in search) for search in searches),
         prompt_tokens=sum(reply.prompt_tokens for reply in replies),
         cached_tokens=sum(reply.cached_tokens for reply in replies),
         completion_tokens=sum(reply.completion_tokens for reply in replies),
@@ -89,11 +97,20 @@ def prompt_table(rows: Iterable[PromptRow]) -> str:
     """Return rows as a Markdown table; empty if there are none."""
     lines = [
         f"| {row.prompt or '-'} | {row.operator} | {row.searches} | {row.proposals} | "
-        f"{row.built} ({100 * row.built / row.proposals:.0f} %) | {row.kept} | {row.gain / row.searches:.4f} | "
+        f"{row.built} ({100 * row.built / row.proposals:.0f} %) | {row.kept} | {_gain(row)} | "
         f"{row.prompt_tokens} ({row.cached_tokens}) | {row.completion_tokens} | {row.cost_usd:.4f} |"
         for row in rows
     ]
     return _HEADER + "\n".join(lines) + "\n" if lines else ""
+
+
+def _gain(row: PromptRow) -> str:
+    """Return the mean gain of a search, with its t interval if there are several searches."""
+    mean = f"{row.gain / row.searches:.4f}"
+    if row.searches == 1:
+        return mean
+    low, high = mean_interval(row.gains)
+    return f"{mean} [{low:.4f}, {high:.4f}]"
 
 
 def section_table(sections: Mapping[str, Mapping[str, int]]) -> str:

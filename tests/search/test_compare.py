@@ -16,7 +16,10 @@ from search.compare.__main__ import main
 from search.compare.arms import group_by_arm
 from search.compare.comparison import Comparison, compare
 from search.compare.staleness import Kept
+from search.final.report import final_json, judge_final
 from search.runs.finished import find_runs, load_run
+from search.runs.rundir import RunDirectory
+from target.evaluation import Evaluation, Outcome
 from tests.search.sweeps import ENVIRONMENT, write_run, write_sweep
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +57,32 @@ def test_a_metric_that_is_maximized_is_shown_as_the_target_has_it(tmp_path: Path
     assert "higher is better" in text
     assert "val_bpb" not in text
     assert re.search(r"\| 1\.8\d* \[1\.[78]\d*, 1\.8\d*\]", rows[0])
+
+
+def test_champions_are_ranked_on_fresh_seeds_if_all_searches_have_them(tmp_path: Path) -> None:
+    write_sweep(tmp_path, APART, seeds=4)
+    roots = find_runs([tmp_path])
+    for number, root in enumerate(roots):
+        champion = list(champions(load_run(root).population))[-1].champion
+        score = 1.9 + 0.001 * number - 0.1 * ("greedy" in root.name)  # what looked better was lucky
+        trained = [[Evaluation(outcome=Outcome.OK, seed=seed, score=each) for each in (2.0, score)] for seed in (7, 8)]
+        assert champion.program is not None
+        report = judge_final(
+            champion.number,
+            champion.program.id,
+            [(one, two) for one, two in trained],
+            reported_difference=-0.5,
+            looks=1,
+        )
+        RunDirectory(root).final.write_text(final_json(report, []))
+
+    found = compared(tmp_path)
+    assert [(arm.label, arm.ranks) for arm in found.arms] == [("strategy=greedy", (1, 1)), ("strategy=beam", (2, 2))]
+    assert main([str(tmp_path), "--tracking-uri", "none"]) == 0
+    assert "difference of means on fresh seeds" in (tmp_path / "compare.md").read_text()
+
+    RunDirectory(roots[0]).final.unlink()
+    assert compared(tmp_path).arms[0].label == "strategy=beam"
 
 
 def test_equal_arms_share_their_ranks(tmp_path: Path) -> None:
@@ -107,6 +136,15 @@ def test_arms_are_what_configurations_differ_in_but_for_seeds(tmp_path: Path) ->
     arms = group_by_arm([load_run(path) for path in find_runs([tmp_path])])
 
     assert {label: len(runs) for label, runs in arms.items()} == {"operator.step=0.5": 2, "operator.step=0.9": 2}
+
+
+def test_a_choice_that_is_the_same_in_all_arms_is_not_in_their_names(tmp_path: Path) -> None:
+    for prompt in ("terse", "default"):
+        root = tmp_path / prompt
+        write_run(root, [2.0, 1.9], config={"operator": {"_target_": "a.Patch", "style": prompt}, "prompt": prompt})
+        RunDirectory(root).overrides.write_text(f"[operator=patch, prompt={prompt}]")
+
+    assert set(group_by_arm([load_run(path) for path in find_runs([tmp_path])])) == {"prompt=terse", "prompt=default"}
 
 
 def test_the_best_so_far_is_the_champion_with_what_it_cost(tmp_path: Path) -> None:
@@ -178,7 +216,7 @@ def test_the_command_writes_pages_that_agree(tmp_path: Path) -> None:
     assert written[".md"].read_text() in done.stdout
     assert "failed has no baseline" in done.stdout
     assert [arm["ranks"] for arm in record["arms"]] == [[1, 1], [2, 2]]
-    assert len(record["arms"][0]["curves"]["trainings"]["median"]) == len(record["arms"][0]["curves"]["usd"]["grid"])
+    assert len(record["arms"][0]["curves"]["trainings"]["mean"]) == len(record["arms"][0]["curves"]["usd"]["grid"])
 
 
 def test_what_stands_in_a_configuration_cannot_break_the_page(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -11,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from operators.population import Population
+from operators.trial import Proposal
+from search import run
+from search.errors import UserError
 from search.graft.configuration import page
+from search.mistakes import mistake
+from search.strategies.base import child_of
 from target.program.constants import SCALES, parse_constants
 from tests.search.command import QUIET, rows_of, summary_of
 
@@ -64,6 +72,55 @@ def test_settings_of_ones_own_are_checked_like_those_of_graft(tmp_path: Path) ->
     assert done.returncode == 2
     assert "strategy.m" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_setting_beside_choices_of_ones_own_is_explained(tmp_path: Path) -> None:
+    own = ["--config-dir", str(CONF), "strategy=leaders"]
+
+    assert mistake([*own, "strateg.n=4"]) == "strateg.n is not a setting of this search: did you mean strategy.n=4?"
+    assert mistake([*own, "strategy.m=4"]) == "strategy.m is not a setting of this search: did you mean strategy.n=4?"
+    assert mistake([*own, "strategy.n=4"]) == ""
+    assert "did you mean strategy=" not in mistake(["strategy=greedy", "strategy.nn=4"])
+
+
+class Number:
+    def ask(self, population: object, rng: object) -> int:
+        return 0
+
+
+class Stranger:
+    def ask(self, population: Population, rng: random.Random) -> Proposal:
+        return child_of(999, rng=rng)
+
+
+class Text:
+    name = "text"
+
+    def mutate(self, proposal: object, population: object) -> str:
+        return "print(1)"
+
+
+@pytest.mark.parametrize(
+    ("group", "part", "message"),
+    [
+        ("strategy", Number(), r"strategy Number must return a Proposal from ask\(population, rng\), .*; got int 0; "),
+        (
+            "strategy",
+            Stranger(),
+            r"strategy Stranger must propose parents among .* got trial 999 when there were \d trial",
+        ),
+        ("operator", Text(), r"operator text must return a Mutation from mutate\(.*\), .*; got str 'print\(1\)'; "),
+    ],
+)
+def test_a_class_that_returns_something_else_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, part: object, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        run(name="own", target="landscape", tracker="none", quiet=True, budget={"trainings": 6}, **{group: part})
+
+    summary = json.loads((tmp_path / "outputs" / "own" / "summary.json").read_text())
+    assert (summary["status"], "must" in summary["stop_reason"]) == ("stopped", True)
 
 
 def test_the_program_of_the_example_has_every_kind_of_knob() -> None:

@@ -64,13 +64,15 @@ def test_rows_add_up_what_each_prompt_brought() -> None:
 
 
 def test_rows_go_over_searches_and_the_best_gain_a_search_comes_first() -> None:
-    one = asked(make_population(2.0, 1.9), {1: "a@1"})
+    one, two = (asked(make_population(2.0, score), {1: "a@1"}) for score in (1.9, 1.8))
     other = asked(make_population(2.0, 1.5), {1: "b@1"})
-    first, second = prompt_rows([one, one, other])
+    first, second = prompt_rows([one, two, other])
 
     assert (first.prompt, first.searches, first.gain) == ("b@1", 1, pytest.approx(0.5))
-    assert (second.prompt, second.searches, second.gain) == ("a@1", 2, pytest.approx(0.2))
-    assert "| a@1 | patch | 2 | 2 | 2 (100 %) | 2 | 0.1000 | 400 (0) | 80 | 0.0400 |" in prompt_table([first, second])
+    assert (second.prompt, second.searches, second.gain) == ("a@1", 2, pytest.approx(0.3))
+    table = prompt_table([first, second])
+    assert "| a@1 | patch | 2 | 2 | 2 (100 %) | 2 | 0.1500 [-0.4853, 0.7853] | 400 (0) | 80 | 0.0400 |" in table
+    assert "| b@1 | patch | 1 | 1 | 1 (100 %) | 1 | 0.5000 | 200 (0) | 40 | 0.0200 |" in table
     assert prompt_rows([make_population(2.0)]) == []
     assert prompt_table([]) == ""
 
@@ -231,7 +233,7 @@ def test_a_sweep_is_summed_up_in_a_table(run: RunDirectory, capsys: pytest.Captu
 
     shown = capsys.readouterr().out
     assert "| terse@1 | patch | 1 | 2 | 1 (50 %) | 1 | 0.1000 |" in shown
-    assert "| - | constants | 2 | 2 | 2 (100 %) | 1 | 0.1000 |" in shown
+    assert "| - | constants | 2 | 2 | 2 (100 %) | 1 | 0.1000 [-1.1706, 1.3706] |" in shown
     assert (run.root.parent / "prompts.md").read_text() in shown
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 
 import numpy as np
@@ -13,11 +14,12 @@ from scipy import stats
 
 from search.statistics import (
     ALPHA,
+    CONFIDENCE,
     POWER,
     detectable_difference,
     holm,
     mean_interval,
-    median_intervals,
+    mean_intervals,
     permutation_p,
     seeds_to_detect,
     seeds_to_exclude_zero,
@@ -77,26 +79,26 @@ def test_the_interval_of_a_mean_leaves_out_zero_just_when_a_t_test_rejects_it(va
         assert (low > 0 or high < 0) == (p < 0.05)
 
 
-def test_intervals_of_medians_hold_the_median_and_stay_within_the_sample():
-    samples = np.random.default_rng(0).normal(size=(6, 5))
-    low, high = median_intervals(samples)
+@pytest.mark.parametrize("n_seeds", [2, 3, 5])
+def test_intervals_of_means_cover_as_often_as_they_say_also_with_few_seeds(n_seeds: int):
+    low, high = mean_intervals(np.random.default_rng(0).normal(1.0, 2.0, size=(n_seeds, 8000)))
 
-    assert low.shape == high.shape == (5,)
-    assert (low <= np.median(samples, axis=0)).all()
-    assert (np.median(samples, axis=0) <= high).all()
-    assert (samples.min(axis=0) <= low).all()
-    assert (high <= samples.max(axis=0)).all()
+    assert low.shape == high.shape == (8000,)
+    assert np.mean((low <= 1.0) & (high >= 1.0)) == pytest.approx(CONFIDENCE, abs=0.01)
 
 
-@pytest.mark.parametrize(("n_seeds", "n_comparisons"), [(4, 1), (8, 3)])
+@pytest.mark.parametrize(("n_seeds", "n_comparisons"), [(4, 1), (5, 6), (8, 3)])
 def test_a_detectable_difference_is_found_as_often_as_it_says(n_seeds: int, n_comparisons: int):
     difference = detectable_difference(2.0, n_seeds, n_comparisons)
     rng = np.random.default_rng(0)
-    first = rng.normal(0.0, 2.0, size=(4000, n_seeds))
-    second = rng.normal(difference, 2.0, size=(4000, n_seeds))
-    found = np.mean(stats.ttest_ind(first, second, axis=1).pvalue < ALPHA / n_comparisons)
+    pooled = np.hstack([rng.normal(0.0, 2.0, size=(600, n_seeds)), rng.normal(difference, 2.0, size=(600, n_seeds))])
+    groups = np.zeros((math.comb(2 * n_seeds, n_seeds), 2 * n_seeds))
+    np.put_along_axis(groups, np.array(list(itertools.combinations(range(2 * n_seeds), n_seeds))), 1.0, axis=1)
+    sums = pooled @ groups.T  # (draws, regroupings), the first is the arms themselves
+    p_values = np.minimum(1.0, 2 * np.mean(sums <= sums[:, :1] + 1e-9, axis=1))
 
-    assert found == pytest.approx(POWER, abs=0.025)
+    assert p_values[0] == pytest.approx(permutation_p(pooled[0, :n_seeds], pooled[0, n_seeds:]))
+    assert np.mean(p_values <= ALPHA / n_comparisons) == pytest.approx(POWER, abs=0.04)
 
 
 def test_seeds_to_detect_is_the_inverse_of_the_detectable_difference():
@@ -115,6 +117,7 @@ def test_fewer_seeds_than_needed_can_never_be_significant(n_comparisons: int):
 
     assert n_comparisons * smallest_p(needed, needed) <= ALPHA < n_comparisons * smallest_p(needed - 1, needed - 1)
     assert seeds_to_detect(1e6, 1.0, n_comparisons) == needed
+    assert math.isinf(detectable_difference(1.0, needed - 1, n_comparisons))
 
 
 def test_seeds_to_exclude_zero():

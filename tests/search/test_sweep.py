@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.names import check_name
-from search.sweep import remember_shared, sweep_name
+from search.sweep import remember_shared, seeds_outside, sweep_name
 from tests.search.command import QUIET, assert_clean_failure, run
 
 
@@ -47,6 +47,17 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_is_equal_in_all_of_them_stays_out(arguments: str, found: list[str]) -> None:
     assert names(*arguments.split()) == found
+
+
+def test_each_seed_of_all_arms_comes_before_the_next_seed() -> None:
+    words = ["--config-dir", "conf", "target=tiny", "strategy=greedy,random", "seed=0,1", "-m"]
+    arms = ["greedy", "random"]
+
+    ordered = seeds_outside(words)
+
+    assert ordered == ["-m", "--config-dir", "conf", "target=tiny", "seed=0,1", "strategy=greedy,random"]
+    assert names(*ordered[3:]) == [f"seed={seed},strategy={arm}" for seed in (0, 1) for arm in arms]
+    assert seeds_outside(["strategy=beam,greedy", "seed=1,2"]) == ["strategy=beam,greedy", "seed=1,2"]  # no sweep
 
 
 def test_it_does_not_matter_how_a_setting_is_written() -> None:
