@@ -25,7 +25,6 @@ VERDICTS: Final = ("status", "decision", "verdict", "outcome")
 _LONG: Final[Mapping[str, str]] = {"metric": "value", "metric_name": "metric_value"}
 """Columns that name the metric of a row, and the column with its number."""
 _HEADER_LINES: Final = 50
-_CELLS: Final = re.compile(r"[\t,|]")
 _REMARK: Final = re.compile(r"\(.*?\)")
 _NUMBER: Final = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?")
 _NOT_IN_NAMES: Final = re.compile(r"[^\w%/.-]+")
@@ -46,17 +45,25 @@ def stated_direction(text: str) -> bool | None:
     return None if larger is smaller else larger
 
 
-def metric_in(lines: Iterable[str]) -> str | None:
-    """Return the name of the metric whose direction stands beside it in a header; None if there is none.
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the cell above the scores states.
 
-    Args:
-        lines: The table.
+    Attributes:
+        metric: The metric, with its direction.
+        exported: Whether it is written as `search.export` does, name and direction, and so is certain.
     """
-    for line in itertools.islice(lines, _HEADER_LINES):
-        if any(name in map(name_of, _CELLS.split(line)) for name in NAMES["commit"]):
-            found = filter(None, (read_heading(cell.strip(MARKUP)) for cell in _CELLS.split(line)))
-            return next((metric.name for metric in found), None)
-    return None
+
+    metric: Metric
+    exported: bool
+
+
+def _stated(cell: str, metric: str) -> Stated | None:
+    """Return what the cell above the scores states of a metric; None without a direction, which `accuracy ↑` has."""
+    if (exported := read_heading(cell.strip(MARKUP))) is not None:
+        return Stated(exported, exported=True)
+    larger = stated_direction(" ".join(_REMARK_ON_DIRECTION.findall(cell.lower())))
+    return None if larger is None else Stated(Metric(name=metric, is_maximized=larger), exported=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class Header:
         verdicts: Names and positions of the columns with verdicts.
         barred: Whether it begins with a bar, as in Markdown, so that other lines are not of the table.
         named: Position of the column that names the metric of a row, if the table has such a column.
+        stated: What the cell above the scores states; None if there is no such cell, or no direction in it.
         doubtful: Names in the header that may all be the metric.
     """
 
@@ -83,6 +91,7 @@ class Header:
     verdicts: tuple[tuple[str, int], ...]
     barred: bool
     named: int | None = None
+    stated: Stated | None = None
     doubtful: tuple[str, ...] = ()
 
     @property
@@ -105,17 +114,6 @@ class Header:
         """The number of parts that it has, of commit, verdict and score."""
         return ("commit" in self.places) + bool(self.verdicts) + ("score" in self.places)
 
-    @property
-    def heading(self) -> Metric | None:
-        """The metric whose name and direction the cell above the scores has, as `search.export` writes it."""
-        return read_heading(self.cells[self.places["score"]].strip(MARKUP))
-
-    @property
-    def larger_is_better(self) -> bool | None:
-        """The direction that the cell above the scores states, such as `accuracy ↑`; None if it states none."""
-        cell = self.cells[self.places["score"]].lower()
-        return stated_direction(" ".join(_REMARK_ON_DIRECTION.findall(cell)))
-
 
 def _tabs(line: str, columns: int) -> list[str]:
     if "\t" not in line:
@@ -135,15 +133,34 @@ def _pipes(line: str, columns: int) -> list[str]:
 _SPLITTERS: Final[tuple[Callable[[str, int], list[str]], ...]] = (_tabs, _commas, _pipes)
 
 
-def headers_in(number: int, line: str, metric: str) -> Iterator[Header]:
-    """Yield what a line is as a header, for each way of splitting it that finds a part of one."""
+def _cells_in(line: str) -> Iterator[tuple[Callable[[str, int], list[str]], list[str]]]:
+    """Yield the cells of a line that is no row, with the way of splitting it that finds more than one of them."""
     for split in _SPLITTERS:
         cells = split(line, len(line) + 1)
-        if any(_NUMBER.fullmatch(cell.strip(MARKUP)) for cell in cells):
-            continue  # a row
+        if len(cells) > 1 and not any(_NUMBER.fullmatch(cell.strip(MARKUP)) for cell in cells):
+            yield split, cells
+
+
+def metric_in(lines: Iterable[str]) -> str | None:
+    """Return the name of the metric whose direction stands beside it in a header; None if there is none.
+
+    Args:
+        lines: The table.
+    """
+    for line in itertools.islice(lines, _HEADER_LINES):
+        for _, cells in _cells_in(line):
+            if not set(map(name_of, cells)).isdisjoint(NAMES["commit"]):
+                found = filter(None, (read_heading(cell.strip(MARKUP)) for cell in cells))
+                return next((metric.name for metric in found), None)
+    return None
+
+
+def headers_in(number: int, line: str, metric: str) -> Iterator[Header]:
+    """Yield what a line is as a header, for each way of splitting it that finds a part of one."""
+    for split, cells in _cells_in(line):
         barred = split is _pipes and line.lstrip().startswith("|")
         header = _read(number, split, cells, metric, barred)
-        if header.known and header.columns > 1:
+        if header.known:
             yield header
 
 
@@ -157,7 +174,10 @@ def _read(
             found.places[name] = names.index(each)
     _find_score(found, [cell.strip(MARKUP).lower() for cell in cells], names, metric)
     verdicts = tuple((name, names.index(name)) for name in (*VERDICTS, *YES_OR_NO) if name in names)
-    return Header(number, split, tuple(cells), metric, found.places, verdicts, barred, found.named, found.doubtful)
+    stated = _stated(cells[found.places["score"]], metric) if "score" in found.places else None
+    return Header(
+        number, split, tuple(cells), metric, found.places, verdicts, barred, found.named, stated, found.doubtful
+    )
 
 
 @dataclass(slots=True)

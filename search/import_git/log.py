@@ -123,13 +123,15 @@ class _Reader:
         self._header = header
         self._place = place
         self._metric = header.metric.lower()
+        self._exported = header.stated.metric if header.stated and header.stated.exported else None
         self._table = Table()
         self._named: dict[str, None] = {}
 
     def read(self, lines: Sequence[tuple[int, str]]) -> Table:
         """Read all rows below the header."""
         table, percents = self._table, set[int]()
-        table.larger_is_better, table.heading = self._direction(lines), self._header.heading
+        table.larger_is_better = self._direction(lines)
+        table.heading = self._exported
         for record in self._records(lines):
             try:
                 row, percent = self._row(record)
@@ -147,9 +149,10 @@ class _Reader:
         return table
 
     def _direction(self, lines: Iterable[tuple[int, str]]) -> bool | None:
-        stated = self._header.larger_is_better
-        if stated is not None or name_of(self._metric) not in _OF_ONE_METRIC:
-            return stated
+        if (stated := self._header.stated) is not None:
+            return stated.metric.is_maximized
+        if name_of(self._metric) not in _OF_ONE_METRIC:
+            return None
         found = (found for _, line in lines if (found := _DIRECTION.match(line)))
         directions = {stated_direction(each[1]) for each in found}
         return directions.pop() if len(directions) == 1 else None
@@ -212,7 +215,7 @@ class _Reader:
         if read_status(record.memory) in (Status.KEEP, Status.DISCARD):
             raise UnreadCellError("a verdict where the memory should be, so its cells are not below their headers")
         value, unit = read_number(record.score, self._metric)
-        if value == 0.0 and self._header.heading:
+        if value == 0.0 and self._exported:
             pass  # `search.export` leaves the cell of a crash empty
         elif value == 0.0 and status is not Status.KEEP:
             value = None  # 0.000000 means a crash

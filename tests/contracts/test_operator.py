@@ -77,9 +77,10 @@ def test_an_interrupted_proposal_can_be_asked_for_again(operator: Operator, popu
 
 
 def test_different_seeds_give_different_programs(operator: Operator, population: Population) -> None:
-    made = {operator.mutate(Proposal(parents=(0,), seed=seed), population).program.id for seed in range(8)}
+    made = (operator.mutate(Proposal(parents=(0,), seed=seed), population).program.id for seed in range(8))
+    first = next(made)
 
-    assert len(made) > 1
+    assert any(other != first for other in made)  # no more are made than it takes to see a difference
 
 
 def test_global_randomness_and_the_population_are_left_alone(operator: Operator, population: Population) -> None:

@@ -147,12 +147,13 @@ def test_a_rule_survives_the_way_to_a_worker(name: str) -> None:
 def test_audits_are_drawn_by_the_seed_and_the_number_of_the_trial() -> None:
     population, pruning = history(), make("champion")
     always, never = make("champion", audit_fraction=1), make("champion", audit_fraction=0)
+    other_seed = make("champion", seed=1)
 
     rules = {number: pruning.rule(candidate(number), population, SECONDS) for number in range(9, 69)}
 
     audits = [number for number, each in rules.items() if each and each.audit]
     assert 1 <= len(audits) <= 15
-    assert audits != [number for number in rules if _drawn(make("champion", seed=1), number, population)]
+    assert audits != [number for number in rules if _drawn(other_seed, number, population)]
     assert _drawn(always, 9, population)
     assert not _drawn(never, 9, population)
 

@@ -20,10 +20,11 @@ SWITCHES = {  # of the seed program
 }
 
 
-def population_of(*sources: str) -> Population:
+def population_of(*sources: str | Program) -> Population:
     trials = []
     for number, source in enumerate(sources):
-        mutation = Mutation(program=Program(source), operator="switch", description="d")
+        program = Program(source) if isinstance(source, str) else source
+        mutation = Mutation(program=program, operator="switch", description="d")
         trials.append(replace(make_trial(number, 2.0, status=Status.BASELINE), mutation=mutation))
     return Population(tuple(trials))
 
@@ -33,19 +34,19 @@ def turn(population: Population, seed: int = 0) -> Mutation:
 
 
 def test_of_the_seed_program_it_turns_each_boolean_and_named_choice_once_and_nothing_else() -> None:
-    before, made = parse_constants(SEED_SOURCE), [SEED_SOURCE]
+    before, made = parse_constants(SEED_SOURCE), [Program(SEED_SOURCE)]
     with pytest.raises(MutationError, match="switches of the parent have been tried"):
         for seed in range(100):  # every program made is known to the next proposal
-            made.append(turn(population_of(*made), seed).program.source)
+            made.append(turn(population_of(*made), seed).program)
 
-    assert len({Program(source).id for source in made}) == len(made)
+    assert len({program.id for program in made}) == len(made)
     turned = set()
-    for source in made[1:]:
-        after = parse_constants(source)
+    for program in made[1:]:
+        after = parse_constants(program.source)
         (name,) = (name for name, constant in after.items() if constant.value != before[name].value)
         assert not before[name].knob.fixed
         assert after[name].value in (before[name].knob.choices or (True, False))
-        assert Program(source).skeleton_id == Program(SEED_SOURCE).skeleton_id, "nothing but constants differs"
+        assert program.skeleton_id == made[0].skeleton_id, "nothing but constants differs"
         turned.add(name)
     assert turned <= SWITCHES
     assert len(turned) >= len(SWITCHES) - 1, "the last one may be missed by chance"

@@ -8,6 +8,7 @@ import pytest
 
 from search.mlflow.store import import_mlflow
 from tests.search.bench import Bench
+from tests.search.branches import Agent, night
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +49,9 @@ def outputs(tmp_path: Path, empty_database: Path) -> Path:
     """The folder of the test, with an empty database of MLflow."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     return tmp_path
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    """A branch with kept and discarded commits, a crash, a revert, and a commit that is gone."""
+    return night(tmp_path / "autoresearch")

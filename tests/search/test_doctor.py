@@ -71,7 +71,7 @@ def test_a_cache_that_cannot_be_written_is_broken(nowhere: Path) -> None:
 
 @pytest.mark.skipif(machine.has_gpu(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_one_broken_line_and_the_search_points_here(nowhere: Path) -> None:
-    done = doctor(nowhere, "--target", "gpu")
+    done = doctor(nowhere, UNTRIED, "--target", "gpu")
     search = subprocess.run(
         [sys.executable, "-m", "search", "target=gpu", "seed=1"], capture_output=True, text=True, check=False
     )

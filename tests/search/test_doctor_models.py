@@ -16,25 +16,7 @@ from tests.search.checkup import UNTRIED, doctor, lines_of, only
 KEY = "GRAFT_TEST_KEY"
 
 
-@pytest.mark.parametrize(
-    ("key", "code", "phrases"),
-    [
-        ("good-key-123", 0, ("fine", "openai/scripted at http://127.0.0.1", "answered in")),
-        (
-            "wrong-key-123",
-            1,
-            (
-                "broken",
-                "the provider does not accept the key",
-                "status 401",
-                f"-> check the environment variable {KEY} (llm.api_key_env)",
-            ),
-        ),
-    ],
-)
-def test_a_model_is_asked_exactly_once_with_the_settings_of_the_search(
-    nowhere: Path, key: str, code: int, phrases: tuple[str, ...]
-) -> None:
+def test_a_model_is_asked_exactly_once_with_the_settings_of_the_search(nowhere: Path) -> None:
     with LlmServer(["ready"], key="good-key-123") as server:
         settings = (f"llm.api_base={server.url}", f"llm.api_key_env={KEY}", "llm.price={input: 1, output: 2}")
         done = doctor(
@@ -45,13 +27,13 @@ def test_a_model_is_asked_exactly_once_with_the_settings_of_the_search(
             "llm.model=openai/scripted",
             *settings,
             "llm.max_tokens=77",
-            **{KEY: key},
+            **{KEY: "good-key-123"},
         )
 
-    assert done.returncode == code, done.stdout + done.stderr
-    for phrase in phrases:
+    assert done.returncode == 0, done.stdout + done.stderr
+    for phrase in ("fine", "openai/scripted at http://127.0.0.1", "answered in"):
         assert phrase in lines_of(done)["model"]
-    assert key not in done.stdout + done.stderr
+    assert "good-key-123" not in done.stdout + done.stderr
     assert [request.body["max_tokens"] for request in server.requests] == [77]
     assert sum(len(str(message["content"])) for message in server.requests[0].messages) < 100
 
@@ -63,6 +45,19 @@ def ask(*overrides: str) -> Row:
 
 def local(server: LlmServer, *overrides: str) -> tuple[str, ...]:
     return ("operator=patch", "llm.model=openai/scripted", f"llm.api_base={server.url}", *overrides)
+
+
+def test_a_key_that_is_refused_is_broken_and_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, "wrong-key-123")
+    with LlmServer(["ready"], key="good-key-123") as server:
+        row = ask(*local(server, f"llm.api_key_env={KEY}"))
+
+    assert row.state is State.BROKEN
+    assert "the provider does not accept the key" in row.found
+    assert "status 401" in row.found
+    assert row.remedy == f"check the environment variable {KEY} (llm.api_key_env)"
+    assert "wrong-key-123" not in str(row)
+    assert len(server.requests) == 1
 
 
 def test_what_is_wrong_with_a_model_is_said_with_what_to_do() -> None:

@@ -240,30 +240,36 @@ def test_a_run_directory_belongs_to_one_search_at_a_time(tmp_path: Path) -> None
         first.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path, number: signal.Signals) -> None:
-    name = ("name=g",) if number == signal.SIGTERM else ()  # without a name it has that of its start
-    search = subprocess.Popen(
-        command(*name, "budget.trainings=4", QUIET), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert search.stdout
-    for line in search.stdout:
-        if b"baseline" in line:
-            break
-    search.send_signal(number)
-    _, said = search.communicate(timeout=60)
+def test_an_interrupted_search_says_so_and_resumes(tmp_path: Path) -> None:
+    """By the one signal at first, and when it was resumed by the other. Without a name it has that of its start."""
+    search, rows = command("budget.trainings=3", QUIET), list[tuple[str, str, str]]()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        said = interrupted(search, tmp_path, number)
+        (journal,) = (tmp_path / "outputs").rglob("journal.log")
+        summary = summary_of(journal.parent)
+        assert (summary["status"], summary["stop_reason"]) == ("stopped", f"interrupted by {number.name}")
+        assert verdicts_of(journal.parent)[: len(rows)] == rows
+        rows = verdicts_of(journal.parent)
+        assert rows
+        (resume,) = re.findall(r"^resume: (.*)$", said, re.MULTILINE)
+        assert f"name={journal.parent.name}" in resume
+        search = ["bash", "-c", f"exec {resume}"]
 
-    assert search.returncode == 130
-    (journal,) = (tmp_path / "outputs").rglob("journal.log")
-    summary = summary_of(journal.parent)
-    assert (summary["status"], summary["stop_reason"]) == ("stopped", f"interrupted by {number.name}")
-    rows = verdicts_of(journal.parent)
-    (resume,) = re.findall(r"^resume: (.*)$", said.decode(), re.MULTILINE)
-    assert f"name={journal.parent.name}" in resume
-    done = subprocess.run(["bash", "-c", resume], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(search, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert summary_of(journal.parent)["trainings"] == 4
+    assert summary_of(journal.parent)["trainings"] == 3
     assert verdicts_of(journal.parent)[: len(rows)] == rows
+
+
+def interrupted(search: list[str], cwd: Path, number: signal.Signals) -> str:
+    """Start a search, send it a signal once a trial has its verdict, and return what it says at its end."""
+    process = subprocess.Popen(search, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    assert any(re.search(rb"baseline|already have a verdict", line) for line in process.stdout)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    return said.decode()
 
 
 FAKE_PACKAGES = """

@@ -20,13 +20,13 @@ QUICK = ["--set", "train_seconds=0.5", "--set", "startup_seconds=0.5", "--set", 
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
-    """Run it in a folder that is not the repository, with a corpus cache of its own."""
-    cache, folder = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("elsewhere")
+    """Run it in a folder that is not the repository."""
+    folder = tmp_path_factory.mktemp("elsewhere")
 
     def run(*arguments, module=("-m", "target.evaluate")):
         return subprocess.run(
             [sys.executable, *module, *map(str, arguments)], cwd=folder, text=True, capture_output=True, timeout=120,
-            env={"PYTHONPATH": str(ROOT)} | os.environ | {"GRAFT_CACHE": str(cache)},
+            env={"PYTHONPATH": str(ROOT)} | os.environ,
         )  # fmt: skip
 
     return run
