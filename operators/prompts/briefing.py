@@ -13,7 +13,8 @@ from operators.prompts.measured import measured
 from operators.prompts.tuner import constants_view
 from operators.trial import Proposal, Status, Trial
 from target.metric import Metric
-from target.program.constants import assignments, parse_constants
+from target.program.assigned import assignments
+from target.program.constants import parse_constants
 from target.program.syntax import parse
 
 ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from target.program.constants import Constant, assignments, parse_constants, stored_names
+from target.program.assigned import assignments, stored_names
+from target.program.constants import Constant, parse_constants
 from target.program.elsewhere import numbers_elsewhere
 from target.program.space import axis_of
 from target.program.syntax import parse
