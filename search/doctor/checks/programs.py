@@ -15,12 +15,13 @@ from search.composed import make_target
 from search.construct import make_operator
 from search.direction import find_direction
 from search.doctor.checks.models import SETTINGS, configured_endpoints
-from search.doctor.checks.row import Row, broken, broken_by, fine
+from search.doctor.checks.row import Row, broken, broken_by, fine, warning
 from search.doctor.checks.subject import Subject
 from search.errors import UserError
 from search.import_run import find_source
 from search.models.cassette import ReplayedModel, open_record
 from target.errors import TargetError
+from target.metric import Metric, usual_direction
 from target.program import Program
 from target.program.contract import TRAINED
 from target.program.movable import movable_text
@@ -40,6 +41,10 @@ def check_target(subject: Subject) -> Iterator[Row]:
         "target",
         f"{subject.target}: program {program.id}{limit} on {'a GPU' if subject.device == 'cuda' else 'the CPU'}",
     )
+    metric = Metric() if isinstance(spec, TargetSpec) else make_target(subject.config["target"]).contract.metric
+    if metric.doubt:
+        remedy = f"target.direction={usual_direction(metric.name)}"
+        yield warning("metric", metric.doubt, cost="the search would keep the worse programs", remedy=remedy)
 
 
 def check_constants(subject: Subject) -> Iterator[Row]:
