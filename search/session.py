@@ -41,7 +41,7 @@ from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
 from target.metric import Metric, metric_of
-from target.program.movable import is_python, movable_text
+from target.program.movable import MOVE_ADVICE, can_move, is_python, movable_text
 
 MAY_CHANGE: Final = (
     "budget",
@@ -237,7 +237,11 @@ def _tell_constants(session: Session, population: Population, watch: Watch) -> N
         return
     best = population.champion
     program = best.program if best and best.program else session.settings.seed_program
-    if text := movable_text(program.source):
+    text = movable_text(program.source)
+    if needs_python(session.settings.operator) and not can_move(program.source):
+        found = text.partition("; only constants")[0] or "no operator without a model finds anything to change"
+        raise UserError(f"{session.target.contract.metric.file}: {found}: {MOVE_ADVICE}")
+    if text:
         watch.say(text)
     elif not (file := session.target.contract.metric.file).endswith(".py") and not is_python(program.source):
         text = f"{file} is not Python, so only an operator that asks a model, or an agent, can change it"

@@ -99,7 +99,7 @@ def _free_constants(trial: Trial) -> list[str]:
     except (SyntaxError, ValueError):
         return []
     free = dict.fromkeys(name.partition("[")[0] for name, constant in constants.items() if not constant.knob.fixed)
-    return [f"{name} = {ast.unparse(values[name])}" for name in free]
+    return [f"{name} = {ast.unparse(values[name])}" for name in free if name in values]
 
 
 def _sections(

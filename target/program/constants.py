@@ -13,7 +13,8 @@ import io
 import math
 import re
 import tokenize
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,7 @@ from target.program.literals import literal_of
 from target.program.marked import marked_lines
 from target.program.measured import measuring_names
 from target.program.reads import idle_names
+from target.program.settings import settings_of
 from target.program.staying import why_it_stays
 from target.program.syntax import parse
 
@@ -113,7 +115,8 @@ def parse_constants(source: str) -> dict[str, Constant]:
 
     Knob comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`, `# knob: fixed`; text after `;`,
     `,` or `(` is for people. Without such a comment, `target/program/staying.py` and `measured.py` decide whether a
-    constant stays, and `inferred.py` how it changes.
+    constant stays, and `inferred.py` how it changes. With a comment, a value elsewhere is a constant too, if it is the
+    only one with a name in its line: `Config.lr`, `hyp.opt.lr`.
 
     Raises:
         SyntaxError: If the source does not parse.
@@ -149,19 +152,37 @@ def _parsed(source: str) -> tuple[Constant, ...]:
                 stays = stays or (MARKED if node.lineno in marked else "")
                 value = float(value) if type(value) is int and is_share(whole, value) else value
                 knob = Knob(fixed=True) if stays else _inferred(whole, value, node)
-            end = node.end_col_offset or node.col_offset
-            text = lines[node.lineno - 1].encode()[node.col_offset : end].decode()
-            found[name] = Constant(
-                name=name,
-                value=value,
-                knob=knob,
-                line=node.lineno,
-                start=node.col_offset,
-                end=end,
-                text=text,
-                stays=stays,
-            )
+            found[name] = _constant(name, value, knob, node, lines, stays)
+    if "knob:" in source:
+        comments = _comments(source) if tokenised is None else tokenised
+        found.update(_annotated(tree, comments, lines, {each.line for each in found.values()}))
     return tuple(_doubled(found).values())
+
+
+def _annotated(
+    tree: ast.Module, comments: Mapping[int, str], lines: Sequence[str], taken: Container[int]
+) -> dict[str, Constant]:
+    """Return the other values with a knob comment: the only literal with a name in its line, wherever that is."""
+    open_lines = {line for line, comment in comments.items() if line not in taken and _KNOB.search(comment)}
+    by_line, found = defaultdict[int, list[tuple[str, ast.expr, Value]]](list), dict[str, Constant]()
+    for setting in settings_of(tree) if open_lines else ():
+        node, value = _value(setting.value)
+        if value is not None and node.lineno == node.end_lineno and node.lineno in open_lines:
+            by_line[node.lineno].append((setting.name, node, value))
+    for line, values in sorted(by_line.items()):
+        if len(values) == 1 and (knob := _knob(comments[line], values[0][2], line)):
+            name, node, value = values[0]
+            name = f"{name}.{line}" if name in found else name
+            found[name] = _constant(name, value, knob, node, lines, "fixed" if knob.fixed else "")
+    return found
+
+
+def _constant(name: str, value: Value, knob: Knob, node: ast.expr, lines: Sequence[str], stays: str) -> Constant:
+    end = node.end_col_offset or node.col_offset
+    text = lines[node.lineno - 1].encode()[node.col_offset : end].decode()
+    return Constant(
+        name=name, value=value, knob=knob, line=node.lineno, start=node.col_offset, end=end, text=text, stays=stays
+    )
 
 
 def _doubled(found: dict[str, Constant]) -> dict[str, Constant]:

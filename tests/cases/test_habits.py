@@ -264,3 +264,66 @@ def test_a_constant_says_what_it_is_written_as() -> None:
 
     assert isinstance(constant, Constant)
     assert constant.write(1e-3) == "'0.001'"
+
+
+ELSEWHERE = """\
+rate = 6e-4  # knob: 1e-5..1e-2 log
+plan = {
+    "opt": {"name": "sgd", "decay": 0.1},  # knob: 0..1
+    "size": 64,  # knob: 16..256 pow2
+    "a": 1, "b": 2,  # knob: 1..9
+}
+class Config:
+    depth: int = 2  # knob: 1..9 unit
+    drop = float(os.environ.get("DROP", "0.1"))  # knob: 0..0.5 linear
+    kind: str = "relu"  # knob: relu | gelu
+def main(width=32, *, heads=4):
+    steps = 100  # knob: fixed
+    fit(
+        trees=100,  # knob: 10..500 log
+        deep=True,  # knob: True | False
+    )
+parser.add_argument("-m", "--momentum", type=float, default=0.9)  # knob: 0..0.99 average
+print("a # knob: 1..9", 3)
+# knob: 1..9
+"""
+
+
+def test_a_knob_comment_makes_a_constant_of_the_only_value_with_a_name_in_its_line() -> None:
+    constants = parse_constants(ELSEWHERE)
+
+    assert {name: (each.value, each.knob.scale, each.stays) for name, each in constants.items()} == {
+        "rate": (6e-4, "log", ""),
+        "plan.size": (64, "pow2", ""),
+        "Config.depth": (2, "unit", ""),
+        "Config.drop": (0.1, "linear", ""),
+        "Config.kind": ("relu", None, ""),
+        "main.steps": (100, None, "fixed"),
+        "fit.trees": (100, "log", ""),
+        "fit.deep": (True, None, ""),
+        "momentum": (0.9, "average", ""),
+    }
+    changed = replace_constants(ELSEWHERE, {"rate": 1e-3, "plan.size": 128, "Config.drop": 0.2, "momentum": 0.5})
+    lines = zip(ELSEWHERE.splitlines(), changed.splitlines(), strict=True)
+    assert [new.strip() for old, new in lines if old != new] == [
+        "rate = 0.001  # knob: 1e-5..1e-2 log",
+        '"size": 128,  # knob: 16..256 pow2',
+        'drop = float(os.environ.get("DROP", "0.2"))  # knob: 0..0.5 linear',
+        'parser.add_argument("-m", "--momentum", type=float, default=0.5)  # knob: 0..0.99 average',
+    ]
+
+
+def test_programs_that_differ_in_such_constants_have_one_skeleton_and_the_operators_move_them() -> None:
+    people, operator = population(ELSEWHERE), ConstantsOperator(max_changes=2, step=0.5)
+    made = [operator.mutate(Proposal(parents=(0,), seed=seed), people).program for seed in range(60)]
+
+    assert {each.skeleton_id for each in made} == {Program(ELSEWHERE).skeleton_id}
+    old = Program(ELSEWHERE).constants
+    moved = {name for each in made for name, value in each.constants.items() if value != old[name]}
+    assert moved == old.keys() - {"main.steps"}
+
+
+def test_two_values_of_one_name_are_two_constants_and_an_unreadable_comment_is_named() -> None:
+    assert list(parse_constants("f(lr=1)  # knob: 1..9\nf(lr=2)  # knob: 1..9\n")) == ["f.lr", "f.lr.2"]
+    with pytest.raises(ValueError, match="line 1: the lower bound"):
+        parse_constants("f(lr=1)  # knob: 9..1\n")
