@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import yaml
 
-from operators.base import ProviderError, needs_python
+from operators.base import ProviderError
 from operators.population import Population
+from search.changeable import tell_changeable
 from search.changes import NO_ORIGINS, Origins, changes
 from search.composed import flatten, read_config
 from search.errors import UserError
@@ -41,7 +42,6 @@ from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
 from target.metric import Metric, metric_of
-from target.program.movable import is_python, movable_text
 
 MAY_CHANGE: Final = (
     "budget",
@@ -238,13 +238,8 @@ def _tell_constants(session: Session, population: Population, watch: Watch) -> N
         return
     best = population.champion
     program = best.program if best and best.program else session.settings.seed_program
-    if text := movable_text(program.source):
-        watch.say(text)
-    elif not (file := session.target.contract.metric.file).endswith(".py") and not is_python(program.source):
-        text = f"{file} is not Python, so only an operator that asks a model, or an agent, can change it"
-        if needs_python(session.settings.operator):
-            raise UserError(f"{text}: set operator=patch and llm.model, or operator=agent and agent.command")
-        watch.say(text)
+    file = session.target.contract.metric.file
+    tell_changeable(program.source, file=file, operator=session.settings.operator, say=watch.say)
 
 
 def _try_out(session: Session, ledger: Ledger) -> None:

@@ -15,6 +15,59 @@ _LEAST_DECIMALS: Final = 1
 _HEADING: Final = re.compile(r"(.*\S) \((higher|lower) is better\)", re.IGNORECASE)
 
 
+_WORD: Final = re.compile(r"[a-z]+\d*")
+LOWER_NAMES: Final = frozenset(
+    (
+        *("loss", "losses", "bpb", "bpc", "bpt", "nll", "ppl", "perplexity", "err", "error", "errors", "mse", "rmse"),
+        *("mae", "mape", "wer", "cer", "fid", "latency", "regret"),
+    )
+)
+"""Parts of names of metrics that are never maximized."""
+HIGHER_NAMES: Final = frozenset(
+    (
+        *(
+            "acc",
+            "accuracy",
+            "auc",
+            "auroc",
+            "auprc",
+            "f1",
+            "recall",
+            "r2",
+            "iou",
+            "miou",
+            "dice",
+            "map",
+            "bleu",
+            "rouge",
+        ),
+        *(
+            "ndcg",
+            "mrr",
+            "reward",
+            "rewards",
+            "return",
+            "returns",
+            "sharpe",
+            "sortino",
+            "psnr",
+            "ssim",
+            "elo",
+            "cindex",
+        ),
+        *("winrate", "pnl", "profit", "throughput"),
+    )
+)
+"""Parts of names of metrics that are never minimized."""
+
+
+def usual_direction(name: str) -> str | None:
+    """Return `minimize` or `maximize` if the name of a metric says which scores are better; None if it does not."""
+    words = set(_WORD.findall(name.lower()))
+    lower, higher = bool(words & LOWER_NAMES), bool(words & HIGHER_NAMES)
+    return None if lower == higher else "maximize" if higher else "minimize"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """What a target measures, and of what.
@@ -65,6 +118,15 @@ class Metric:
     def direction(self) -> str:
         """What a search does with it, as a target's settings say it: `minimize` or `maximize`."""
         return "maximize" if self.is_maximized else "minimize"
+
+    @property
+    def doubt(self) -> str | None:
+        """Why its direction is doubtful: its name says the opposite; None if it does not."""
+        usual = usual_direction(self.name)
+        if usual in (None, self.direction):
+            return None
+        better = "higher" if usual == "maximize" else "lower"
+        return f"{better} {self.name} is usually better, but target.direction={self.direction}"
 
     @property
     def heading(self) -> str:

@@ -15,7 +15,8 @@ from operators.trial import Mutation, Proposal, Status, Trial
 from target.evaluation import Evaluation, Outcome
 from target.metric import Metric
 from target.program import Program
-from target.program.constants import assignments, parse_constants
+from target.program.assigned import assignments
+from target.program.constants import parse_constants
 from target.program.syntax import parse
 
 ANSWERS: Final = ("patch", "rewrite", "suggest", "agent")
@@ -114,7 +115,7 @@ def _free_constants(trial: Trial) -> list[str]:
     except (SyntaxError, ValueError):
         return []
     free = dict.fromkeys(name.partition("[")[0] for name, constant in constants.items() if not constant.knob.fixed)
-    return [f"{name} = {ast.unparse(values[name])}" for name in free]
+    return [f"{name} = {ast.unparse(values[name])}" for name in free if name in values]
 
 
 def _sections(

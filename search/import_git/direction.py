@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.trial import Status
+from target.metric import LOWER_NAMES
 
 _FEWEST: Final = 3
 _SHARE: Final = 0.75
-_SMALLER_NAMES: Final = frozenset(
-    (
-        *("loss", "losses", "bpb", "bpc", "bpt", "nll", "ppl", "perplexity", "err", "error", "errors", "mse", "rmse"),
-        *("mae", "mape", "wer", "cer", "fid", "latency", "regret"),
-    )
-)
-"""Parts of names of metrics that are never maximized."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +51,4 @@ def compare_kept(rows: Iterable[tuple[Status, float | None]]) -> Comparisons:
 
 def is_minimized(metric: str) -> bool:
     """Return whether the name of a metric says that smaller is better, as `val_loss` does."""
-    return not _SMALLER_NAMES.isdisjoint(re.split(r"[^a-z]+", metric.lower()))
+    return not LOWER_NAMES.isdisjoint(re.split(r"[^a-z]+", metric.lower()))

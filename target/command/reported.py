@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import regex
 
+from target.command.digits import plain_digits
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, last_words
 from target.process.runlog import LEFT_OUT
@@ -27,9 +28,13 @@ _LINE_CHARACTERS: Final = 10_000  # of a progress line
 _BREAKS: Final = re.compile(r"[\r\n]+")  # lines end with LF or CRLF, and progress lines with a lone CR
 _COLOURS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # a remark may follow the value, but no second number: `1.1 -> 0.9` is ambiguous
-_FIGURE: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*[:=]\s*(?P<value>\S+)(?:\s+[^\s\d+\-=/>→.,].*)?\s*")
+_REMARK: Final = r"[^\s\d+\-=/>→.,]|\+/?-\s*[\d.]|(?:[-=]*>|→)\s*[^\s\d+\-=/>→.,]"  # its beginning
+_FIGURE: Final = re.compile(rf"\s*(?P<name>[A-Za-z_][\w.]*)\s*[:=]\s*(?P<value>\S+)(?:\s+(?:{_REMARK}).*)?\s*")
 _SEPARATORS: Final = re.compile(r"[|,;\t\]]|\s-\s")
-_SECOND: Final = r"\s*(?:[=/>→±+\d]|\(\s*\d|-+[\d>])"  # a second number behind a value: either may be meant
+_CELLS: Final = re.compile(r"[|│┃║]")  # between the columns of a table
+_SECOND: Final = (
+    r"\s*(?:[=/±+\d]|\(\s*\d|-+\d|(?:[-=]*>|→)\s*[+-]?[\d.])"  # a second number behind a value: either may be meant
+)
 _LEVELS: Final = frozenset({"debug", "info", "warning", "warn", "error", "critical"})  # words before a logged text
 _LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
@@ -51,15 +56,17 @@ def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
 
     A figure has a separate line, `name: value` or `name = value`, with or without a remark after it. If no separate
     line has the name, a part of a progress line counts, as in `step 100 | val_bpb: 0.99 | best`. The last number
-    counts. A word instead of a number, such as `n/a`, counts only if there is no number.
+    counts. A word instead of a number, such as `n/a`, counts only if there is no number. Numbers may be written as
+    `plain_digits` knows them.
 
     Args:
         log: The output.
-        metric: Name of the deciding figure. It is also found among others in a line: `epoch 3: loss=0.5 acc=0.8`.
+        metric: Name of the deciding figure. It is also found among others in a line, `epoch 3: loss=0.5 acc=0.8`, and
+            in a row of a table, `| acc | 0.8 |`.
     """
     lines, pieces = dict[str, str](), dict[str, str]()
     inside = _inside(metric) if metric else None
-    for text in lines_of(log):
+    for text in map(plain_digits, lines_of(log)):
         if found := _FIGURE.fullmatch(text):
             _put(lines, found)
             if found["name"] == metric:
@@ -70,6 +77,8 @@ def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
         parts = [part for piece in split if (part := _FIGURE.fullmatch(piece))]
         for part in parts:
             _put(pieces, part)
+        if metric and not found and (cell := _cell_after(metric, text)):
+            pieces[metric] = cell
         if inside and metric not in {part["name"] for part in parts}:
             _put_only(pieces, inside, text)
     return {**pieces, **lines}
@@ -101,6 +110,13 @@ def figures_of_pattern(log: str, pattern: str, *, seconds: float = 10.0) -> list
             ) from error
         found += [match[1] for match in matches if match[1] is not None]
     return found
+
+
+def _cell_after(name: str, text: str) -> str | None:
+    """Return the number in the cell after a name in a row of a table; None if there is none."""
+    cells = [cell.strip(" \t`*'\"") for cell in _CELLS.split(text)]
+    after = next((cell for before, cell in itertools.pairwise(cells) if before == name), "").rstrip("%")
+    return after if number(after) is not None else None
 
 
 def _inside(name: str) -> re.Pattern[str]:
@@ -196,7 +212,7 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        return float(value)
+        return float(plain_digits(f" {value}") if isinstance(value, str) else value)
     except (ValueError, OverflowError):
         return None
 

@@ -15,7 +15,7 @@ from target.command.spec import CommandSpec
 from target.device import name_cards, record_cards
 from target.errors import TargetError
 from target.executor import Executor
-from target.metric import Metric
+from target.metric import Metric, usual_direction
 from target.program import Program
 from target.program.contract import Contract
 from target.program.reading import read_program
@@ -119,6 +119,8 @@ class CommandTarget:
         spec = self._spec
         if warning := isolation_warning(spec.sandbox):
             say(f"warning: {warning}")
+        if doubt := self.contract.metric.doubt:
+            say(f"warning: {doubt}; if so, set target.direction={usual_direction(spec.metric)}")
         cards = self.kind.cards()
         if cards:
             say(f"device: {name_cards(cards, slots=self._slots)}")

@@ -7,27 +7,35 @@ separate constant: `BETAS[0]`. A new value keeps the form of the old one where p
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import io
 import math
 import re
 import tokenize
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from target.program.assigned import assignments, stored_names
+from target.program.divisors import doubling_names
 from target.program.expressions import doubles, is_plain, number_in, number_of, rewritten
-from target.program.inferred import is_share, motion_of, why_it_stays
+from target.program.inferred import is_share, motion_of
+from target.program.literals import literal_of
+from target.program.marked import marked_lines
+from target.program.measured import measuring_names
 from target.program.reads import idle_names
+from target.program.settings import settings_of
+from target.program.staying import why_it_stays
 from target.program.syntax import parse
 
 Value = bool | int | float | str
 
-_NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 _KNOB: Final = re.compile(r"#\s*knob:\s*(?P<body>[^#;,(]*)")
 _MOST: Final = 1e18  # of the bounds of a knob
 _SHOWN_CHARACTERS: Final = 100
+MARKED: Final = "a comment says not to change it"
 _ELEMENTS: Final = 8  # of a tuple whose numbers are constants
 SCALES: Final = ("int", "unit", "pow2", "log", "linear", "share", "average")
 
@@ -49,6 +57,9 @@ class Knob:
     scale: str | None = None
     choices: tuple[Value, ...] = ()
     fixed: bool = False
+
+
+_COUNT: Final = Knob(low=1.0, scale="unit")  # of a count that is inferred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +93,17 @@ class Constant:
             ValueError: If a float is not finite.
         """
         if isinstance(self.value, int) and isinstance(value, int) and not isinstance(value, bool):
-            return rewritten(self.text, value) or format_value(value)
-        return format_value(value)
+            return self._quoted(rewritten(self._bare, value) or format_value(value))
+        return self._quoted(format_value(value))
+
+    @property
+    def _bare(self) -> str:
+        """The value as written, without the quotes around a number: `os.getenv("LR", "3e-4")`."""
+        return self.text if isinstance(self.value, str) else self.text.strip("\"'")
+
+    def _quoted(self, text: str) -> str:
+        quotes = (len(self.text) - len(self._bare)) // 2
+        return f"{self.text[:quotes]}{text}{self.text[len(self.text) - quotes :]}"
 
 
 def parse_constants(source: str) -> dict[str, Constant]:
@@ -91,9 +111,12 @@ def parse_constants(source: str) -> dict[str, Constant]:
 
     A constant is a bool, a number, a string or an expression of numbers on one line. It is assigned at the top level to
     an UPPER_CASE name that the program assigns only once. The numbers of a tuple or list that is assigned in this way
-    are constants too. Knob comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`,
-    `# knob: fixed`; text after `;`, `,` or `(` is for people. Without such a comment, `target/program/inferred.py`
-    decides how a constant may change.
+    are constants too, and so are the literals in `int(1e6)` and `float(os.environ.get("LR", 0.1))`.
+
+    Knob comments: `# knob: 2..24 int`, `# knob: 1e-4..1 log`, `# knob: relu2 | gelu`, `# knob: fixed`; text after `;`,
+    `,` or `(` is for people. Without such a comment, `target/program/staying.py` and `measured.py` decide whether a
+    constant stays, and `inferred.py` how it changes. With a comment, a value elsewhere is a constant too, if it is the
+    only one with a name in its line: `Config.lr`, `hyp.opt.lr`.
 
     Raises:
         SyntaxError: If the source does not parse.
@@ -109,11 +132,13 @@ def _parsed(source: str) -> tuple[Constant, ...]:
     lines = list(io.StringIO(source, newline=""))  # not splitlines: form feeds end no line for `ast`
     stored = stored_names(tree)
     assigned = [(name, value) for name, value in assignments(tree) if stored[name] == 1]
-    idle = idle_names(tree, [name for name, _ in assigned])
+    names = [name for name, _ in assigned]
+    idle, marked = idle_names(tree, names), marked_lines(source)
+    measuring = measuring_names(tree, names)
     found: dict[str, Constant] = {}
     for whole, expression in assigned:
         for name, node in _parts(whole, expression):
-            value = _value(node)
+            node, value = _value(node)
             if value is None or node.lineno != node.end_lineno:
                 continue
             comment = _comment_after(node, lines[node.lineno - 1])
@@ -123,35 +148,54 @@ def _parsed(source: str) -> tuple[Constant, ...]:
             knob = _knob(comment, value, node.lineno)
             stays = "fixed" if knob and knob.fixed else ""
             if knob is None:
-                stays = idle.get(whole, "") or why_it_stays(whole)
+                stays = idle.get(whole, "") or why_it_stays(whole) or measuring.get(whole, "")
+                stays = stays or (MARKED if node.lineno in marked else "")
                 value = float(value) if type(value) is int and is_share(whole, value) else value
                 knob = Knob(fixed=True) if stays else _inferred(whole, value, node)
-            end = node.end_col_offset or node.col_offset
-            text = lines[node.lineno - 1].encode()[node.col_offset : end].decode()
-            found[name] = Constant(
-                name=name,
-                value=value,
-                knob=knob,
-                line=node.lineno,
-                start=node.col_offset,
-                end=end,
-                text=text,
-                stays=stays,
-            )
-    return tuple(found.values())
+            found[name] = _constant(name, value, knob, node, lines, stays)
+    if "knob:" in source:
+        comments = _comments(source) if tokenised is None else tokenised
+        found.update(_annotated(tree, comments, lines, {each.line for each in found.values()}))
+    return tuple(_doubled(found).values())
 
 
-def assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the top-level assignments of a program whose target is a single UPPER_CASE name."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            target, value = node.targets[0], node.value
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            target, value = node.target, node.value
-        else:
-            continue
-        if isinstance(target, ast.Name) and _NAME.match(target.id):
-            yield target.id, value
+def _annotated(
+    tree: ast.Module, comments: Mapping[int, str], lines: Sequence[str], taken: Container[int]
+) -> dict[str, Constant]:
+    """Return the other values with a knob comment: the only literal with a name in its line, wherever that is."""
+    open_lines = {line for line, comment in comments.items() if line not in taken and _KNOB.search(comment)}
+    by_line, found = defaultdict[int, list[tuple[str, ast.expr, Value]]](list), dict[str, Constant]()
+    for setting in settings_of(tree) if open_lines else ():
+        node, value = _value(setting.value)
+        if value is not None and node.lineno == node.end_lineno and node.lineno in open_lines:
+            by_line[node.lineno].append((setting.name, node, value))
+    for line, values in sorted(by_line.items()):
+        if len(values) == 1 and (knob := _knob(comments[line], values[0][2], line)):
+            name, node, value = values[0]
+            name = f"{name}.{line}" if name in found else name
+            found[name] = _constant(name, value, knob, node, lines, "fixed" if knob.fixed else "")
+    return found
+
+
+def _constant(name: str, value: Value, knob: Knob, node: ast.expr, lines: Sequence[str], stays: str) -> Constant:
+    end = node.end_col_offset or node.col_offset
+    text = lines[node.lineno - 1].encode()[node.col_offset : end].decode()
+    return Constant(
+        name=name, value=value, knob=knob, line=node.lineno, start=node.col_offset, end=end, text=text, stays=stays
+    )
+
+
+def _doubled(found: dict[str, Constant]) -> dict[str, Constant]:
+    """Return constants of which those that must divide others change by doublings."""
+    values = {
+        name: each.value
+        for name, each in found.items()
+        if type(each.value) is int and each.value > 0 and each.knob in (Knob(), _COUNT)
+    }
+    for name in doubling_names(values):
+        if found[name].knob == _COUNT or values[name] & (values[name] - 1):  # a power of two doubles anyway
+            found[name] = dataclasses.replace(found[name], knob=Knob(scale="pow2"))
+    return found
 
 
 def _parts(name: str, value: ast.expr) -> list[tuple[str, ast.expr]]:
@@ -193,25 +237,11 @@ def format_value(value: Value) -> str:
     return repr(value)
 
 
-def stored_names(tree: ast.Module) -> Counter[str]:
-    """Count how often each global name is bound; names in functions are local unless they are declared global."""
-    stored: Counter[str] = Counter()
-    nodes: list[ast.AST] = [tree]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            stored[node.id] += 1
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            stored.update(name for each in ast.walk(node) if isinstance(each, ast.Global) for name in each.names)
-        else:
-            nodes.extend(ast.iter_child_nodes(node))
-    return stored
-
-
-def _value(node: ast.expr) -> Value | None:
+def _value(node: ast.expr) -> tuple[ast.expr, Value | None]:
+    """Return the literal that sets a value, and the value; None if it is no constant."""
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | str):
-        return node.value
-    return number_of(node)
+        return node, node.value
+    return literal_of(node)
 
 
 def _comment_after(node: ast.expr, line: str) -> str | None:

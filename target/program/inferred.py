@@ -14,37 +14,21 @@ _UNITS: Final = frozenset({"STEP", "STEPS", "ITERS", "ITERATIONS", "EPOCH", "EPO
 _MOST_COUNTED: Final = 256
 _SHARES: Final = frozenset(
     {"FRAC", "FRACTION", "FRACTIONS", "SHARE", "PCT", "PORTION", "PROPORTION", "DROPOUT", "DROPPATH"}
-    | {"PROB", "PROBS", "PROBABILITY", "SMOOTHING"}
+    | {"PROB", "PROBS", "PROBABILITY", "SMOOTHING", "QUANTILE", "SHRINKAGE", "SPARSITY"}
 )
 _RATIOS: Final = frozenset({"RATIO", "RATIOS"})
 _SCHEDULE: Final = frozenset({"WARMUP", "WARMDOWN", "COOLDOWN"})
 _RATES: Final = frozenset({"LR", "RATE"})
-_AVERAGES: Final = frozenset({"BETA", "BETAS", "MOMENTUM", "EMA", "POLYAK"})
-_DECAYS: Final = frozenset({"DECAY", "GAMMA"})
+_AVERAGES: Final = frozenset({"BETA", "BETAS", "MOMENTUM", "EMA", "POLYAK", "DISCOUNT"})
+_DECAYS: Final = frozenset({"DECAY", "GAMMA", "LAMBDA"})
+_MOMENTS: Final = frozenset({"START", "END", "STOP", "UNTIL"})  # as parts of a training
+_LEAST_MOMENT: Final = 0.1  # smaller values begin or end something else, such as a rate
+_NO_MOMENTS: Final = frozenset({"BETA", "SIGMA", "NOISE", "TEMPERATURE", "TEMP"})
 _WEIGHTS: Final = frozenset({"WEIGHT", "WEIGHTS", "WD"})
-_STAY: Final = {
-    "a seed": {"SEED", "SEEDS"},
-    "a figure of the hardware": {"FLOPS", "TFLOPS", "GFLOPS"},
-    "how the score is measured": {"EVAL", "EVALUATION", "VAL", "VALIDATION", "TEST"},
-    "a limit": {"BUDGET", "SECONDS", "MINUTES", "HOURS", "TIMEOUT", "DEADLINE"},
-    "what is printed": {"DEBUG", "VERBOSE"},
-}
-"""Reasons not to change constants whose names contain one of these words."""
-_REPORTED: Final = frozenset({"LOG", "LOGGING", "PRINT", "SAVE", "CHECKPOINT", "REPORT", "DISPLAY"})
-_OFTEN: Final = frozenset({"EVERY", "INTERVAL", "FREQ", "FREQUENCY", "PERIOD", "STEPS", "ITERS"})
+
 
 Motion = tuple[float | None, float | None, str | None]
 """The smallest and the largest value, None if open, and the scale, None to infer it from the value."""
-
-
-def why_it_stays(name: str) -> str:
-    """Return why a constant with this name should not change; empty if it may."""
-    words = _words(name)
-    if words & _REPORTED and words & _OFTEN:
-        return "what is printed"
-    if "CLASSES" in words or (words & {"N", "NUM"} and words & {"CLASS", "LABELS"}):
-        return "a property of the data"
-    return next((reason for reason, some in _STAY.items() if words & some), "")
 
 
 def is_share(name: str, value: float) -> bool:
@@ -52,11 +36,15 @@ def is_share(name: str, value: float) -> bool:
 
     Integers may be counts instead: steps of a warm-up, layers to drop, or anything with a ratio of 1.
     """
-    words = _words(name)
+    words = words_of(name)
     if not 0 <= value <= 1 or words & _UNITS:
         return False
     is_float = isinstance(value, float)
     scheduled = bool(words & _SCHEDULE) and not words & _RATES
+    if is_float and words & _MOMENTS and not words & (_RATES | _NO_MOMENTS) and value >= _LEAST_MOMENT:
+        return True
+    if is_float and "CLIP" in words and words & {"EPS", "EPSILON", "RANGE", "COEF"} and value > 0:
+        return True
     if words & _RATIOS:
         return is_float or value == 0 or bool(words & (_SCHEDULE | _RATES))
     return bool(words & _SHARES) or (is_float and (scheduled or "DROP" in words))
@@ -68,7 +56,9 @@ def motion_of(name: str, value: float) -> Motion:
     Counts of layers and heads change in steps of one. Shares of a whole stay between 0 and 1. So do decay rates of
     averages, which never reach 1.
     """
-    words = _words(name)
+    words = words_of(name)
+    if "PERCENTILE" in words and 0 <= value <= 100:
+        return 0.0, 100.0, "linear"
     if isinstance(value, int):
         named = any(map(_COUNTED.fullmatch, words)) or (words & _ONE and words & _NUMBER_OF)
         return (1.0, None, "unit") if named and 0 < value <= _MOST_COUNTED and not words & _SIZES else (None,) * 3
@@ -80,5 +70,6 @@ def motion_of(name: str, value: float) -> Motion:
     return None, None, None
 
 
-def _words(name: str) -> set[str]:
+def words_of(name: str) -> set[str]:
+    """Return the words of a name: those between underscores."""
     return set(_WORDS.findall(name))

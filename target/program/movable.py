@@ -7,12 +7,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from target.program.constants import Constant, assignments, parse_constants, stored_names
+from target.program.assigned import assignments, stored_names
+from target.program.constants import Constant, parse_constants
 from target.program.elsewhere import numbers_elsewhere
 from target.program.space import axis_of
 from target.program.syntax import parse
 
 _MOVING: Final = 16  # names that are shown
+_SWITCH: Final = "# switch: "
+MOVE_ADVICE: Final = (
+    "write `LR = 0.1` at the top level, or a comment `# knob: LOW..HIGH` behind a number; or set operator=patch and "
+    "llm.model, or operator=agent and agent.command"
+)
+"""What to do about a program in which no operator without a model finds anything to change."""
 _STAYING: Final = 6  # names of each reason
 
 
@@ -34,7 +41,7 @@ def movable_text(source: str) -> str:
     for name, value in assignments(tree):
         if name not in known:
             staying[_why_not(value, stored[name])][name] = None
-    elsewhere = numbers_elsewhere(tree)
+    elsewhere = numbers_elsewhere(tree, constants.keys(), inside=not moving)
     if not moving and not staying and not elsewhere:
         return ""
     count = f"{len(moving)} constant{'s' if len(moving) > 1 else ''} can move" if moving else "no constant can move"
@@ -44,8 +51,19 @@ def movable_text(source: str) -> str:
         parts.append(f"{sum(map(len, staying.values()))} stay: {'; '.join(groups)}")
     if elsewhere:
         groups = [f"{_listed(names, _STAYING)} ({place})" for place, names in elsewhere.items()]
-        parts.append(f"only constants such as `LR = 0.1` at the top level move, and not {', '.join(groups)}")
+        parts.append(
+            f"only constants such as `LR = 0.1` at the top level move, and not {', '.join(groups)}, unless a comment "
+            "`# knob: LOW..HIGH` is behind the number"
+        )
     return "; ".join(parts)
+
+
+def can_move(source: str) -> bool:
+    """Return whether an operator without a model finds something to change in a program; so if it does not parse."""
+    try:
+        return _SWITCH in source or any(axis_of(constant) for constant in parse_constants(source).values())
+    except (SyntaxError, ValueError):
+        return True  # the operators say what is wrong
 
 
 def is_python(source: str) -> bool:

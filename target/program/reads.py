@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from target.program.syntax import parents_of
+
 NOT_READ: Final = "not read"
 ONLY_PRINTED: Final = "only scales what is printed"
 _READ_ALL: Final = frozenset({"globals", "locals", "vars", "eval", "exec"})
@@ -42,12 +44,7 @@ class _Uses:
     """Follows values from where a name is read to where they are used."""
 
     def __init__(self, tree: ast.Module, names: set[str]) -> None:
-        self._parents, open_nodes = dict[ast.AST, ast.AST](), list[ast.AST]([tree])
-        while open_nodes:
-            node = open_nodes.pop()
-            children = list(ast.iter_child_nodes(node))
-            self._parents.update(dict.fromkeys(children, node))
-            open_nodes += children
+        self._parents = parents_of(tree)
         self._reads = [node for node in self._parents if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
         self._texts = {node.value for node in self._parents if isinstance(node, ast.Constant) and node.value in names}
         self.read = {node.id for node in self._reads}

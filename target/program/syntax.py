@@ -8,6 +8,7 @@ import functools
 import re
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Final
 
 # CPython 3.11 counts the depth of a syntax tree under construction in one place for all threads, and fails with a
@@ -25,6 +26,18 @@ def parse(source: str) -> ast.Module:
         SyntaxError: As `parse_anew`.
     """
     return parse_anew(source)
+
+
+@functools.lru_cache(maxsize=2)  # several rules ask about one program in turn
+def parents_of(tree: ast.Module) -> Mapping[ast.AST, ast.AST]:
+    """Return the parent of each node of a syntax tree but the tree itself."""
+    parents, open_nodes = dict[ast.AST, ast.AST](), list[ast.AST]([tree])
+    while open_nodes:
+        node = open_nodes.pop()
+        children = list(ast.iter_child_nodes(node))
+        parents.update(dict.fromkeys(children, node))
+        open_nodes += children
+    return parents
 
 
 def parse_anew(source: str) -> ast.Module:

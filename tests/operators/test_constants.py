@@ -184,7 +184,7 @@ def test_the_seed_of_the_proposal_determines_the_program() -> None:
 
 
 def test_a_program_that_is_known_is_not_made_again() -> None:
-    source = "TIED = False\nSPLIT = False\n"
+    source = "TIED = False\nGATED = False\n"
     people = population(source)
     made = set()
     for number in range(1, 4):

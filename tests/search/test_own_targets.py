@@ -129,7 +129,7 @@ def test_the_constants_that_can_move_are_named_once_in_a_search(tmp_path: Path) 
 def test_a_metric_that_is_maximized_has_its_own_sign_everywhere(tmp_path: Path) -> None:
     root = tmp_path / "tool"
     root.mkdir()
-    (root / "tool.py").write_text("print('speed: 3')\n")
+    (root / "tool.py").write_text("WASTE = 2\nprint('speed:', 3 - 0 * WASTE)\n")
     done = search(
         tmp_path,
         *("name=up", "target=command", f"target.root={root}", "target.file=tool.py", "target.command=python3 tool.py"),
@@ -146,22 +146,33 @@ def test_a_metric_that_is_maximized_has_its_own_sign_everywhere(tmp_path: Path) 
     assert "speed 3 (higher is better)" in (out / "report.md").read_text()
 
 
-@pytest.mark.parametrize("operator", ["constants", "mix"])
-def test_a_file_that_is_not_python_is_refused_for_operators_that_change_only_python(
-    tmp_path: Path, operator: str
+@pytest.mark.parametrize(
+    ("operator", "file", "source", "told"),
+    [
+        (
+            "mix",
+            "kernel.c",
+            "#define BLOCK 16\nint main(void) { return 0; }\n",
+            "kernel.c is not Python, so only an operator that asks a model, or an agent, can",
+        ),
+        (
+            "constants",
+            "train.py",
+            "hyp = {'lr': 0.1}\nprint('seconds:', hyp['lr'])\n",
+            "train.py: no constant can move: write `LR = 0.1` at the top level, or a comment `# knob: LOW..HIGH`",
+        ),
+    ],
+)
+def test_a_file_in_which_operators_without_a_model_find_nothing_is_refused_for_them(
+    tmp_path: Path, operator: str, file: str, source: str, told: str
 ) -> None:
     (tmp_path / "tool").mkdir()
-    (tmp_path / "tool" / "kernel.c").write_text("#define BLOCK 16\nint main(void) { return 0; }\n")
-    settings = (
-        "target=command",
-        f"target.root={tmp_path / 'tool'}",
-        "target.file=kernel.c",
-        "target.command=sh run.sh",
-    )
+    (tmp_path / "tool" / file).write_text(source)
+    settings = ("target=command", f"target.root={tmp_path / 'tool'}", f"target.file={file}", "target.command=sh run.sh")
 
     refused = search(tmp_path, "name=c", *settings, "target.metric=seconds", f"operator={operator}")
 
-    assert_clean_failure(refused, "kernel.c is not Python, so only an operator that asks a model, or an agent, can")
+    assert_clean_failure(refused, told)
     assert "set operator=patch and llm.model, or operator=agent and agent.command" in refused.stderr
 
 

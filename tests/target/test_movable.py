@@ -78,7 +78,34 @@ train(args, learning_rate, NUM_CLASSES, Config())
 def test_numbers_of_a_usual_script_that_no_operator_moves_are_named() -> None:
     assert movable_text(SCRIPT) == (
         "1 constant can move: LR; 1 stay: NUM_CLASSES (a property of the data); only constants such as `LR = 0.1` at "
-        "the top level move, and not --batch-size, --momentum (defaults of add_argument), learning_rate (not in upper "
-        "case), Config.depth (fields of a class)"
+        "the top level move, and not --batch-size, --momentum (defaults of options), learning_rate (not in upper "
+        "case), Config.depth (fields of a class), unless a comment `# knob: LOW..HIGH` is behind the number"
     )
     assert movable_text("learning_rate = 0.1\nf(learning_rate)").startswith("no constant can move; only constants such")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ('hyp = {"opt": {"lr": 11.5}, "flip": True}', "hyp.flip, hyp.opt.lr (entries of a dictionary)"),
+        ("class C:\n  lr = float(os.environ.get('LR', 0.1))", "C.lr (fields of a class)"),
+        ("@click.option('--lr', default=0.1)\ndef main(lr): pass", "--lr (defaults of options)"),
+        ("def main(lr=0.1):\n  steps = 3\n  fit(depth=4)", "main.lr, main.steps, fit.depth (in functions and calls)"),
+    ],
+)
+def test_where_nothing_moves_the_numbers_of_the_program_are_named_wherever_they_are(source: str, told: str) -> None:
+    text = movable_text(f"{source}\n")
+
+    assert text.startswith(
+        f"no constant can move; only constants such as `LR = 0.1` at the top level move, and not {told}"
+    )
+    assert told.partition(" (")[0] not in movable_text(f"{source}\nRATE = 0.1\nuse(RATE)\n") or "in func" not in told
+
+
+def test_numbers_with_a_knob_comment_are_not_among_those_that_stay() -> None:
+    source = 'lr = 0.1  # knob: 0.01..1 log\nh = {\n  "a": 1,  # knob: 1..9\n  "b": 2,\n}\nuse(lr, h)\n'
+
+    assert movable_text(source).startswith(
+        "2 constants can move: lr, h.a; only constants such as `LR = 0.1` at the top"
+    )
+    assert "and not h.b (entries of a dictionary), unless" in movable_text(source)

@@ -10,6 +10,8 @@ from target.command.reported import figures_of_log, figures_of_pattern, number_o
 from target.command.spec import CommandSpec
 from target.errors import TargetError
 from target.feedback import CandidateFailure
+from target.metric import Metric
+from tests.limits import within_cpu_seconds
 
 LOGGING = "2026-11-28 05:07:51,013 INFO epoch 2: train_loss=2.41 val_loss=2.27 val_acc=0.1200\n"
 KERAS = "67/67 [====] - 54s 805ms/step - loss: 0.0985 - accuracy: 0.9633 - val_loss: 0.1365 - val_accuracy: 0.9461\n"
@@ -46,6 +48,22 @@ def read(log: str, metric: str) -> float:
         ("Train: loss=0.5 Valid: loss=0.7\n", "loss", None),
         ("best val_acc=0.9\nnew_val_acc=0.9 top/val_acc=0.9\n", "val_acc", None),
         ("Elapsed time: 2.45secs\n", "Elapsed time", None),
+        ("step 5 | worth: 12,345 | lr: 0.1\n", "worth", 12345),
+        ("step 5: worth=1,012,345.5 lr=0.1\n", "worth", 1_012_345.5),
+        ("worth: $12,345.60\n", "worth", 12345.6),
+        ("Final worth of all: -$12,345\n", "Final worth of all", -12345),
+        ("betas: 0.9,0.999 acc=0.5,123\n", "acc", 0.5),
+        ("a: n=1,2,3 acc=12,34 x=1\n", "acc", 12),
+        ("{'loss': np.float64(0.51), 'acc': np.float64(0.9123)}\n", "acc", 0.9123),
+        ("{'loss': tensor(0.51, device='cuda:0'), 'acc': tensor(-9e-3)}\n", "acc", -0.009),
+        ("acc: Array(0.25, dtype=float32)\n", "acc", 0.25),
+        ("acc: tensor([0.25, 0.5])\n", "acc", None),
+        ("epoch 1 acc=0.2\n│  acc  │  0.8123000264  │\n", "acc", 0.8123000264),
+        ("| name | value |\n| `acc` | 81.2% |\n| best acc | 0.9 |\n", "acc", 81.2),
+        ("| acc | loss |\n| 0.9 | 0.1 |\n", "acc", None),
+        ("acc: 0.512 -> new best\n", "acc", 0.512),
+        ("acc: 0.512 -> 0.6\n", "acc", None),
+        ("acc: 0.5012 +/- 0.0123\n", "acc", 0.5012),
     ],
 )
 def test_the_metric_is_found_among_the_other_figures_of_a_line(log, metric, expected):
@@ -127,3 +145,27 @@ def test_variables_are_text_or_numbers_that_have_one_form_as_text(tmp_path, envi
 
     with pytest.raises(TargetError, match=problem) if problem else contextlib.nullcontext():
         assert CommandSpec.from_config({**settings, **rest}).environment == {"A": "1", "B": "1.10"}
+
+
+def test_a_long_line_of_brackets_is_read_in_linear_time():
+    line = "acc=tensor(0." + "1" * 9_000 + "," + "x(" * 400
+
+    within_cpu_seconds(5, lambda: figures_of_log(f"{line}\n" * 50, metric="acc"))
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "doubt"),
+    [
+        ("val_acc", "minimize", "higher val_acc is usually better, but target.direction=minimize"),
+        ("Val AUC", "minimize", "higher Val AUC is usually better, but target.direction=minimize"),
+        ("test_r2", "minimize", "higher test_r2 is usually better, but target.direction=minimize"),
+        ("val_loss", "maximize", "lower val_loss is usually better, but target.direction=maximize"),
+        ("val_acc", "maximize", None),
+        ("val_bpb", "minimize", None),
+        ("score", "minimize", None),
+        ("reward_error", "minimize", None),
+        ("account", "minimize", None),
+    ],
+)
+def test_a_direction_that_the_name_of_the_metric_contradicts_is_doubted(name, direction, doubt):
+    assert Metric(name=name, is_maximized=direction == "maximize").doubt == doubt

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from operators.base import Resources
+from operators.base import Resources, needs_python
 from operators.chat import ChatModel
 from operators.llm import LanguageModel
 from search.adopt import counts
@@ -16,15 +16,16 @@ from search.composed import make_target
 from search.construct import make_operator
 from search.direction import find_direction
 from search.doctor.checks.models import SETTINGS, configured_endpoints
-from search.doctor.checks.row import Row, broken, broken_by, fine
+from search.doctor.checks.row import Row, broken, broken_by, fine, warning
 from search.doctor.checks.subject import Subject
 from search.errors import UserError
 from search.import_run import find_source
 from search.models.cassette import ReplayedModel, open_record
 from target.errors import TargetError
+from target.metric import Metric, usual_direction
 from target.program import Program
 from target.program.contract import TRAINED
-from target.program.movable import movable_text
+from target.program.movable import MOVE_ADVICE, can_move, movable_text
 from target.spec import TargetSpec
 
 
@@ -42,6 +43,10 @@ def check_target(subject: Subject) -> Iterator[Row]:
         "target",
         f"{subject.target}: program {program.id}{limit} on {'a GPU' if subject.device == 'cuda' else 'the CPU'}",
     )
+    metric = Metric() if isinstance(spec, TargetSpec) else make_target(subject.config["target"]).contract.metric
+    if metric.doubt:
+        remedy = f"target.direction={usual_direction(metric.name)}"
+        yield warning("metric", metric.doubt, cost="the search would keep the worse programs", remedy=remedy)
 
 
 def check_constants(subject: Subject) -> Iterator[Row]:
@@ -77,13 +82,19 @@ def check_operators(subject: Subject) -> Iterator[Row]:
     remarks: list[str] = []
     try:
         resources = replace(_resources(subject), remark=remarks.append)
-        names = [make_operator(node, group, resources).name for group, node in nodes.items()]
+        operators = [make_operator(node, group, resources) for group, node in nodes.items()]
     except UserError as error:
         said = str(error).removeprefix("operator: ")
         problem, _, remedy = said.rpartition("; " if "; " in said else ": ")
         yield broken("operator", problem, cost="no proposal can be made", remedy=remedy)
         return
-    yield fine("operator", "; ".join([", ".join(dict.fromkeys(names)), *remarks]))
+    with contextlib.suppress(TargetError, UserError):  # check_target has reported it
+        if all(map(needs_python, operators)) and not can_move(_seed_program(subject).source):
+            found = "the program has nothing that an operator without a model can change"
+            yield broken("operator", found, cost="no proposal can be made", remedy=MOVE_ADVICE)
+            return
+    names = dict.fromkeys(operator.name for operator in operators)
+    yield fine("operator", "; ".join([", ".join(names), *remarks]))
 
 
 def _resources(subject: Subject) -> Resources:

@@ -1,0 +1,27 @@
+"""Writes the numbers of a log as Python does: without thousands separators, currency signs and the names of types."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_THOUSANDS: Final = re.compile(r"(?<![\w.,])[+-]?\d{1,3}(?:,\d{3})+(?![\d,])")
+_CURRENCY: Final = re.compile(r"(?<=[\s:=(])([+-]?)[$€£¥](?=\d)")
+_TYPED: Final = re.compile(
+    r"\b(?:\w+\.)?(?:bfloat16|float\d*|int\d+|tensor|Tensor|array|Array)\(\s*([+-]?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf))\s*"
+    r"(?:,[^()\[\]]{0,80})?\)"
+)
+_MAY_HAVE: Final = re.compile(r"\d,\d|[$€£¥]|\w\(")
+_MOST_CHARACTERS: Final = 10_000  # of a line
+
+
+def plain_digits(text: str) -> str:
+    """Return a text with its numbers as Python writes them.
+
+    `12,345.6`, `$12,345.6`, `np.float64(12345.6)` and `tensor(12345.6, device='cuda:0')` become `12345.6`. A comma in
+    any other place, as in `0.5,123` or `1,2`, separates two numbers and stays.
+    """
+    if len(text) > _MOST_CHARACTERS or not _MAY_HAVE.search(text):
+        return text
+    text = _TYPED.sub(r"\1", _CURRENCY.sub(r"\1", text))
+    return _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)

@@ -1,0 +1,88 @@
+"""Which constants without a knob comment stay, by their names: what the score is measured with is no variable."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from target.program.inferred import words_of
+
+
+class _Rule(NamedTuple):
+    """Constants that stay: their names have one of some words, one of others beside it, and none of a third kind.
+
+    `beside` and `without` are empty if they do not matter. A name of one word also has the word ONLY.
+    """
+
+    reason: str
+    some: frozenset[str]
+    beside: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+
+
+def _rule(reason: str, some: str, beside: str = "", without: str = "") -> _Rule:
+    return _Rule(reason, *(frozenset(words.split()) for words in (some, beside, without)))
+
+
+_SEED: Final = "a seed"
+_HARDWARE: Final = "a figure of the hardware"
+MEASURE: Final = "how the score is measured"
+SPLIT: Final = "how the data are split"
+_DATA: Final = "a property of the data"
+LIMIT: Final = "a limit"
+_PRINTED: Final = "what is printed"
+_SPANS: Final = "LEN LENGTH STEPS MINUTES HOURS DAYS WEEKS MONTHS BARS PERIODS WINDOW"
+_RULES: Final = (
+    _rule(_SEED, "SEED SEEDS"),
+    _rule(_SEED, "STATE", beside="RANDOM RNG"),
+    _rule(_HARDWARE, "FLOPS TFLOPS GFLOPS WORKERS THREADS JOBS GPUS CPUS"),
+    _rule(_HARDWARE, "GPU CUDA DEVICE", beside="ONLY ID INDEX N NUM COUNT"),
+    _rule(_PRINTED, "DEBUG VERBOSE GENERATE PREVIEW"),
+    _rule(
+        _PRINTED,
+        "LOG LOGGING PRINT SAVE CHECKPOINT CKPT REPORT DISPLAY PLOT RENDER",
+        beside="EVERY INTERVAL FREQ FREQUENCY PERIOD STEPS ITERS",
+    ),
+    _rule(_PRINTED, "SAMPLE", beside="EVERY INTERVAL FREQ FREQUENCY"),
+    _rule(MEASURE, "EVAL EVALS EVALUATE EVALUATION VAL VALS VALID VALIDATE VALIDATION TEST TESTS HOLDOUT OOS BACKTEST"),
+    _rule(MEASURE, "METRIC METRICS BENCHMARK RUNS TRIALS BOOTSTRAP BOOTSTRAPS PERMUTATIONS RANDOMIZATIONS"),
+    _rule(MEASURE, "SCORE SCORING", without="Z"),
+    _rule(MEASURE, "REPEATS REPETITIONS", without="LAYER LAYERS BLOCK BLOCKS"),
+    _rule(MEASURE, "FEE FEES COMMISSION COMMISSIONS SLIPPAGE"),
+    _rule(MEASURE, "COST COSTS", beside="ONLY TRANSACTION TRANS TX TRADE TRADING TURNOVER BPS"),
+    _rule(MEASURE, "CAPITAL CASH EQUITY BALANCE", beside="INITIAL INIT START STARTING"),
+    _rule(MEASURE, "FREE", beside="RISK"),
+    _rule(MEASURE, "ANNUALIZATION ANNUALISATION"),
+    _rule(MEASURE, "DAYS PERIODS BARS HOURS", beside="YEAR ANNUM TRADING"),
+    _rule(MEASURE, "HORIZON HORIZONS", without="PLAN PLANNING ROLLOUT"),
+    _rule(MEASURE, "FORECAST PRED PREDICTION FORWARD", beside=_SPANS),
+    _rule(SPLIT, "SPLIT SPLITS", without="MIN MAX SAMPLES GAIN"),
+    _rule(SPLIT, "FOLD FOLDS KFOLD KFOLDS EMBARGO PURGE"),
+    _rule(_DATA, "CLASSES VERSION"),
+    _rule(_DATA, "CLASS LABELS FEATURES", beside="N NUM"),
+    _rule(_DATA, "VOCAB VOCABULARY", beside="ONLY SIZE N NUM"),
+    _rule(_DATA, "INPUT INPUTS OUTPUT OUTPUTS OBS ACTION", beside="DIM DIMS SIZE CHANNELS FEATURES"),
+    _rule(LIMIT, "BUDGET SECONDS SECS MINUTES HOURS TIMEOUT DEADLINE WALLCLOCK RUNTIME DURATION"),
+    _rule(LIMIT, "TIME", beside="LIMIT MAX TOTAL TRAIN TRAINING WALL"),
+    _rule(LIMIT, "EXCLUDE EXCLUDED STARTUP UNTIMED"),
+    _rule(LIMIT, "TARGET", beside="LOSS ACC ACCURACY PERPLEXITY BPB"),
+)
+"""Reasons not to change constants. A constant that stays can be set free by its comment, and a search says that it
+stays; one that should not have moved makes a score that means nothing, and nothing says so. So doubt is a reason."""
+_OF_TRAIN: Final = frozenset({"TRAIN", "TRAINING", "DATA", "DATASET", "SET", "N", "NUM", "DEFAULT"})
+_PART: Final = frozenset(
+    {"RATIO", "FRAC", "FRACTION", "SPLIT", "SIZE", "PCT", "PERCENT", "PORTION", "PROPORTION", "SHARE", "START", "END"}
+    | {"DAYS", "MONTHS", "YEARS"}
+)
+
+
+def why_it_stays(name: str) -> str:
+    """Return why a constant with this name should not change; empty if it may."""
+    words = words_of(name)
+    if words & {"TRAIN", "TRAINING"} and words & _PART and words <= _OF_TRAIN | _PART:
+        return SPLIT  # TRAIN_RATIO, and not TRAIN_BATCH_SIZE
+    if len(words) == 1:
+        words = words | {"ONLY"}
+    for reason, some, beside, without in _RULES:
+        if words & some and (not beside or words & beside) and not words & without:
+            return reason
+    return ""

@@ -1,0 +1,329 @@
+"""What a search may move of programs as people write them, and what it must leave: what the score is measured with."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.constants import ConstantsOperator
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status, Trial
+from target.program import Program
+from target.program.constants import Constant, parse_constants, replace_constants
+
+MEASURE, SPLIT, LIMIT = "how the score is measured", "how the data are split", "a limit"
+DATA, HARDWARE, PRINTED = "a property of the data", "a figure of the hardware", "what is printed"
+MARKED = "a comment says not to change it"
+
+
+def staying(source: str) -> dict[str, str]:
+    """Return why the constants of a program stay, without those that may move."""
+    return {name: constant.stays for name, constant in parse_constants(source).items() if constant.stays}
+
+
+def knob_of(line: str) -> tuple[float | None, float | None, str | None]:
+    (constant,) = parse_constants(line).values()
+    return constant.knob.low, constant.knob.high, constant.knob.scale
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ("FEE_RATE COMMISSION SLIPPAGE_BPS TRADE_COST COST_BPS INITIAL_CAPITAL START_CASH RISK_FREE_RATE", MEASURE),
+        ("BARS_PER_YEAR TRADING_DAYS ANNUALIZATION FORECAST_STEPS PRED_LEN HORIZON LABEL_HORIZON", MEASURE),
+        ("VALIDATE_EVERY VALID_SIZE HOLDOUT_MONTHS OOS_WINDOW NUM_RUNS CV_REPEATS N_BOOTSTRAP SCORE_WEIGHT", MEASURE),
+        ("TRAIN_RATIO TRAIN_FRAC TRAIN_SIZE TRAIN_DAYS DATA_SPLIT N_SPLITS CV_FOLDS EMBARGO_BARS", SPLIT),
+        ("MAX_TIME TIME_LIMIT_S TRAIN_TIME WALLCLOCK_CAP STARTUP_EXCLUDE_STEPS UNTIMED_STEPS TARGET_LOSS", LIMIT),
+        ("VOCAB_SIZE INPUT_DIM N_FEATURES ACTION_DIM CACHE_VERSION", DATA),
+        ("NUM_WORKERS N_JOBS GPU GPU_ID", HARDWARE),
+        ("GENERATE_LENGTH SAMPLE_EVERY PLOT_INTERVAL PREVIEW_COUNT", PRINTED),
+        ("RANDOM_STATE", "a seed"),
+    ],
+)
+def test_what_a_score_depends_on_stays_by_its_name(names: str, reason: str) -> None:
+    source = "".join(f"{name} = 5\n" for name in names.split()) + f"use({names.replace(' ', ', ')}, LR)\nLR = 0.1\n"
+
+    assert staying(source) == dict.fromkeys(names.split(), reason)
+
+
+def test_names_that_only_sound_alike_may_move() -> None:
+    names = (
+        "TRAIN_BATCH_SIZE, PRETRAIN_FRACTION, MIN_SAMPLES_SPLIT, Z_SCORE_ENTRY, LAYER_REPEATS, CASH_BUFFER, "
+        "COST_WEIGHT, TOP_K_FEATURES, DEVICE_BATCH_SIZE, GPU_CHUNK, LORA_RANK, PLAN_HORIZON, STATE_DIM, SAMPLE_STEPS"
+    )
+    source = "".join(f"{name} = 5\n" for name in names.split(", ")) + f"use({names})\n"
+
+    assert staying(source) == {}
+
+
+def test_what_splits_the_data_stays_whatever_its_name() -> None:
+    source = (
+        "PART = 0.25\nWAYS = 4\nRATE = 0.1\nDIMS = 64\na, b = train_test_split(rows, test_size=PART)\n"
+        "for fold in StratifiedKFold(n_splits=WAYS).split(a):\n    q, k = fit(fold, RATE).split(DIMS, dim=2)\n"
+    )
+
+    assert staying(source) == {"PART": SPLIT, "WAYS": SPLIT}
+
+
+def test_what_is_compared_with_a_clock_or_decides_what_it_counts_stays() -> None:
+    source = (
+        "CAP = 300\nPATIENCE = 3\nFIRST = 2\nRATE = 0.1\nwhile time.perf_counter() - start < CAP * 60:\n"
+        "    if step >= FIRST:\n        used_seconds += dt\n    if bad > PATIENCE or elapsed > CAP:\n        break\n"
+        "    train(RATE)\n"
+    )
+
+    assert staying(source) == {"CAP": LIMIT, "FIRST": LIMIT}
+
+
+EVALUATED = """\
+ROWS, SOFT, RATE, WIDTH, BATCH = 400, 0.5, 0.1, 64, 32
+def evaluate(net, batch):
+    return sum(net(row) > SOFT for row in rows[:ROWS]) / ROWS
+print("accuracy:", evaluate(fit(build(WIDTH), RATE, BATCH), BATCH))
+"""
+
+
+def test_what_only_an_evaluation_reads_stays() -> None:
+    assert staying(EVALUATED) == {"ROWS": MEASURE, "SOFT": MEASURE}, "and not what is handed on to the training"
+
+
+def test_where_the_evaluation_is_the_program_its_constants_move() -> None:
+    assert staying(
+        "RATE, WIDTH, STEPS = 0.1, 64, 9\ndef evaluate():\n    return fit(RATE, WIDTH)\nprint(evaluate(), STEPS)"
+    ) == {"STEPS": "only scales what is printed"}
+
+
+SECTIONS = """\
+# ------------------------------------------------------------
+# Constants (fixed, do not modify)
+# ------------------------------------------------------------
+
+CONTEXT = 256
+# bytes
+PIECES = 40
+
+# ------------------------------------------------------------
+# Hyperparameters (edit these)
+# ------------------------------------------------------------
+
+RATE = 0.1
+ROWS = 32  # must match the loader
+WIDTH = 64  # do not go below 8
+
+# don't change: other people's results depend on it
+ORDER = 3
+BINS = 7
+
+DEPTH = 2
+# READ-ONLY
+
+GRID = 5
+
+# Model
+
+HIDDEN = 6
+use(CONTEXT, PIECES, RATE, ROWS, WIDTH, ORDER, BINS, DEPTH, GRID, HIDDEN)
+"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_comments_that_say_not_to_change_something_are_kept(newline: str) -> None:
+    assert staying(SECTIONS.replace("\n", newline)) == dict.fromkeys(
+        ("CONTEXT", "PIECES", "ROWS", "ORDER", "BINS", "GRID"), MARKED
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["# Fixed learning rate\n\nRATE = 0.1\n", "# tunable, never change two at once\n\nRATE = 0.1\n"]
+)
+def test_comments_that_say_something_else_mark_nothing(text: str) -> None:
+    assert staying(f"{text}use(RATE)") == {}
+
+
+def test_a_knob_comment_sets_free_what_would_stay() -> None:
+    source = "FOLDS = 5  # knob: 2..10 int\nCAP = 3  # knob: 1..9 int; do not change\nuse(FOLDS, elapsed > CAP)"
+
+    assert staying(source) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "new", "changed"),
+    [
+        ("LR = float(os.environ.get('LR', 3e-4))", 3e-4, 0.5, "LR = float(os.environ.get('LR', 0.5))"),
+        ('LR = float(os.getenv("LR", "3e-4"))  # rate', 3e-4, 0.5, 'LR = float(os.getenv("LR", "0.5"))  # rate'),
+        ("WIDTH = int(os.environ.get('WIDTH', '64'))", 64, 128, "WIDTH = int(os.environ.get('WIDTH', '128'))"),
+        ("WIDTH = int(os.environ.get('WIDTH', 2**6))", 64, 128, "WIDTH = int(os.environ.get('WIDTH', 2**7))"),
+        ("MEMORY = int(1e6)", 1_000_000, 500, "MEMORY = int(500)"),
+        ("EPS = np.float32(1e-8)", 1e-8, 1e-7, "EPS = np.float32(1e-07)"),
+        ("RATE: Final[float] = 0.1", 0.1, 0.2, "RATE: Final[float] = 0.2"),
+        ("ENCODERS = DECODERS = 6", 6, 7, "ENCODERS = DECODERS = 7"),
+        ("if __name__ == '__main__':\n\tDEPTH = 3\r\n", 3, 4, "if __name__ == '__main__':\n\tDEPTH = 4\r\n"),
+        ("LR = 0.1\nif 'LR' in os.environ:\n    LR = 3", 0.1, 0.2, "LR = 0.2\nif 'LR' in os.environ:\n    LR = 3"),
+    ],
+)
+def test_the_literal_that_sets_a_value_is_what_changes(line: str, value: float, new: float, changed: str) -> None:
+    ((name, constant),) = parse_constants(line).items()
+
+    assert (constant.value, type(constant.value)) == (value, type(value))
+    assert replace_constants(line, {name: new}) == changed
+
+
+def test_a_name_of_several_in_one_line_is_a_constant_of_its_own() -> None:
+    constants = parse_constants("LR, WIDTH = 0.1, 64\nA, B = 1\nC, D = f()\n*E, F = 1, 2\n")
+
+    assert {name: each.value for name, each in constants.items() if name in {"LR", "WIDTH"}} == {"LR": 0.1, "WIDTH": 64}
+    assert constants.keys() <= {"LR", "WIDTH", "F"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X = int(a)",
+        "X = int('x')",
+        "X = float('nan')",
+        "X = float(os.environ['X'])",
+        "X = float(os.environ.get('X'))",
+        "X = int(os.environ.get('X', n))",
+        "X = other.int(3)",
+        "X = max(3)",
+        "X = int(3, 4)",
+        "X = 1\nif debug:\n    X = 2",
+        "X = int(1e400)",
+    ],
+)
+def test_other_calls_and_values_that_are_set_again_are_none(line: str) -> None:
+    assert parse_constants(line) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "knob"),
+    [
+        ("CUTMIX_END = 0.75", (0, 1, "share")),
+        ("SWA_START = 0.5", (0, 1, "share")),
+        ("LR_END = 0.5", (None, None, None)),
+        ("NOISE_START = 0.01", (None, None, None)),
+        ("CLIP_EPS = 0.2", (0, 1, "share")),
+        ("QUANTILE = 0.9", (0, 1, "share")),
+        ("CLIP_PERCENTILE = 99.9", (0, 100, "linear")),
+        ("GAE_LAMBDA = 0.95", (0, None, "average")),
+        ("RIDGE_LAMBDA = 0.1", (None, None, None)),
+        ("DISCOUNT = 0.99", (0, None, "average")),
+    ],
+)
+def test_fractions_by_other_names_stay_fractions(
+    line: str, knob: tuple[float | None, float | None, str | None]
+) -> None:
+    assert knob_of(line) == knob
+
+
+def population(source: str) -> Population:
+    mutation = Mutation(program=Program(source), operator="seed", description="")
+    proposal = Proposal(parents=(), seed=0)
+    return Population((Trial(number=0, proposal=proposal, mutation=mutation, status=Status.BASELINE, decided=0),))
+
+
+@pytest.mark.parametrize(
+    ("source", "small", "large"),
+    [
+        ("N_HEAD = 6\nN_EMBD = 384\nuse(N_HEAD, N_EMBD)", "N_HEAD", "N_EMBD"),
+        ("D_MODEL = 128\nHEADS = 4\nD_FF = 300\nuse(HEADS, D_MODEL, D_FF)", "HEADS", "D_MODEL"),
+        ("MICRO_BATCH = 96\nBATCH_TOKENS = 96 * 40\nuse(MICRO_BATCH, BATCH_TOKENS)", "MICRO_BATCH", "BATCH_TOKENS"),
+    ],
+)
+def test_sizes_that_divide_each_other_do_so_after_a_step(source: str, small: str, large: str) -> None:
+    people, operator, reached = population(source), ConstantsOperator(max_changes=1, step=0.5), set[object]()
+    for seed in range(40):
+        values = operator.mutate(Proposal(parents=(0,), seed=seed), people).program.constants
+        reached |= {values[small], values[large]}
+        assert float(values[large]) % float(values[small]) == 0
+    assert len(reached) > 3, "and they move"
+
+
+def test_the_size_of_a_head_or_an_image_stays_even() -> None:
+    constants = parse_constants(
+        "HEADS = 12\nHEAD_DIM = 48\nIMG_SIZE = 224\nIMAGE_SIZE = 28\nuse(HEADS, HEAD_DIM, IMG_SIZE)"
+    )
+
+    assert {name: each.knob.scale for name, each in constants.items() if not each.stays} == {
+        "HEADS": "unit",
+        "HEAD_DIM": "pow2",
+        "IMG_SIZE": "pow2",
+    }
+
+
+def test_a_width_that_its_heads_do_not_divide_is_free() -> None:
+    assert {
+        name: each.knob.scale for name, each in parse_constants("HEADS = 5\nD_MODEL = 96\nuse(HEADS, D_MODEL)").items()
+    } == {
+        "HEADS": "unit",
+        "D_MODEL": None,
+    }
+
+
+def test_a_constant_says_what_it_is_written_as() -> None:
+    (constant,) = parse_constants("LR = float(os.getenv('LR', '0.1'))").values()
+
+    assert isinstance(constant, Constant)
+    assert constant.write(1e-3) == "'0.001'"
+
+
+ELSEWHERE = """\
+rate = 6e-4  # knob: 1e-5..1e-2 log
+plan = {
+    "opt": {"name": "sgd", "decay": 0.1},  # knob: 0..1
+    "size": 64,  # knob: 16..256 pow2
+    "a": 1, "b": 2,  # knob: 1..9
+}
+class Config:
+    depth: int = 2  # knob: 1..9 unit
+    drop = float(os.environ.get("DROP", "0.1"))  # knob: 0..0.5 linear
+    kind: str = "relu"  # knob: relu | gelu
+def main(width=32, *, heads=4):
+    steps = 100  # knob: fixed
+    fit(
+        trees=100,  # knob: 10..500 log
+        deep=True,  # knob: True | False
+    )
+parser.add_argument("-m", "--momentum", type=float, default=0.9)  # knob: 0..0.99 average
+print("a # knob: 1..9", 3)
+# knob: 1..9
+"""
+
+
+def test_a_knob_comment_makes_a_constant_of_the_only_value_with_a_name_in_its_line() -> None:
+    constants = parse_constants(ELSEWHERE)
+
+    assert {name: (each.value, each.knob.scale, each.stays) for name, each in constants.items()} == {
+        "rate": (6e-4, "log", ""),
+        "plan.size": (64, "pow2", ""),
+        "Config.depth": (2, "unit", ""),
+        "Config.drop": (0.1, "linear", ""),
+        "Config.kind": ("relu", None, ""),
+        "main.steps": (100, None, "fixed"),
+        "fit.trees": (100, "log", ""),
+        "fit.deep": (True, None, ""),
+        "momentum": (0.9, "average", ""),
+    }
+    changed = replace_constants(ELSEWHERE, {"rate": 1e-3, "plan.size": 128, "Config.drop": 0.2, "momentum": 0.5})
+    lines = zip(ELSEWHERE.splitlines(), changed.splitlines(), strict=True)
+    assert [new.strip() for old, new in lines if old != new] == [
+        "rate = 0.001  # knob: 1e-5..1e-2 log",
+        '"size": 128,  # knob: 16..256 pow2',
+        'drop = float(os.environ.get("DROP", "0.2"))  # knob: 0..0.5 linear',
+        'parser.add_argument("-m", "--momentum", type=float, default=0.5)  # knob: 0..0.99 average',
+    ]
+
+
+def test_programs_that_differ_in_such_constants_have_one_skeleton_and_the_operators_move_them() -> None:
+    people, operator = population(ELSEWHERE), ConstantsOperator(max_changes=2, step=0.5)
+    made = [operator.mutate(Proposal(parents=(0,), seed=seed), people).program for seed in range(60)]
+
+    assert {each.skeleton_id for each in made} == {Program(ELSEWHERE).skeleton_id}
+    old = Program(ELSEWHERE).constants
+    moved = {name for each in made for name, value in each.constants.items() if value != old[name]}
+    assert moved == old.keys() - {"main.steps"}
+
+
+def test_two_values_of_one_name_are_two_constants_and_an_unreadable_comment_is_named() -> None:
+    assert list(parse_constants("f(lr=1)  # knob: 1..9\nf(lr=2)  # knob: 1..9\n")) == ["f.lr", "f.lr.2"]
+    with pytest.raises(ValueError, match="line 1: the lower bound"):
+        parse_constants("f(lr=1)  # knob: 9..1\n")
