@@ -47,6 +47,7 @@ from torch import Tensor, nn  # noqa: E402
 from benchmarks.record import RECORD  # noqa: E402
 from target.corpus import CorpusFiles, prepare_corpus  # noqa: E402
 from target.evaluate import load_target  # noqa: E402
+from target.process.processes import die_with_parent  # noqa: E402
 from target.program import Program  # noqa: E402
 from target.program.constants import Value, parse_constants  # noqa: E402
 from target.scoring.scorer import Validation, bits_per_byte  # noqa: E402
@@ -63,6 +64,7 @@ PARTS: Final[dict[str, dict[str, Value]]] = {  # the constants that take a part 
     "initialisation": {"INIT_SCALE": 1.0},
     "RoPE base": {"ROPE_BASE": 10_000.0},
     "smear": {"SMEAR": False},
+    "key offset": {"KEY_OFFSET": False},
     "embedding decays": {"EMBEDDING_WEIGHT_DECAY": 0.0, "VALUE_WEIGHT_DECAY": 0.0},
     "long warm-down": {"WARMDOWN_FRACTION": 0.5},
     "final LR": {"FINAL_LR_FRACTION": 0.0},
@@ -189,9 +191,9 @@ def main() -> None:
 
 
 def trainers(jobs: int) -> multiprocessing.pool.Pool:
-    """Return processes for so many trainings at a time, in which torch compiles nothing."""
+    """Return processes for so many trainings at a time, in which torch compiles nothing; they end with this one."""
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # they inherit it; this process may compile
-    return multiprocessing.get_context("spawn").Pool(jobs)
+    return multiprocessing.get_context("spawn").Pool(jobs, die_with_parent, (os.getpid(),))
 
 
 class Record:

@@ -13,6 +13,7 @@ from target.program.constants import Value
 
 RECORD: Final[dict[str, Value]] = {
     "SMEAR": False,
+    "KEY_OFFSET": False,
     "FIRST_SKIP": 0.05,
     "VALUE_GATE_CHANNELS": 32,
     "WINDOW_PATTERN": "SSSSL",

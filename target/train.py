@@ -26,6 +26,7 @@ MLP_RATIO = 4.0  # knob: 0.5..8 log  # hidden units of the MLP / width
 ACTIVATION = "relu2"  # knob: relu2 | gelu | silu
 ROPE_BASE = 200_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation / 2 pi, in tokens
 ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
+KEY_OFFSET = True  # knob: True | False  # half of each key is that of the token before
 LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
 INIT_SCALE = 0.68  # knob: 0.2..2 log  # of the matrices in blocks, times 1 / sqrt(inputs)
 WINDOW_PATTERN = "L"  # knob: L | SSSL | SSSSL  # blocks in turn see all (L) or a window (S); the last all
@@ -53,6 +54,7 @@ ORTHOGONALISATION = "polar"  # knob: polar | quintic  # coefficients of the iter
 EMBEDDING_LR = 0.9  # knob: 1e-3..3 log  # AdamW, as all below
 HEAD_LR = 0.005  # knob: 1e-4..0.1 log
 SCALAR_LR = 0.5  # knob: 1e-3..3 log  # parts of the first embedding; the other scalars have a hundredth of it
+SMEAR_LR = 0.02  # knob: 1e-3..0.3 log
 EMBEDDING_WEIGHT_DECAY = 0.001  # knob: 1e-5..0.1 log
 VALUE_WEIGHT_DECAY = 0.003  # knob: 1e-5..0.1 log  # of value embeddings
 ADAM_BETA1 = 0.8  # knob: 0..0.95 linear
@@ -79,7 +81,7 @@ ITERATIONS = {  # x -> a x + (b xx' + c xx'xx') x, in turn
     ],
 }
 for name, holds in {
-    "HEAD_DIM must be even": HEAD_DIM % 2 == 0,
+    "HEAD_DIM must be a multiple of 4": HEAD_DIM % 4 == 0,
     f"VALUE_GATE_CHANNELS must be 1 to {WIDTH}, the width": 1 <= VALUE_GATE_CHANNELS <= WIDTH,
     "WINDOW_PATTERN must be of the letters S and L": {*WINDOW_PATTERN} in ({"S"}, {"L"}, {"S", "L"}),
     "SHORT_WINDOW must be at least 1": SHORT_WINDOW >= 1,
@@ -107,6 +109,12 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn pairs of channels of (B, H, T, D) by their position, so that attention sees relative ones."""
     left, right = x.chunk(2, dim=-1)
     return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1).type_as(x)
+
+
+def offset(keys: Tensor) -> Tensor:
+    """Move the slower half of the channels of keys (B, T, H, D) on by a token: one block then finds what followed."""
+    fast, slow = keys.view(*keys.shape[:-1], 2, HEAD_DIM // 2).chunk(2, dim=-1)  # pairs that RoPE turns together
+    return torch.cat((fast, F.pad(slow[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))), dim=-1).flatten(-2)
 
 
 def sees(window: int) -> Callable[..., Tensor]:
@@ -143,6 +151,7 @@ class Attention(nn.Module):
             if self.gate is not None:
                 extra = extra * (2 * torch.sigmoid(self.gate(x[..., :VALUE_GATE_CHANNELS]))).unsqueeze(-1)
             v = v + extra
+        k = offset(k) if KEY_OFFSET else k
         q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # (B, H, T, D)
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
         y = attend(q, k, v, self.window, seen)
@@ -337,31 +346,23 @@ class Muon(torch.optim.Optimizer):
 
 
 def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
-    """Return the optimisers of all parameters; every group remembers its peak learning rate."""
+    """Return the optimisers of all parameters, with their peak learning rates."""
     scale, embeddings = (WIDTH / 768) ** -0.5, model.embeddings
     tables = [embeddings.first.weight, *([embeddings.pairs.weight] if embeddings.pairs else ())]
     skips = [each.skip for each in model.blocks if each.skip is not None]
-    others = (*(each.scale for each in model.blocks), embeddings.smear, model.back_out)
+    others = (*(each.scale for each in model.blocks), model.back_out)
     groups = [
         {"params": tables, "lr": EMBEDDING_LR * scale, "weight_decay": EMBEDDING_WEIGHT_DECAY},
         {"params": [*embeddings.values.parameters()], "lr": EMBEDDING_LR * scale, "weight_decay": VALUE_WEIGHT_DECAY},
         {"params": [*model.head.parameters()], "lr": HEAD_LR * scale},
         {"params": skips, "lr": SCALAR_LR, "betas": (0.96, ADAM_BETA2), "eps": 1e-6},  # first gradients are rounding
         {"params": [each for each in others if each is not None], "lr": 0.01 * SCALAR_LR, "eps": 1e-6},
+        {"params": [embeddings.smear] if SMEAR else [], "lr": SMEAR_LR, "eps": 1e-6},
     ]
-    adam = torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        betas=(ADAM_BETA1, ADAM_BETA2),
-        eps=1e-10,
-        weight_decay=0.0,
-        fused=True,
-    )
+    groups = [group for group in groups if group["params"]]
+    adam = torch.optim.AdamW(groups, betas=(ADAM_BETA1, ADAM_BETA2), eps=1e-10, weight_decay=0.0, fused=True)
     matrices = (each for each in model.blocks.parameters() if each.ndim == 2)
-    optimizers: list[torch.optim.Optimizer] = [Muon(matrices), adam]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
-    return optimizers
+    return [Muon(matrices), adam]
 
 
 def lr_fraction(progress: float) -> float:
@@ -377,7 +378,7 @@ def schedule(optimizers: list[torch.optim.Optimizer], progress: float) -> None:
     warm = min(1.0, progress / MOMENTUM_WARMUP_FRACTION)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * lr_fraction(progress)
+            group["lr"] = group.setdefault("peak_lr", group["lr"]) * lr_fraction(progress)
             if "momentum" in group:
                 group["momentum"] = MOMENTUM_START + warm * (MATRIX_MOMENTUM - MOMENTUM_START)
                 group["decay"] = MATRIX_WEIGHT_DECAY * (1 - progress)
@@ -386,8 +387,7 @@ def schedule(optimizers: list[torch.optim.Optimizer], progress: float) -> None:
 def flops_per_token(model: GPT, tokens: int) -> float:
     """Return the arithmetic of training on a token in rows of T (PaLM, arXiv 2204.02311, appendix B)."""
     matrices = sum(parameter.numel() for parameter in (*model.blocks.parameters(), *model.head.parameters()))
-    windows = (each.window for each in model.modules() if isinstance(each, Attention))
-    seen = sum(min(tokens, window or tokens) for window in windows)
+    seen = sum(min(tokens, each.window or tokens) for each in model.modules() if isinstance(each, Attention))
     return 6.0 * matrices + 12.0 * WIDTH * seen
 
 

@@ -148,7 +148,7 @@ def test_a_later_token_changes_nothing_before_it_at_any_weights(load, seed):
     ("constants", "said"),
     [
         ({"VALUE_GATE_CHANNELS": 65}, "VALUE_GATE_CHANNELS must be 1 to 64, the width"),
-        ({"HEAD_DIM": 33}, "HEAD_DIM must be even"),
+        ({"HEAD_DIM": 34}, "HEAD_DIM must be a multiple of 4"),
         ({"WINDOW_PATTERN": "SXL"}, "WINDOW_PATTERN must be of the letters S and L"),
         ({"WINDOW_PATTERN": ""}, "WINDOW_PATTERN must be of the letters S and L"),
         ({"SHORT_WINDOW": 0}, "SHORT_WINDOW must be at least 1"),
