@@ -176,19 +176,16 @@ class Loop:
     def _settle(self) -> None:
         """Give every verdict that can be given; one verdict may make another possible."""
         while True:
-            verdicts = [
-                (trial.number, step) for trial, step in self._steps(self._population) if isinstance(step, Verdict)
-            ]
+            verdicts = [(trial.number, step) for trial, step in self._steps() if isinstance(step, Verdict)]
             if not verdicts:
                 return
             self._decide(*verdicts[0])
 
-    def _steps(self, population: Population) -> list[tuple[Trial, Measure | Verdict]]:
+    def _steps(self) -> list[tuple[Trial, Measure | Verdict]]:
+        population, acceptance, gates = self._population, self._settings.acceptance, self._settings.gates
         waiting = population.pending if population.champion else population.pending[:1]  # the baseline comes first
         ready = (trial for trial in waiting if trial.number in self._passed)
-        return [
-            (trial, next_step(trial, population, self._settings.acceptance, self._settings.gates)) for trial in ready
-        ]
+        return [(trial, next_step(trial, population, acceptance, gates)) for trial in ready]
 
     def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
         trial = self._recorder.decide(number, verdict, spent)
@@ -236,7 +233,7 @@ class Loop:
         mine = self._work.trainings
         others = self._share.of_others
         measuring = mine | {(number, seed) for number, seed in others if seed is not None}
-        steps = [step for _, step in self._steps(self._population) if isinstance(step, Measure)]
+        steps = [step for _, step in self._steps() if isinstance(step, Measure)]
         wanted = trainings_wanted(steps, self._repeats, measuring, self._population)
         left = self._settings.budget.trainings_left(self._population.trainings + len(measuring))
         slots = min(self._slots - len(mine), left)
@@ -334,7 +331,7 @@ class Loop:
         """Record the end. Trials that cannot be confirmed any more are decided, so that each training has its row."""
         if self._interrupted:
             return self._recorder.record("stopped", self._interrupted)
-        for trial, step in self._steps(self._population):
+        for trial, step in self._steps():
             if trial.evaluations and isinstance(step, Measure):
                 status = Status.DISCARD if trial.number else Status.BASELINE
                 early = Verdict(status, "the budget ended before it was measured again")

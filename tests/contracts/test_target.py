@@ -31,7 +31,7 @@ CONF = Path(__file__).parents[2] / "conf"
 TARGETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONF / "target").glob("*.yaml"))}
 SPECS = [name for name, plain in TARGETS.items() if "device" in plain]  # simulated targets have no worker
 OVERRIDES = {
-    "gpu": ["target.train_seconds=30", "++target.cards.24.batch_rows=4", "++target.cards.100.constants.DEPTH=12"],
+    "gpu": ["target.train_seconds=30", "++target.cards.22.batch_rows=4", "++target.cards.100.constants.DEPTH=12"],
     "tiny": ["target.constants.DEPTH=1", "target.sandbox=strict", "target.program='~/mine.py'"],
     "command": ["target.root=.", "target.file=README.md", "target.command=python", "target.metric=x"],
     "autoresearch": ["target.root=.", "++target.environment.N=1", "target.readable=[/opt/data]"],
@@ -69,7 +69,7 @@ def test_a_card_from_the_command_line_changes_the_one_in_the_file():
     settings = composed("gpu", *OVERRIDES["gpu"])
     assert isinstance(settings, TargetSpec)
 
-    assert settings.cards[24] == {"constants": {**TARGETS["gpu"]["cards"][24]["constants"]}, "batch_rows": 4}
+    assert settings.cards[22] == {"constants": {**TARGETS["gpu"]["cards"][22]["constants"]}, "batch_rows": 4}
     assert settings.fitted(141 * 10**9).constants["DEPTH"] == 12
 
 

@@ -42,6 +42,7 @@ from target.evaluation import Evaluation, Outcome
 from target.evidence import NO_EVIDENCE, Evidence
 from target.executor import LocalExecutor
 from target.program import Program
+from target.program.contract import TRAINED as NETWORK
 
 ROOT = Path(__file__).parents[2]
 SEED_PROGRAM = Program("LR = 0.1\nDEPTH = 4  # knob: 2..24 int\n")
@@ -154,6 +155,7 @@ class InstantTarget:
     """A target whose programs train in no time."""
 
     limits = ()
+    contract = NETWORK  # its rules for programs
 
     def __init__(self, executor: InstantExecutor) -> None:
         self._executor = executor

@@ -213,6 +213,7 @@ def test_a_comparison_does_not_count_it_as_a_failure() -> None:
     arm = Arm(
         label="a",
         finals=(1.0,),
+        fresh=(),
         areas=(1.0,),
         final=None,
         area=None,
