@@ -88,8 +88,8 @@ class Hooks:
     def recorded(self, population: Population, summary: Summary) -> None:
         """Start the commands for what is new; returns at once.
 
-        Several verdicts of other sessions may be new at once. Of those, `stuck` is told only if no later one is a keep:
-        nobody need be called for what is over.
+        Several verdicts of other sessions may be new at once. Of those, `stuck` is told only if no later one is a keep,
+        because a keep ends it.
         """
         if self._settings.is_empty and self._stuck.trials is None:
             return

@@ -17,7 +17,7 @@ _PART_BYTES: Final = 120
 _NAME_BYTES: Final = 240  # MLflow's folder name is the whole name and a suffix; file systems allow 255
 _OUTPUTS: Final = Path("outputs")
 _DEPTHS: Final = ("*", "*/*", "*/*/*")  # where searches may be below `outputs`: those of a sweep are two folders deeper
-_SHOWN: Final = 3  # searches that are named to somebody who named none
+_SHOWN: Final = 3  # searches in the advice for a name that does not exist
 _TAKEN: Final = ("mlartifacts", "mlflow.db")
 
 
@@ -76,7 +76,7 @@ def given_folder(text: str) -> Path:
 
 
 def what_there_is(text: str, outputs: Path = _OUTPUTS) -> str:
-    """Return which searches there are for somebody who named none: those with the most similar names, or the latest.
+    """Return which searches there are, if a name does not exist: those with the most similar names, or the latest.
 
     Args:
         text: What was given.

@@ -33,14 +33,12 @@ class WandbMirror:
     Args:
         run: Folder of the search.
         name: Its name.
-        project: Project of the runs.
-        entity: Who owns the project; None for the user's own.
-        mode: Of wandb.
+        runs: Opens its runs.
     """
 
-    def __init__(self, run: RunDirectory, name: str, project: str, entity: str | None, mode: str) -> None:
+    def __init__(self, run: RunDirectory, name: str, runs: Runs) -> None:
         self._run = run
-        self._runs = Runs(run, name, project, entity, mode)
+        self._runs = runs
         self._path = run.root / ".wandb_sent.json"
         self._sent: dict[str, str] = {}
         self._last_step = -1

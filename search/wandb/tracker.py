@@ -72,7 +72,8 @@ class WandbTracker(BackgroundTracker):
             OSError: There is no key for the server.
         """
         _require_key(self._mode)
-        mirror = WandbMirror(self._run, self._search, self._project, self._entity, self._mode)
+        runs = Runs(self._run, self._search, self._project, self._entity, self._mode)
+        mirror = WandbMirror(self._run, self._search, runs)
         self._url = mirror.url
         return mirror
 
