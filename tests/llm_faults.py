@@ -19,6 +19,8 @@ class Completion:
         reasoning: The field for reasoning, which servers name `reasoning_content` or `reasoning`.
         reasoning_field: Its name.
         tool: Arguments of a call of a tool.
+        beside: Further fields of the message.
+        around: Further fields of the choice, which holds the message.
     """
 
     text: str | None
@@ -28,6 +30,8 @@ class Completion:
     reasoning: str | None = None
     reasoning_field: str = "reasoning_content"
     tool: Mapping[str, str] | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    around: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -253,7 +253,7 @@ def _completion(request: Request, completion: Completion) -> dict[str, Any]:
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": prompt_tokens // 2 if request.number > 1 else 0},
     }
-    message: dict[str, Any] = {"role": "assistant", "content": completion.text}
+    message: dict[str, Any] = {"role": "assistant", "content": completion.text, **completion.beside}
     if completion.reasoning is not None:
         message[completion.reasoning_field] = completion.reasoning
     if completion.tool is not None:
@@ -263,6 +263,7 @@ def _completion(request: Request, completion: Completion) -> dict[str, Any]:
         "index": 0,
         "message": message,
         "finish_reason": completion.finish_reason,
+        **completion.around,
     }
     return {
         "id": f"scripted-{request.number}",

@@ -20,6 +20,7 @@ from operators.llm.persistence import Patience, Persistence
 from operators.llm.refusals import BusyError
 from operators.llm.retry import Backoff, Pace
 from operators.llm.selection import Choose, make_choice
+from operators.llm.usage import estimated_tokens, was_cut
 from operators.trial import Attempt
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class LanguageModel:
         max_tokens = answer_tokens(endpoint)
         ask = functools.partial(self._line.ask, endpoint, messages, rng=rng, patience=self._patience)
         reply = self._say_something(ask, max_tokens, rng)
-        self._mention(endpoint, reply)
+        self._mention(endpoint, reply, messages)
         if reply.finish_reason == CUT_OFF and max_tokens is not None:
             reply = self._say_more(endpoint, ask, max_tokens, reply, rng)
         return replace(reply, seconds=self._clock() - began)
@@ -168,23 +169,31 @@ class LanguageModel:
             except BusyError as error:
                 self.tell(f"model {endpoint.where} was not tested because it is busy: {error}")
             else:
-                self._mention(endpoint, reply)
+                self._mention(endpoint, reply, FIRST_QUESTION)
                 yield reply
         if refusals:
             raise ProviderRefusalError("; ".join(map(str, refusals)), status=refusals[0].status)
 
-    def _tell_once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _tell_once(self, text: str, topic: str = "") -> None:
+        """Tell something, if neither it nor another text on its topic was told before."""
+        if (topic or text) not in self._told:
+            self._told.add(topic or text)
             self.tell(text)
 
-    def _mention(self, endpoint: Endpoint, reply: Reply) -> None:
-        """Report once if a model's costs are not known."""
+    def _mention(self, endpoint: Endpoint, reply: Reply, messages: Sequence[Message]) -> None:
+        """Report once if a model's costs are not known, or if it did not read all of the prompt."""
         if not has_price(endpoint):
             self._tell_once(f"the cost of {endpoint.where} is counted as 0: litellm has no price for it; set llm.price")
         if reply.estimated:
             self._tell_once(
                 f"{endpoint.where} reports no tokens: they are estimated from characters, and so is the cost"
+            )
+        if was_cut(reply.prompt_tokens, messages):
+            self._tell_once(
+                f"{endpoint.where} read {reply.prompt_tokens} tokens of a prompt of about "
+                f"{estimated_tokens(messages)}: its context is probably too short, so it does not see the whole "
+                "program; start the server with a longer one, in Ollama by OLLAMA_CONTEXT_LENGTH",
+                topic=f"cut {endpoint.model}",
             )
 
     def _mention_limits(self, endpoint: Endpoint, prompt_tokens: int | None) -> None:

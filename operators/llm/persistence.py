@@ -106,8 +106,9 @@ class Persistence:
                 failing_since = self._clock() if failing_since is None else failing_since
                 delay = self._backoff.delay_seconds(failures, rng, error.retry_after_seconds)
                 if self._clock() + delay - failing_since > patience.outage_seconds:
+                    tries = "1 try" if failures == 1 else f"{failures} tries"
                     raise ProviderError(
-                        f"model {endpoint.where} has not answered in {failures} tries, and llm.outage_minutes="
+                        f"model {endpoint.where} has not answered in {tries}, and llm.outage_minutes="
                         f"{patience.outage_seconds / 60:g} allow no more; the last error: {error}"
                     ) from error
                 self._tell(f"model {endpoint.where}: {error}; try {failures + 1} in {delay:.1f} s")

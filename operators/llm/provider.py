@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from operators.chat import REFUSED, TOOL_CALLS, Message, Reply
 from operators.llm.catalogue import import_litellm
@@ -15,6 +15,7 @@ from operators.llm.refusals import BusyError, UnavailableError, is_policy, meani
 from operators.llm.usage import cost_usd, usage_of
 
 _T = TypeVar("_T")
+_BROKEN: Final = frozenset({"error", "network_error"})
 
 
 def call(
@@ -99,10 +100,14 @@ def _reply(response: Any, endpoint: Endpoint, messages: Sequence[Message], secon
     if not choices:
         raise UnavailableError("the answer has no choices")
     message, finish_reason = choices[0].message, choices[0].finish_reason or "stop"
+    if broken := _broken_off(choices[0]):
+        raise UnavailableError(f"the answer broke off: {broken}")
     answer, reasoning = message.content or "", getattr(message, "reasoning_content", None) or ""
     called = _called(message)
     if called and not answer.strip():
         finish_reason = TOOL_CALLS
+    if getattr(message, "refusal", None) and not answer.strip():
+        finish_reason = REFUSED
     only_reasoning = bool(reasoning.strip()) and not answer.strip() and finish_reason not in (TOOL_CALLS, REFUSED)
     usage = usage_of(response, messages, f"{reasoning}{answer}{called}")
     return Reply(
@@ -117,6 +122,19 @@ def _reply(response: Any, endpoint: Endpoint, messages: Sequence[Message], secon
         reasoning=only_reasoning,
         estimated=usage.estimated,
     )
+
+
+def _broken_off(choice: Any) -> str:
+    """Return why an answer is incomplete; empty if it is complete.
+
+    A gateway that has begun to answer cannot change the status any more, so it puts an error beside the text. litellm
+    calls such an answer finished, and keeps what the gateway said.
+    """
+    found = getattr(choice, "provider_specific_fields", None) or {}
+    error, reason = found.get("error"), found.get("native_finish_reason")
+    if error:
+        return str(error.get("message") or error) if isinstance(error, dict) else str(error)
+    return f"finish_reason is {reason}" if reason in _BROKEN else ""
 
 
 def _called(message: Any) -> str:

@@ -5,19 +5,31 @@ from __future__ import annotations
 import email.utils
 import re
 import time
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from operators.base import ProviderRefusalError
 from operators.llm.catalogue import unset_variables
 from operators.llm.endpoint import Endpoint
-from operators.llm.token_limits import about_tokens
+from operators.llm.token_limits import about_rate, about_tokens
 from operators.secrets import redact
 
 _WORTH_WAITING: Final = frozenset({408, 409, 425, 429})  # among 4xx; all 5xx are
 _BUSY: Final = frozenset({408, 429})
 _POLICY: Final = ("content_policy", "content_filter", "content management policy", "safety system")
-_USED_UP: Final = ("insufficient_quota", "exceeded your current quota", "credit balance is too low")
+_USED_UP: Final = (
+    "insufficient_quota",
+    "exceeded your current quota",
+    "credit balance is too low",
+    "reached your specified api usage limits",
+)
+_WAIT: Final = re.compile(
+    r"(?:retry|try again) (?:in|after) (?=\d)(?:(?P<hours>\d+) ?h)?(?:(?P<minutes>\d+) ?m(?!s))?"
+    r"(?:(?P<seconds>\d+(?:\.\d+)?) ?s|(?P<milliseconds>\d+(?:\.\d+)?) ?ms)?",
+    re.IGNORECASE,
+)
+"""How long to wait, in words: "Please try again in 1h12m", "retry in 34.07s", "try again in 840ms"."""
 _CLASSES: Final = re.compile(
     r"^(?:[\w.]*(?:Error|Timeout): )*(?:\w+(?:Exception|Error) - )?"
 )  # litellm's own, in front
@@ -70,17 +82,17 @@ def meaning(error: Any, endpoint: Endpoint, *, max_tokens: int | None) -> Unavai
     """
     status = int(getattr(error, "status_code", None) or 500)
     said = _said(error)
-    used_up = any(word in said.lower() for word in _USED_UP)
-    advice = _local_advice(error, said, endpoint)
-    if not advice and not used_up and (status >= 500 or status in _WORTH_WAITING):
+    used_up = any(word in said.lower() for word in _USED_UP) and _seconds_in_words(error) is None
+    advice = _local_advice(error, said, endpoint) or about_rate(said.lower(), max_tokens)
+    if not advice and not used_up and (not 400 <= status < 500 or status in _WORTH_WAITING):
         kind = BusyError if status in _BUSY else UnavailableError
         return kind(f"{type(error).__name__}: {said}", retry_after_seconds=_retry_after(error))
     if used_up or status == 402:
-        advice = "the account has no credit left; add credit, or use another key"
+        advice = "the account has no credit left, or has reached its limit: add credit, or use another key"
     elif not advice and status in (401, 403):
         advice = _about_the_key(endpoint)
     elif not advice and status == 404:
-        advice = "no such model there: check llm.model and llm.api_base"
+        advice = f"no such model there: check llm.model and llm.api_base{_about_the_path(endpoint)}"
     advice = advice or _about_the_request(error, said, endpoint, max_tokens)
     return ProviderRefusalError(f"model {endpoint.where}: {advice} (status {status}: {said})", status=status, said=said)
 
@@ -150,17 +162,33 @@ def _about_the_request(error: Any, said: str, endpoint: Endpoint, max_tokens: in
             f"it does not accept llm.reasoning_effort={endpoint.reasoning_effort}: "
             "set llm.reasoning_effort=null, or what it accepts"
         )
-    return "the provider does not accept the request: check llm.model and its settings"
+    return f"the provider does not accept the request: check llm.model and its settings{_about_the_path(endpoint)}"
+
+
+def _about_the_path(endpoint: Endpoint) -> str:
+    is_bare = endpoint.api_base is not None and not urllib.parse.urlsplit(endpoint.api_base).path.strip("/")
+    return " (llm.api_base usually ends in /v1)" if is_bare and endpoint.model.startswith("openai/") else ""
 
 
 def _retry_after(error: Any) -> float | None:
-    """Return the seconds of a Retry-After header, which may be a number or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds to wait that a provider asks for: by a Retry-After header, or else in words.
+
+    The header may be a number or a date (RFC 9110, 10.2.3).
+    """
     headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
     text = headers.get("retry-after") or (getattr(error, "litellm_response_headers", None) or {}).get("retry-after")
     if not text:
-        return None
+        return _seconds_in_words(error)
     try:
         return max(0.0, float(text))
     except ValueError:
         date = email.utils.parsedate_tz(text)
         return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+
+
+def _seconds_in_words(error: Any) -> float | None:
+    match = _WAIT.search(str(error))
+    if match is None or not any(match.groups()):
+        return None
+    hours, minutes, seconds, milliseconds = (float(number or 0) for number in match.groups())
+    return 3600 * hours + 60 * minutes + seconds + milliseconds / 1000

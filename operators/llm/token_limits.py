@@ -34,6 +34,29 @@ _PROMPT: Final = re.compile(
     r"tokens (?:in|from) the (?:input|prompt|messages))|"
     rf"(?:messages|prompt) resulted in {_NUMBER}"
 )
+_RATE: Final = re.compile(rf"limit:? {_NUMBER},[^.]{{0,40}}requested:? {_NUMBER}")
+
+
+def about_rate(said: str, max_tokens: int | None) -> str:
+    """Return what to do about a request that is larger than what may be used in a minute; empty for other refusals.
+
+    Providers give it the status of a rate limit, but waiting does not help: one request alone exceeds the limit.
+
+    Args:
+        said: The server's message, in lower case.
+        max_tokens: Requested limit for the answer, which some providers count in full; None if the request had none.
+    """
+    match = _RATE.search(said)
+    if match is None:
+        return ""
+    limit, requested = (int(number.replace(",", "")) for number in match.groups())
+    if requested <= limit:
+        return ""
+    answer = "" if max_tokens is None else f"a smaller llm.max_tokens (it is {max_tokens}), "
+    return (
+        f"one request has {requested} tokens, and the account may use {limit} in a minute or a day: "
+        f"set {answer}a smaller prompt.max_tokens, or another model"
+    )
 
 
 def about_tokens(said: str, max_tokens: int | None, *, context: bool) -> str:

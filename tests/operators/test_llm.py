@@ -172,7 +172,7 @@ def test_a_provider_that_asks_for_a_longer_wait_than_outage_minutes_is_an_outage
 
 
 def test_without_outage_minutes_the_first_failure_is_an_outage() -> None:
-    with LlmServer(["hello"], faults={1: "500"}) as server, pytest.raises(ProviderError, match="in 1 tries"):
+    with LlmServer(["hello"], faults={1: "500"}) as server, pytest.raises(ProviderError, match="in 1 try,"):
         make_model(server, Clock(), outage_minutes=0).complete(MESSAGES, seed=0, attempt=0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from operators.base import MutationError, ProviderError, ProviderRefusalError
-from operators.chat import Reply
+from operators.chat import Message, Reply
 from operators.llm import LanguageModel
 from operators.llm.catalogue import import_litellm
 from tests.llm_faults import NOT_COUNTED, Answer, Completion, Failure
@@ -151,6 +151,84 @@ def test_a_refusal_that_counts_nothing_was_free() -> None:
     assert not caught.value.attempt.exchanges[0].reply.estimated
 
 
+# Answers that say beside the text that they are none
+
+
+@pytest.mark.parametrize(
+    "around",
+    [{"error": {"code": 502, "message": "upstream is gone"}, "finish_reason": "error"}, {"finish_reason": "error"}],
+)
+def test_an_answer_that_broke_off_is_asked_for_again(around: Mapping[str, Any]) -> None:
+    """Two of three blocks would be built as if they were the whole edit."""
+    told, broken = list[str](), Completion(text="<<<<<<< SEARCH\nDEPTH", around=around)
+    with LlmServer([broken, "hello"]) as server:
+        assert complete(make_model(server, Clock(), tell=told.append)).text == "hello"
+        assert len(server.requests) == 2
+    assert "the answer broke off: " in told[0]
+
+
+def test_a_refusal_in_a_field_of_its_own_is_not_asked_for_again() -> None:
+    with LlmServer([Completion(text=None, beside={"refusal": "I cannot help with that."})]) as server:
+        with pytest.raises(MutationError, match="refuses to answer"):
+            complete(make_model(server))
+        assert len(server.requests) == 1
+
+
+# Prompts of which a server reads only a part
+
+
+@pytest.mark.parametrize(
+    ("counted", "is_cut"),
+    [(2050, True), (4096, True), (6144, True), (7000, False), (9000, False), (0, False)],
+)
+def test_a_prompt_that_the_server_cut_is_told_once(counted: int, is_cut: bool) -> None:
+    """Ollama keeps the end of a prompt that is longer than its context, and answers as if nothing had happened."""
+    told, prompt = list[str](), (Message(role="user", text="DEPTH = 8\n" * 3000),)  # 7,500 tokens
+    usage = {"prompt_tokens": counted, "completion_tokens": 5, "total_tokens": counted + 5}
+    with LlmServer([Completion(text="hello", usage=usage)]) as server:
+        model = make_model(server, tell=told.append)
+        for seed in range(2):
+            model.complete(prompt, seed=seed, attempt=0)
+    warning = f"read {counted} tokens of a prompt of about 7500: its context is probably too short"
+    assert [warning in line for line in told] == [True] * is_cut
+
+
+# Limits of a rate
+
+PER_MINUTE = Failure(
+    status=429,
+    code="RESOURCE_EXHAUSTED",
+    message="You exceeded your current quota, please check your plan. * Quota exceeded for metric: requests, limit: 5. "
+    "Please retry in 34.07s.",
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "least_seconds"),
+    [
+        (PER_MINUTE.message, 34.07),
+        ("Rate limit reached: Limit 30000, Used 29000, Requested 6000. Please try again in 840ms.", 0.84),
+        ("Rate limit reached: Limit 30000, Used 29000, Requested 6000. Please try again in 1m12.5s.", 72.5),
+        ("Too many requests. Try again in 2 minutes.", 120),
+        ("Too many requests, try again in a moment", 0),
+    ],
+)
+def test_a_wait_that_is_asked_for_in_words_is_kept(message: str, least_seconds: float) -> None:
+    clock = Clock()
+    with LlmServer([Failure(status=429, message=message), "hello"]) as server:
+        assert complete(make_model(server, clock)).text == "hello"
+    assert least_seconds <= clock.slept[0] <= least_seconds + 2
+
+
+@pytest.mark.parametrize("status", [413, 429])
+def test_a_request_that_alone_exceeds_the_rate_is_not_repeated(status: int) -> None:
+    message = "Request too large for `m` on tokens per minute (TPM): Limit 12000, Requested 21000, please reduce it."
+    with LlmServer([Failure(status=status, code="rate_limit_exceeded", message=message)]) as server:
+        with pytest.raises(ProviderRefusalError, match=r"21000 tokens, .* 12000 .* smaller llm\.max_tokens"):
+            complete(make_model(server, Clock()))
+        assert len(server.requests) == 1
+
+
 # Settings that a provider refuses
 
 
@@ -187,6 +265,11 @@ def test_what_litellm_refuses_before_anything_is_sent_names_the_setting_too() ->
         with pytest.raises(ProviderRefusalError, match=r"does not accept llm\.temperature=0\.2: set llm"):
             complete(make_model(server, model="openai/gpt-5", temperature=0.2))
         assert server.requests == []
+
+
+def test_a_server_without_a_path_is_told_what_its_address_usually_has() -> None:
+    with LlmServer(["hello"]) as server, pytest.raises(ProviderRefusalError, match=r"usually ends in /v1"):
+        complete(make_model(server, api_base=server.url.removesuffix("/v1")))
 
 
 def test_a_model_without_a_provider_is_told_how_to_name_one() -> None:
