@@ -104,8 +104,8 @@ class NoModelError(ValueError):
     """An operator needs a language model, and none is configured."""
 
 
-def _ignore(remark: str) -> None:
-    """Ignore a remark."""
+def _ignore(line: str) -> None:
+    """Ignore a line."""
 
 
 def _pass() -> None:
@@ -126,6 +126,7 @@ class Resources:
             programs than they give: returns why it cannot train; empty if nothing is wrong. It blocks.
         ideas: Returns the user's ideas for the proposal that was made last: sentences for the prompt.
         remark: Takes one line that the user should read before the search begins.
+        say: Takes one line that the user should read while the search runs.
         prompts: Prompts by name, for proposals that name one.
         seed_program: The program that a new search begins with, for which prompts must have room; None if the search
             has programs already.
@@ -140,6 +141,7 @@ class Resources:
     preflight: Callable[[Program, Population], str] = no_preflight
     ideas: Callable[[Population], tuple[str, ...]] = no_ideas
     remark: Callable[[str], None] = _ignore
+    say: Callable[[str], None] = _ignore
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     seed_program: Program | None = None
     slow: Callable[[], None] = _pass

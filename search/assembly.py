@@ -121,6 +121,7 @@ def make_session(
         preflight=preflight,
         ideas=Requests(run).ideas_for,
         remark=remarks.append,
+        say=lambda line: models.say(line),  # `say` is set later
         prompts=prompts,
         slow=pace.slow,
         seed_program=seed_program if is_new else None,

@@ -62,6 +62,7 @@ class Agent:
     usd: float | None = None
     cost_file: str | None = None
     cost_pattern: str | None = None
+    outage_minutes: float = MISSING
     environment: list[str] = MISSING
 
 

@@ -44,6 +44,8 @@ from target.executor import Executor
 from target.metric import Metric, metric_of
 
 MAY_CHANGE: Final = (
+    "agent.environment",
+    "agent.outage_minutes",
     "budget",
     "executor",
     "final",
@@ -73,9 +75,10 @@ MAY_CHANGE: Final = (
 )
 """Keys, with all below them, that may change when a search is resumed, because they do not decide what is searched.
 
-How a model is reached may change, and so may its price and the longest prompt and answer. Which model is asked, and
-how, may not.
+How a model or an agent's provider is reached may change, and so may its price and the longest prompt and answer. Which
+model is asked, and how, may not.
 """
+_COPIED: Final = (".prompt.max_tokens", ".outage_minutes", ".environment")  # operators have copies of these settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,5 +334,5 @@ def _check_metric(run: RunDirectory, metric: Metric) -> None:
 
 def may_change(key: str) -> bool:
     """Return whether a resumed search may have another value of a setting, or of one below it."""
-    of_operator = key.endswith(".prompt.max_tokens")  # each operator has a copy of the prompt's settings
+    of_operator = key.startswith(("operator.", "extra_operators.")) and key.endswith(_COPIED)
     return of_operator or any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)

@@ -54,6 +54,7 @@ WALL_CLOCKS = {"time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime
 STAMPS = {
     ("search/mlflow/store.py", "time_ns"),
     ("search/mlflow/sending.py", "time_ns"),
+    ("operators/agent/trouble.py", "time"),
     ("operators/llm/refusals.py", "time"),
     ("search/watch.py", "strftime"),
     ("target/corpus/prepared.py", "time_ns"),

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import random
 import re
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from operators.agent.command import Cost, Ended, run_command
-from operators.base import MutationError, Resources, parent_of
+from operators.agent.spoken import Spoken, spoken
+from operators.agent.trouble import Trouble, find_trouble
+from operators.base import MutationError, ProviderError, ProviderRefusalError, Resources, parent_of
 from operators.chat import Exchange, Message, Reply
 from operators.edit import EditError
 from operators.edit.statement import difference, stated
 from operators.llm.dialogue import new_program, read_direction, require_room
+from operators.llm.retry import Backoff
 from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
@@ -27,6 +35,7 @@ from target.words import split_command
 
 _SHOWN_FILES: Final = 5
 _LAST_CHARACTERS: Final = 400
+_BACKOFF: Final = Backoff(first_seconds=60.0, longest_seconds=600.0)
 
 
 class AgentOperator:
@@ -34,7 +43,8 @@ class AgentOperator:
 
     The command reads its task on standard input and in `TASK.md`. It gets the named variables, `TMPDIR` and
     `GRAFT_SEED`, the seed of the proposal. It runs with the rights of the user: its own configuration decides what it
-    may do. When it ends or is stopped, everything that it has started is killed.
+    may do. When it ends or is stopped, everything that it has started is killed. If its provider gives it nothing, such
+    as after a usage limit, it is run again later, in a fresh directory.
 
     Args:
         prompt: The prompt for the task and the history.
@@ -44,7 +54,10 @@ class AgentOperator:
         cost_file: JSON file in its directory with its cost so far; None for none.
         cost_pattern: Regular expression whose first group is the cost in its output; None for none.
         environment: Names of the variables that it gets.
+        outage_minutes: How long to run it again while its provider gives it nothing.
         resources: What the search provides.
+        clock: Monotonic seconds.
+        sleep: Waits for the given number of seconds.
 
     Raises:
         ValueError: If there is no such command, a setting is out of range, or the prompt has no room for the program.
@@ -62,11 +75,16 @@ class AgentOperator:
         cost_file: str | None,
         cost_pattern: str | None,
         environment: Sequence[str],
+        outage_minutes: float,
         resources: Resources,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._command = _split(command)
         if seconds <= 0 or (usd is not None and usd <= 0):
             raise ValueError(f"agent.seconds and agent.usd must be above 0, got {seconds} and {usd}")
+        if outage_minutes < 0:
+            raise ValueError(f"agent.outage_minutes must be at least 0, got {outage_minutes}")
         if usd is not None and cost_file is None and cost_pattern is None:
             raise ValueError("agent.usd needs agent.cost_file or agent.cost_pattern, to know what the agent has spent")
         self._prompt = prompt
@@ -74,49 +92,45 @@ class AgentOperator:
         self._usd = usd
         self._cost = Cost(file=cost_file, pattern=_compiled(cost_pattern))
         self._environment = tuple(environment)
+        self._outage_minutes = outage_minutes
         self._resources = resources
+        self._clock = clock
+        self._sleep = sleep
         require_room(prompt, self.name, resources)
         resources.slow()
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
-        """Return the first parent as edited by the agent."""
+        """Return the first parent as edited by the agent.
+
+        Raises:
+            MutationError: It made no program.
+            ProviderRefusalError: Its provider gives it nothing, and waiting does not help.
+            ProviderError: Its provider has given it nothing for too long.
+        """
         base = parent_of(proposal, population)
         assert base.program is not None
+        metric, contract = self._resources.contract.metric, self._resources.contract
         direction = read_direction(self._resources)
         prompt = self._resources.prompt_for(proposal, self._prompt)
         task, history = prompt.messages(
             Briefing(answer="agent", proposal=proposal, population=population, base=base),
             direction=direction,
             limits=self._resources.limits,
-            contract=self._resources.contract,
+            contract=contract,
             ideas=self._resources.ideas(population),
         )
-        metric = self._resources.contract.metric
         given = {"program.md": direction, "HISTORY.md": history.text, "TASK.md": task.text}
         given[metric.file_name] = base.program.source
-        with scratch_directory() as scratch:
-            directory = scratch / "work"
-            _write(directory, given)
-            (scratch / "tmp").mkdir()
-            ended = run_command(
-                self._command,
-                directory,
-                scratch / "output.log",
-                stdin=task.text,
-                environment=self._variables(proposal, scratch / "tmp"),
-                seconds=self._seconds,
-                usd=self._usd,
-                cost=self._cost,
-            )
+        with self._worked(given, task.text, proposal.seed) as (directory, ended, said):
             exchange = self._exchange((task, history), ended)
             try:
                 source, others = _result(directory, metric.file_name, given, ended, self._cost)
-                self._resources.contract.check(source)
+                contract.check(source)
                 program = new_program(source, base, population, metric)
             except (EditError, ContractError) as error:
                 failed = Attempt(cost_usd=ended.cost_usd, exchanges=(exchange,), prompt=prompt.label)
                 raise MutationError(str(error), failed) from error
-        change, reason = stated(ended.output, prose=False)
+        change, reason = stated(said.text, prose=False)
         ignored = f"[changes of {_listed(others)} were discarded]" if others else ""
         return Mutation(
             program=program,
@@ -128,9 +142,61 @@ class AgentOperator:
             prompt=prompt.label,
         )
 
-    def _variables(self, proposal: Proposal, temporary: Path) -> dict[str, str]:
+    @contextlib.contextmanager
+    def _worked(self, given: Mapping[str, str], task: str, seed: int) -> Iterator[tuple[Path, Ended, Spoken]]:
+        """Let the agent work in a directory until its provider gives it something; errors as in `mutate`.
+
+        Args:
+            given: The files of its directory.
+            task: Its standard input.
+            seed: Of the proposal.
+
+        Yields:
+            The directory, how the command ended, with the cost of all tries, and what it said.
+        """
+        rng, began, spent_usd = random.Random(f"agent {seed}"), self._clock(), 0.0
+        for failures in itertools.count(1):
+            with scratch_directory() as scratch:
+                directory, temporary = scratch / "work", scratch / "tmp"
+                _write(directory, given)
+                temporary.mkdir()
+                ended = run_command(
+                    self._command,
+                    directory,
+                    scratch / "output.log",
+                    stdin=task,
+                    environment=self._variables(seed, temporary),
+                    seconds=self._seconds,
+                    usd=self._usd,
+                    cost=self._cost,
+                )
+                said = spoken(ended.output)
+                spent_usd += ended.cost_usd or said.cost_usd
+                trouble = None if ended.stopped else find_trouble(said, failed=ended.status != 0)
+                if trouble is None:
+                    yield directory, replace(ended, cost_usd=spent_usd), said
+                    return
+            self._wait(trouble, failures, began, rng)
+
+    def _wait(self, trouble: Trouble, failures: int, began: float, rng: random.Random) -> None:
+        """Wait before the agent is run again; errors as in `mutate`."""
+        if not trouble.passes:
+            raise ProviderRefusalError(
+                f"the agent cannot work: {trouble.said}; correct this as the user who runs the search, and name the "
+                "variable of its key in agent.environment if it needs one"
+            )
+        delay = _BACKOFF.delay_seconds(failures, rng, trouble.wait_seconds)
+        if self._clock() + delay - began > 60 * self._outage_minutes:
+            raise ProviderError(
+                f"the agent got nothing from its provider, and agent.outage_minutes={self._outage_minutes:g} allow no "
+                f"more: {trouble.said}"
+            )
+        self._resources.say(f"the agent got nothing from its provider: {trouble.said}; next try in {delay:.0f} s")
+        self._sleep(delay)
+
+    def _variables(self, seed: int, temporary: Path) -> dict[str, str]:
         named = {name: os.environ[name] for name in self._environment if name in os.environ}
-        return {**named, "TMPDIR": str(temporary), "GRAFT_SEED": str(proposal.seed)}
+        return {**named, "TMPDIR": str(temporary), "GRAFT_SEED": str(seed)}
 
     def _exchange(self, messages: tuple[Message, ...], ended: Ended) -> Exchange:
         return Exchange(

@@ -13,6 +13,7 @@ from operators.base import ProviderRefusalError
 from operators.llm.catalogue import unset_variables
 from operators.llm.endpoint import Endpoint
 from operators.llm.token_limits import about_rate, about_tokens
+from operators.llm.waits import seconds_in_words
 from operators.secrets import redact
 
 _WORTH_WAITING: Final = frozenset({408, 409, 425, 429})  # among 4xx; all 5xx are
@@ -24,12 +25,6 @@ _USED_UP: Final = (
     "credit balance is too low",
     "reached your specified api usage limits",
 )
-_WAIT: Final = re.compile(
-    r"(?:retry|try again) (?:in|after) (?=\d)(?:(?P<hours>\d+) ?h)?(?:(?P<minutes>\d+) ?m(?!s))?"
-    r"(?:(?P<seconds>\d+(?:\.\d+)?) ?s|(?P<milliseconds>\d+(?:\.\d+)?) ?ms)?",
-    re.IGNORECASE,
-)
-"""How long to wait, in words: "Please try again in 1h12m", "retry in 34.07s", "try again in 840ms"."""
 _CLASSES: Final = re.compile(
     r"^(?:[\w.]*(?:Error|Timeout): )*(?:\w+(?:Exception|Error) - )?"
 )  # litellm's own, in front
@@ -82,7 +77,7 @@ def meaning(error: Any, endpoint: Endpoint, *, max_tokens: int | None) -> Unavai
     """
     status = int(getattr(error, "status_code", None) or 500)
     said = _said(error)
-    used_up = any(word in said.lower() for word in _USED_UP) and _seconds_in_words(error) is None
+    used_up = any(word in said.lower() for word in _USED_UP) and seconds_in_words(str(error)) is None
     advice = _local_advice(error, said, endpoint) or about_rate(said.lower(), max_tokens)
     if not advice and not used_up and (not 400 <= status < 500 or status in _WORTH_WAITING):
         kind = BusyError if status in _BUSY else UnavailableError
@@ -178,17 +173,9 @@ def _retry_after(error: Any) -> float | None:
     headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
     text = headers.get("retry-after") or (getattr(error, "litellm_response_headers", None) or {}).get("retry-after")
     if not text:
-        return _seconds_in_words(error)
+        return seconds_in_words(str(error))
     try:
         return max(0.0, float(text))
     except ValueError:
         date = email.utils.parsedate_tz(text)
         return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
-
-
-def _seconds_in_words(error: Any) -> float | None:
-    match = _WAIT.search(str(error))
-    if match is None or not any(match.groups()):
-        return None
-    hours, minutes, seconds, milliseconds = (float(number or 0) for number in match.groups())
-    return 3600 * hours + 60 * minutes + seconds + milliseconds / 1000

@@ -20,6 +20,10 @@ from search.runs.rundir import RunDirectory
 from search.strategies.base import Strategy, ask_again
 
 
+def _ignore(line: str) -> None:
+    """Ignore a line."""
+
+
 @dataclass
 class Models:
     """The models that the operators of a search can ask: live ones or a record, not both.
@@ -29,12 +33,14 @@ class Models:
         record: A search whose replies are reused.
         tried_out: Whether live models get a short test request before the search begins.
         lent: Whether an operator has taken them, and so is going to ask them.
+        say: Shows the user a line about a provider; before a search runs there is nobody to show it to.
     """
 
     live: LanguageModel | None = None
     record: Record | None = None
     tried_out: bool = True
     lent: bool = field(default=False, init=False)
+    say: Callable[[str], None] = field(default=_ignore, init=False)
 
     @property
     def asked(self) -> bool:
@@ -98,7 +104,8 @@ class Models:
             )
 
     def tell(self, say: Callable[[str], None]) -> None:
-        """Report problems with providers to the user."""
+        """Report problems with providers, also with those of agents, to the user."""
+        self.say = say
         if self.live:
             self.live.tell = say
 

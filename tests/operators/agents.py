@@ -92,6 +92,19 @@ def spend() -> None:
         time.sleep(1000)
 
 
+def limited() -> None:
+    """Get nothing from the provider in the first runs, and say so in the words of the test; then work."""
+    runs = Path(os.environ["PIDS"])
+    number = len(runs.read_text()) if runs.exists() else 0
+    runs.write_text("x" * (number + 1))
+    said, status, times = os.environ["SAID"], int(os.environ["STATUS"]), int(os.environ["TIMES"])
+    if number < times:
+        TRAIN.write_text(TRAIN.read_text() + "\nHALF = 1\n")
+        print(said)
+        sys.exit(status)
+    edit()
+
+
 def environment() -> None:
     """Write down what it can see."""
     Path(os.environ["PIDS"]).write_text("\n".join(sorted(os.environ)))

@@ -6,16 +6,18 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from operators.agent.operator import AgentOperator
-from operators.base import MutationError
+from operators.base import MutationError, ProviderError, ProviderRefusalError
 from operators.trial import Mutation, Proposal
 from target.process.processes import usage
 from tests.operators import agents
 from tests.operators.scripted_model import make_prompt, make_resources
+from tests.operators.test_llm import Clock
 from tests.search.builders import MIXED
 from tests.waiting import wait_for
 
@@ -37,9 +39,11 @@ def make_agent(habit: str, **settings: object) -> AgentOperator:
         "usd": None,
         "cost_file": None,
         "cost_pattern": None,
-        "environment": ["PATH", "PIDS", "NOT_SET"],
+        "environment": ["PATH", "PIDS", "NOT_SET", "SAID", "STATUS", "TIMES"],
+        "outage_minutes": 60,
     }
-    return AgentOperator(prompt=make_prompt(), resources=make_resources(None), **{**options, **settings})  # type: ignore[arg-type]
+    options = {"resources": make_resources(None), **options, **settings}
+    return AgentOperator(prompt=make_prompt(), **options)  # type: ignore[arg-type]
 
 
 def mutate(habit: str, **settings: object) -> Mutation:
@@ -162,6 +166,7 @@ def test_nothing_is_left_of_its_directory(tmp_path: Path, monkeypatch: pytest.Mo
         ({"command": "no-such-agent -p"}, "there is no program 'no-such-agent'"),
         ({"command": "claude 'x"}, "agent.command is not a command line"),
         ({"seconds": 0}, "must be above 0"),
+        ({"outage_minutes": -1}, "must be at least 0"),
         ({"usd": 1.0}, r"agent\.usd needs agent\.cost_file or agent\.cost_pattern"),
         ({"cost_pattern": "("}, "not a regular expression"),
         ({"cost_pattern": "cost"}, "needs a group"),
@@ -170,6 +175,45 @@ def test_nothing_is_left_of_its_directory(tmp_path: Path, monkeypatch: pytest.Mo
 def test_settings_are_checked_at_the_start(settings: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         make_agent("edit", **settings)
+
+
+def in_an_outage(
+    said: str, status: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[AgentOperator, Clock, list[str]]:
+    """Return an agent that gets nothing from its provider in so many runs, its clock, and what the user is told."""
+    for name, value in (("SAID", said), ("STATUS", str(status)), ("TIMES", str(times))):
+        monkeypatch.setenv(name, value)
+    clock, told = Clock(), list[str]()
+    resources = replace(make_resources(None), say=told.append)
+    return make_agent("limited", clock=clock, sleep=clock.sleep, resources=resources), clock, told
+
+
+def test_a_usage_limit_is_waited_for_and_nothing_of_the_tries_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, clock, told = in_an_outage(
+        "You've hit your session limit \u00b7 resets 3:50pm (Asia/Tokyo)", 1, 2, monkeypatch
+    )
+    mutation = agent.mutate(PROPOSAL, MIXED)
+
+    assert mutation.description == "another learning rate"
+    assert "HALF" not in mutation.program.source
+    assert len(clock.slept) == 2
+    assert told[0].startswith("the agent got nothing from its provider: You've hit your session limit")
+
+
+def test_a_limit_that_lasts_too_long_stops_the_search_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "ERROR: You've hit your usage limit. Upgrade to Pro or try again in 2 days 17 hours 14 minutes."
+    agent, clock, _ = in_an_outage(said, 1, 9, monkeypatch)
+    with pytest.raises(ProviderError, match=r"agent\.outage_minutes=60 allow no more: ERROR: You've hit") as caught:
+        agent.mutate(PROPOSAL, MIXED)
+    assert not isinstance(caught.value, ProviderRefusalError), "the same command resumes it later"
+    assert clock.slept == []
+
+
+def test_an_agent_that_is_not_logged_in_stops_the_search_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, clock, _ = in_an_outage("Not logged in \u00b7 Please run /login", 1, 9, monkeypatch)
+    with pytest.raises(ProviderRefusalError, match=r"the agent cannot work: Not logged in .* agent\.environment"):
+        agent.mutate(PROPOSAL, MIXED)
+    assert clock.slept == []
 
 
 def test_the_search_does_not_leave_its_descriptors_open() -> None:

@@ -10,6 +10,7 @@ from search.construct import compose_search, plain_config
 from search.session import may_change
 
 MODEL = ("operator=patch", "llm.model=a/b")
+AGENT = ("operator=agent", "agent.command=true")
 
 
 def told(before: tuple[str, ...], now: tuple[str, ...], *, known: bool = True) -> list[str]:
@@ -29,6 +30,8 @@ def told(before: tuple[str, ...], now: tuple[str, ...], *, known: bool = True) -
         (("strategy=beam",), (), ["strategy was beam, is hybrid"]),
         ((), ("strategy=beam", "seed=1"), ["strategy was hybrid, is beam", "seed was 0, is 1"]),
         (("operator=mix", "gates.source_lines=9"), ("operator=mix",), ["gates.source_lines was 9.0, is None"]),
+        (AGENT, (*AGENT, "agent.outage_minutes=5", "agent.environment=[PATH]"), []),
+        (AGENT, (*AGENT, "agent.seconds=5"), ["agent.seconds was 600.0, is 5.0"]),
     ],
 )
 def test_what_follows_from_a_changed_setting_is_not_told(

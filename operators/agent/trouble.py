@@ -1,0 +1,77 @@
+"""Recognises, by what an agent says, that its provider gives it nothing: a usage limit, an overload, no login."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from operators.agent.spoken import Spoken
+from operators.llm.waits import seconds_in_words
+
+_LAST_LINES: Final = 5
+_LONGEST_LINE: Final = 400
+_PASSES: Final = re.compile(
+    r"hit your (?:\w+ ){0,2}limit|(?:usage|session|weekly|daily|hourly|5-hour|opus|sonnet) limit reached"
+    r"|(?<!learning )rate.?limit(?!s\b)|too many requests|quota (?:exceeded|will reset)|exceeded your current quota"
+    r"|exhausted your capacity|resource.{0,10}exhausted|overloaded|stream disconnected"
+    r"|connection (?:error|refused|reset)|request timed out|service unavailable|bad gateway|internal server error"
+    r"|(?:status|error|code|http)\W{0,3}(?:429|5\d\d)\b"
+    r"|econn\w+|enotfound|etimedout|eai_again|getaddrinfo|fetch failed|network error",
+    re.IGNORECASE,
+)
+_STAYS: Final = re.compile(
+    r"run /login|not logged in|log in (?:first|again)|login required|(?:invalid|incorrect) (?:x-)?api.key"
+    r"|api key not (?:valid|found)|authentication.?(?:required|failed|error)|unauthorized|\b401\b|token has expired"
+    r"|set an auth method|credit balance is too low|insufficient.?(?:quota|credits?|balance|funds)|trusted directory",
+    re.IGNORECASE,
+)
+_NOTICE: Final = re.compile(
+    r"\W*(?:error\W+)?(?:api error|claude ai usage limit|you've hit your|(?:\w|-)+ limit reached|quota exceeded"
+    r"|credit balance is too low|invalid api key|not logged in|please run /login|oauth token|you have exhausted"
+    r"|litellm\.\w*error)",
+    re.IGNORECASE,
+)
+"""How a line begins that is a notice and not words of the model: some agents end with status 0 in spite of it."""
+_RESETS_AT: Final = re.compile(r"limit reached\|(\d{10})\b")  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an agent got nothing from its provider.
+
+    Attributes:
+        said: What it said.
+        passes: Whether waiting helps: a limit that is lifted later, an overload, a network that is down. If not, the
+            user must log in, pay or change the command.
+        wait_seconds: How long to wait at least; None if it does not say.
+    """
+
+    said: str
+    passes: bool
+    wait_seconds: float | None = None
+
+
+def find_trouble(spoken: Spoken, *, failed: bool, now: Callable[[], float] = time.time) -> Trouble | None:
+    """Return what the end of an agent's words says about its provider; None if it says nothing of that kind.
+
+    Args:
+        spoken: Its words.
+        failed: Whether its exit status was not 0. Otherwise only lines that begin as a notice count: a model may speak
+            of limits.
+        now: Seconds since 1970.
+    """
+    lines = [line.strip()[:_LONGEST_LINE] for line in spoken.text.splitlines() if line.strip()][-_LAST_LINES:]
+    for line in reversed(lines):
+        plain = line.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+        is_notice = bool(_NOTICE.match(plain))
+        if not (is_notice or failed or spoken.failed):
+            continue
+        if _STAYS.search(plain):
+            return Trouble(line, passes=False)
+        if is_notice or _PASSES.search(plain):
+            at = _RESETS_AT.search(plain)
+            return Trouble(line, passes=True, wait_seconds=int(at[1]) - now() if at else seconds_in_words(plain))
+    return None
