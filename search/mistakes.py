@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from search.errors import UserError
+from search.runs.rundir import RunDirectory
 from search.schema import CONF, schema
 
 _FREE: Final = ("target.constants", "target.environment", "target.cards", "extra_operators")
@@ -29,10 +30,18 @@ _MEANT: Final = {
     "mlflow": "tracker=mlflow, or tracker=none",
     "wandb": "tracker=wandb, or tracker=none",
     "gpu": "target=gpu",
-    "hours": "budget.hours={value}",
-    "n_trials": "budget.trainings={value}",
-    "trials": "budget.trainings={value}",
+    "gpus": "a search uses all GPUs that CUDA_VISIBLE_DEVICES shows; executor.workers={value} uses fewer",
+    "output_dir": "outputs={value}",
+    "program": "target.program={value}",
+    "train_seconds": "target.train_seconds={value}",
+    "timeout": "target.train_seconds for a training, llm.total_seconds for an answer, agent.seconds for an agent",
+    "minutes": "target.train_seconds for a training, budget.hours for the search",
     "hooks.stuck_trials": "it is now stuck.trials={value}",
+    **dict.fromkeys(("hours", "time", "budget.time", "budget.minutes"), "budget.hours, such as budget.hours=8"),
+    **dict.fromkeys(
+        ("trials", "n_trials", "max_trials", "iterations", "max_iterations", "generations", "num_generations"),
+        "budget.trainings={value}",
+    ),
 }
 """What other programs and earlier versions call a setting, and how it is written here."""
 _CHOICES_MEANT: Final = {
@@ -89,6 +98,10 @@ def config_folders(arguments: Sequence[str]) -> Iterator[Path]:
 
 def what_was_meant(word: str, arguments: Sequence[str]) -> str:
     """Return a question about a word without `=`: the setting it may be a part of; empty if nothing is near."""
+    if word in _MEANT:
+        return _MEANT[word].format(value="...")
+    if RunDirectory(Path(word)).journal.exists():
+        return f"a search is resumed by its name: name={word.strip('/').removeprefix('outputs/')}"
     known = groups(arguments)
     for group, choices in known.items():
         if word in choices and word not in ("default", "none"):
@@ -144,18 +157,19 @@ def _no_key(key: str, value: str, keys: Mapping[str, Any]) -> str:
     near = nearest(key, [each for each in keys if "." in each or "." not in key])  # no group in place of a setting
     meant = f"did you mean {near}={value}?" if near else "`python -m search --help` lists all"
     if owners := _owners(key):
-        meant = f"{', '.join(owners[:-1])}{' or ' * (len(owners) > 1)}{owners[-1]} has it"
+        owner = f"{', '.join(owners[:-1])}{' or ' * (len(owners) > 1)}{owners[-1]}"
+        meant = f"{owner} has {'it' if '.' in key else f'strategy.{key}'}"
     if key in _MEANT:
         meant = _MEANT[key].format(value=value)
     return f"{key} is not a setting of this search: {meant}"
 
 
 def _owners(key: str) -> list[str]:
-    """Return the choices, as `GROUP=CHOICE`, whose own file has a setting."""
-    group, _, rest = key.partition(".")
-    files = sorted((CONF / group).glob("*.yaml")) if rest else []
+    """Return the choices, as `GROUP=CHOICE`, whose own file has a setting; one without a group may be a strategy's."""
+    group, _, rest = key.rpartition(".")
+    files = sorted(CONF.glob(f"{group or 'strategy'}/*.yaml")) if group.count(".") == 0 else []
     found = ((path, yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files)
-    return [f"{group}={path.stem}" for path, node in found if isinstance(node, dict) and rest.partition(".")[0] in node]
+    return [f"{path.parent.name}={path.stem}" for path, node in found if isinstance(node, dict) and rest in node]
 
 
 def missing(config: DictConfig) -> str:
