@@ -1,4 +1,4 @@
-"""Tells the user that a language model answers, but that its answers give no programs: nothing else shows it."""
+"""Tells the user that a language model or an agent answers, but gives no programs: nothing else shows it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _SHOWN: Final = 300
 _ADVICE: Final = {
     "suggest": "a larger model, or another llm.temperature, may help",
     "rewrite": "operator=suggest asks only for values of constants, which small models manage",
+    "agent": "perhaps it may not edit files without asking, which its own settings decide",
 }
 _ELSE: Final = (
     "operator=suggest asks only for values of constants, and rewrite for the whole file: small models manage these"
@@ -68,7 +69,8 @@ def advice(without: list[Trial], folder: Path) -> str:
     last = without[0]
     reason = one_line(last.detail)
     reason = reason if len(reason) <= _SHOWN else f"{reason[: _SHOWN - 3]}..."
+    worked = "the agent worked" if last.operator == "agent" else "the language model answered"
     return (
-        f"the last {len(without)} proposals gave no program, although the language model answered; the last reason: "
+        f"the last {len(without)} proposals gave no program, although {worked}; the last reason: "
         f"{reason} ({folder / 'reply.md'} has the answer); {_ADVICE.get(last.operator, _ELSE)}"
     )

@@ -66,3 +66,10 @@ def test_trials_of_operators_that_ask_no_model_count_in_neither_way(tmp_path):
     (line,) = told(trials, tmp_path)
 
     assert "a larger model" in line
+
+
+def test_an_agent_that_changes_nothing_may_lack_the_permission(tmp_path):
+    (line,) = told([BASELINE, *(refused(number, operator="agent") for number in range(1, 9))], tmp_path)
+
+    assert "although the agent worked" in line
+    assert "may not edit files without asking" in line
