@@ -124,7 +124,7 @@ class AgentOperator:
         with self._worked(given, task.text, proposal.seed) as (directory, ended, said):
             exchange = self._exchange((task, history), ended)
             try:
-                source, others = _result(directory, metric.file_name, given, ended, self._cost)
+                source, others = _result(directory, metric.file_name, given, ended, said, self._cost)
                 contract.check(source)
                 program = new_program(source, base, population, metric)
             except (EditError, ContractError) as error:
@@ -244,7 +244,9 @@ def _write(directory: Path, files: Mapping[str, str]) -> None:
         (directory / name).write_text(text, encoding="utf-8", newline="")
 
 
-def _result(directory: Path, file: str, given: Mapping[str, str], ended: Ended, cost: Cost) -> tuple[str, list[str]]:
+def _result(
+    directory: Path, file: str, given: Mapping[str, str], ended: Ended, said: Spoken, cost: Cost
+) -> tuple[str, list[str]]:
     """Return the agent's program, and the names of the other files that it changed.
 
     Raises:
@@ -252,14 +254,14 @@ def _result(directory: Path, file: str, given: Mapping[str, str], ended: Ended, 
     """
     if ended.stopped:
         raise EditError(f"the agent was stopped by {ended.stopped}; raise this limit, or ask for less")
+    last = " ".join(said.text.split())[-_LAST_CHARACTERS:]
     if ended.status:
-        last = " ".join(ended.output.split())[-_LAST_CHARACTERS:]
         raise EditError(f"the agent ended with exit status {ended.status}: {last or 'it printed nothing'}")
     others = _changed(directory, given, ignore={file, cost.file})
     source = _read(directory / file)
     if source == given[file]:
         what = f"it changed {_listed(others)}, but only {file} counts" if others else "nothing changed"
-        raise EditError(f"the agent did not edit {file}: {what}")
+        raise EditError(f"the agent did not edit {file}: {what}{f'; it said: {last}' if last else ''}")
     return source, others
 
 

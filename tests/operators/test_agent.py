@@ -109,7 +109,7 @@ def test_what_it_prints_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("habit", "reason"),
     [
-        ("nothing", "the agent did not edit train.py: nothing changed"),
+        ("nothing", "the agent did not edit train.py: nothing changed; it said: I see nothing to change."),
         ("fail", "the agent ended with exit status 1: out of credit"),
         ("nonsense", "syntax: train.py:1: invalid syntax"),
         ("link", "the agent left a train.py that cannot be read"),
