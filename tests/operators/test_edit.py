@@ -83,6 +83,27 @@ HABITS = {
     ),
     "thinking in front": f"<think>\nPerhaps\n{BLOCK.replace('12', '99')}or not.\n</think>\n\n{BLOCK}",
     "thinking whose beginning the template swallowed": f"Perhaps\n{BLOCK.replace('12', '99')}no.</think>\n{BLOCK}",
+    **{
+        f"a draft of another place in {begin}": (
+            f"{begin}\n<<<<<<< SEARCH\n{FORWARD}=======\n{NORMED}>>>>>>> REPLACE\n{end}\n{BLOCK}"
+        )
+        for begin, end in (
+            *(("<longcat_think>", "</longcat_think>"), ("<think:deep>", "</think:deep>"), ("<draft>", "</draft>")),
+            *(("<thinking_process>", "</thinking_process>"), ("[BEGIN OF THOUGHT]", "[END OF THOUGHT]")),
+        )
+    },
+    "two blocks whose marks share a line": (
+        f"<<<<<<< SEARCH\nWIDTH = 64\n=======\nWIDTH = 64  # same\n>>>>>>> REPLACE{BLOCK}".replace("  # same", "")
+    ),
+    "other blank lines than those of the file": (
+        "<<<<<<< SEARCH\nimport torch\n\n\n\nDEPTH = 8\nWIDTH = 64\nclass Block(torch.nn.Module):\n=======\n"
+        "import torch\n\nDEPTH = 12\nWIDTH = 64\n\n\nclass Block(torch.nn.Module):\n>>>>>>> REPLACE\n"
+    ),
+    "an answer shown as Markdown": f"````markdown\nDeeper.\n```python\n{DEEPER}```\n````\n",
+    "the separators of MiniMax": (
+        ']<]minimax[>[<tool_call>{"name": "edit", "arguments": {"old_string": "DEPTH = 8", "new_string": "DEPTH = 12"}}'
+        "]<]minimax[>[</tool_call>"
+    ),
     "the same block twice": f"Draft:\n{BLOCK}\nFinal:\n{BLOCK}",
     "carriage returns": f"Deeper.\n{BLOCK}".replace("\n", "\r\n"),
     "trailing space": BLOCK.replace("DEPTH = 8", "DEPTH = 8  \t"),
@@ -231,6 +252,15 @@ def test_what_cannot_be_applied_for_certain_is_refused_with_its_reason(reply: st
         apply_reply(reply, SOURCE)
 
     assert reason in str(caught.value)
+
+
+def test_a_block_that_quotes_only_a_bracket_needs_its_indentation() -> None:
+    source = SOURCE.replace("    model.train()\n", "    model.train(\n    )\n")
+    block = "<<<<<<< SEARCH\n{0})\n=======\n{0})\n{0}DEPTH = 12\n>>>>>>> REPLACE\n"
+
+    assert "    )\n    DEPTH = 12\n" in apply_reply(block.format("    "), source)
+    with pytest.raises(EditError, match="SEARCH block 1 of 1 is not in the file"):
+        apply_reply(block.format(""), source)
 
 
 LEFT_OUT = ["# ...", "# ... rest of the file ...", "# rest of the code unchanged", "# [existing code here]"]
