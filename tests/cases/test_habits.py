@@ -33,7 +33,9 @@ def knob_of(line: str) -> tuple[float | None, float | None, str | None]:
         ("VALIDATE_EVERY VALID_SIZE HOLDOUT_MONTHS OOS_WINDOW NUM_RUNS CV_REPEATS N_BOOTSTRAP SCORE_WEIGHT", MEASURE),
         ("TRAIN_RATIO TRAIN_FRAC TRAIN_SIZE TRAIN_DAYS DATA_SPLIT N_SPLITS CV_FOLDS EMBARGO_BARS", SPLIT),
         ("MAX_TIME TIME_LIMIT_S TRAIN_TIME WALLCLOCK_CAP STARTUP_EXCLUDE_STEPS UNTIMED_STEPS TARGET_LOSS", LIMIT),
-        ("VOCAB_SIZE INPUT_DIM N_FEATURES ACTION_DIM CACHE_VERSION", DATA),
+        ("MAX_EP_STEPS EPISODE_LENGTH MAX_STEPS_PER_EPISODE MASK_RATIO MASKING_PROB", MEASURE),
+        ("VOCAB_SIZE INPUT_DIM N_FEATURES ACTION_DIM CACHE_VERSION NCLASSES MIN_FREQ", DATA),
+        ("PAD_IDX SOS_TOKEN EOS IGNORE_INDEX IMG_ROWS IMAGE_HEIGHT TARGET_SCALE LOG_TARGET OUTLIER_Z", DATA),
         ("NUM_WORKERS N_JOBS GPU GPU_ID", HARDWARE),
         ("GENERATE_LENGTH SAMPLE_EVERY PLOT_INTERVAL PREVIEW_COUNT", PRINTED),
         ("RANDOM_STATE", "a seed"),
@@ -48,7 +50,8 @@ def test_what_a_score_depends_on_stays_by_its_name(names: str, reason: str) -> N
 def test_names_that_only_sound_alike_may_move() -> None:
     names = (
         "TRAIN_BATCH_SIZE, PRETRAIN_FRACTION, MIN_SAMPLES_SPLIT, Z_SCORE_ENTRY, LAYER_REPEATS, CASH_BUFFER, "
-        "COST_WEIGHT, TOP_K_FEATURES, DEVICE_BATCH_SIZE, GPU_CHUNK, LORA_RANK, PLAN_HORIZON, STATE_DIM, SAMPLE_STEPS"
+        "COST_WEIGHT, TOP_K_FEATURES, DEVICE_BATCH_SIZE, GPU_CHUNK, LORA_RANK, PLAN_HORIZON, STATE_DIM, SAMPLE_STEPS, "
+        "NUM_EPISODES, TIME_MASK_RATIO, CROP_PAD, IMG_SIZE, MIN_FREQ_HZ, TARGET_ENTROPY_SCALE, TARGET_UPDATE_STEPS"
     )
     source = "".join(f"{name} = 5\n" for name in names.split(", ")) + f"use({names})\n"
 
@@ -84,6 +87,61 @@ print("accuracy:", evaluate(fit(build(WIDTH), RATE, BATCH), BATCH))
 
 def test_what_only_an_evaluation_reads_stays() -> None:
     assert staying(EVALUATED) == {"ROWS": MEASURE, "SOFT": MEASURE}, "and not what is handed on to the training"
+
+
+LOSSES = """\
+ROWS, RATE, WIDTH, KL, STEPS, LOW, HIGH, SMOOTH, BATCH, TEACH = 400, 0.1, 64, 0.5, 500, 1e-4, 0.02, 0.1, 32, 0.3
+betas = torch.linspace(LOW, HIGH, 9)
+model = build_model(WIDTH)
+def noised(x):
+    return x * betas
+def get_batch():
+    return rows[:BATCH]
+def vae_loss(x):
+    return error(model(noised(x)), get_batch()) + KL * divergence(x, STEPS)
+def distillation_loss(x):
+    return TEACH * vae_loss(x)
+criterion = nn.CrossEntropyLoss(label_smoothing=SMOOTH)
+fit(distillation_loss, criterion, RATE, ROWS)
+HELD_OUT
+"""
+
+
+@pytest.mark.parametrize(
+    "held_out",
+    [
+        "with torch.no_grad():\n    total += vae_loss(x) + criterion(x)",
+        "def test():\n    return vae_loss(x) + criterion(x)",
+        "@torch.inference_mode()\ndef last():\n    return vae_loss(x) + criterion(x)",
+        "val_loss = vae_loss(x) + criterion(x)",
+        "print(f'step {step}, val: {vae_loss(x) + criterion(x)}')",
+    ],
+)
+def test_what_is_in_a_loss_that_an_evaluation_shares_stays(held_out: str) -> None:
+    kept = dict.fromkeys(("KL", "STEPS", "LOW", "HIGH", "SMOOTH"), MEASURE)
+
+    assert staying(LOSSES.replace("HELD_OUT", held_out)) == kept, "and not the sizes of its model, or of its batches"
+    assert staying(LOSSES.replace("HELD_OUT", "total = vae_loss(x) + criterion(x)")) == {}
+
+
+def test_the_model_as_a_function_of_its_parameters_is_no_part_of_a_loss() -> None:
+    source = (
+        "WIDTH, DROPOUT, KL, RATE = 64, 0.1, 0.5, 0.1\ndef gpt(params, x):\n    return x @ params[:WIDTH] * DROPOUT\n"
+        "def loss_fn(params, x):\n    return gpt(params, x) + KL\nval_loss = loss_fn(fit(RATE), x)\n"
+    )
+
+    assert staying(source) == {"KL": MEASURE}
+
+
+def test_arguments_of_metrics_and_of_made_data_stay_and_those_of_predictions_move() -> None:
+    source = (
+        "BETA, ROWS, NOISE, CUT, NEAR, RATE = 2, 1000, 0.1, 0.4, 20, 0.1\n"
+        "x, y = make_moons(n_samples=ROWS, noise=NOISE)\np = fit(x, RATE)\n"
+        "def knn_accuracy(bank):\n    return bank.topk(NEAR)\n"
+        "print(fbeta_score(y, p > CUT, beta=BETA), knn_accuracy(p))\n"
+    )
+
+    assert staying(source) == {"BETA": MEASURE, "ROWS": DATA, "NOISE": DATA, "NEAR": MEASURE}
 
 
 def test_where_the_evaluation_is_the_program_its_constants_move() -> None:
