@@ -30,12 +30,16 @@ SPLIT: Final = "how the data are split"
 DATA: Final = "a property of the data"
 LIMIT: Final = "a limit"
 _PRINTED: Final = "what is printed"
+_BEGINNING: Final = "where the training begins"
 _SPANS: Final = "LEN LENGTH STEPS MINUTES HOURS DAYS WEEKS MONTHS BARS PERIODS WINDOW"
 _RULES: Final = (
     _rule(_SEED, "SEED SEEDS"),
     _rule(_SEED, "STATE", beside="RANDOM RNG"),
     _rule(_HARDWARE, "FLOPS TFLOPS GFLOPS WORKERS THREADS JOBS GPUS CPUS"),
+    _rule(_HARDWARE, "PIN PREFETCH PERSISTENT", without="PROB"),
     _rule(_HARDWARE, "GPU CUDA DEVICE", beside="ONLY ID INDEX N NUM COUNT"),
+    _rule(_BEGINNING, "RESUME RESTORE"),
+    _rule(_BEGINNING, "LOAD", beside="ONLY MODEL CHECKPOINT CKPT WEIGHTS STATE"),
     _rule(_PRINTED, "DEBUG VERBOSE GENERATE PREVIEW"),
     _rule(
         _PRINTED,
@@ -67,6 +71,7 @@ _RULES: Final = (
     _rule(DATA, "PAD UNK SOS BOS EOS CLS SEP MASK IGNORE BLANK OOV", beside="ID IDX INDEX TOKEN TOK LABEL"),
     _rule(DATA, "SOS BOS EOS UNK", beside="ONLY"),
     _rule(DATA, "FREQ", beside="MIN", without="HZ MEL FFT"),  # of words in the vocabulary
+    _rule(DATA, "SCALE", beside="MIN MAX", without="CROP AUG JITTER ZOOM RESIZE LR LOSS GRAD LOGIT LOG"),
     _rule(DATA, "TARGET TARGETS LABEL LABELS Y", beside="SCALE LOG LOG1P STD MEAN TRANSFORM", without="ENTROPY KL VOL"),
     _rule(LIMIT, "BUDGET SECONDS SECS MINUTES HOURS TIMEOUT DEADLINE WALLCLOCK RUNTIME DURATION"),
     _rule(LIMIT, "TIME", beside="LIMIT MAX TOTAL TRAIN TRAINING WALL"),

@@ -8,7 +8,7 @@ from operators.constants import ConstantsOperator
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from target.program import Program
-from target.program.constants import Constant, parse_constants, replace_constants
+from target.program.constants import NONE, Constant, parse_constants, replace_constants
 
 MEASURE, SPLIT, LIMIT = "how the score is measured", "how the data are split", "a limit"
 DATA, HARDWARE, PRINTED = "a property of the data", "a figure of the hardware", "what is printed"
@@ -35,8 +35,9 @@ def knob_of(line: str) -> tuple[float | None, float | None, str | None]:
         ("MAX_TIME TIME_LIMIT_S TRAIN_TIME WALLCLOCK_CAP STARTUP_EXCLUDE_STEPS UNTIMED_STEPS TARGET_LOSS", LIMIT),
         ("MAX_EP_STEPS EPISODE_LENGTH MAX_STEPS_PER_EPISODE MASK_RATIO MASKING_PROB", MEASURE),
         ("VOCAB_SIZE INPUT_DIM N_FEATURES ACTION_DIM CACHE_VERSION NCLASSES MIN_FREQ", DATA),
-        ("PAD_IDX SOS_TOKEN EOS IGNORE_INDEX IMG_ROWS IMAGE_HEIGHT TARGET_SCALE LOG_TARGET OUTLIER_Z", DATA),
-        ("NUM_WORKERS N_JOBS GPU GPU_ID", HARDWARE),
+        ("PAD_IDX SOS_TOKEN EOS IGNORE_INDEX IMG_ROWS TARGET_SCALE LOG_TARGET OUTLIER_Z SCALE_MAX", DATA),
+        ("NUM_WORKERS N_JOBS GPU GPU_ID PIN_MEMORY PREFETCH_FACTOR", HARDWARE),
+        ("LOAD_MODEL RESUME", "where the training begins"),
         ("GENERATE_LENGTH SAMPLE_EVERY PLOT_INTERVAL PREVIEW_COUNT", PRINTED),
         ("RANDOM_STATE", "a seed"),
     ],
@@ -87,6 +88,11 @@ print("accuracy:", evaluate(fit(build(WIDTH), RATE, BATCH), BATCH))
 
 def test_what_only_an_evaluation_reads_stays() -> None:
     assert staying(EVALUATED) == {"ROWS": MEASURE, "SOFT": MEASURE}, "and not what is handed on to the training"
+
+
+@pytest.mark.parametrize(("line", "reason"), [("MAX_DEPTH = -1", NONE), ("LIMIT = -1.0", ""), ("LIMIT = -2", "")])
+def test_minus_one_often_means_none(line: str, reason: str) -> None:
+    assert [each.stays for each in parse_constants(line).values()] == [reason]
 
 
 LOSSES = """\
@@ -256,6 +262,15 @@ def test_other_calls_and_values_that_are_set_again_are_none(line: str) -> None:
     ("line", "knob"),
     [
         ("CUTMIX_END = 0.75", (0, 1, "share")),
+        ("SUBSAMPLE = 0.8", (0.05, 1, "share")),
+        ("FEATURE_FRACTION = 0.04", (0.01, 1, "share")),
+        ("MAX_FEATURES = 0.5", (0.05, 1, "share")),
+        ("MAX_FEATURES = 12", (None, None, None)),
+        ("CONF_THRESH = 0.4", (0, 1, "share")),
+        ("Z_THRESH = 0.4", (None, None, None)),
+        ("EPSILON_MAX = 0.9", (0, 1, "share")),
+        ("EPS = 1e-8", (None, None, None)),
+        ("EPS = 0.5", (None, None, None)),
         ("SWA_START = 0.5", (0, 1, "share")),
         ("LR_END = 0.5", (None, None, None)),
         ("NOISE_START = 0.01", (None, None, None)),
