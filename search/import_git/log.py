@@ -122,6 +122,7 @@ class _Record:
     description: str
     verdicts: list[tuple[str, str]]
     named: str
+    direction: str
 
     @property
     def is_row(self) -> bool:
@@ -152,6 +153,7 @@ class _Reader:
         table, scales = self._table, dict[int, str]()
         table.larger_is_better = self._direction(lines)
         table.heading = self._exported
+        directions = set[bool | None]()
         for record in self._records(lines):
             try:
                 row, scale = self._row(record)
@@ -159,8 +161,11 @@ class _Reader:
                 table.left_out.append(LeftOut(record.line, str(error)))
                 continue
             table.rows.append(row)
+            directions.add(stated_direction(record.direction))
             if row.value is not None:
                 scales[row.line] = scale
+        if table.larger_is_better is None and len(directions) == 1:
+            table.larger_is_better = directions.pop()
         self._leave_out_other_scales(scales)
         self._take_nines_for_failures()
         self._check_names()
@@ -327,4 +332,5 @@ def _record(number: int, cells: Sequence[str], header: Header) -> _Record:
         description=cell(places.get("description")),
         verdicts=[(name, cell(at)) for name, at in header.verdicts],
         named=cell(header.named),
+        direction=cell(header.directed),
     )

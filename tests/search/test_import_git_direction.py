@@ -41,6 +41,7 @@ def test_a_name_says_that_a_metric_is_minimized_by_its_words_only():
         ("metric", "# metric_direction: higher_is_better", (3, 4), [], -4.0),
         ("metric", "# metric_direction: lower", (3, 4), [], 3.0),
         ("wins \u2191", "", (3, 4), [], -4.0),
+        ("wins\tmetric_direction", "", ("3\tmax", "4\tmax"), [], -4.0),
     ],
 )
 def test_the_direction_is_the_users_or_the_tables(tmp_path, name, above, values, options, best):
