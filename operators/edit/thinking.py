@@ -17,7 +17,8 @@ from operators.edit.text import closes_fence, fence_of
 _NAMES: Final = (
     r"(?:ant)?think(?:ing)?|thoughts?|reason(?:ing)?(?:_content)?|reflection|reflect|scratch_?pad|analysis|"
     r"(?:inner|internal)_?(?:monologue|thoughts?|thinking|reasoning)|chain_?of_?thoughts?|cot|deliberation|"
-    r"plan(?:ning)?|brainstorm(?:ing)?|draft"
+    r"plan(?:ning)?|brainstorm(?:ing)?|draft|"
+    r"(?:tool|function)_(?:response|results?|output)|environment_details"  # what a tool said, or was made to say
 )
 _PREFIX: Final = r"(?:[a-z_]{1,20}:|[a-z]{1,20}_(?=think))?"
 _SUFFIX: Final = r"(?::[a-z_]{1,20}|_(?:process|trace|steps?|block|section|content|fast|faster|deep|mode|notes?))?"
