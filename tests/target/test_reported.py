@@ -64,6 +64,7 @@ def read(log: str, metric: str) -> float:
         ("---\n|  epoch  |  acc  |  tta_acc  |\n---\n|   1  | 0.8 | 0.9 |\n|  eval | 0.81 | 0.92 |\n", "tta_acc", 0.92),
         ("| epoch | acc |\n|---|---|\n| 3 | 0.9 |\n| class | f1 |\n| 3 | 0.1 |\n", "acc", 0.9),
         ("| epoch | acc |\n| 1 | 2 | 3 |\n| 3 | 0.9 |\n", "acc", None),
+        ("| epoch | acc |\n| 1 | 0.9 |\nmean | 3 | 0.1 |\n", "acc", 0.9),
         ("step 250: train loss 1.7, val loss 1.88\n", "val loss", 1.88),
         ("val loss 1.88, best val loss 1.7\n", "val loss", 1.88),
         ("val_acc            0.9125\nval_time           12\n", "val_acc", 0.9125),
