@@ -75,11 +75,12 @@ def shown(population: Population, metric: Metric = VAL_BPB) -> list[str]:
     if champion is None:
         return lines
     best = population.ranked()[0]
-    if best.number == champion.number:
-        return [*lines, f"best: #{best.number}, {value_text(best, population, metric)}"]
+    value = value_text(champion, population, metric)
+    if population.scores[best.number] == population.scores.get(champion.number):
+        return [*lines, f"best: #{champion.number}, {value}"]
     return [
         *lines,
-        f"champion, because it was kept last: #{champion.number}, {value_text(champion, population, metric)}; "
+        f"champion, because it was kept last: #{champion.number}, {value}; "
         f"the best score is that of #{best.number}, {value_text(best, population, metric)}",
     ]
 

@@ -1,6 +1,7 @@
 """Turns a model's reply into the next program, for all formatting habits of models.
 
-The steps are separate functions: clean the text (`cleaning.cleaned`), remove thinking (`thinking.without_thinking`),
+The steps are separate functions: clean the text (`cleaning.cleaned`), keep the model's own
+turn (`turns.own_turn`), remove thinking (`thinking.without_thinking`),
 find the candidates for edits (`candidates.candidates_in`), choose among those that apply (`choice.chosen`), check the
 program (`checks.checked`). An ambiguous reply is refused with a reason that the model can act on; no reply is applied
 in part. docs/operators.md has the rule.
@@ -11,9 +12,10 @@ from __future__ import annotations
 from operators.edit.candidates import candidates_in
 from operators.edit.checks import checked
 from operators.edit.choice import chosen
-from operators.edit.cleaning import cleaned, without_fence_indents
+from operators.edit.cleaning import cleaned, without_fence_indents, without_outer_fences
 from operators.edit.text import EditError, split_lines
 from operators.edit.thinking import without_thinking
+from operators.edit.turns import own_turn
 from target.metric import VAL_BPB
 
 
@@ -30,7 +32,8 @@ def apply_reply(reply: str, source: str, *, complete: bool = False, file: str = 
     Raises:
         EditError: The reply has no edit, or an edit that cannot be applied; the message tells the model why.
     """
-    text = without_fence_indents(cleaned(without_thinking(cleaned(reply), split_lines(source)[0])))
+    text = cleaned(without_thinking(own_turn(cleaned(reply), source), split_lines(source)[0]))
+    text = without_fence_indents(without_outer_fences(text))
     candidates = candidates_in(text, source, complete=complete, own=file)
     return checked(chosen(candidates, source, file), source)
 

@@ -10,13 +10,25 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from operators.edit.elision import elision, is_elision, missing_code
-from operators.edit.locate import FORMS, AmbiguousError, Lines, find, fitted, to_code, to_typography, with_comments
+from operators.edit.locate import (
+    FORMS,
+    AmbiguousError,
+    Lines,
+    find,
+    fitted,
+    to_code,
+    to_trailing_space,
+    to_typography,
+    with_comments,
+)
 from operators.edit.nearest import nearest
 from operators.edit.text import Block, EditError, split_lines
 
 _SHOWN_PLACES: Final = 8
 _BLOCKS: Final = 400
 """Largest number of edits in one answer."""
+_FEWEST_LINES: Final = 2
+"""Fewest lines of old text that show its place where blank lines do not count."""
 _COMPARISONS: Final = 4_000_000
 """Largest number of pairs of lines for a comparison line by line."""
 
@@ -116,7 +128,22 @@ def _located(name: str, block: Block, lines: Lines) -> list[_Change] | None:
     found = _at_lines(name, block, lines, FORMS)
     if found is None and block.partial:
         found = _inside_lines(name, block, lines)
-    return found if found is not None else _at_lines(name, block, lines, (to_code,))
+    if found is None:
+        found = _at_lines(name, block, lines, (to_code,))
+    return found if found is not None else _but_for_blank_lines(name, block, lines)
+
+
+def _but_for_blank_lines(name: str, block: Block, lines: Lines) -> list[_Change] | None:
+    """Return the change of a block whose old lines are in the file with fewer or more blank lines between them."""
+    old = [line for line in block.old if line.strip()]
+    kept = [number for number, text in enumerate(lines.texts) if text.strip()]
+    if len(old) < _FEWEST_LINES:
+        return None
+    places = Lines([lines.texts[number] for number in kept]).places(old, to_trailing_space)
+    if len(places) > 1:
+        raise _ambiguous(name, [kept[place] for place in places])
+    new = block.without_blank_ends().new
+    return [_Change(kept[place], kept[place + len(old) - 1] + 1, new) for place in places] or None
 
 
 def _at_lines(name: str, block: Block, lines: Lines, forms: Sequence[Callable[[str], str]]) -> list[_Change] | None:

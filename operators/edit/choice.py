@@ -18,14 +18,13 @@ from operators.edit.apply import apply_blocks
 from operators.edit.candidates import Candidates
 from operators.edit.elision import missing_code
 from operators.edit.fragments import ADVICE, with_fragments
+from operators.edit.locate import TRIVIAL_CHARACTERS
 from operators.edit.pieces import Piece, parses, unclosed_file
 from operators.edit.skeleton import Reach, Skeleton, reach_of, skeleton_of
 from operators.edit.text import Block, EditError, folded, quoted, require_own_file, with_endings_of
 from target.program import Program
 
 _NO_EDIT: Final = "there is no edit in the answer"
-_TRIVIAL_CHARACTERS: Final = 5
-"""Longest line that any text may have, such as `else:`."""
 _EDITS: Final = "an edit is a SEARCH/REPLACE block, a unified diff, the whole file, or new values of constants"
 
 
@@ -119,7 +118,7 @@ def _has_parts(candidates: Candidates, file: Skeleton) -> bool:
 
 def _has_line_of(piece: Piece, source: str) -> bool:
     """Whether a line of the file stands in a piece: then it is no log and no prose, whatever its label."""
-    lines = {line.strip() for line in source.split("\n") if len(line.strip()) > _TRIVIAL_CHARACTERS}
+    lines = {line.strip() for line in source.split("\n") if len(line.strip()) > TRIVIAL_CHARACTERS}
     return any(line.strip() in lines for line in piece.code.split("\n"))
 
 

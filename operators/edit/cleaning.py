@@ -12,6 +12,10 @@ _END_TOKENS: Final = (
     "<|return|>", "<|end|>", "<|call|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>",
     "<end_of_turn>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>", "</s>", "<eos>", "[/INST]", "<｜end▁of▁sentence｜>",
 )  # fmt: skip
+_JOINED: Final = re.compile(r"(>{5,9} ?REPLACE)[ \t]{0,9}(?=<{5,9} ?SEARCH)")
+_SEPARATOR: Final = "]<]minimax[>["
+"""Stands before each tag of MiniMax."""
+_OUTER_LABELS: Final = frozenset({"markdown", "md"})
 _UNESCAPES: Final = 3
 
 
@@ -26,7 +30,26 @@ def cleaned(reply: str) -> str:
         text = unescape(text)
     if "<![CDATA[" in text:
         text = text.replace("<![CDATA[", "\n").replace("]]>", "\n")
+    text = _JOINED.sub(r"\1\n", text).replace(_SEPARATOR, "")
     return _without_end(text)
+
+
+def without_outer_fences(text: str) -> str:
+    """Return a text without the fences that show an answer as Markdown, with fences of its own inside."""
+    if "markdown" not in text and "md" not in text:
+        return text
+    lines, opening = text.split("\n"), -1
+    for number, line in enumerate(lines):
+        fence = fence_of(line)
+        if fence is None:
+            continue
+        if opening < 0:
+            opening = number if fence["label"].strip().lower() in _OUTER_LABELS else opening
+        elif (begun := fence_of(lines[opening])) and closes_fence(fence, begun):
+            if any(map(fence_of, lines[opening + 1 : number])):
+                lines[opening] = lines[number] = ""
+            opening = -1
+    return "\n".join(lines)
 
 
 def without_fence_indents(text: str) -> str:

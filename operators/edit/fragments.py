@@ -12,6 +12,7 @@ from operators.edit.skeleton import is_docstring, key_of
 from operators.edit.text import EditError, first_line, quoted, split_lines, with_endings_of
 from operators.edit.values import assigned_constant, assigned_name, constants_of, literal_value, refuse_unknown
 from target.program.constants import Value, replace_constants
+from target.program.expressions import number_of
 from target.program.syntax import parse
 
 ADVICE: Final = (
@@ -186,6 +187,8 @@ class _Placer:
         name = assigned_name(node)
         if name and isinstance(node, ast.Assign | ast.AnnAssign):
             value = literal_value(node)
+            if name in self._constants:
+                self._refuse_no_number(node, name, value)
             if name in self._constants and value is not None:
                 self._plan.values[name] = value
                 return
@@ -196,6 +199,20 @@ class _Placer:
             behind = old[-1].encode()[place.node.end_col_offset or 0 :].decode()
             new = [new[0] if "#" in new[0] else new[0].rstrip() + behind]
         self._plan.lines.append((place.start, place.stop, _indented(new, place.node, node)))
+
+    def _refuse_no_number(self, node: ast.Assign | ast.AnnAssign, name: str, value: Value | None) -> None:
+        """Refuse text for a number, and a range such as `10-12`, which Python reads as a difference."""
+        now = self._constants[name].value
+        if isinstance(now, bool | str):
+            return
+        text = quoted(first_line(self._text(node)))
+        if isinstance(value, str):
+            raise EditError(f"{name} is a number in the file, got {text}")
+        if isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.Sub):
+            ends = [number_of(each) for each in (node.value.left, node.value.right) if isinstance(each, ast.Constant)]
+            low, high = ends if len(ends) == 2 else (None, None)
+            if low is not None and high is not None and low <= high:
+                raise EditError(f"{text} can be a range: write one number")
 
     def _is_new(self, node: ast.stmt) -> bool:
         """Whether a statement was not given before; refuse a different one of the same name."""

@@ -12,6 +12,8 @@ from typing import Final
 
 from operators.edit.text import Block, folded
 
+TRIVIAL_CHARACTERS: Final = 5
+"""Longest line that any text may have, such as `else:`."""
 _TAB_COLUMNS: Final = 4
 _BEFORE_COMMENT: Final = re.compile(r"""(?:[^"'#\s]|\s+(?![\s#])|(?<=\S)#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*""")
 _ASSIGNED: Final = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*(?::[^=]*)?=(?!=)")
@@ -122,9 +124,10 @@ def find(block: Block, lines: Lines, form: Callable[[str], str]) -> list[tuple[i
         AmbiguousError: There are several places, and nothing shows which is meant.
     """
     places = list[tuple[int, dict[str, str]]]()
+    trivial = all(len(line.strip()) <= TRIVIAL_CHARACTERS for line in block.old)  # says nothing but its indentation
     for start in lines.places(block.old, form):
         meaning = _indents(block.old, lines.texts[start : start + len(block.old)])
-        if meaning is not None:
+        if meaning is not None and not (trivial and any(ours != theirs for ours, theirs in meaning.items())):
             places.append((start, meaning))
     if len(places) > 1 and not block.everywhere:
         places = _meant(block, places, lines)

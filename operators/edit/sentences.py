@@ -23,10 +23,16 @@ _CHANGE: Final = re.compile(
     rf"{_TICK}(?P<name>[A-Z][A-Z0-9_]*(?:\[\d\])?){_TICK}(?:\s+(?:constant|value|parameter|knob))?"
     rf"(?:\s+from\s+{_TICK}(?P<old>{_LITERAL}){_TICK})?\s+to\s+{_TICK}(?P<new>{_LITERAL}){_TICK}"
 )
+_ASSIGNED: Final = re.compile(
+    rf"{_TICK}(?P<name>[A-Z][A-Z0-9_]*)\s?=\s?(?P<old>{_LITERAL}){_TICK}\s+to\s+"
+    rf"{_TICK}(?P=name)\s?=\s?(?P<new>{_LITERAL}){_TICK}"
+)
+"""`LAYERS = 8` to `LAYERS = 9`."""
 _LABEL: Final = re.compile(r"[\s>#*_]*change[\s*_]*:[\s*_]*", re.IGNORECASE)
 _WE: Final = r"(?:(?:i|we) (?:will|would|propose|suggest|recommend)(?: to)? |let's )?"
 _PROPOSES: Final = re.compile(
-    rf"{_WE}(?P<verb>chang|increas|rais|decreas|reduc|lower|set|updat|doubl|halv|mov)(?:e|es|ing|ting)?\s+"
+    rf"(?:(?:in|on|at) line \d{{1,5}}[,:]?\s+)?{_WE}"
+    r"(?P<verb>chang|increas|rais|decreas|reduc|lower|set|updat|doubl|halv|mov)(?:e|es|ing|ting)?\s+"
     rf"(?:the\s+)?(?:(?:value|constant|parameter|number)\s+(?:of\s+)?)?(?:the\s+)?(?={_TICK}[A-Z])",
     re.IGNORECASE,
 )
@@ -60,8 +66,9 @@ def values_in_sentences(prose: Sequence[str], source: str) -> str | None:
     """
     known = constants_of(source)
     meant, said = dict[str, str](), dict[str, set[str]]()
-    for line in prose:
-        for match in _CHANGE.finditer(line[: 4 * _CHARACTERS]):
+    for written in prose:
+        line = _ASSIGNED.sub(r"\g<name> from \g<old> to \g<new>", written[: 4 * _CHARACTERS])
+        for match in _CHANGE.finditer(line):
             said.setdefault(match["name"], set()).add(match["new"])
         if len(line) <= _CHARACTERS and (changes := _proposed(line.strip(), known)):
             if any(name in meant for name in changes):

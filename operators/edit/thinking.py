@@ -1,6 +1,7 @@
 """Removes a model's thinking, with all known marks, before its answer is read.
 
-Known marks: tags such as `<think>`, `<thinking>`, `<seed:think>` and `<|begin_of_thought|>`, `[THINK]`,
+Known marks: tags such as `<think>`, `<thinking_process>`, `<seed:think>`, `<longcat_think>` and
+`<|begin_of_thought|>`, `[THINK]`, `[BEGIN OF THOUGHT]`,
 `◁think▷`, the channels of harmony (`<|channel|>analysis<|message|>`), Gemma's `<|channel>thought`, folded `<details>`,
 and a fence with the label `thinking`.
 """
@@ -15,13 +16,17 @@ from operators.edit.text import closes_fence, fence_of
 
 _NAMES: Final = (
     r"(?:ant)?think(?:ing)?|thoughts?|reason(?:ing)?(?:_content)?|reflection|reflect|scratch_?pad|analysis|"
-    r"(?:inner|internal)_?(?:monologue|thoughts?|thinking|reasoning)|chain_?of_?thoughts?|cot|deliberation"
+    r"(?:inner|internal)_?(?:monologue|thoughts?|thinking|reasoning)|chain_?of_?thoughts?|cot|deliberation|"
+    r"plan(?:ning)?|brainstorm(?:ing)?|draft|"
+    r"(?:tool|function)_(?:response|results?|output)|environment_details"  # what a tool said, or was made to say
 )
+_PREFIX: Final = r"(?:[a-z_]{1,20}:|[a-z]{1,20}_(?=think))?"
+_SUFFIX: Final = r"(?::[a-z_]{1,20}|_(?:process|trace|steps?|block|section|content|fast|faster|deep|mode|notes?))?"
 _MARK: Final = re.compile(
-    rf"(?=[<\[◁])(?:(?P<angle><\s{{0,3}}(?P<angle_end>/?)\s{{0,3}}(?:[a-z_]{{1,20}}:)?(?:{_NAMES})(?:\s[^<>\n]{{0,200}})?(?P<empty>/?)>)"
+    rf"(?=[<\[◁])(?:(?P<angle><\s{{0,3}}(?P<angle_end>/?)\s{{0,3}}{_PREFIX}(?:{_NAMES}){_SUFFIX}(?:\s[^<>\n]{{0,200}})?(?P<empty>/?)>)"
     rf"|(?P<bars><\|(?P<bars_end>/|end_(?:of_)?)?(?:start_|begin_)?(?:of_)?(?:{_NAMES})(?P<bars_behind>_end)?"
     r"(?:_start|_begin)?\|>)"
-    rf"|(?P<square>(?<![\w)\]])\[(?P<square_end>/?)(?:{_NAMES})\])"
+    rf"|(?P<square>(?<![\w)\]])\[(?P<square_end>/|end[ _]of[ _])?(?:(?:begin|start)[ _]of[ _])?(?:{_NAMES})\])"
     rf"|(?P<kimi>◁\s?(?P<kimi_end>/?)\s?(?:{_NAMES})\s?▷)"
     r"|(?P<gemma><\|channel>|(?P<gemma_end><channel\|>))"
     r"|(?P<unused><unused94>|(?P<unused_end><unused95>))"

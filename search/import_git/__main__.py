@@ -46,6 +46,8 @@ OPERATOR: Final = "import"
 OUTPUTS: Final = Path("outputs")  # as in conf/config.yaml
 RESULTS: Final = "results.tsv"
 FILE: Final = "train.py"
+_MAXIMIZE: Final = "--maximize"
+_MINIMIZE: Final = "--minimize"
 
 
 def find_results(repository: Repository, branch: str, tip: str) -> tuple[bytes, str]:
@@ -194,8 +196,14 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
     except NoScoreError as error:
         raise UserError(f"{error}{_with_score(options, error)}") from error
     metric, said = _metric(options, table, place)
-    history = read_history(repository, table.rows, tip=tip, file=options.file, maximize=metric.is_maximized)
-    history.left_out[:0] = table.left_out
+    history = read_history(
+        repository,
+        table.rows,
+        tip=tip,
+        file=options.file,
+        maximize=metric.is_maximized,
+        left_out=table.left_out,
+    )
     history.notes[:0] = [*notes, *table.notes, *said]
     _refuse_existing(run)
     origin = f"{repository.root}, branch {options.branch}"
@@ -221,7 +229,8 @@ def _with_score(options: argparse.Namespace, error: NoScoreError) -> str:
         return ""
     likeliest = error.scores[0]
     options.metric = likeliest.name
-    return f"; for {options.metric}: {_again(options, maximize=bool(options.maximize or likeliest.larger_is_better))}"
+    flags = [_MAXIMIZE] if options.maximize or likeliest.larger_is_better else []
+    return f"; for {options.metric}: {_again(options, *flags)}"
 
 
 def _metric(options: argparse.Namespace, table: Table, place: str) -> tuple[Metric, list[str]]:
@@ -233,7 +242,7 @@ def _metric(options: argparse.Namespace, table: Table, place: str) -> tuple[Metr
     heading = table.heading
     if heading is not None:
         if options.minimize if heading.is_maximized else options.maximize:
-            flag = "--minimize" if heading.is_maximized else "--maximize"
+            flag = _MINIMIZE if heading.is_maximized else _MAXIMIZE
             raise UserError(f"{flag} contradicts {place}, whose header has {heading.heading!r}: leave it out")
         return replace(heading, file=options.file), []
     options.metric = options.metric or VAL_BPB.name
@@ -262,20 +271,21 @@ def _maximize(options: argparse.Namespace, table: Table, place: str) -> tuple[bo
         return False, [f"a smaller {metric} counts as better: {won}"]
     if shown is None and is_minimized(metric):
         return False, []
+    likelier = _MINIMIZE if compared.smaller > compared.larger else _MAXIMIZE
     won = f"the larger one won {compared.larger} of {total} comparisons with what was kept"
     raise UserError(
         f"{place}: it must be known whether a larger or a smaller {metric} is better ({won}): add --minimize if "
-        f"smaller is better, or --maximize if larger is: {_again(options, maximize=True)}"
+        f"smaller is better, or --maximize if larger is: {_again(options, likelier)}"
     )
 
 
-def _again(options: argparse.Namespace, *, maximize: bool) -> str:
-    """Return the command, with the metric."""
+def _again(options: argparse.Namespace, *flags: str) -> str:
+    """Return the command, with the metric and flags."""
     words = [str(options.repository), "--branch", options.branch, "--name", options.name]
     words += ["--outputs", str(options.outputs)] * (options.outputs != OUTPUTS)
     words += ["--file", options.file] * (options.file != FILE)
     words += ["--results", str(options.results)] if options.results else []
-    words += ["--metric", options.metric, *(["--maximize"] if maximize else [])]
+    words += ["--metric", options.metric, *flags]
     return command("search.import_git", *words, *(["--dry-run"] if options.dry_run else []))
 
 

@@ -20,9 +20,22 @@ _MOST_GB: Final = 1_000_000
 _VERDICT_WORDS: Final = 2
 _CELL_CHARACTERS: Final = 200
 _WORDS: Final[Mapping[str, Status]] = {
-    **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved"), Status.KEEP),
+    **dict.fromkeys(("keep", "kept", "accept", "accepted", "baseline", "best", "improved", "improvement"), Status.KEEP),
     **dict.fromkeys(
-        ("discard", "discarded", "reject", "rejected", "revert", "reverted", "worse", "neutral", "skip"), Status.DISCARD
+        (
+            *("discard", "discarded", "reject", "rejected", "revert", "reverted", "worse", "neutral", "skip"),
+            *(
+                "no improvement",
+                "no change",
+                "no gain",
+                "regression",
+                "regressed",
+                "dropped",
+                "rolled back",
+                "rollback",
+            ),
+        ),
+        Status.DISCARD,
     ),
     **dict.fromkeys(("crash", "crashed", "fail", "failed", "error", "nan"), Status.CRASHED),
     **dict.fromkeys(("oom", "out of memory"), Status.OUT_OF_MEMORY),
@@ -31,7 +44,8 @@ _WORDS: Final[Mapping[str, Status]] = {
 """Most agents use only three of these words."""
 YES_OR_NO: Final = ("kept", "keep", "accepted", "accept")
 """Columns whose name is the verdict if the cell says yes."""
-_FAILED: Final = frozenset((Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT))
+FAILED: Final = frozenset((Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT))
+"""Verdicts on programs that have no score."""
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,40}(?![0-9A-Za-z_])")
 _NUMBER: Final = re.compile(r"[~≈*`$\"'\s]*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
 _YES: Final = frozenset(("yes", "y", "true", "1", "✓", "✔", "✅", "☑"))
@@ -40,6 +54,8 @@ _NOT_YET: Final = frozenset(("candidate", "tentative", "tentatively", "pending",
 """Words after a verdict that take it back."""
 _THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})(?![\d,.])")
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
+_FIRST_WORDS: Final = re.compile(r"(\w+(?: \w+){0,2})\s*(?:[-:;,(\u2013\u2014\u2192]|$)")
+_SHARE: Final = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})\s*(?:\([^()]*\))?")
 _SECOND_NUMBER: Final = re.compile(r"\s*(?:->|=>|→|⇒|/|,|;|\.\.|-|–|to\b|\s)\s*[~≈]?[+-]?\.?\d")
 _NOTHING: Final = frozenset(
     ("", "-", "--", "—", "–", "n/a", "na", "none", "null", "nan", "inf", "-inf", "crash", "crashed", "oom", "failed")
@@ -77,6 +93,12 @@ def read_status(cell: str) -> Status | None:
     return None
 
 
+def begins_with_verdict(cell: str) -> bool:
+    """Return whether a cell begins with a verdict and a mark after it: `keep — deeper`, but not `revert the norm`."""
+    found = _FIRST_WORDS.match(cell.strip(MARKUP))
+    return found is not None and " ".join(found[1].lower().split()) in _WORDS
+
+
 def read_yes(cell: str) -> Status | None:
     """Return the status in a cell of a column such as `kept`: yes, no, 1, 0, a check mark, or a verdict's word."""
     found = re.match(r"[^\W_]+(?!\.?\d)|[✓✔✅☑✗✘❌✖☒]", cell.strip(MARKUP).lower())
@@ -99,14 +121,16 @@ def read_verdict(cells: Sequence[tuple[str, str]]) -> Status:
         unknown = "is neither yes nor no" if name in YES_OR_NO else "is not known"
         raise UnreadCellError(f"the {name} {cell!r:.60} {unknown}")
     statuses = dict.fromkeys(status for _, status in known)
-    failures = [status for status in statuses if status in _FAILED]
+    failures = [status for status in statuses if status in FAILED]
     if len(statuses) == 1 or (len(failures) == 1 and statuses.keys() <= {*failures, Status.DISCARD}):
         return failures[0] if failures else known[0][1]
     raise UnreadCellError(", ".join(f"{name} says {status.value}" for name, status in known))
 
 
 def read_number(cell: str, what: str) -> tuple[float | None, str]:
-    """Return the number at the start of a cell and what follows it, in lower case; None for an empty cell.
+    """Return the number at the start of a cell and its unit, in lower case; None for an empty cell.
+
+    A share such as 18/33 is a number with the unit /33.
 
     Raises:
         UnreadCellError: The cell holds something else, or a second number.
@@ -118,6 +142,8 @@ def read_number(cell: str, what: str) -> tuple[float | None, str]:
         text = text.replace(",", ".")
     elif thousands := _THOUSANDS.match(text):  # 1,234 alone can be either
         text = thousands[0].replace(",", "") + text[thousands.end() :]
+    if (share := _SHARE.fullmatch(text)) and int(share[1]) <= int(share[2]) > 1:
+        return int(share[1]) / int(share[2]), f"/{share[2]}"
     found = _NUMBER.fullmatch(text)
     if not found or _SECOND_NUMBER.match(found[2]):
         raise UnreadCellError(f"{what} is not a number" if not found else f"{what} can be read as two numbers")

@@ -15,15 +15,18 @@ from target.metric import Metric, read_heading
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "commit": (
         *("commit", "commit_hash", "commit_sha", "commit_id", "git_commit", "git_hash", "git_sha", "hash", "sha"),
-        *("sha1", "short_hash", "short_sha", "revision", "rev"),
+        *("sha1", "short_hash", "short_sha", "revision", "rev", "candidate_commit", "candidate_sha", "candidate_ref"),
     ),
     "memory_gb": ("memory_gb", "peak_memory_gb", "mem_gb", "memory", "vram_gb", "peak_vram_gb"),
-    "description": ("description", "desc", "notes", "note", "change", "experiment"),
+    "description": (
+        *("description", "desc", "notes", "note", "change", "experiment", "idea", "hypothesis", "summary", "rationale"),
+    ),
 }
 """Names of columns, the usual name first."""
 VERDICTS: Final = ("status", "decision", "verdict", "outcome")
 _LONG: Final[Mapping[str, str]] = {"metric": "value", "metric_name": "metric_value"}
 """Columns that name the metric of a row, and the column with its number."""
+_DIRECTIONS: Final = ("metric_direction", "direction")
 _HEADER_LINES: Final = 50
 _REMARK: Final = re.compile(r"\(.*?\)")
 _NUMBER: Final = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?")
@@ -81,6 +84,7 @@ class Header:
         named: Position of the column that names the metric of a row, if the table has such a column.
         stated: What the cell above the scores states; None if there is no such cell, or no direction in it.
         doubtful: Names in the header that may all be the metric.
+        directed: Position of a column that says of each row which scores are better, if there is one.
     """
 
     line: int
@@ -93,6 +97,7 @@ class Header:
     named: int | None = None
     stated: Stated | None = None
     doubtful: tuple[str, ...] = ()
+    directed: int | None = None
 
     @property
     def columns(self) -> int:
@@ -175,8 +180,19 @@ def _read(
     _find_score(found, [cell.strip(MARKUP).lower() for cell in cells], names, metric)
     verdicts = tuple((name, names.index(name)) for name in (*VERDICTS, *YES_OR_NO) if name in names)
     stated = _stated(cells[found.places["score"]], metric) if "score" in found.places else None
+    directed = next((names.index(name) for name in _DIRECTIONS if name in names), None)
     return Header(
-        number, split, tuple(cells), metric, found.places, verdicts, barred, found.named, stated, found.doubtful
+        number,
+        split,
+        tuple(cells),
+        metric,
+        found.places,
+        verdicts,
+        barred,
+        found.named,
+        stated,
+        found.doubtful,
+        directed,
     )
 
 

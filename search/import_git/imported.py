@@ -78,7 +78,13 @@ class History:
 
 
 def read_history(
-    repository: Repository, rows: Iterable[Row], *, tip: str, file: str, maximize: bool = False
+    repository: Repository,
+    rows: Iterable[Row],
+    *,
+    tip: str,
+    file: str,
+    maximize: bool = False,
+    left_out: Iterable[LeftOut] = (),
 ) -> History:
     """Return the experiments of a branch.
 
@@ -88,19 +94,23 @@ def read_history(
         tip: Commit at the end of the branch.
         file: Path of the program in the repository.
         maximize: Whether larger numbers are better; then a score is the number with its sign changed.
+        left_out: Rows that could not be read; they are told with those that cannot be imported.
 
     Raises:
         UserError: No program that was kept can be found, so there is no baseline.
     """
-    return _Reader(repository, file, maximize).read(rows, tip)
+    return _Reader(repository, file, maximize, left_out).read(rows, tip)
 
 
 class _Reader:
-    def __init__(self, repository: Repository, file: str, maximize: bool) -> None:
+    def __init__(self, repository: Repository, file: str, maximize: bool, left_out: Iterable[LeftOut]) -> None:
         self._repository = repository
         self._file = file
         self._maximize = maximize
-        self._history = History()
+        self._history = History(left_out=list(left_out))
+        self._shared: set[str] = set()  # commits that are written beside several programs that were kept
+        self._rows: dict[tuple[str | None, float, Status, str], int] = {}  # their lines
+        self._repeated: list[int] = []
         self._by_commit: dict[str, int] = {}
         self._by_program: dict[str, int] = {}
         self._programs: dict[str, str | None] = {}  # of commits without a row
@@ -108,7 +118,9 @@ class _Reader:
         self._without_commit: list[int] = []
 
     def read(self, rows: Iterable[Row], tip: str) -> History:
-        for row in self._with_baseline(list(rows)):
+        rows = self._with_baseline(list(rows))
+        self._shared = _of_several_programs(rows)
+        for row in rows:
             self._add(row)
         history = self._history
         if not history.experiments:
@@ -117,6 +129,11 @@ class _Reader:
                 + "; ".join(told(history.left_out))
             )
         self._follow(tip)
+        if self._repeated:
+            history.notes.append(
+                f"the program of an earlier row again: {where(self._repeated)}; the score of a program is the mean of "
+                "its rows"
+            )
         without = set(self._without_commit)
         if without:
             history.notes.append(
@@ -145,6 +162,11 @@ class _Reader:
         return rows
 
     def _add(self, row: Row) -> None:
+        if row.value is not None and row.description:
+            earlier = self._rows.setdefault((row.commit, row.value, row.status, row.description), row.line)
+            if earlier != row.line:
+                self._leave_out(row, "a copy of an earlier row")
+                return
         kept = self._kept
         if row.status is Status.KEEP:
             self._kept = None  # until its program is known
@@ -171,6 +193,7 @@ class _Reader:
         if number is None:
             number = self._new(row, commit, program)
         else:
+            self._repeated.append(row.line)
             self._again(row, self._history.experiments[number])
         self._by_commit[commit] = number
         if row.status is Status.KEEP:
@@ -180,7 +203,9 @@ class _Reader:
 
     def _is_lost(self, row: Row, experiment: Experiment, commit: str) -> bool:
         """Return whether a row has the commit of another program."""
-        if _RERUN.search(row.description) or (row.description and row.description == experiment.description):
+        if _RERUN.search(row.description):
+            return False
+        if row.commit not in self._shared and row.description and row.description == experiment.description:
             return False
         same_commit = self._by_commit.get(commit) == experiment.number
         if row.status is Status.KEEP:
@@ -274,3 +299,15 @@ class _Reader:
 
     def _leave_out(self, row: Row, why: str) -> None:
         self._history.left_out.append(LeftOut(row.line, why))
+
+
+def _of_several_programs(rows: Iterable[Row]) -> set[str]:
+    """Return the commits beside which several programs were kept: the agent logged before it committed, or never did.
+
+    Then the same description, such as `baseline`, does not show that two rows are about the same program.
+    """
+    described: dict[str, set[str]] = {}
+    for row in rows:
+        if row.commit is not None and row.status is Status.KEEP and not _RERUN.search(row.description):
+            described.setdefault(row.commit, set()).add(row.description)
+    return {commit for commit, descriptions in described.items() if len(descriptions) > 1}

@@ -7,16 +7,19 @@ two is left out, with a reason. Nothing is guessed, so nothing counts as measure
 from __future__ import annotations
 
 import codecs
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from operators.trial import Status
 from search.errors import UserError
 from search.import_git.cells import (
+    FAILED,
     UnreadCellError,
     begins_with_number,
+    begins_with_verdict,
     read_commit,
     read_memory_bytes,
     read_number,
@@ -30,6 +33,9 @@ from target.metric import VAL_BPB
 
 _MOST_ROWS: Final = 5_000
 _DIRECTION: Final = re.compile(r"\s*#.*?direction\s*[:=](.*)", re.IGNORECASE)
+_NINES: Final = re.compile(r"-?9{3,}\.0+")
+_FAR: Final = 10
+_FEWEST_VERDICTS: Final = 3
 _OF_ONE_METRIC: Final = frozenset(("metric", "metric_value", "value", "score"))
 """Columns of tables that name their metric elsewhere, so that a line `# metric_direction` is about them."""
 
@@ -88,7 +94,21 @@ def _find_header(lines: list[tuple[int, str]], metric: str, place: str) -> Heade
                 return header
             if best is None or header.known > best.known:
                 best = header
+    if best is not None and (described := _with_described_verdicts(lines, best)) is not None:
+        return described
     raise lacking(lines, best, metric, place)
+
+
+def _with_described_verdicts(lines: Iterable[tuple[int, str]], header: Header) -> Header | None:
+    """Return a header whose verdicts are the first words of the descriptions, if all of these begin with a verdict."""
+    at, commit, score = (header.places.get(name) for name in ("description", "commit", "score"))
+    if at is None or commit is None or score is None or header.verdicts:
+        return None
+    rows = [header.split(line, header.columns) for number, line in lines if number > header.line]
+    rows = [cells for cells in rows if len(cells) == header.columns and begins_with_number(cells[score])]
+    if len(rows) < _FEWEST_VERDICTS or not all(begins_with_verdict(cells[at]) for cells in rows):
+        return None
+    return replace(header, verdicts=(("description", at),))
 
 
 @dataclass(slots=True)
@@ -102,6 +122,7 @@ class _Record:
     description: str
     verdicts: list[tuple[str, str]]
     named: str
+    direction: str
 
     @property
     def is_row(self) -> bool:
@@ -129,24 +150,52 @@ class _Reader:
 
     def read(self, lines: Sequence[tuple[int, str]]) -> Table:
         """Read all rows below the header."""
-        table, percents = self._table, set[int]()
+        table, scales = self._table, dict[int, str]()
         table.larger_is_better = self._direction(lines)
         table.heading = self._exported
+        directions = set[bool | None]()
         for record in self._records(lines):
             try:
-                row, percent = self._row(record)
+                row, scale = self._row(record)
             except UnreadCellError as error:
                 table.left_out.append(LeftOut(record.line, str(error)))
                 continue
             table.rows.append(row)
-            if percent:
-                percents.add(record.line)
-        measured = {row.line for row in table.rows if row.value is not None}
-        if percents and measured - percents:
-            table.left_out += [LeftOut(line, f"a {self._metric} in percent among others") for line in sorted(percents)]
-            table.rows = [row for row in table.rows if row.line not in percents]
+            directions.add(stated_direction(record.direction))
+            if row.value is not None:
+                scales[row.line] = scale
+        if table.larger_is_better is None and len(directions) == 1:
+            table.larger_is_better = directions.pop()
+        self._leave_out_other_scales(scales)
+        self._take_nines_for_failures()
         self._check_names()
         return table
+
+    def _leave_out_other_scales(self, scales: dict[int, str]) -> None:
+        """Leave out scores in percent, or of a number of questions, among scores that are not."""
+        usual = "" if "" in scales.values() else next(iter(scales.values()), "")
+        for line, scale in scales.items():
+            if scale != usual:
+                said = "in percent" if scale == "%" else f"of {scale[1:]}"
+                self._table.left_out.append(LeftOut(line, f"a {self._metric} {said} among others"))
+        self._table.rows = [row for row in self._table.rows if scales.get(row.line, usual) == usual]
+
+    def _take_nines_for_failures(self) -> None:
+        """Take a score such as -999, far from all others, for the mark of a failure, as 0 is."""
+        values = {row.value for row in self._table.rows if row.value is not None}
+        marks = {value for value in values if _NINES.fullmatch(f"{value:.6f}")}
+        largest = max(map(abs, values - marks), default=math.inf)
+        marks = {mark for mark in marks if abs(mark) >= _FAR * largest}
+        rows = list[Row]()
+        for row in self._table.rows:
+            if row.value not in marks:
+                rows.append(row)
+            elif row.status is Status.DISCARD:
+                rows.append(replace(row, value=None, status=Status.CRASHED))
+            else:
+                why = f"{row.status.value} with {row.value:g}, which stands for a failure, as {self._metric}"
+                self._table.left_out.append(LeftOut(row.line, why))
+        self._table.rows = rows
 
     def _direction(self, lines: Iterable[tuple[int, str]]) -> bool | None:
         if (stated := self._header.stated) is not None:
@@ -203,8 +252,8 @@ class _Reader:
         if added:
             self._table.notes.append(f"they begin no row, and were added to the description above: {where(added)}")
 
-    def _row(self, record: _Record) -> tuple[Row, bool]:
-        """Return a row, and whether its score is in percent."""
+    def _row(self, record: _Record) -> tuple[Row, str]:
+        """Return a row, and the scale of its score: % for percent, /33 for a share of 33, else nothing."""
         if self._header.named is not None:
             name = record.named.strip("`*'\" ")
             if begins_with_number(record.score):
@@ -214,7 +263,10 @@ class _Reader:
         status = read_verdict(record.verdicts)
         if read_status(record.memory) in (Status.KEEP, Status.DISCARD):
             raise UnreadCellError("a verdict where the memory should be, so its cells are not below their headers")
-        value, unit = read_number(record.score, self._metric)
+        if status is Status.DISCARD and (failure := read_status(record.score)) in FAILED:
+            status, value, unit = failure, None, ""
+        else:
+            value, unit = read_number(record.score, self._metric)
         if value == 0.0 and self._exported:
             pass  # `search.export` leaves the cell of a crash empty
         elif value == 0.0 and status is not Status.KEEP:
@@ -231,7 +283,7 @@ class _Reader:
             status=status,
             description=record.description.strip("\"' \t"),
         )
-        return row, unit == "%" and row.value is not None
+        return row, unit if unit == "%" or unit.startswith("/") else ""
 
     @property
     def _by_value(self) -> bool:
@@ -280,4 +332,5 @@ def _record(number: int, cells: Sequence[str], header: Header) -> _Record:
         description=cell(places.get("description")),
         verdicts=[(name, cell(at)) for name, at in header.verdicts],
         named=cell(header.named),
+        direction=cell(header.directed),
     )

@@ -11,17 +11,19 @@ _TYPED: Final = re.compile(
     r"\b(?:\w+\.)?(?:bfloat16|float\d*|int\d+|tensor|Tensor|array|Array)\(\s*([+-]?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf))\s*"
     r"(?:,[^()\[\]]{0,80})?\)"
 )
-_MAY_HAVE: Final = re.compile(r"\d,\d|[$€£¥]|\w\(")
+_LISTED: Final = re.compile(r"(?<=[:=])(\s?)\[\s*([+-]?\d[\d.]*(?:e[+-]?\d+)?)\s*\](?![\w\[])")
+_MAY_HAVE: Final = re.compile(r"\d,\d|[$€£¥]|\w\(|[:=]\s?\[")
 _MOST_CHARACTERS: Final = 10_000  # of a line
 
 
 def plain_digits(text: str) -> str:
     """Return a text with its numbers as Python writes them.
 
-    `12,345.6`, `$12,345.6`, `np.float64(12345.6)` and `tensor(12345.6, device='cuda:0')` become `12345.6`. A comma in
+    `12,345.6`, `$12,345.6`, `np.float64(12345.6)` and `tensor(12345.6, device='cuda:0')` and `[12345.6]`
+    behind a colon or an equals sign become `12345.6`. A comma in
     any other place, as in `0.5,123` or `1,2`, separates two numbers and stays.
     """
     if len(text) > _MOST_CHARACTERS or not _MAY_HAVE.search(text):
         return text
-    text = _TYPED.sub(r"\1", _CURRENCY.sub(r"\1", text))
+    text = _LISTED.sub(r"\1\2", _TYPED.sub(r"\1", _CURRENCY.sub(r"\1", text)))
     return _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)

@@ -36,6 +36,7 @@ _SECOND: Final = (
     r"\s*(?:[=/±+\d]|\(\s*\d|-+\d|(?:[-=]*>|→)\s*[+-]?[\d.])"  # a second number behind a value: either may be meant
 )
 _LEVELS: Final = frozenset({"debug", "info", "warning", "warn", "error", "critical"})  # words before a logged text
+_SHARE: Final = re.compile(r"\s*(\d{1,15})/(\d{1,15})\s*")
 _LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
 
@@ -66,6 +67,8 @@ def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
     """
     lines, pieces = dict[str, str](), dict[str, str]()
     inside = _inside(metric) if metric else None
+    words = _words(metric) if metric else None
+    column = _Column(metric) if metric else None
     for text in map(plain_digits, lines_of(log)):
         if found := _FIGURE.fullmatch(text):
             _put(lines, found)
@@ -79,6 +82,10 @@ def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
             _put(pieces, part)
         if metric and not found and (cell := _cell_after(metric, text)):
             pieces[metric] = cell
+        if metric and column and not found and (cell := column.cell_in(text)):
+            pieces[metric] = cell
+        for match in filter(None, map(words.fullmatch, split)) if words else ():
+            _put(pieces, match)
         if inside and metric not in {part["name"] for part in parts}:
             _put_only(pieces, inside, text)
     return {**pieces, **lines}
@@ -117,6 +124,48 @@ def _cell_after(name: str, text: str) -> str | None:
     cells = [cell.strip(" \t`*'\"") for cell in _CELLS.split(text)]
     after = next((cell for before, cell in itertools.pairwise(cells) if before == name), "").rstrip("%")
     return after if number(after) is not None else None
+
+
+class _Column:
+    """The cells below the name of a metric in a table: `| epoch | acc |` above `| 3 | 0.8 |`.
+
+    Args:
+        name: The metric.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._header: list[str] = []
+
+    def cell_in(self, text: str) -> str | None:
+        """Return the number that a row has in the column; None if the line is no such row."""
+        cells = [cell.strip(" \t`*'\"") for cell in _CELLS.split(text)]
+        if not text.strip(" |:=+-─━┼╋┃│║\t"):  # a ruler
+            return None
+        if cells.count(self._name) == 1:
+            self._header = cells
+        elif not self._is_row(cells):
+            self._header = []
+        if not self._header or cells is self._header:
+            return None
+        cell = cells[self._header.index(self._name)].rstrip("%")
+        return cell if number(cell) is not None else None
+
+    def _is_row(self, cells: list[str]) -> bool:
+        """Return whether cells are as many as those of the header, between the same bars, and one is a number."""
+        header = self._header
+        outside = [bool(row[place]) for row in (cells, header) for place in (0, -1)] if header else []
+        return (
+            len(cells) == len(header)
+            and outside[:2] == outside[2:]
+            and any(number(cell.rstrip("%")) is not None for cell in cells)
+        )
+
+
+def _words(name: str) -> re.Pattern[str]:
+    """Return a pattern for a part of a line that has a name and a number with only space between: `val loss 1.88`."""
+    number = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?"
+    return re.compile(rf"\s*(?P<name>{re.escape(name)})\s+(?P<value>{number})(?:\s*(?:±|\+/-)\s*[\d.]+)?\s*")
 
 
 def _inside(name: str) -> re.Pattern[str]:
@@ -183,6 +232,7 @@ def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | 
     if name not in figures:
         raise CandidateFailure(Outcome.CRASHED, f"metric: no {name!r} in {place}; {_what_came(log, name)}")
     value = number(figures[name])
+    value = _share(figures[name]) if value is None else value
     if value is None:
         raise CandidateFailure(
             Outcome.CRASHED, f"metric: {name} in {place} must be a number, got {figures[name]!r:.100}"
@@ -215,6 +265,12 @@ def number(value: Any) -> float | None:
         return float(plain_digits(f" {value}") if isinstance(value, str) else value)
     except (ValueError, OverflowError):
         return None
+
+
+def _share(value: Any) -> float | None:
+    """Return a share such as `9912/10000` as a number; None if it is none."""
+    found = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    return int(found[1]) / int(found[2]) if found and int(found[1]) <= int(found[2]) > 1 else None
 
 
 def _what_came(log: str, name: str) -> str:

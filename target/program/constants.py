@@ -36,6 +36,7 @@ _KNOB: Final = re.compile(r"#\s*knob:\s*(?P<body>[^#;,(]*)")
 _MOST: Final = 1e18  # of the bounds of a knob
 _SHOWN_CHARACTERS: Final = 100
 MARKED: Final = "a comment says not to change it"
+NONE: Final = "-1 often means none"
 _ELEMENTS: Final = 8  # of a tuple whose numbers are constants
 SCALES: Final = ("int", "unit", "pow2", "log", "linear", "share", "average")
 
@@ -150,6 +151,7 @@ def _parsed(source: str) -> tuple[Constant, ...]:
             if knob is None:
                 stays = idle.get(whole, "") or why_it_stays(whole) or measuring.get(whole, "")
                 stays = stays or (MARKED if node.lineno in marked else "")
+                stays = stays or (NONE if value == -1 and type(value) is int else "")
                 value = float(value) if type(value) is int and is_share(whole, value) else value
                 knob = Knob(fixed=True) if stays else _inferred(whole, value, node)
             found[name] = _constant(name, value, knob, node, lines, stays)

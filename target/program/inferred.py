@@ -16,6 +16,13 @@ _SHARES: Final = frozenset(
     {"FRAC", "FRACTION", "FRACTIONS", "SHARE", "PCT", "PORTION", "PROPORTION", "DROPOUT", "DROPPATH"}
     | {"PROB", "PROBS", "PROBABILITY", "SMOOTHING", "QUANTILE", "SHRINKAGE", "SPARSITY"}
 )
+_SAMPLED: Final = frozenset({"SUBSAMPLE", "COLSAMPLE", "BAGGING"})
+_MOST_SAMPLED: Final = frozenset({"FEATURES", "SAMPLES"})  # with MAX, as scikit-learn has it
+_LEAST_SAMPLED: Final = 0.05  # a part of the rows or columns is never none of them
+_THRESHOLDS: Final = frozenset({"THRESH", "THRESHOLD", "CUTOFF"})
+_OF_PROBABILITIES: Final = frozenset({"CONF", "CONFIDENCE", "PROB", "INFERENCE", "IOU", "NMS", "DECISION", "CLASS"})
+_EXPLORED: Final = frozenset({"START", "END", "MAX", "MIN", "INIT", "FINAL", "GREEDY"})
+_LEAST_EXPLORATION: Final = 0.01  # a smaller epsilon keeps a division from failing
 _RATIOS: Final = frozenset({"RATIO", "RATIOS"})
 _SCHEDULE: Final = frozenset({"WARMUP", "WARMDOWN", "COOLDOWN"})
 _RATES: Final = frozenset({"LR", "RATE"})
@@ -45,6 +52,11 @@ def is_share(name: str, value: float) -> bool:
         return True
     if is_float and "CLIP" in words and words & {"EPS", "EPSILON", "RANGE", "COEF"} and value > 0:
         return True
+    if is_float and (_is_sampled(words) or (words & _THRESHOLDS and words & _OF_PROBABILITIES)):
+        return value > 0
+    explores = "EPSILON" in words or ("EPS" in words and words & _EXPLORED)
+    if is_float and explores and value >= _LEAST_EXPLORATION:
+        return True
     if words & _RATIOS:
         return is_float or value == 0 or bool(words & (_SCHEDULE | _RATES))
     return bool(words & _SHARES) or (is_float and (scheduled or "DROP" in words))
@@ -63,11 +75,18 @@ def motion_of(name: str, value: float) -> Motion:
         named = any(map(_COUNTED.fullmatch, words)) or (words & _ONE and words & _NUMBER_OF)
         return (1.0, None, "unit") if named and 0 < value <= _MOST_COUNTED and not words & _SIZES else (None,) * 3
     if is_share(name, value):
-        return 0.0, 1.0, "share"
+        return (min(_LEAST_SAMPLED, value / 4) if value and _is_sampled(words) else 0.0), 1.0, "share"
     slow = words & _DECAYS and not words & _WEIGHTS and value >= 0.9
     if (words & _AVERAGES or slow) and 0 <= value < 1:
         return (0.0, None, "average") if value >= 0.5 else (0.0, 1.0, "share")
     return None, None, None
+
+
+def _is_sampled(words: set[str]) -> bool:
+    """Return whether a name is that of a part of rows or columns: SUBSAMPLE, FEATURE_FRACTION, MAX_FEATURES."""
+    if words & _SAMPLED or ("MAX" in words and words & _MOST_SAMPLED):
+        return True
+    return bool(words & {"FEATURE", "ROW", "COLUMN"}) and not words.isdisjoint({"FRACTION", "FRAC"})
 
 
 def words_of(name: str) -> set[str]:

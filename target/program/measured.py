@@ -1,4 +1,7 @@
-"""Finds the constants that a program measures with, by where it reads them: evaluation, splits of the data, clocks."""
+"""Finds the constants that a program measures with, by where it reads them.
+
+Such places are evaluations, splits of the data, clocks, and losses that evaluations share with the training.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from target.program.staying import LIMIT, MEASURE, SPLIT
+from target.program.staying import DATA, LIMIT, MEASURE, SPLIT
 from target.program.syntax import parents_of
 
 _SPLITS: Final = re.compile(
@@ -19,6 +22,25 @@ _EVALUATES: Final = re.compile(
     r"(?i:(?:\w*_)?(?:eval|evals|evaluate|evaluation|evaluator|validate|validation)(?:_\w*)?)"
 )
 _TESTS: Final = re.compile(r"(?i:test|test_(?:epoch|loop|model)|run_test)")
+_METRICS: Final = re.compile(
+    r"(?i:(?!\w*loss)(?:\w+_)?(?:accuracy|metrics?|dice|iou|miou|bleu|rouge|auc|rmse|f1)(?:_\w+)?)"
+)
+_SCORES: Final = re.compile(r"\w+_(?:score|metric|error)|mean_\w+_(?:loss|deviance)")
+"""Calls whose named arguments, such as `beta` of `fbeta_score`, say what is measured."""
+_GENERATES: Final = re.compile(
+    r"make_(?:regression|classification|blobs|moons|circles|s_curve|swiss_roll|friedman[123]|low_rank_matrix)"
+    r"|(?:generate|simulate)_(?:synthetic_)?data(?:set)?"
+)
+_LOSS: Final = re.compile(r"(?i:\w*loss\w*|(?:\w*_)?(?:criterion|objective|elbo|nll|xent)(?:_\w*)?)")
+_LOADS: Final = re.compile(r"(?i:\w*(?:batch|load|data|iter|fetch)\w*)")
+_MODELS: Final = re.compile(
+    r"(?i:(?:\w*_)?(?:model|net|network|encoder|decoder|backbone|policy|agent|actor|critic|forward|apply|predict|logits)"
+    r"s?(?:_\w*)?)"
+)
+_PARAMETERS: Final = frozenset({"params", "weights", "state", "theta", "variables", "model", "net", "module"})
+_SAYS_HELD_OUT: Final = re.compile(r"(?i:\b(?:val|valid|validation|eval|test)\b)")
+_WITHOUT_GRADIENT: Final = frozenset({"no_grad", "inference_mode"})
+_HELD_OUT: Final = re.compile(r"(?i:(?:\w*_)?(?:val|valid|validation|eval|test)(?:_\w*)?)")
 _CLOCK: Final = re.compile(r"(?i:\w*elapsed\w*|(?:\w*_)?(?:time|seconds|secs|clock|wall))")
 _CLOCK_CALLS: Final = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
 _MOST: Final = 0.5  # of the constants that are read: if more are read in evaluations only, these are the program's work
@@ -29,7 +51,8 @@ def measuring_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
 
     A constant stays if it is an argument of a call that splits the data, is compared with a clock, decides whether time
     counts (`if step >= N: seconds += dt`), or is read only in evaluations and their arguments. Where most constants are
-    read in evaluations only, an evaluation is what the program does, and this is no reason.
+    read in evaluations only, an evaluation is what the program does, and this is no reason. It also stays if it is in a
+    loss that an evaluation computes too, such as the weight of one of its terms: a smaller weight is a smaller score.
 
     Args:
         tree: The program.
@@ -44,6 +67,9 @@ def measuring_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
             evaluating[node.id] += inside
             if reason:
                 reasons.setdefault(node.id, reason)
+    shared = _names_in_losses(tree, names, parents)
+    if len(shared) <= _MOST * len(reads):
+        reasons.update({name: MEASURE for name in shared if name not in reasons})
     only = {name for name, count in evaluating.items() if count == reads[name]}
     if len(only) <= _MOST * len(reads):
         reasons.update({name: MEASURE for name in only if name not in reasons})
@@ -57,15 +83,95 @@ def _purpose(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, bo
         child, node = node, parents[node]
         if isinstance(node, ast.Call) and child is not node.func:
             name = _called(node)
-            if _SPLITS.fullmatch(name):
-                return SPLIT, False
+            if _SPLITS.fullmatch(name) or _GENERATES.fullmatch(name):
+                return SPLIT if _SPLITS.fullmatch(name) else DATA, False
+            if isinstance(child, ast.keyword) and isinstance(child.value, ast.Name) and _SCORES.fullmatch(name):
+                return MEASURE, False
             inside = inside or (not called and bool(_EVALUATES.fullmatch(name)))
             called = True
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            inside = inside or bool(_EVALUATES.fullmatch(node.name) or _TESTS.fullmatch(node.name))
+            inside = inside or _is_evaluation(node.name)
         elif _keeps_time(node, child):
             return LIMIT, False
     return "", inside
+
+
+def _is_evaluation(function: str) -> bool:
+    return any(pattern.fullmatch(function) for pattern in (_EVALUATES, _TESTS, _METRICS))
+
+
+def _names_in_losses(tree: ast.Module, names: set[str], parents: Mapping[ast.AST, ast.AST]) -> set[str]:
+    """Return the constants in losses that are computed in an evaluation, and in what these losses call."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    values = dict[str, ast.expr]()
+    for node in parents:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name not in names and (_LOSS.fullmatch(name) or (node in tree.body and not _constructs(node.value))):
+                values[name] = node.value
+    wanted = [
+        node.func.id
+        for node in parents
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and _LOSS.fullmatch(node.func.id)
+        and _in_evaluation(node, parents)
+    ]
+    found, seen = set[str](), set[str]()
+    while wanted:
+        name = wanted.pop()
+        if name in seen or (not _LOSS.fullmatch(name) and (_LOADS.fullmatch(name) or _MODELS.fullmatch(name))):
+            continue
+        seen.add(name)
+        part = functions.get(name) or values.get(name)
+        if isinstance(part, ast.FunctionDef) and not _PARAMETERS.isdisjoint(each.arg for each in part.args.args):
+            part = part if _LOSS.fullmatch(name) else None  # the model, as a function of its parameters
+        read = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)} if part else set[str]()
+        found |= read & names
+        wanted += read - names
+    return found
+
+
+def _constructs(value: ast.expr) -> bool:
+    """Return whether a value has an object of a class in it, such as a model: its sizes are no part of a loss."""
+    calls = [_called(node) for node in ast.walk(value) if isinstance(node, ast.Call)]
+    return any(name[:1].isupper() for name in calls)
+
+
+def _in_evaluation(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
+    """Return whether a call is in an evaluation: in a function for it, without gradients, or for a held-out score."""
+    while node in parents:
+        node = parents[node]
+        if isinstance(node, ast.FunctionDef) and _is_evaluation(node.name):
+            return True
+        if any(map(_stops_gradient, _contexts(node))) or any(map(_HELD_OUT.fullmatch, _stored(node))):
+            return True
+        texts = (
+            (part.value for part in node.values if isinstance(part, ast.Constant))
+            if isinstance(node, ast.JoinedStr)
+            else ()
+        )
+        if any(_SAYS_HELD_OUT.search(str(text)) for text in texts):
+            return True
+    return False
+
+
+def _contexts(node: ast.AST) -> list[ast.expr]:
+    """Return the decorators of a function, or the contexts of a `with`."""
+    if isinstance(node, ast.With):
+        return [item.context_expr for item in node.items]
+    return node.decorator_list if isinstance(node, ast.FunctionDef) else []
+
+
+def _stored(node: ast.AST) -> list[str]:
+    """Return the names that a statement assigns to."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _stops_gradient(node: ast.expr) -> bool:
+    node = node.func if isinstance(node, ast.Call) else node
+    return (node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")) in _WITHOUT_GRADIENT
 
 
 def _called(node: ast.Call) -> str:

@@ -27,15 +27,19 @@ _SEED: Final = "a seed"
 _HARDWARE: Final = "a figure of the hardware"
 MEASURE: Final = "how the score is measured"
 SPLIT: Final = "how the data are split"
-_DATA: Final = "a property of the data"
+DATA: Final = "a property of the data"
 LIMIT: Final = "a limit"
 _PRINTED: Final = "what is printed"
+_BEGINNING: Final = "where the training begins"
 _SPANS: Final = "LEN LENGTH STEPS MINUTES HOURS DAYS WEEKS MONTHS BARS PERIODS WINDOW"
 _RULES: Final = (
     _rule(_SEED, "SEED SEEDS"),
     _rule(_SEED, "STATE", beside="RANDOM RNG"),
     _rule(_HARDWARE, "FLOPS TFLOPS GFLOPS WORKERS THREADS JOBS GPUS CPUS"),
+    _rule(_HARDWARE, "PIN PREFETCH PERSISTENT", without="PROB"),
     _rule(_HARDWARE, "GPU CUDA DEVICE", beside="ONLY ID INDEX N NUM COUNT"),
+    _rule(_BEGINNING, "RESUME RESTORE"),
+    _rule(_BEGINNING, "LOAD", beside="ONLY MODEL CHECKPOINT CKPT WEIGHTS STATE"),
     _rule(_PRINTED, "DEBUG VERBOSE GENERATE PREVIEW"),
     _rule(
         _PRINTED,
@@ -51,16 +55,24 @@ _RULES: Final = (
     _rule(MEASURE, "COST COSTS", beside="ONLY TRANSACTION TRANS TX TRADE TRADING TURNOVER BPS"),
     _rule(MEASURE, "CAPITAL CASH EQUITY BALANCE", beside="INITIAL INIT START STARTING"),
     _rule(MEASURE, "FREE", beside="RISK"),
+    _rule(MEASURE, "EPISODE EP", beside="STEPS TIMESTEPS LEN LENGTH"),  # of an episode, whose return is the score
+    _rule(MEASURE, "MASK MASKING", beside="RATIO PROB PROBABILITY FRAC FRACTION", without="AUG AUGMENT TIME FREQ"),
     _rule(MEASURE, "ANNUALIZATION ANNUALISATION"),
     _rule(MEASURE, "DAYS PERIODS BARS HOURS", beside="YEAR ANNUM TRADING"),
     _rule(MEASURE, "HORIZON HORIZONS", without="PLAN PLANNING ROLLOUT"),
     _rule(MEASURE, "FORECAST PRED PREDICTION FORWARD", beside=_SPANS),
     _rule(SPLIT, "SPLIT SPLITS", without="MIN MAX SAMPLES GAIN"),
     _rule(SPLIT, "FOLD FOLDS KFOLD KFOLDS EMBARGO PURGE"),
-    _rule(_DATA, "CLASSES VERSION"),
-    _rule(_DATA, "CLASS LABELS FEATURES", beside="N NUM"),
-    _rule(_DATA, "VOCAB VOCABULARY", beside="ONLY SIZE N NUM"),
-    _rule(_DATA, "INPUT INPUTS OUTPUT OUTPUTS OBS ACTION", beside="DIM DIMS SIZE CHANNELS FEATURES"),
+    _rule(DATA, "CLASSES NCLASSES VERSION OUTLIER OUTLIERS"),
+    _rule(DATA, "CLASS LABELS FEATURES", beside="N NUM"),
+    _rule(DATA, "VOCAB VOCABULARY", beside="ONLY SIZE N NUM"),
+    _rule(DATA, "INPUT INPUTS OUTPUT OUTPUTS OBS ACTION", beside="DIM DIMS SIZE CHANNELS FEATURES"),
+    _rule(DATA, "IMG IMAGE", beside="HEIGHT WIDTH ROWS COLS CHANNELS H W"),
+    _rule(DATA, "PAD UNK SOS BOS EOS CLS SEP MASK IGNORE BLANK OOV", beside="ID IDX INDEX TOKEN TOK LABEL"),
+    _rule(DATA, "SOS BOS EOS UNK", beside="ONLY"),
+    _rule(DATA, "FREQ", beside="MIN", without="HZ MEL FFT"),  # of words in the vocabulary
+    _rule(DATA, "SCALE", beside="MIN MAX", without="CROP AUG JITTER ZOOM RESIZE LR LOSS GRAD LOGIT LOG"),
+    _rule(DATA, "TARGET TARGETS LABEL LABELS Y", beside="SCALE LOG LOG1P STD MEAN TRANSFORM", without="ENTROPY KL VOL"),
     _rule(LIMIT, "BUDGET SECONDS SECS MINUTES HOURS TIMEOUT DEADLINE WALLCLOCK RUNTIME DURATION"),
     _rule(LIMIT, "TIME", beside="LIMIT MAX TOTAL TRAIN TRAINING WALL"),
     _rule(LIMIT, "EXCLUDE EXCLUDED STARTUP UNTIMED"),

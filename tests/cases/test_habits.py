@@ -8,7 +8,7 @@ from operators.constants import ConstantsOperator
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from target.program import Program
-from target.program.constants import Constant, parse_constants, replace_constants
+from target.program.constants import NONE, Constant, parse_constants, replace_constants
 
 MEASURE, SPLIT, LIMIT = "how the score is measured", "how the data are split", "a limit"
 DATA, HARDWARE, PRINTED = "a property of the data", "a figure of the hardware", "what is printed"
@@ -33,8 +33,11 @@ def knob_of(line: str) -> tuple[float | None, float | None, str | None]:
         ("VALIDATE_EVERY VALID_SIZE HOLDOUT_MONTHS OOS_WINDOW NUM_RUNS CV_REPEATS N_BOOTSTRAP SCORE_WEIGHT", MEASURE),
         ("TRAIN_RATIO TRAIN_FRAC TRAIN_SIZE TRAIN_DAYS DATA_SPLIT N_SPLITS CV_FOLDS EMBARGO_BARS", SPLIT),
         ("MAX_TIME TIME_LIMIT_S TRAIN_TIME WALLCLOCK_CAP STARTUP_EXCLUDE_STEPS UNTIMED_STEPS TARGET_LOSS", LIMIT),
-        ("VOCAB_SIZE INPUT_DIM N_FEATURES ACTION_DIM CACHE_VERSION", DATA),
-        ("NUM_WORKERS N_JOBS GPU GPU_ID", HARDWARE),
+        ("MAX_EP_STEPS EPISODE_LENGTH MAX_STEPS_PER_EPISODE MASK_RATIO MASKING_PROB", MEASURE),
+        ("VOCAB_SIZE INPUT_DIM N_FEATURES ACTION_DIM CACHE_VERSION NCLASSES MIN_FREQ", DATA),
+        ("PAD_IDX SOS_TOKEN EOS IGNORE_INDEX IMG_ROWS TARGET_SCALE LOG_TARGET OUTLIER_Z SCALE_MAX", DATA),
+        ("NUM_WORKERS N_JOBS GPU GPU_ID PIN_MEMORY PREFETCH_FACTOR", HARDWARE),
+        ("LOAD_MODEL RESUME", "where the training begins"),
         ("GENERATE_LENGTH SAMPLE_EVERY PLOT_INTERVAL PREVIEW_COUNT", PRINTED),
         ("RANDOM_STATE", "a seed"),
     ],
@@ -48,7 +51,8 @@ def test_what_a_score_depends_on_stays_by_its_name(names: str, reason: str) -> N
 def test_names_that_only_sound_alike_may_move() -> None:
     names = (
         "TRAIN_BATCH_SIZE, PRETRAIN_FRACTION, MIN_SAMPLES_SPLIT, Z_SCORE_ENTRY, LAYER_REPEATS, CASH_BUFFER, "
-        "COST_WEIGHT, TOP_K_FEATURES, DEVICE_BATCH_SIZE, GPU_CHUNK, LORA_RANK, PLAN_HORIZON, STATE_DIM, SAMPLE_STEPS"
+        "COST_WEIGHT, TOP_K_FEATURES, DEVICE_BATCH_SIZE, GPU_CHUNK, LORA_RANK, PLAN_HORIZON, STATE_DIM, SAMPLE_STEPS, "
+        "NUM_EPISODES, TIME_MASK_RATIO, CROP_PAD, IMG_SIZE, MIN_FREQ_HZ, TARGET_ENTROPY_SCALE, TARGET_UPDATE_STEPS"
     )
     source = "".join(f"{name} = 5\n" for name in names.split(", ")) + f"use({names})\n"
 
@@ -84,6 +88,66 @@ print("accuracy:", evaluate(fit(build(WIDTH), RATE, BATCH), BATCH))
 
 def test_what_only_an_evaluation_reads_stays() -> None:
     assert staying(EVALUATED) == {"ROWS": MEASURE, "SOFT": MEASURE}, "and not what is handed on to the training"
+
+
+@pytest.mark.parametrize(("line", "reason"), [("MAX_DEPTH = -1", NONE), ("LIMIT = -1.0", ""), ("LIMIT = -2", "")])
+def test_minus_one_often_means_none(line: str, reason: str) -> None:
+    assert [each.stays for each in parse_constants(line).values()] == [reason]
+
+
+LOSSES = """\
+ROWS, RATE, WIDTH, KL, STEPS, LOW, HIGH, SMOOTH, BATCH, TEACH = 400, 0.1, 64, 0.5, 500, 1e-4, 0.02, 0.1, 32, 0.3
+betas = torch.linspace(LOW, HIGH, 9)
+model = build_model(WIDTH)
+def noised(x):
+    return x * betas
+def get_batch():
+    return rows[:BATCH]
+def vae_loss(x):
+    return error(model(noised(x)), get_batch()) + KL * divergence(x, STEPS)
+def distillation_loss(x):
+    return TEACH * vae_loss(x)
+criterion = nn.CrossEntropyLoss(label_smoothing=SMOOTH)
+fit(distillation_loss, criterion, RATE, ROWS)
+HELD_OUT
+"""
+
+
+@pytest.mark.parametrize(
+    "held_out",
+    [
+        "with torch.no_grad():\n    total += vae_loss(x) + criterion(x)",
+        "def test():\n    return vae_loss(x) + criterion(x)",
+        "@torch.inference_mode()\ndef last():\n    return vae_loss(x) + criterion(x)",
+        "val_loss = vae_loss(x) + criterion(x)",
+        "print(f'step {step}, val: {vae_loss(x) + criterion(x)}')",
+    ],
+)
+def test_what_is_in_a_loss_that_an_evaluation_shares_stays(held_out: str) -> None:
+    kept = dict.fromkeys(("KL", "STEPS", "LOW", "HIGH", "SMOOTH"), MEASURE)
+
+    assert staying(LOSSES.replace("HELD_OUT", held_out)) == kept, "and not the sizes of its model, or of its batches"
+    assert staying(LOSSES.replace("HELD_OUT", "total = vae_loss(x) + criterion(x)")) == {}
+
+
+def test_the_model_as_a_function_of_its_parameters_is_no_part_of_a_loss() -> None:
+    source = (
+        "WIDTH, DROPOUT, KL, RATE = 64, 0.1, 0.5, 0.1\ndef gpt(params, x):\n    return x @ params[:WIDTH] * DROPOUT\n"
+        "def loss_fn(params, x):\n    return gpt(params, x) + KL\nval_loss = loss_fn(fit(RATE), x)\n"
+    )
+
+    assert staying(source) == {"KL": MEASURE}
+
+
+def test_arguments_of_metrics_and_of_made_data_stay_and_those_of_predictions_move() -> None:
+    source = (
+        "BETA, ROWS, NOISE, CUT, NEAR, RATE = 2, 1000, 0.1, 0.4, 20, 0.1\n"
+        "x, y = make_moons(n_samples=ROWS, noise=NOISE)\np = fit(x, RATE)\n"
+        "def knn_accuracy(bank):\n    return bank.topk(NEAR)\n"
+        "print(fbeta_score(y, p > CUT, beta=BETA), knn_accuracy(p))\n"
+    )
+
+    assert staying(source) == {"BETA": MEASURE, "ROWS": DATA, "NOISE": DATA, "NEAR": MEASURE}
 
 
 def test_where_the_evaluation_is_the_program_its_constants_move() -> None:
@@ -198,6 +262,15 @@ def test_other_calls_and_values_that_are_set_again_are_none(line: str) -> None:
     ("line", "knob"),
     [
         ("CUTMIX_END = 0.75", (0, 1, "share")),
+        ("SUBSAMPLE = 0.8", (0.05, 1, "share")),
+        ("FEATURE_FRACTION = 0.04", (0.01, 1, "share")),
+        ("MAX_FEATURES = 0.5", (0.05, 1, "share")),
+        ("MAX_FEATURES = 12", (None, None, None)),
+        ("CONF_THRESH = 0.4", (0, 1, "share")),
+        ("Z_THRESH = 0.4", (None, None, None)),
+        ("EPSILON_MAX = 0.9", (0, 1, "share")),
+        ("EPS = 1e-8", (None, None, None)),
+        ("EPS = 0.5", (None, None, None)),
         ("SWA_START = 0.5", (0, 1, "share")),
         ("LR_END = 0.5", (None, None, None)),
         ("NOISE_START = 0.01", (None, None, None)),

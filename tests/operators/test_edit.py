@@ -83,6 +83,47 @@ HABITS = {
     ),
     "thinking in front": f"<think>\nPerhaps\n{BLOCK.replace('12', '99')}or not.\n</think>\n\n{BLOCK}",
     "thinking whose beginning the template swallowed": f"Perhaps\n{BLOCK.replace('12', '99')}no.</think>\n{BLOCK}",
+    **{
+        f"a draft of another place in {begin}": (
+            f"{begin}\n<<<<<<< SEARCH\n{FORWARD}=======\n{NORMED}>>>>>>> REPLACE\n{end}\n{BLOCK}"
+        )
+        for begin, end in (
+            *(("<longcat_think>", "</longcat_think>"), ("<think:deep>", "</think:deep>"), ("<draft>", "</draft>")),
+            *(("<thinking_process>", "</thinking_process>"), ("[BEGIN OF THOUGHT]", "[END OF THOUGHT]")),
+        )
+    },
+    **{
+        f"the next turns, made up, after {end}": (
+            f"{BLOCK}{end}{user}And the norm?{end}{own}<<<<<<< SEARCH\n{FORWARD}=======\n{NORMED}>>>>>>> REPLACE\n"
+        )
+        for end, user, own in (
+            ("<|im_end|>", "<|im_start|>user\n", "<|im_start|>assistant\n"),
+            (
+                "<|eot_id|>",
+                "<|start_header_id|>user<|end_header_id|>\n",
+                "<|start_header_id|>assistant<|end_header_id|>",
+            ),
+            ("<end_of_turn>", "<start_of_turn>user\n", "<start_of_turn>model\n"),
+            ("</s>", "[INST]", "[/INST]"),
+        )
+    },
+    "the prompt in front of the answer": (
+        f"<|im_start|>user\nEdit:\n```python\n{SOURCE}```\nas {BLOCK.replace('12', '9')}<|im_end|>\n"
+        f"<|im_start|>assistant\n{BLOCK}"
+    ),
+    "what a tool was made to say": f"{BLOCK}<tool_response>\n{BLOCK.replace('12', '9')}</tool_response>\n",
+    "two blocks whose marks share a line": (
+        f"<<<<<<< SEARCH\nWIDTH = 64\n=======\nWIDTH = 64  # same\n>>>>>>> REPLACE{BLOCK}".replace("  # same", "")
+    ),
+    "other blank lines than those of the file": (
+        "<<<<<<< SEARCH\nimport torch\n\n\n\nDEPTH = 8\nWIDTH = 64\nclass Block(torch.nn.Module):\n=======\n"
+        "import torch\n\nDEPTH = 12\nWIDTH = 64\n\n\nclass Block(torch.nn.Module):\n>>>>>>> REPLACE\n"
+    ),
+    "an answer shown as Markdown": f"````markdown\nDeeper.\n```python\n{DEEPER}```\n````\n",
+    "the separators of MiniMax": (
+        ']<]minimax[>[<tool_call>{"name": "edit", "arguments": {"old_string": "DEPTH = 8", "new_string": "DEPTH = 12"}}'
+        "]<]minimax[>[</tool_call>"
+    ),
     "the same block twice": f"Draft:\n{BLOCK}\nFinal:\n{BLOCK}",
     "carriage returns": f"Deeper.\n{BLOCK}".replace("\n", "\r\n"),
     "trailing space": BLOCK.replace("DEPTH = 8", "DEPTH = 8  \t"),
@@ -231,6 +272,40 @@ def test_what_cannot_be_applied_for_certain_is_refused_with_its_reason(reply: st
         apply_reply(reply, SOURCE)
 
     assert reason in str(caught.value)
+
+
+def test_marks_of_turns_that_the_file_has_are_code() -> None:
+    source = SOURCE + 'USER = "<|im_start|>user"\n'
+
+    assert (
+        apply_reply(f"```python\n{source.replace('DEPTH = 8', 'DEPTH = 12')}```", source).count("<|im_start|>user") == 1
+    )
+    assert apply_reply(f"The file has no `<|user|>`.\n{BLOCK}", SOURCE) == DEEPER
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("DEPTH = 10-12", "'DEPTH = 10-12' can be a range: write one number"),
+        ("```python\nDEPTH = 'deep'\n```", "DEPTH is a number in the file"),
+        ('```json\n{"DEPTH": "twelve"}\n```', "DEPTH is a number in the file"),
+    ],
+)
+def test_what_is_no_number_is_no_value_of_a_number(reply: str, reason: str) -> None:
+    with pytest.raises(EditError) as caught:
+        apply_reply(reply, SOURCE, complete=True)
+
+    assert reason in str(caught.value)
+    assert "DEPTH = 13 - 1" in apply_reply("DEPTH = 13 - 1", SOURCE, complete=True)
+
+
+def test_a_block_that_quotes_only_a_bracket_needs_its_indentation() -> None:
+    source = SOURCE.replace("    model.train()\n", "    model.train(\n    )\n")
+    block = "<<<<<<< SEARCH\n{0})\n=======\n{0})\n{0}DEPTH = 12\n>>>>>>> REPLACE\n"
+
+    assert "    )\n    DEPTH = 12\n" in apply_reply(block.format("    "), source)
+    with pytest.raises(EditError, match="SEARCH block 1 of 1 is not in the file"):
+        apply_reply(block.format(""), source)
 
 
 LEFT_OUT = ["# ...", "# ... rest of the file ...", "# rest of the code unchanged", "# [existing code here]"]

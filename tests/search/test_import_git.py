@@ -207,6 +207,34 @@ def test_what_was_reset_before_it_was_logged_is_history_without_a_score(tmp_path
     assert any("learning rate 0.05: discard at 0.99; its program is lost" in line for line in failed)
 
 
+def test_rows_of_several_programs_under_one_commit_are_never_averaged(tmp_path, capsys):
+    agent = Agent(tmp_path / "autoresearch")
+    head = agent.hash()
+    for value, status, description in (
+        *(("0.9", "keep", "baseline"), ("0.8", "discard", "wide"), ("0.3", "keep", "baseline")),
+        *(("0.2", "keep", "deep"), ("0.7", "discard", "deep")),
+    ):
+        agent.log(head, value, "1", status, description)
+    _, run = imported(agent, tmp_path)
+
+    assert read_population(run).scores == {0: 0.9}
+    assert "the commit is that of another program: 4 rows (lines 3, 4, 5, 6)" in capsys.readouterr().out
+
+
+def test_a_copy_of_a_row_is_no_second_measurement_and_a_second_one_is_told(tmp_path, capsys):
+    agent = Agent(tmp_path / "autoresearch")
+    agent.log(agent.hash(), "1.0", "1", "keep", "baseline")
+    wide = agent.commit("a", ("DEPTH = 8", "DEPTH = 4"))
+    for value in ("1.21", "1.21", "1.25"):
+        agent.log(wide, value, "1", "discard", "wide")
+    _, run = imported(agent, tmp_path)
+
+    assert sorted(read_population(run).trials[1].values.values()) == [1.21, 1.25]
+    told = capsys.readouterr().out
+    assert "left out, a copy of an earlier row: 1 row (line 4)" in told
+    assert "the program of an earlier row again: 1 row (line 5); the score of a program is the mean of its rows" in told
+
+
 def test_what_was_discarded_without_a_commit_is_history_of_what_was_kept_last(tmp_path, capsys):
     agent = Agent(tmp_path / "autoresearch")
     agent.log("-", "1.2", "1", "discard", "before anything was kept")

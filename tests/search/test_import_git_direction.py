@@ -41,6 +41,7 @@ def test_a_name_says_that_a_metric_is_minimized_by_its_words_only():
         ("metric", "# metric_direction: higher_is_better", (3, 4), [], -4.0),
         ("metric", "# metric_direction: lower", (3, 4), [], 3.0),
         ("wins \u2191", "", (3, 4), [], -4.0),
+        ("wins\tmetric_direction", "", ("3\tmax", "4\tmax"), [], -4.0),
     ],
 )
 def test_the_direction_is_the_users_or_the_tables(tmp_path, name, above, values, options, best):
@@ -52,23 +53,31 @@ def test_the_direction_is_the_users_or_the_tables(tmp_path, name, above, values,
 
 
 @pytest.mark.parametrize(
-    ("name", "above", "values", "won"),
+    ("name", "above", "values", "won", "flag"),
     [
-        ("wins", "", (3, 4, 6, 7), "the larger one won 3 of 3"),
-        ("wins", "", (3, 4), "the larger one won 1 of 1"),
-        ("val_loss", "", (2.5, 3, 4, 5), "the larger one won 3 of 3"),
-        ("metric", "# metric_direction: higher (speed), lower (size)", (3, 4), "the larger one won 1 of 1"),
-        ("wins", "# metric_direction: higher", (3, 2), "the larger one won 0 of 1"),  # perhaps said of another column
+        ("wins", "", (3, 4, 6, 7), "the larger one won 3 of 3", "--maximize"),
+        ("wins", "", (3, 4), "the larger one won 1 of 1", "--maximize"),
+        ("val_loss", "", (2.5, 3, 4, 5), "the larger one won 3 of 3", "--maximize"),
+        (
+            "metric",
+            "# metric_direction: higher (speed), lower (size)",
+            (3, 4),
+            "the larger one won 1 of 1",
+            "--maximize",
+        ),
+        ("wins", "# metric_direction: higher", (3, 2), "the larger one won 0 of 1", "--minimize"),  # said of another?
     ],
 )
-def test_a_direction_that_nothing_says_is_asked_for_with_the_command(tmp_path, capsys, name, above, values, won):
+def test_a_direction_that_nothing_says_is_asked_for_with_the_likelier_command(
+    tmp_path, capsys, name, above, values, won, flag
+):
     agent = scored(tmp_path, name, values, above)
     code, run = imported(agent, tmp_path, "--metric", name, "--dry-run")
     told = capsys.readouterr().err
 
     assert (code, run.root.exists()) == (2, False)
     assert f"whether a larger or a smaller {name} is better ({won} comparisons with what was kept)" in told
-    asked = f"--branch {BRANCH} --name mar5 --outputs {tmp_path / 'outputs'} --metric {name} --maximize --dry-run"
+    asked = f"--branch {BRANCH} --name mar5 --outputs {tmp_path / 'outputs'} --metric {name} {flag} --dry-run"
     assert f"-m search.import_git {agent.root} {asked}" in told
 
 

@@ -21,7 +21,10 @@ from tests.search.branches import BRANCH, imported, scored
         ("no directory", "must be the directory of a git repository"),
         ("no branch", "must have the branch autoresearch/mar5; its branches are: master"),
         ("no table", "there is no results.tsv: neither in"),
-        ("nothing kept", "no baseline to start from: its commit is not in the repository: 1 row (line 2)"),
+        (
+            "nothing kept",
+            "no baseline to start from: the status 'pending' is not known: 1 row (line 3); its commit is not in the repository: 1 row (line 2)",
+        ),
         ("twice", "exists already: choose another name"),
     ],
 )
@@ -39,6 +42,7 @@ def test_what_cannot_be_imported_is_told_and_leaves_nothing(agent, tmp_path, cap
     elif breakage == "nothing kept":
         agent.rows = agent.rows[:1]
         agent.log("0123abc", "0.9", "1", "keep", "baseline")
+        agent.log("0123abd", "0.9", "1", "pending", "deeper")
     else:
         imported(agent, tmp_path)
     code, run = imported(agent, tmp_path)

@@ -32,6 +32,8 @@ HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
         ("abc1234\t0.9\t1\tkeep -> discard\td", "the status 'keep -> discard' is not known"),
         ("abc1234\t0.9\t1\tnot kept\td", "the status 'not kept' is not known"),
         ("abc1234\t90%\t1\tkeep\td", "a val_bpb in percent among others"),
+        ("abc1234\t30/33\t1\tkeep\td", "a val_bpb of 33 among others"),
+        ("abc1234\t999.0\t1\tkeep\td", "keep with 999, which stands for a failure, as val_bpb"),
         ("abc1234\t0.9\t1\tkeep-candidate\td", "the status 'keep-candidate' is not known"),
         ("abc1234\t0.9\t1\tsuccess\td", "the status 'success' is not known"),  # of the run, or of the change
         ("abc1234\t0.9\t1\tkilled\td", "the status 'killed' is not known"),  # the run, or the idea
@@ -69,6 +71,9 @@ def test_a_row_that_has_no_meaning_or_two_is_left_out_with_the_reason(row, why):
         (("abc1234", "0.000000", "0.0", "discard"), ("abc1234", None, None, "crashed")),
         (("abc1234", "crash", "0.0", "crash (shape)"), ("abc1234", None, None, "crashed")),
         (("abc1234", "OOM", "-", "Out of memory"), ("abc1234", None, None, "out_of_memory")),
+        (("abc1234", "FAIL", "-", "discard"), ("abc1234", None, None, "crashed")),
+        (("abc1234", "18/24 (75%)", "44", "improvement"), ("abc1234", 0.75, 44.0, "keep")),
+        (("abc1234", "0.9", "44", "no-improvement"), ("abc1234", 0.9, 44.0, "discard")),
         (("abc1234", "nan", "-", "timed-out"), ("abc1234", None, None, "timed_out")),
     ],
 )
@@ -77,6 +82,26 @@ def test_cells_are_read_as_people_write_them(cells, expected):
 
     gigabytes = row.memory_bytes and row.memory_bytes / 2**30
     assert (row.commit, row.value, gigabytes, row.status.value) == expected
+
+
+@pytest.mark.parametrize(("mark", "expected"), [("-999.000", [None]), ("99999", [None]), ("99.9", [99.9])])
+def test_a_score_of_nines_far_from_all_others_marks_a_failure(mark, expected):
+    text = f"{HEAD}abc1230\t1.1\t44\tkeep\tfirst\nabc1231\t{mark}\t44\tdiscard\tno trades\n"
+    rows = parse_results(text, place="t", metric="val_bpb").rows
+
+    assert [row.value for row in rows[1:]] == expected
+    assert rows[1].status is (Status.DISCARD if expected[0] else Status.CRASHED)
+
+
+def test_verdicts_may_begin_the_descriptions_if_they_begin_all_of_them():
+    cells = ("baseline \u2014 linear", "keep: deeper", "discard - wide", "OOM (batch 64)")
+    rows = [f"abc123{at}\t0.{9 - at}\t44\t{cell}" for at, cell in enumerate(cells)]
+    text = "\n".join(["commit\tval_bpb\tmemory_gb\tnotes", *rows])
+
+    statuses = [Status.KEEP, Status.KEEP, Status.DISCARD, Status.OUT_OF_MEMORY]
+    assert [row.status for row in parse_results(text, place="t", metric="val_bpb").rows] == statuses
+    with pytest.raises(UserError, match="no column that says what was kept"):
+        parse_results(text + "\nabc1239\t0.8\t44\trevert the norm", place="t", metric="val_bpb")
 
 
 @pytest.mark.parametrize(
