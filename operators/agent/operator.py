@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import regex
+
 from operators.agent.command import Cost, Ended, run_command
 from operators.base import MutationError, Resources, parent_of
 from operators.chat import Exchange, Message, Reply
@@ -20,6 +22,7 @@ from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
 from operators.trial import Attempt, Mutation, Proposal
+from target.patterns import compiled
 from target.process.scratch import scratch_directory
 from target.process.trees import files_below
 from target.program.contract import SOURCE_BYTES, ContractError
@@ -72,7 +75,7 @@ class AgentOperator:
         self._prompt = prompt
         self._seconds = seconds
         self._usd = usd
-        self._cost = Cost(file=cost_file, pattern=_compiled(cost_pattern))
+        self._cost = Cost(file=cost_file, pattern=_cost_pattern(cost_pattern))
         self._environment = tuple(environment)
         self._resources = resources
         require_room(prompt, self.name, resources)
@@ -160,16 +163,13 @@ def _split(command: str | None) -> list[str]:
     return [str(Path(found).absolute()), *words[1:]]
 
 
-def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+def _cost_pattern(pattern: str | None) -> regex.Pattern[str] | None:
     if pattern is None:
         return None
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"agent.cost_pattern is not a regular expression: {error}, got {pattern!r}") from error
-    if compiled.groups < 1:
+    made = compiled(pattern, "agent.cost_pattern")
+    if made.groups < 1:
         raise ValueError(f"agent.cost_pattern needs a group for the amount, as in 'cost: ([0-9.]+)', got {pattern!r}")
-    return compiled
+    return made
 
 
 def _write(directory: Path, files: Mapping[str, str]) -> None:
@@ -182,8 +182,10 @@ def _result(directory: Path, file: str, given: Mapping[str, str], ended: Ended, 
     """Return the agent's program, and the names of the other files that it changed.
 
     Raises:
-        EditError: The agent was stopped, failed, or left no program.
+        EditError: The agent was stopped, failed, left no program, or its cost cannot be found.
     """
+    if ended.unread:
+        raise EditError(f"what the agent has cost is not known: {ended.unread}")
     if ended.stopped:
         raise EditError(f"the agent was stopped by {ended.stopped}; raise this limit, or ask for less")
     if ended.status:
