@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,9 +52,8 @@ def send_again(
         summary: Its end.
         warn: Is called with a line about each problem.
     """
-    run, started_in = RunDirectory(run.root.absolute()), run.started_in
-    with contextlib.chdir(started_in):
-        made = instantiate(tracker, "tracker")(run=run, name=summary.name, warn=warn)
+    with run.where_started() as there:
+        made = instantiate(tracker, "tracker")(run=there, name=summary.name, warn=warn)
         made.update(population, summary)
         hint: str | None = made.close()
     return hint
@@ -73,7 +71,6 @@ def record(finding: Finding, run: RunDirectory, tracker: Mapping[str, Any]) -> s
 
     keep = getattr(get_object(tracker["_target_"]), "record", None)  # a function that makes trackers has none
     settings = {name: value for name, value in tracker.items() if not name.startswith("_")}
-    run, started_in = RunDirectory(run.root.absolute()), run.started_in
-    with contextlib.chdir(started_in):
-        said: str = keep(finding, run, settings) if keep else ""
+    with run.where_started() as there:
+        said: str = keep(finding, there, settings) if keep else ""
     return said
