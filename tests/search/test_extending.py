@@ -28,9 +28,9 @@ EXAMPLES = DOCS / "examples"
 CONF = EXAMPLES / "extending" / "conf"
 
 
-def search(cwd: Path, *overrides: str, conf: Path = CONF) -> subprocess.CompletedProcess[str]:
+def search(cwd: Path, *overrides: str, conf: Path = CONF, tracker: str = QUIET) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "search", "--config-dir", str(conf), *overrides, QUIET],
+        [sys.executable, "-m", "search", "--config-dir", str(conf), *overrides, tracker],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"},
         capture_output=True,
@@ -40,10 +40,10 @@ def search(cwd: Path, *overrides: str, conf: Path = CONF) -> subprocess.Complete
     )
 
 
-def test_a_strategy_an_operator_and_a_target_from_a_directory_of_ones_own(tmp_path: Path) -> None:
+def test_parts_from_a_directory_of_ones_own_search_and_resume(tmp_path: Path) -> None:
     choices = ("strategy=leaders", "operator=halve", "target=bowl", "name=b")
-    done = search(tmp_path, *choices, "budget.trainings=20")
-    again = search(tmp_path, *choices, "budget.trainings=40")
+    done = search(tmp_path, *choices, "budget.trainings=20", tracker="tracker=feed")
+    again = search(tmp_path, *choices, "budget.trainings=40", tracker="tracker=feed")
 
     assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
     out = tmp_path / "outputs" / "b"
@@ -53,6 +53,11 @@ def test_a_strategy_an_operator_and_a_target_from_a_directory_of_ones_own(tmp_pa
     assert summary_of(out)["strategy"] == "leaders"
     assert summary_of(out)["best_speed"] > summary_of(out)["baseline_speed"] + 10
     assert "resumed: " in again.stdout
+    lines = [json.loads(line) for line in (tmp_path / "outputs" / "feed.jsonl").read_text().splitlines()]
+    assert [line["trial"] for line in lines] == [*range(len(rows))], "none twice"
+    assert [line["status"] for line in lines] == [row["status"] for row in rows]
+    assert lines[0]["value"] == pytest.approx(summary_of(out)["baseline_speed"]), "in the target's own direction"
+    assert "outputs/feed.jsonl  a line for each verdict" in again.stdout
 
 
 def test_an_acceptance_rule_of_ones_own_decides(tmp_path: Path) -> None:
