@@ -21,6 +21,7 @@ from search.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_RESUMABLE, EXIT_US
 from search.printed import command, named, one_of_sweep
 from search.schema import CONF, schema
 from search.sweep import count_searches, few_seeds, remember_shared, seeds_outside, sweep_name
+from target.output import ends_quietly
 
 _MAKE_ROOM = "nothing is lost: make room, then resume"
 _results: TextIO | None = None  # where the end state of each search goes with --json
@@ -137,8 +138,9 @@ def _leave(code: int, message: str) -> NoReturn:
     sys.exit(code)
 
 
-def run() -> None:
-    """Start from the command line."""
+@ends_quietly
+def run() -> int:
+    """Start from the command line; return 0, or exit with another status."""
     from search.secrets import redact_logs
 
     redact_logs()
@@ -168,6 +170,7 @@ def run() -> None:
             _leave(EXIT_INTERRUPTED, "interrupted before the search began")
         finally:
             _end_sweep()
+    return 0
 
 
 def _end_sweep() -> None:
@@ -180,4 +183,4 @@ def _end_sweep() -> None:
 
 
 if __name__ == "__main__":
-    run()
+    sys.exit(run())

@@ -28,6 +28,7 @@ from search.direction import find_direction
 from search.gates import Gates
 from search.hooks import HookSettings
 from search.models import Models
+from search.named import EXECUTOR, TRACKER
 from search.names import folder_of
 from search.preflight import Preflight
 from search.secrets import refuse_secrets
@@ -150,8 +151,8 @@ def make_session(
         settings=settings,
         run=run,
         target=target,
-        make_executor=_checked(instantiate(config.executor, "executor"), Executor, "executor"),
-        make_tracker=_checked(instantiate(config.tracker, "tracker"), Tracker, "tracker"),
+        make_executor=_checked(instantiate(config.executor, "executor", passed=EXECUTOR), Executor, "executor"),
+        make_tracker=_checked(instantiate(config.tracker, "tracker", passed=TRACKER), Tracker, "tracker"),
         config=plain,
         overrides=composed.overrides,
         arguments=None if recorded or arguments is None else tuple(arguments),

@@ -9,6 +9,7 @@ from typing import ParamSpec
 
 from search.errors import UserError
 from target.errors import TargetError
+from target.output import ends_quietly
 from target.printable import printable
 
 P = ParamSpec("P")
@@ -29,13 +30,15 @@ def say(text: str) -> None:
 def fails_with_a_line(main: Callable[P, int]) -> Callable[P, int]:
     """Return a `main` that reports errors of the input or the machine with one line on standard error and exit code 2.
 
-    Ctrl-C gives exit code 130. Any other exception is a bug of ours and is not caught.
+    Ctrl-C gives exit code 130. If nobody reads the output, it ends quietly. Any other exception is a bug of ours and is
+    not caught.
     """
+    quiet = ends_quietly(main)
 
     @functools.wraps(main)
     def answer(*args: P.args, **kwargs: P.kwargs) -> int:
         try:
-            return main(*args, **kwargs)
+            return quiet(*args, **kwargs)
         except (UserError, TargetError) as error:
             sys.stderr.write(printable(f"error: {error}\n"))
             return 2

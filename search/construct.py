@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from operators.base import MakeOperator, Operator, Resources
     from search.budget import Budget
     from search.models import Models
+    from search.named import Passed
     from search.runs.rundir import RunDirectory
 
 
@@ -135,22 +136,27 @@ def resolve(composed: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
         raise UserError(complaint(error, overrides)) from error
 
 
-def instantiate(node: DictConfig | Mapping[str, Any], group: str) -> Any:
+def instantiate(node: DictConfig | Mapping[str, Any], group: str, *, passed: Passed | None = None) -> Any:
     """Build what a group's `_target_` names.
 
+    Args:
+        node: The settings.
+        group: Where they come from, for messages.
+        passed: What the search passes later to what is built here; None if it is the part itself.
+
     Raises:
-        UserError: The constructor does not accept its settings.
+        UserError: It names nothing, or the constructor does not accept its settings.
     """
     from search.errors import UserError
+    from search.named import named, require_later
     from target.fits import misfit
 
-    try:
-        made = hydra.utils.get_object(str(node["_target_"])) if "_target_" in node else None
-    except (ImportError, ValueError):  # `instantiate` says what is wrong with the name
-        made = None
     settings = plain_config(node) if isinstance(node, DictConfig) else node
-    if made and (wrong := misfit(made, settings)):
+    made = named(settings, group)
+    if wrong := misfit(made, settings):
         raise UserError(f"{group}.{wrong[0]} {wrong[1]}")
+    if passed:
+        require_later(made, settings, group, passed)
     try:
         return hydra.utils.instantiate(node)
     except InstantiationException as error:
@@ -176,7 +182,9 @@ def make_operator(node: DictConfig | Mapping[str, Any], group: str, resources: R
     Raises:
         UserError: It does not accept its settings, or lacks a resource.
     """
-    return equipped(instantiate(node, group), group, resources)
+    from search.named import Passed
+
+    return equipped(instantiate(node, group, passed=Passed(("resources",), always=False)), group, resources)
 
 
 def equipped(made: Operator | MakeOperator, group: str, resources: Resources) -> Operator:

@@ -10,7 +10,7 @@ from typing import Final
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Acceptance, Measure, Verdict
-from search.contracts import checked_proposal
+from search.contracts import checked_proposal, checked_repeat, checked_step
 from search.gates import NO_GATES, Gates
 from search.settings import THE_SAME, Settings
 from target.evaluation import Outcome
@@ -44,7 +44,11 @@ def propose(settings: Settings, population: Population) -> Proposal:
 
 
 def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -> Refusal | None:
-    """Return why a new program is not trained (it is not text, or was tried before); None if it is trained."""
+    """Return why a new program is not trained (it is not text, or was tried before); None if it is trained.
+
+    Raises:
+        PartError: The rule returned something else than it must.
+    """
     if not mutation.program.is_text:
         return Refusal("the program is not valid UTF-8 text: it has a lone surrogate")
     twin = population.find(mutation.program.id)
@@ -53,7 +57,7 @@ def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -
         if left_out is None:
             return None
         return Refusal(f"{THE_SAME} one that was made for trial {left_out.number} and left out")
-    again = acceptance.repeat(twin, population) if twin.scored else None
+    again = checked_repeat(acceptance.repeat(twin, population), acceptance, population) if twin.scored else None
     return Refusal(f"{THE_SAME} trial {twin.number}", again.trainings if again else ())
 
 
@@ -65,17 +69,24 @@ def next_step(
     A trial with a failed training has failed, and one beyond a gate is rejected: acceptance rules compare only scores.
     The seed program may fail once, which may be bad luck: the rule decides by its other trainings. So a night is not
     lost, and a program that fails on two seeds still ends the search.
+
+    Raises:
+        PartError: The rule returned something else than it must.
     """
     failure = failed(trial)
     if failure is None:
-        return gates.check_figures(trial) or acceptance.step(trial, population)
+        return gates.check_figures(trial) or _step(trial, population, acceptance)
     if not _may_be_luck(trial):
         return failure
     others = replace(trial, evaluations=tuple(run for run in trial.evaluations if run.outcome is Outcome.OK))
-    step = gates.check_figures(others) or acceptance.step(others, population)
+    step = gates.check_figures(others) or _step(others, population, acceptance)
     if isinstance(step, Measure):
         return failure if any(trial.measurement(seed) for _, seed in step.trainings) else step
     return replace(step, detail=failure.detail) if others.evaluations else failure
+
+
+def _step(trial: Trial, population: Population, acceptance: Acceptance) -> Measure | Verdict:
+    return checked_step(acceptance.step(trial, population), acceptance, trial, population)
 
 
 def failed(trial: Trial) -> Verdict | None:

@@ -20,6 +20,7 @@ from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.stuck import NEVER_STUCK, StuckSettings
 from search.tracker import Tracker
+from search.tracking.guarded import GuardedTracker
 from search.unread import Unread
 from search.views.busy import Busy
 from search.views.console import Display
@@ -64,7 +65,8 @@ class Watch:
         self._run = run
         console = Console(quiet=True) if quiet else None
         self._display = Display(budget, console, stamp=lambda: time.strftime("%H:%M:%S"))
-        self._tracker = make_tracker(run=run, name=name, warn=self._display.message)
+        tracker = make_tracker(run=run, name=name, warn=self._display.message)
+        self._tracker = GuardedTracker(tracker, self._display.message)
         self._hooks = Hooks(hooks, run, self._display.message, stuck)
         self._unread = Unread(run, self._display.message)
         self._losses = Losses(run)

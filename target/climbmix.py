@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from target.corpus.cache import cache_root
 from target.corpus.climbmix import fetch, shards_folder
 from target.errors import TargetError
+from target.output import ends_quietly
 from target.words import command
 
 
+@ends_quietly
 def main(arguments: Sequence[str] | None = None) -> int:
     """Download shards, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m target.climbmix", description="Download shards of ClimbMix.")

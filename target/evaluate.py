@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 from target.device import allot, fit
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
+from target.output import ends_quietly
 from target.printable import PrintableStream, printable
 from target.process.scratch import scratch_directory
 from target.spec import TargetSpec
@@ -26,6 +27,7 @@ from target.words import user_path
 TARGETS = Path(__file__).parents[1] / "conf" / "target"
 
 
+@ends_quietly
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate one program, print the verdict, and return the exit status."""
     options = _parser().parse_args(arguments)

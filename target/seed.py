@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from target.device import fit
 from target.errors import TargetError
 from target.evaluate import load_target
+from target.output import ends_quietly
 from target.printable import printable
 
 
+@ends_quietly
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the program, and return the exit status: 2 if there is no such target."""
     parser = argparse.ArgumentParser(prog="python -m target.seed", description=__doc__)

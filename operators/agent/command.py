@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import regex
+
 from operators.agent.lifeline import KILL_SECONDS
+from target.patterns import SlowPatternError, found_by
 from target.process.runlog import RunLog
 
 _PACKAGE_ROOT: Final = Path(__file__).parents[2]
@@ -30,13 +33,15 @@ class Ended:
     Attributes:
         status: Exit status, as a shell counts.
         stopped: The limit for which it was stopped; empty if it ended by itself.
+        unread: Why its cost is not known, though its output may have it; empty if it is known, or none is reported.
         output: The end of its output.
         seconds: Wall time.
-        cost_usd: Its reported cost.
+        cost_usd: Its reported cost; 0 if it is not known.
     """
 
     status: int
     stopped: str
+    unread: str
     output: str
     seconds: float
     cost_usd: float
@@ -52,17 +57,21 @@ class Cost:
     """
 
     file: str | None
-    pattern: re.Pattern[str] | None
+    pattern: regex.Pattern[str] | None
 
     def usd(self, directory: Path, log: Path) -> float:
-        """Return the cost reported so far; 0 if none is."""
+        """Return the cost reported so far; 0 if none is.
+
+        Raises:
+            SlowPatternError: The search of the output took too long.
+        """
         said = 0.0
         if self.file is not None:
             with contextlib.suppress(OSError, ValueError):  # missing, or half written
                 record = json.loads((directory / self.file).read_text(encoding="utf-8"))
                 said = _amount(record.get("cost_usd", record.get("total_cost_usd")) if isinstance(record, dict) else 0)
         if self.pattern is not None and log.exists():
-            found = [match[1] for match in self.pattern.finditer(log.read_text(encoding="utf-8", errors="replace"))]
+            found = found_by(self.pattern, [log.read_text(encoding="utf-8", errors="replace")])
             said = max(said, _amount(found[-1]) if found else 0.0)
         return said
 
@@ -92,29 +101,40 @@ def run_command(
         cost: Where it reports its cost.
         clock: Monotonic seconds.
     """
-    began, stopped = clock(), ""
+    began, stopped, unread = clock(), "", ""
+
+    def spent() -> float:
+        nonlocal unread
+        try:
+            return cost.usd(directory, log)
+        except SlowPatternError as error:
+            unread = f"the search for agent.cost_pattern in its output was {error}"
+            return 0.0
+
     task = log.with_name("stdin")
     task.write_text(stdin, encoding="utf-8")  # a file: a pipe would block if the command does not read
     with RunLog(log, limit_bytes=_LOG_BYTES) as output:
         with output.pipe() as pipe, _guarded(command, directory, task, pipe, environment) as (guard, cut):
-            while not stopped:
+            while not (stopped or unread):
                 left = began + seconds - clock()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     guard.wait(max(0.0, left if usd is None else min(left, _LOOK_SECONDS)))
                     break
-                if usd is not None and cost.usd(directory, log) > usd:
+                if usd is not None and spent() > usd:
                     stopped = f"agent.usd={usd:g}"
                 elif clock() - began >= seconds:
                     stopped = f"agent.seconds={seconds:g}"
             cut()
             status = guard.wait(2 * KILL_SECONDS)
         tail = output.tail()
+    cost_usd = 0.0 if unread else spent()
     return Ended(
         status=status,
         stopped=stopped,
+        unread=unread,
         output=_plain(tail),
         seconds=clock() - began,
-        cost_usd=cost.usd(directory, log),
+        cost_usd=cost_usd,
     )
 
 

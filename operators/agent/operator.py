@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import regex
+
 from operators.agent.command import Cost, Ended, run_command
 from operators.agent.spoken import Spoken, spoken
 from operators.agent.trouble import Trouble, find_trouble
@@ -28,6 +30,7 @@ from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
 from operators.trial import Attempt, Mutation, Proposal
+from target.patterns import compiled
 from target.process.scratch import scratch_directory
 from target.process.trees import files_below
 from target.program.contract import SOURCE_BYTES, ContractError
@@ -90,7 +93,7 @@ class AgentOperator:
         self._prompt = prompt
         self._seconds = seconds
         self._usd = usd
-        self._cost = Cost(file=cost_file, pattern=_compiled(cost_pattern))
+        self._cost = Cost(file=cost_file, pattern=_cost_pattern(cost_pattern))
         self._environment = tuple(environment)
         self._outage_minutes = outage_minutes
         self._resources = resources
@@ -226,16 +229,13 @@ def _split(command: str | None) -> list[str]:
     return [str(Path(found).absolute()), *words[1:]]
 
 
-def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+def _cost_pattern(pattern: str | None) -> regex.Pattern[str] | None:
     if pattern is None:
         return None
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"agent.cost_pattern is not a regular expression: {error}, got {pattern!r}") from error
-    if compiled.groups < 1:
+    made = compiled(pattern, "agent.cost_pattern")
+    if made.groups < 1:
         raise ValueError(f"agent.cost_pattern needs a group for the amount, as in 'cost: ([0-9.]+)', got {pattern!r}")
-    return compiled
+    return made
 
 
 def _write(directory: Path, files: Mapping[str, str]) -> None:
@@ -250,8 +250,10 @@ def _result(
     """Return the agent's program, and the names of the other files that it changed.
 
     Raises:
-        EditError: The agent was stopped, failed, or left no program.
+        EditError: The agent was stopped, failed, left no program, or its cost cannot be found.
     """
+    if ended.unread:
+        raise EditError(f"what the agent has cost is not known: {ended.unread}")
     if ended.stopped:
         raise EditError(f"the agent was stopped by {ended.stopped}; raise this limit, or ask for less")
     last = " ".join(said.text.split())[-_LAST_CHARACTERS:]

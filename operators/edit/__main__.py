@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from operators.edit import EditError, apply_reply
+from target.output import ends_quietly
 from target.program import Program
 from target.program.contract import ContractError, check_syntax
 from target.words import user_path
 
 
+@ends_quietly
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the program that a reply gives, and return the exit status: 0, or 1 for a refusal."""
     parser = argparse.ArgumentParser(

@@ -44,14 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
-    import hydra.utils
+    from hydra.utils import instantiate
 
     config = read_config(run)
     summary, population = read_summary(run), read_population(run)
     with locked(run.lock):
         chosen = {} if workers is None else {"workers": workers}
-        executor = make_target(config["target"]).make_executor(hydra.utils.instantiate(config["executor"], **chosen))
-        report = run_final(run, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=say)
+        with run.where_started() as there:
+            executor = make_target(config["target"]).make_executor(instantiate(config["executor"], **chosen))
+            report = run_final(there, population, executor, search_seed=config["seed"], n_seeds=n_seeds, say=say)
         write_reports(population, summary, run)
     show(f"{final_text(report, run.metric)}\n{run.root / 'report.md'}\n")
     if tracker := config.get("tracker"):

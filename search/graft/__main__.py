@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from search.graft.texts import COMMANDS, COMPLETION, completions, explain, help_text, near
+from target.output import ends_quietly
 
 _USAGE = 2
 
 
+@ends_quietly
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, or answer a question; return the exit status."""
     words = [*(sys.argv[1:] if arguments is None else arguments)]

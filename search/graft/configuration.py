@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from search.graft.reference import Setting, choices, settings
+from target.output import ends_quietly
 
 _HEAD: Final = """# Configuration
 
@@ -79,6 +80,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+@ends_quietly
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the page, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m search.graft.configuration", description=__doc__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,9 @@ def rebuilt_text(root: Path, trial: Trial, style: str | None, *, config_dir: Pat
         UserError: There is no such prompt, or the trial does not fit into it.
         TargetError: The target of the search is not valid.
     """
-    run = RunDirectory(root.absolute())
-    with contextlib.chdir(run.started_in):
-        return _rebuilt(run, trial, style, config_dir and config_dir.absolute())
+    config_dir = config_dir and config_dir.absolute()
+    with RunDirectory(root).where_started() as run:
+        return _rebuilt(run, trial, style, config_dir)
 
 
 def _rebuilt(run: RunDirectory, trial: Trial, style: str | None, config_dir: Path | None) -> str:
@@ -75,17 +74,17 @@ def section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
     """
     if not run.config.get("prompt"):
         return {}
-    with contextlib.chdir(RunDirectory(run.root).started_in):
-        return _section_tokens(run)
+    with RunDirectory(run.root).where_started() as there:
+        return _section_tokens(run, there)
 
 
-def _section_tokens(run: SearchRun) -> dict[str, dict[str, int]]:
+def _section_tokens(run: SearchRun, there: RunDirectory) -> dict[str, dict[str, int]]:
     contract, found = make_target(run.config["target"]).contract, dict[str, dict[str, int]]()
     for style in (None, *(run.config.get("prompts") or ())):
-        prompt = _prompt(RunDirectory(run.root), run.config, style)
+        prompt = _prompt(there, run.config, style)
         told = [trial for trial in run.population.decided if trial.prompt == prompt.label and trial.proposal.parents]
         if told:
-            before = population_before(RunDirectory(run.root), told[-1].number)
+            before = population_before(there, told[-1].number)
             found[prompt.label] = prompt.section_tokens(_briefing(told[-1], before), contract=contract)
     return found
 

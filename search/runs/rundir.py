@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -109,6 +110,13 @@ class RunDirectory:
         except (OSError, ValueError, LookupError, TypeError):  # one of an earlier version, or one that has not begun
             return Path.cwd()
         return started if started.is_dir() else Path.cwd()
+
+    @contextlib.contextmanager
+    def where_started(self) -> Iterator[RunDirectory]:
+        """Work where the search was started, as its settings need; give this folder, by its absolute path."""
+        there = RunDirectory(self.root.absolute())
+        with contextlib.chdir(self.started_in):
+            yield there
 
     def program_of(self, number: int) -> Path:
         """Where the program of a trial is, under the target's name for it; in older folders it is train.py."""

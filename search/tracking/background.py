@@ -13,6 +13,7 @@ from operators.population import Population
 from operators.secrets import redact
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.tracking.guarded import attempt
 
 if TYPE_CHECKING:
     from search.tracking.later import Finding
@@ -127,6 +128,10 @@ class BackgroundTracker(abc.ABC):
         return f": {missing} of {len(decided)} trials may be missing" if missing else ""
 
     def _serve(self) -> None:
+        attempt(self._feed, self._break)
+        self._ready.set()
+
+    def _feed(self) -> None:
         errors = self.load()
         try:
             self._mirror = self.open()
@@ -162,6 +167,11 @@ class BackgroundTracker(abc.ABC):
         if not self._failing:
             self._warn(f"{self._name} at {self._place} cannot be used, the search goes on: {self._reason(error)}")
         self._failing, self._locked = True, self._is_locked(error)
+
+    def _break(self, problem: str) -> None:
+        """Note an error that nobody foresaw: no more is sent in this session."""
+        self._failing, self._locked = True, False
+        self._warn(f"{self._name} at {self._place} cannot be used, the search goes on: {problem}")
 
     def _reason(self, error: Exception) -> str:
         if self._is_locked(error):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 
 from operators.population import Population
 from search.construct import instantiate
+from search.named import named
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
+from search.tracking.guarded import GuardedTracker, attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,10 @@ def send_again(
         summary: Its end.
         warn: Is called with a line about each problem.
     """
-    run, started_in = RunDirectory(run.root.absolute()), run.started_in
-    with contextlib.chdir(started_in):
-        made = instantiate(tracker, "tracker")(run=run, name=summary.name, warn=warn)
+    with run.where_started() as there:
+        made = GuardedTracker(instantiate(tracker, "tracker")(run=there, name=summary.name, warn=warn), warn)
         made.update(population, summary)
-        hint: str | None = made.close()
-    return hint
+        return made.close()
 
 
 def record(finding: Finding, run: RunDirectory, tracker: Mapping[str, Any]) -> str:
@@ -69,11 +68,11 @@ def record(finding: Finding, run: RunDirectory, tracker: Mapping[str, Any]) -> s
         run: The folder of the search.
         tracker: The settings of the tracker.
     """
-    from hydra.utils import get_object
-
-    keep = getattr(get_object(tracker["_target_"]), "record", None)  # a function that makes trackers has none
+    keep = getattr(named(tracker, "tracker"), "record", None)  # a function that makes trackers has none
+    if keep is None:
+        return ""
     settings = {name: value for name, value in tracker.items() if not name.startswith("_")}
-    run, started_in = RunDirectory(run.root.absolute()), run.started_in
-    with contextlib.chdir(started_in):
-        said: str = keep(finding, run, settings) if keep else ""
-    return said
+    problems = list[str]()
+    with run.where_started() as there:
+        said: str | None = attempt(lambda: keep(finding, there, settings), problems.append)
+    return said or "".join(f"not sent to the tracker {tracker['_target_']}: {problem}" for problem in problems)

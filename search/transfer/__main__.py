@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from operators.population import Population
 from operators.prompts.history import lineage
-from operators.trial import Trial
 from search.best import program_of
 from search.commands import fails_with_a_line, say, show
 from search.composed import make_target, read_config
@@ -34,7 +33,7 @@ from search.tracking.later import record
 from search.transfer.check import Transfer
 from search.transfer.finding import finding_of
 from search.transfer.record import FILE, Record, TransferReport, folder_of
-from search.transfer.scale import Scale, read_scale
+from search.transfer.scale import read_scale
 from search.transfer.text import transfer_text
 from target.base import Target
 from target.words import user_path
@@ -74,16 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
     config, summary, population = read_config(run), read_summary(run), read_population(run)
-    if make_target(config["target"]).kind is None:
-        raise UserError(
-            f"{run.root} is simulated: its trainings have no size and no budget, so nothing can be transferred"
-        )
-    baseline, best = improvement(population, run.root)
-    scale = read_scale(options.scale, options.budget, config["target"], program_of(baseline))
     if process := holder(run.lock):
         raise UserError(f"{run.root} is in use by {process}: wait for its end; graft stop ends a search in order")
     with locked(run.lock):
-        report, folder = _measure(run, config, population, best, scale, options)
+        with run.where_started() as there:
+            report, folder = _measure(there, config, population, options)
         write_reports(population, summary, run)
     show(f"{transfer_text(report, summary.name, run.metric)}\n{folder}\n{run.root / 'report.md'}\n")
     tracker = config.get("tracker") or _NO_TRACKER
@@ -100,13 +94,17 @@ def _measure(
     run: RunDirectory,
     config: Mapping[str, Any],
     population: Population,
-    best: Trial,
-    scale: Scale,
     options: argparse.Namespace,
 ) -> tuple[TransferReport, Path]:
     """Return the report and the folder of its trainings."""
     import hydra.utils
 
+    if make_target(config["target"]).kind is None:
+        raise UserError(
+            f"{run.root} is simulated: its trainings have no size and no budget, so nothing can be transferred"
+        )
+    baseline, best = improvement(population, run.root)
+    scale = read_scale(options.scale, options.budget, config["target"], program_of(baseline))
     target: Target = make_target(scale.target(config["target"]))
     chosen = {} if options.workers is None else {"workers": options.workers}
     record = Record(folder_of(run, scale.slug))

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import re
-import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import regex
 from target.command.digits import plain_digits
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, last_words
+from target.patterns import SlowPatternError, found_by
 from target.process.runlog import LEFT_OUT
 
 FILE_BYTES: Final = 1_000_000
@@ -91,32 +91,23 @@ def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
     return {**pieces, **lines}
 
 
-def figures_of_pattern(log: str, pattern: str, *, seconds: float = 10.0) -> list[str]:
+def figures_of_pattern(log: str, pattern: str, *, seconds: float | None = None) -> list[str]:
     """Return what the group of a pattern has matched, in the order of the log, line by line.
 
     Args:
         log: The output.
         pattern: The user's, with one group.
-        seconds: Limit of CPU time for all lines together. Python's own `re` cannot be stopped, so `regex` searches: a
-            line of a candidate must not keep the evaluator for hours.
+        seconds: Limit of CPU time for all lines together: a line of a candidate must not keep the evaluator for hours.
 
     Raises:
         CandidateFailure: The search took longer.
     """
-    compiled, end = regex.compile(pattern), time.process_time() + seconds
-    found = list[str]()
-    for line in lines_of(log):
-        try:
-            matches = [*compiled.finditer(line, timeout=max(end - time.process_time(), 0.0))]
-        except TimeoutError as error:
-            raise CandidateFailure(
-                Outcome.CRASHED,
-                f"metric: the search for target.metric_pattern={pattern!r} in the output was stopped after {seconds:g} "
-                f"CPU seconds, at the line {line!r:.200}: make the pattern simpler; nested repeats such as (?:a+ ?)+ "
-                "are slow",
-            ) from error
-        found += [match[1] for match in matches if match[1] is not None]
-    return found
+    try:
+        return found_by(regex.compile(pattern), lines_of(log), seconds=seconds)
+    except SlowPatternError as error:
+        raise CandidateFailure(
+            Outcome.CRASHED, f"metric: the search for target.metric_pattern={pattern!r} in the output was {error}"
+        ) from error
 
 
 def _cell_after(name: str, text: str) -> str | None:

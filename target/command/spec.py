@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
-import regex
-
 from target.errors import TargetError
+from target.patterns import compiled
 from target.spec import Sandbox
 from target.words import split_command
 
@@ -148,9 +147,9 @@ def _check_pattern(pattern: str | None) -> None:
     if pattern is None:
         return
     try:
-        groups = regex.compile(pattern).groups
-    except regex.error as error:
-        raise TargetError(f"target.metric_pattern must be a regular expression, got {pattern!r}: {error}") from error
+        groups = compiled(pattern, "target.metric_pattern").groups
+    except ValueError as error:
+        raise TargetError(str(error)) from error
     if groups != 1:
         raise TargetError(
             "target.metric_pattern must have one group, for the number, as in 'Acc@1 ([0-9.]+)'; (?:...) groups "

@@ -105,6 +105,14 @@ def limited() -> None:
     edit()
 
 
+def stumble() -> None:
+    """Print what a pattern with nested repeats never gets over, and perhaps go on."""
+    edit()
+    print("x" * 60, flush=True)
+    if len(sys.argv) > 2:
+        time.sleep(1000)
+
+
 def environment() -> None:
     """Write down what it can see."""
     Path(os.environ["PIDS"]).write_text("\n".join(sorted(os.environ)))

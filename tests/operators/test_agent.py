@@ -144,6 +144,17 @@ def test_one_that_spends_too_much_is_stopped() -> None:
     assert time.monotonic() - began < 100, "long before its time is up"
 
 
+@pytest.mark.parametrize(("habit", "usd"), [("stumble", None), ("stumble on", 5.0)])
+def test_a_cost_pattern_that_never_ends_is_stopped_and_told(
+    monkeypatch: pytest.MonkeyPatch, habit: str, usd: float | None
+) -> None:
+    monkeypatch.setattr("target.patterns.SECONDS", 0.05)
+    error = failure(habit, cost_pattern=r"(?:x|xx)+y([0-9])", usd=usd)
+
+    assert "cost is not known: the search for agent.cost_pattern in its output was stopped after 0.05 CPU" in str(error)
+    assert error.attempt.exchanges[0].reply.text.rstrip().endswith("xxx"), "what it printed is kept"
+
+
 def test_it_sees_the_named_variables_only(pids: Path) -> None:
     mutate("environment")
     seen = set(pids.read_text().split())
@@ -168,7 +179,7 @@ def test_nothing_is_left_of_its_directory(tmp_path: Path, monkeypatch: pytest.Mo
         ({"seconds": 0}, "must be above 0"),
         ({"outage_minutes": -1}, "must be at least 0"),
         ({"usd": 1.0}, r"agent\.usd needs agent\.cost_file or agent\.cost_pattern"),
-        ({"cost_pattern": "("}, "not a regular expression"),
+        ({"cost_pattern": "("}, "agent.cost_pattern must be a regular expression"),
         ({"cost_pattern": "cost"}, "needs a group"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from search.commands import fails_with_a_line, show
 from search.direction import find_direction
 from search.errors import UserError
 from target.errors import TargetError
+from target.output import READER_GONE
 
 ROOT = Path(search.__path__[0]).parent
 OTHERS = {"search.__main__", "search.graft.__main__", "search.graft.configuration"}
@@ -47,6 +50,28 @@ def test_input_machine_and_user_get_one_line(
 
     assert main() == code
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_commands_whose_output_nobody_reads_end_quietly(tmp_path: Path) -> None:
+    """Help, a list, and more text than a buffer holds; in separate processes, side by side."""
+    calls = (["search", "--help"], ["search.status", str(tmp_path)], ["search.graft"], ["target.seed"])
+    reader, writer = os.pipe()
+    os.close(reader)
+    begun = [
+        subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+        for words in calls
+    ]
+    os.close(writer)
+
+    assert [(each.communicate()[1], each.returncode) for each in begun] == [("", READER_GONE)] * len(calls)
+
+
+def test_another_broken_pipe_is_told() -> None:
+    @fails_with_a_line
+    def main() -> int:
+        raise BrokenPipeError(32, "Broken pipe", "to a worker")
+
+    assert main() == 2
 
 
 def test_a_terminal_without_a_character_gets_its_escape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,18 +9,22 @@ import random
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from operators.population import Population
-from operators.trial import Proposal
+from operators.trial import Proposal, Status, Trial
 from search import run
-from search.errors import UserError
+from search.acceptance import Measure, Verdict
+from search.decisions import next_step, refuse
+from search.errors import PartError, UserError
 from search.graft.configuration import page
 from search.mistakes import mistake
 from search.strategies.base import child_of
 from target.program.constants import SCALES, parse_constants
+from tests.search.builders import make_trial
 from tests.search.command import QUIET, rows_of, summary_of
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,9 +32,9 @@ EXAMPLES = DOCS / "examples"
 CONF = EXAMPLES / "extending" / "conf"
 
 
-def search(cwd: Path, *overrides: str, conf: Path = CONF) -> subprocess.CompletedProcess[str]:
+def search(cwd: Path, *overrides: str, conf: Path = CONF, tracker: str = QUIET) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "search", "--config-dir", str(conf), *overrides, QUIET],
+        [sys.executable, "-m", "search", "--config-dir", str(conf), *overrides, tracker],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"},
         capture_output=True,
@@ -40,10 +44,10 @@ def search(cwd: Path, *overrides: str, conf: Path = CONF) -> subprocess.Complete
     )
 
 
-def test_a_strategy_an_operator_and_a_target_from_a_directory_of_ones_own(tmp_path: Path) -> None:
+def test_parts_from_a_directory_of_ones_own_search_and_resume(tmp_path: Path) -> None:
     choices = ("strategy=leaders", "operator=halve", "target=bowl", "name=b")
-    done = search(tmp_path, *choices, "budget.trainings=20")
-    again = search(tmp_path, *choices, "budget.trainings=40")
+    done = search(tmp_path, *choices, "budget.trainings=20", tracker="tracker=feed")
+    again = search(tmp_path, *choices, "budget.trainings=40", tracker="tracker=feed")
 
     assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
     out = tmp_path / "outputs" / "b"
@@ -53,6 +57,11 @@ def test_a_strategy_an_operator_and_a_target_from_a_directory_of_ones_own(tmp_pa
     assert summary_of(out)["strategy"] == "leaders"
     assert summary_of(out)["best_speed"] > summary_of(out)["baseline_speed"] + 10
     assert "resumed: " in again.stdout
+    lines = [json.loads(line) for line in (tmp_path / "outputs" / "feed.jsonl").read_text().splitlines()]
+    assert [line["trial"] for line in lines] == [*range(len(rows))], "none twice"
+    assert [line["status"] for line in lines] == [row["status"] for row in rows]
+    assert lines[0]["value"] == pytest.approx(summary_of(out)["baseline_speed"]), "in the target's own direction"
+    assert "outputs/feed.jsonl  a line for each verdict" in again.stdout
 
 
 def test_an_acceptance_rule_of_ones_own_decides(tmp_path: Path) -> None:
@@ -100,9 +109,70 @@ class Text:
         return "print(1)"
 
 
+class Rule:
+    """Says what it is told to say."""
+
+    def __init__(self, said: object) -> None:
+        self.said = said
+
+    def step(self, trial: Trial, population: Population) -> object:
+        return self.said
+
+    def repeat(self, trial: Trial, population: Population) -> object:
+        return self.said
+
+
+BASELINE = make_trial(0, 2.0, status=Status.BASELINE, seeds=(5,))
+FIRST = Population((replace(BASELINE, status=Status.PENDING, decided=None),))
+CANDIDATE = replace(make_trial(1, 2.0, status=Status.DISCARD, seeds=(5,)), status=Status.PENDING, decided=None)
+SECOND = Population((BASELINE, CANDIDATE))
+STEP = r"acceptance rule Rule must return a Measure or a Verdict from step\(trial, population\)"
+ASK = r"acceptance rule Rule must ask in step\(trial, population\) for trainings"
+
+
+@pytest.mark.parametrize(
+    ("said", "population", "message"),
+    [
+        (None, FIRST, f"{STEP}; got None; "),
+        (True, FIRST, f"{STEP}; got bool True; "),
+        (
+            Verdict(Status.KEEP),
+            FIRST,
+            f"{STEP}, for the seed program with Status.BASELINE; got Status .*keep.* trial 0",
+        ),
+        (Verdict(Status.PENDING), SECOND, f"{STEP}, for a candidate, .*; got Status .*pending.* trial 1"),
+        (Verdict("better"), SECOND, f"{STEP}, for a candidate, .*; got str 'better' for trial 1"),
+        (Measure(()), FIRST, rf"{ASK} as Measure\(\(\(number, seed\), ...\)\); got Measure Measure\(trainings=\(\)\)"),
+        (Measure(((0, 1.5),)), FIRST, f"{ASK} as "),
+        (Measure(((7, 5),)), FIRST, f"{ASK} of trials that have a program; got trial 7"),
+        (Measure(((1, 6), (0, 5))), SECOND, f"{ASK} that are missing; got trial 0 on seed 5, which it has"),
+    ],
+)
+def test_what_an_acceptance_rule_says_of_a_candidate_is_checked(
+    said: object, population: Population, message: str
+) -> None:
+    with pytest.raises(PartError, match=message):
+        next_step(population.trials[-1], population, Rule(said))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("once", r"Rule must return a Measure or None from repeat\(trial, population\); got str 'once'"),
+        (Measure(((0, 5),)), r"must ask in repeat\(.*\) for trainings that are missing; got trial 0 on seed 5"),
+    ],
+)
+def test_what_an_acceptance_rule_says_of_a_repeat_is_checked(said: object, message: str) -> None:
+    again = make_trial(0, status=Status.PENDING).mutation
+    assert again is not None
+    with pytest.raises(PartError, match=message):
+        refuse(again, Population((BASELINE,)), Rule(said))
+
+
 @pytest.mark.parametrize(
     ("group", "part", "message"),
     [
+        ("acceptance", Rule("better"), r"Rule must return a Measure or a Verdict from step\(.*; got str 'better'; "),
         ("strategy", Number(), r"strategy Number must return a Proposal from ask\(population, rng\), .*; got int 0; "),
         (
             "strategy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -17,6 +18,7 @@ from search import Search
 from search.composed import make_target
 from search.construct import compose_config, plain_config
 from search.errors import UserError
+from search.final.__main__ import main as final
 from search.runs.lock import locked
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
@@ -96,21 +98,23 @@ class FromChampion:
 
 
 def searched(cwd: Path, name: str, n_edits: int, *settings: str, source: str = SEED) -> Path:
-    """Search with the first edits, one after the other, and return the folder."""
+    """Search with the first edits, one after the other, with paths below `cwd`, and return the folder."""
     (cwd / "script").mkdir(exist_ok=True)
     (cwd / "script" / "train.py").write_text(source)
-    target = [f"target.root={cwd / 'script'}", "target.file=train.py", "target.command='python train.py'"]
-    found = Search(
+    target = ["target.root=script", "target.file=train.py", "target.command='python train.py'"]
+    search = Search(
         *(*target, "target.metric=loss", "target.sandbox=off", "acceptance=confirm_fixed", "executor.workers=1", QUIET),
-        *(f"outputs={cwd / 'outputs'}", f"budget.trainings={2 + 2 * n_edits}", "propose_ahead=0", *settings),
+        *("outputs=outputs", f"budget.trainings={2 + 2 * n_edits}", "propose_ahead=0", *settings),
         name=name,
         target="command",
         operator=Scripted(),
         strategy=FromChampion(),
         quiet=True,
-    ).run()
-    assert found.best.number == n_edits
-    return found.folder
+    )
+    with contextlib.chdir(cwd):
+        found = search.run()
+        assert found.best.number == n_edits
+        return found.folder.absolute()
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +245,11 @@ def test_a_killed_transfer_goes_on_and_trains_nothing_twice(short: Path) -> None
     assert kept()[: len(before)] == before
     assert len(kept()) == 8
     assert "the gain holds" in done.stdout
+
+
+def test_the_final_check_finds_a_relative_root_from_another_directory_too(short: Path, capsys) -> None:
+    assert final([str(short), "--seeds", "2"]) == 0
+    assert "the improvement holds" in capsys.readouterr().out
 
 
 def test_a_seed_program_that_does_not_fit_is_said_with_what_to_change(short: Path, capsys) -> None:

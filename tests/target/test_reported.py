@@ -114,7 +114,7 @@ def test_a_pattern_finds_a_number_in_any_form(log, pattern, expected):
 def test_a_pattern_that_never_ends_on_a_hostile_line_is_stopped_and_told():
     hostile = "epoch 1: acc 0.5\n" + "x" * 60 + "\n"
 
-    with pytest.raises(CandidateFailure, match=r"metric_pattern=.* stopped after 0\.05 CPU seconds, at the line 'xxx"):
+    with pytest.raises(CandidateFailure, match=r"metric_pattern=.* stopped after 0\.05 CPU seconds, at the text 'xxx"):
         figures_of_pattern(hostile, "(?:x|xx)+y([0-9])", seconds=0.05)
 
 

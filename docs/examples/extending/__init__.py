@@ -1,1 +1,1 @@
-"""A strategy, an operator and a target outside of Graft; docs/extending.md explains them."""
+"""A strategy, an operator, an acceptance rule, a target and a tracker of one's own: docs/extending.md explains them."""
