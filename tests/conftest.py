@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # before torch and numpy: threads of tests side by side wait for each other
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the many processes of the tests read compiled modules, as a user's do
+sys.dont_write_bytecode = False
 
 FAST = {
     "": ("layers", "rooms"),

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from target.boundary.job import REHEARSAL, Job
-from target.inside.rehearsal import rehearse
+from target.boundary.job import Job
 from target.sandbox.confinement import LAYERS
 
 
 def start_device(job: Job) -> None:
-    """Compute something on the device of the job, or rehearse the start of a driver.
+    """Compute something on the device of the job.
 
     Under all layers it also compiles for a GPU, as train.py does: Triton starts compilers and loads what they built.
 
     Raises:
-        RehearsalError: A step of the rehearsal was refused.
         RuntimeError: torch cannot use the device.
     """
-    if job.device.startswith(REHEARSAL):
-        rehearse(job.device.removeprefix(REHEARSAL))
-        return
     found = torch.zeros(8, device=job.device) + 1
     if found.sum().item() != 8:
         raise RuntimeError(f"{job.device} computed {found.tolist()} in place of ones")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 
 from target.errors import TargetError
@@ -26,3 +27,9 @@ def enter(confinement: Confinement, *, log_fd: int, keep_fds: Sequence[int], rep
         os._exit(70)
     os.write(report_fd, json.dumps({"isolation": layers}).encode())
     os.close(report_fd)
+
+
+def open_streams() -> None:
+    """Open the standard streams again, on the descriptors that the child has now."""
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))

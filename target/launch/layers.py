@@ -1,7 +1,8 @@
 """Tests whether a device starts inside the layers of isolation, and if not, which layer prevents it.
 
 Separate children start the device, with one layer at a time and then with all of them. On a machine without a GPU they
-rehearse the start of a driver (`target/inside/rehearsal.py`), so that the grants can be checked anywhere.
+rehearse the start of a driver (`target/inside/rehearsal.py`), so that the grants can be checked anywhere; without
+torch, whose import takes longer than everything else here.
 """
 
 from __future__ import annotations
@@ -91,13 +92,14 @@ def check_layers(
         started, needed = REHEARSAL + rehearsed_device, rehearsed_access(rehearsed_device)
     else:
         started = device
+    child = "target.inside.child" if rehearsed_device is None else "target.inside.rehearsal_child"
     access = access or needed
     with machine_errors("cannot make a directory to start the device in"), scratch_directory() as scratch:
         for in_namespaces in (False, True):
             if in_namespaces and (lacking := namespaces.missing()):
                 yield LayerReport(name=namespaces.LAYER, ok=True, lacking=True, said=lacking)
             view = namespaces.View(writable=(scratch,), access=access) if in_namespaces and not lacking else None
-            zygote = Zygote(threads=1, view=view)
+            zygote = Zygote(threads=1, view=view, child=child)
             try:
                 for name, layers, wants in _COMBINATIONS:
                     if wants != in_namespaces or (name == namespaces.LAYER and view is None):
@@ -134,7 +136,7 @@ def start_device(zygote: Zygote, started: str, layers: tuple[str, ...], access: 
 
     Args:
         zygote: Forks the child.
-        started: The device, or `REHEARSAL` with the path of a device file.
+        started: The device; `REHEARSAL` with the path of a device file if the zygote's children rehearse.
         layers: Layers that the child applies.
         access: Access granted to the child.
         scratch: Where its workspace is made.

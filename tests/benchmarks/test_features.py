@@ -1,32 +1,41 @@
-"""The benchmark of the parts of train.py, with trainings of one step."""
+"""The benchmark of the parts of train.py, with trainings of one step, each in a process of its own."""
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
-FEATURES = Path(__file__).parents[2] / "benchmarks" / "features.py"
-COMMAND = [sys.executable, str(FEATURES), "--size", "tiny", "--seeds", "2"]
+import pytest
+
+from benchmarks.features import main
 
 
-def run(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, "--json", str(file), *more], capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the command on one file, and return what it prints and what it says beside."""
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # it sets this for its trainings
+
+    def run(*more: str) -> tuple[str, str]:
+        size = ["--size", "tiny", "--seeds", "2", "--arms", "back-out"]
+        monkeypatch.setattr(sys, "argv", ["features.py", *size, "--json", str(tmp_path / "parts.json"), *more])
+        main()
+        return capsys.readouterr()
+
+    return run
 
 
-def test_a_run_that_was_cut_short_goes_on_and_repeats_no_training(tmp_path: Path) -> None:
-    file = tmp_path / "parts.json"
-    first = run(file, "--steps", "1", "--arms", "back-out", "--minutes", "0")
-    assert re.findall(r"^\d/\d .*", first.stderr, re.MULTILINE)[0].startswith("1/4  whole, seed 0: ")
+def test_a_run_that_was_cut_short_goes_on_and_repeats_no_training(run, tmp_path: Path) -> None:
+    _, said = run("--steps", "1", "--minutes", "0")
+    assert re.findall(r"^\d/\d .*", said, re.MULTILINE)[0].startswith("1/4  whole, seed 0: ")
 
-    second = run(file, "--steps", "1", "--arms", "back-out")
+    printed, said = run("--steps", "1")
 
-    assert [line.split(":")[0] for line in second.stderr.splitlines()] == [
+    assert [line.split(":")[0] for line in said.splitlines()] == [
         "1/3  with back-out, seed 0",
         "2/3  whole, seed 1",
         "3/3  with back-out, seed 1",
     ]
-    found = json.loads(file.read_text())
+    found = json.loads((tmp_path / "parts.json").read_text())
     assert [(each["arm"], each["seed"]) for each in found["trainings"]] == [
         ("whole", 0),
         ("with back-out", 0),
@@ -36,8 +45,7 @@ def test_a_run_that_was_cut_short_goes_on_and_repeats_no_training(tmp_path: Path
     by_arm = {row["name"]: row for row in found["rows"]}
     changes = [b - a for a, b in zip(by_arm["whole"]["scores"], by_arm["with back-out"]["scores"], strict=True)]
     assert by_arm["with back-out"]["difference"] == sum(changes) / 2
-    assert f"{sum(changes) / 2:+10.4f}" in second.stdout
+    assert f"{sum(changes) / 2:+10.4f}" in printed
 
-    other = run(file, "--steps", "2", "--arms", "back-out")
-    assert other.returncode == 1
-    assert "name another file" in other.stderr
+    with pytest.raises(SystemExit, match="name another file"):
+        run("--steps", "2")

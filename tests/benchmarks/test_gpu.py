@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -10,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,11 +22,11 @@ from hypothesis import strategies as st
 
 import benchmarks.gpu
 from benchmarks.gpu import STAGES, run_all
-from benchmarks.gpu_anchor import assign, shorten
+from benchmarks.gpu_anchor import anchor, assign, shorten
 from benchmarks.gpu_anchor_child import score, token_ids, windows_of
 from benchmarks.gpu_plan import ESSENTIAL, Plan, make_plan, with_measured_startup
-from benchmarks.gpu_runner import FAILED, LEFT_OUT, Results, result_file, run_stage
-from benchmarks.gpu_stages import read_marks, training_share, with_marks
+from benchmarks.gpu_runner import FAILED, LEFT_OUT, Found, Results, result_file, run_stage
+from benchmarks.gpu_stages import Rig, read_marks, training_share, with_marks
 from target.evaluate import load_target
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
@@ -79,6 +80,16 @@ def test_the_allowance_for_start_up_becomes_what_was_measured_and_never_more() -
     assert with_measured_startup(wall, 20).startup_seconds == 29
     assert with_measured_startup(wall, 500).startup_seconds == 75
     assert with_measured_startup(cpu, 0.1) == cpu  # a clock of CPU seconds waits for nothing
+
+
+@pytest.mark.parametrize(("found", "status"), [({"x": 1}, 0), ({FAILED: "no luck"}, 1)])
+def test_the_exit_status_says_whether_a_stage_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Found, status: int
+) -> None:
+    monkeypatch.setattr(benchmarks.gpu, "_run", lambda *_: found)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # SIGTERM stays as pytest has it
+
+    assert benchmarks.gpu.main(gpu(ROOT, tmp_path, "--stages", "doctor")[2:]) == status
 
 
 def test_what_there_is_no_time_for_is_left_out_and_said(tmp_path: Path) -> None:
@@ -286,25 +297,46 @@ def test_the_anchor_trains_on_our_text_and_is_scored_on_our_rows(tmp_path: Path)
     assert 0 < marks["main"] < marks["built"] < marks["first_step"] == startup["fork to the end of the first step, s"]
 
 
-def test_an_anchor_that_leaves_no_weights_is_compared_by_its_own_figure(tmp_path: Path) -> None:
-    checkout = write_checkout(tmp_path / "checkout", leaves_weights=False)
-    command = gpu(ROOT, tmp_path, "--stages", "anchor", "--minutes", "60", "--anchor", str(checkout))
-    done = subprocess.run(command, capture_output=True, text=True)
+@pytest.fixture
+def compared(tmp_path: Path) -> Callable[..., Found]:
+    """Run the stage alone, in this process; perhaps behind a `check` that found what it needs of ours."""
+    spec = load_target("tiny", FAST)
+    check = {"trusted val_bpb": 2.5, "marks": {"first_step": 0.5}, "train, s": 1.5, "steps": 3, "tokens/s": 900.0}
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    anchor = found_in(tmp_path)["anchor"]
-    assert anchor["score of the anchor"].startswith("own figure")
-    assert anchor["val_bpb of the anchor"] == anchor["its own val_bpb"]
+    def compared(checkout: Path, *, checked: bool) -> Found:
+        return anchor(
+            Rig(
+                full=spec,
+                short=dataclasses.replace(spec, train_seconds=1),
+                whole_seconds=1.0,
+                folder=tmp_path,
+                logs=tmp_path,
+                device="CPU",
+                overrides=FAST,
+                before={"check": check} if checked else {},
+                anchor=checkout,
+                result=tmp_path / "result.json",
+            )
+        )
+
+    return compared
 
 
-def test_an_anchor_that_crashes_has_failed_with_its_last_words(tmp_path: Path) -> None:
+def test_an_anchor_that_leaves_no_weights_is_compared_by_its_own_figure(
+    compared: Callable[..., Found], tmp_path: Path
+) -> None:
+    found = compared(write_checkout(tmp_path / "checkout", leaves_weights=False), checked=False)
+
+    assert found["score of the anchor"].startswith("own figure")
+    assert found["val_bpb of the anchor"] == found["its own val_bpb"]
+    assert 2 < found["val_bpb of ours"] < 9, "there was no check: we train here"
+
+
+def test_an_anchor_that_crashes_has_failed_with_its_last_words(compared: Callable[..., Found], tmp_path: Path) -> None:
     checkout = write_checkout(tmp_path / "checkout")
     (checkout / "train.py").write_text("raise RuntimeError('no luck')\n")
-    command = gpu(ROOT, tmp_path, "--stages", "anchor", "--minutes", "60", "--anchor", str(checkout))
-    done = subprocess.run(command, capture_output=True, text=True)
 
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "no luck" in found_in(tmp_path)["anchor"][FAILED]
+    assert "no luck" in compared(checkout, checked=True)[FAILED]
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=60), st.integers(2, 20))

@@ -16,7 +16,11 @@ from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
 
 CONF = Path(__file__).parents[2] / "conf" / "executor"
 EXECUTORS = sorted(path.stem for path in CONF.glob("*.yaml"))
-ALONE = {"ray": {"address": "local"}, "slurm": {"cluster": "local", "workers": 2}}  # without a cluster
+ALONE = {
+    "local": {"workers": 2},
+    "ray": {"address": "local", "workers": 2},
+    "slurm": {"cluster": "local", "workers": 2},
+}  # without a cluster; on a machine with many cores too
 WAIT_SECONDS = 90
 
 
@@ -86,7 +90,11 @@ def test_as_many_as_there_are_slots_run_side_by_side(executor, tmp_path):
 
 
 def test_more_work_than_slots_is_all_done_and_answers_are_not_mixed_up(executor, tmp_path):
-    seeds = range(2 * executor.slots + 1)
-    futures = [executor.evaluate(Program(HONEST), seed, tmp_path / f"{seed}.log") for seed in seeds]
+    """Each ends with a word of its own, before it trains."""
+    seeds = range(executor.slots + 1)
+    sources = [in_main(f"raise SystemExit('word {seed}')") for seed in seeds]
+    futures = [executor.evaluate(Program(source), n, tmp_path / f"{n}.log") for n, source in enumerate(sources)]
 
-    assert [future.result(WAIT_SECONDS).seed for future in futures] == list(seeds)
+    found = [future.result(WAIT_SECONDS) for future in futures]
+    assert [each.seed for each in found] == list(seeds)
+    assert ["word" in each.detail and each.detail.split()[-1] for each in found] == [str(seed) for seed in seeds]

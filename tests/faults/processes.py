@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import psutil
 
+from target.process.processes import children
+
 _Found = TypeVar("_Found")
 PATIENCE_SECONDS = 180.0
 
@@ -23,6 +25,13 @@ def family(pid: int) -> list[psutil.Process]:
     return []
 
 
+def below(pid: int) -> Iterator[int]:
+    """Yield the ids of processes below one, as far as they stay: for waiting, since psutil reads all of /proc."""
+    for child in children(pid):
+        yield child
+        yield from below(child)
+
+
 def child_in(mode: str, search: int) -> psutil.Process | None:
     """Return a process in the workspace of a `train` or a `serve`, if there is one."""
     for process, run in _children_with_a_workspace(search):
@@ -32,9 +41,9 @@ def child_in(mode: str, search: int) -> psutil.Process | None:
 
 
 def _children_with_a_workspace(search: int) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
-    for process in family(search):
+    for pid in below(search):
         with contextlib.suppress(psutil.Error, OSError, ValueError):
-            yield process, json.loads((Path(process.cwd()) / "run.json").read_text())
+            yield psutil.Process(pid), json.loads(Path(f"/proc/{pid}/cwd/run.json").read_text())
 
 
 def _is_running(pid: int) -> bool:

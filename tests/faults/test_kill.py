@@ -14,7 +14,7 @@ from operators.population import Population
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from tests.faults.books import check_books, check_kept, check_ledger
-from tests.faults.processes import assert_gone, child_in, family, trainings_in, wait_until
+from tests.faults.processes import assert_gone, below, child_in, family, trainings_in, wait_until
 from tests.search.command import QUIET, command, run, verdicts_of
 
 BUDGET = 3
@@ -27,7 +27,7 @@ def test_a_search_killed_again_and_again_ends_with_nothing_lost_and_nothing_repe
     root = tmp_path / "outputs" / "k"
     moments: list[tuple[Callable[[int], object], tuple[str, ...]]] = [
         (lambda search: (root / "journal.log").exists(), ()),  # the corpus is next
-        (lambda search: len(family(search)) >= 3, ()),  # two workers and a zygote: they are starting
+        (lambda search: len([*below(search)]) >= 3, ()),  # two workers and a zygote: they are starting
         (lambda search: child_in("train", search), ()),
         (lambda search: trainings_in(root / "journal.log") and child_in("train", search), (ONE_WORKER,)),
     ]

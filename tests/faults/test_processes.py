@@ -31,7 +31,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("killed")
     (folder / "tmp").mkdir()
     search = subprocess.Popen(
-        command("name=k", "executor.workers=1", f"budget.trainings={TRAININGS}", QUIET),
+        command("name=k", f"budget.trainings={TRAININGS}", QUIET),
         cwd=folder,
         env={**os.environ, "TMPDIR": str(folder / "tmp")},
         stdout=subprocess.PIPE,

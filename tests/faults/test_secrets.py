@@ -1,4 +1,4 @@
-"""Secrets planted around two real searches in one folder: no candidate reads them, and nothing repeats them."""
+"""Secrets planted around two searches in one folder, one of them real: no candidate reads them, nothing repeats one."""
 
 from __future__ import annotations
 
@@ -67,25 +67,24 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     honest = TargetSpec.from_config(tiny).seed_program().source
     (folder / "thief.py").write_text(honest.replace("    prepare.setup()\n", steal + "    prepare.setup()\n"))
 
-    def arguments(name: str, *more: str) -> tuple[str, ...]:
-        return (f"name={name}", f"budget.trainings={TRAININGS}", "target.program=thief.py", *more)
-
+    budget = f"budget.trainings={TRAININGS}"
+    stealing = ("name=a", budget, "target.program=thief.py")
     environment = {**os.environ, **ENVIRONMENT}
     both = [
         subprocess.Popen(
-            command(*arguments(name)),
+            command(*arguments),
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for name in ("a", "b")
+        for arguments in (stealing, ("name=b", budget, "target=landscape"))
     ]
     said = [search.communicate()[0] for search in both]
     assert [search.returncode for search in both] == [0, 0], said
     tracker = f"tracker.tracking_uri=http://user:{SECRET}@127.0.0.1:9/"  # no server listens there
-    again = run(folder, *arguments("a", tracker), env=ENVIRONMENT)
+    again = run(folder, *stealing, tracker, env=ENVIRONMENT)
     assert again.returncode == 0, again.stderr
     return Searched(folder / "outputs", "".join([*said, again.stdout, again.stderr]))
 
@@ -101,7 +100,7 @@ def test_without_a_sandbox_a_candidate_finds_the_secrets(tmp_path: Path) -> None
 
 def test_a_candidate_reads_no_secret_and_no_file_or_output_has_one(searched: Searched) -> None:
     logs = [path.read_text() for path in searched.outputs.rglob("run*.log")]
-    assert len([log for log in logs if "the thief ran" in log]) >= 2 * TRAININGS
+    assert len([log for log in logs if "the thief ran" in log]) >= TRAININGS
 
     files = [path for path in searched.outputs.rglob("*") if path.is_file()]
     assert {"mlflow.db", "journal.log", "config.yaml", "overrides.yaml", "environment.json", "report.md"} <= {

@@ -38,9 +38,9 @@ def command(*overrides: str) -> list[str]:
 def run(
     cwd: Path, *overrides: str, env: dict[str, str] | None = None, timeout: float = 180
 ) -> subprocess.CompletedProcess[str]:
-    """Run a fast search to its end; one without trainings, in a process that has done its imports."""
+    """Run a fast search to its end, if the environment allows in a process that has done its imports."""
     arguments = command(*overrides)
-    if any(each.startswith("target=") for each in overrides) and can_be_warm(env or {}):
+    if can_be_warm(env or {}):
         return run_warm(arguments[3:], cwd, env or {}, timeout)
     return subprocess.run(
         arguments,

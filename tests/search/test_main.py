@@ -171,16 +171,15 @@ def test_a_seed_program_that_breaks_a_rule_is_refused_before_anything_starts(
     ("source", "phrases"),
     [
         (HONEST.replace("import torch\n", "import torch\n\nwhile True:\n    pass\n", 1), ("rejected", "import")),
-        (HONEST.replace("    prepare.setup()\n", "    while True:\n        pass\n"), ("timed_out",)),
         (HONEST.replace("    prepare.setup()\n", "    raise SystemExit('no luck')\n"), ("crashed", "no luck")),
     ],
-    ids=["loop at import", "loop in main", "exit"],
+    ids=["loop at import", "exit"],
 )
 def test_a_seed_program_that_does_not_score_stops_the_search_and_says_why(
     tmp_path: Path, source: str, phrases: tuple[str, ...]
 ) -> None:
     write(tmp_path / "mine.py", source.replace("DEPTH = 8", "DEPTH = 1").replace("HEAD_DIM = 128", "HEAD_DIM = 16"))
-    done = run(tmp_path, "target.program=mine.py", "name=mine", "target.preflight_seconds=2", QUIET)
+    done = run(tmp_path, "target.program=mine.py", "name=mine", "target.preflight_seconds=1", QUIET)
 
     assert_clean_failure(done, "the seed program does not score", "trials/0000", *phrases)
     summary = summary_of(tmp_path / "outputs" / "mine")

@@ -38,7 +38,7 @@ IMPORTS: Final = (
     *("hydra.utils", "matplotlib.backends.backend_agg", "matplotlib.figure", "optuna", "rich.console"),
     *("scipy.linalg", "scipy.optimize", "sklearn.ensemble", "threadpoolctl"),
 )
-SAME: Final = frozenset({"PYTHONPATH", "OPENAI_API_KEY"})
+SAME: Final = frozenset({"PYTHONPATH", "OPENAI_API_KEY", "SCRIPTED_KEY"})
 """Variables that decide nothing at an import, if PYTHONPATH is the root of the repository."""
 
 
