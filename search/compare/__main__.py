@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -112,7 +113,17 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
         record["curves"] = {
             axis: {name: each.tolist() for name, each in curve.items()} for axis, curve in record["curves"].items()
         }
+    plain = _finite(plain)
     return {**plain, "verdict": verdict_text(comparison), "power": power_text(comparison)}
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for each infinite number, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _tracking_uri(run: SearchRun) -> str:

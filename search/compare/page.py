@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import statistics
+import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +52,14 @@ def render_page(
 ) -> str:
     """Return a comparison as an HTML page with the picture in it; arguments as in `render_markdown`."""
     inline = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}" if picture else ""
-    return _render("compare.html.j2", comparison, title, runs, skipped, inline, html=True)
+    links = [_report_of(run, picture.parent if picture else Path()) for run in runs]
+    return _render("compare.html.j2", comparison, title, runs, skipped, inline, links=links, html=True)
+
+
+def _report_of(run: Path, page: Path) -> str:
+    """Return the address of a search's report, as seen from the folder of a page; empty if it has none."""
+    report = run / "report.html"
+    return urllib.parse.quote(os.path.relpath(report, page)) if report.is_file() else ""
 
 
 def verdict_text(comparison: Comparison) -> str:
@@ -86,10 +95,13 @@ def power_text(comparison: Comparison) -> str:
     def shown(size: float) -> str:
         return comparison.metric.size_text(size, typical)
 
+    sd, found = shown(comparison.seed_sd), shown(comparison.detectable)
+    spread = f"{judged} of an arm's seeds have a standard deviation of {sd} (pooled over the arms)."
+    if math.isinf(comparison.detectable):
+        return f"{spread} {needed} With {fewest}, none could have been found."
     return (
-        f"{judged} of an arm's seeds have a standard deviation of {shown(comparison.seed_sd)} (pooled over the arms)."
-        f" With {fewest} seeds per arm, a real difference of {shown(comparison.detectable)} would have been found in "
-        f"4 of 5 comparisons like this one; smaller ones would mostly be missed. {needed}"
+        f"{spread} With {fewest} seeds per arm, a real difference of {found} would have been found in 4 of 5 comparisons "
+        f"like this one; smaller ones would mostly be missed. {needed}"
     )
 
 
@@ -101,6 +113,7 @@ def _render(
     skipped: Sequence[str],
     picture: str,
     *,
+    links: Sequence[str] = (),
     html: bool,
 ) -> str:
     import jinja2
@@ -138,6 +151,7 @@ def _render(
         ahead=[_ahead(arm) for arm in comparison.arms] if any(arm.staleness.mean for arm in comparison.arms) else [],
         picture=picture,
         runs=runs,
+        links=links,
         skipped=skipped,
     )
 
@@ -157,7 +171,7 @@ def _row(arm: Arm, metric: Metric) -> dict[str, Any]:
         "area": _with_interval(statistics.fmean(arm.areas), arm.area, metric),
         "failures": f"{100 * arm.failure_rate:.0f} %" + (f": {failed}" if failed else ""),
         "trainings": arm.trainings,
-        "gpu_hours": f"{arm.gpu_hours:.3g}",
+        "gpu_hours": f"{arm.gpu_hours:.1f}" if arm.gpu_hours >= 1 else f"{arm.gpu_hours:.2g}",
         "usd": f"{arm.usd:.2f}",
     }
 

@@ -13,6 +13,9 @@ from target.metric import Metric
 OWNER: Final = "graft.search_id"
 """Tag of an experiment: the id of the search or sweep that it belongs to."""
 
+OF_TRAININGS: Final = {"mlflow.experimentKind": "custom_model_development"}
+"""Tags of each experiment: MLflow shows its pages for trainings, not those for language models."""
+
 
 def experiment_of(client: Any, place: Place, database: Path | None) -> Any:
     """Return the experiment of a search, made if it is missing.
@@ -50,7 +53,7 @@ def _make(client: Any, place: Place, database: Path | None) -> Any:
     if database:
         folder = re.sub(r"[^\w.-]", "_", place.name) + f"-{place.owner[:ID_CHARACTERS]}"
         location = (database.parent / "mlartifacts" / folder).as_uri()
-    tags = {OWNER: place.owner, "mlflow.experimentKind": "custom_model_development"}
+    tags = {OWNER: place.owner, **OF_TRAININGS}
     for name in place.names:
         try:
             number = client.create_experiment(name, artifact_location=location, tags=tags)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from search.mlflow.experiment import OF_TRAININGS
 from search.mlflow.store import import_mlflow, sqlite_path
-from search.tracking.records import TAG_CHARACTERS, clean
+from search.tracking.records import TAG_CHARACTERS, clean, rounded
 
 
 def try_to_send(tracking_uri: str, send: Callable[[str], None], *, done: str, advice: str) -> str:
@@ -48,7 +49,11 @@ class Experiment:
         found = self._client.get_experiment_by_name(name)
         database = sqlite_path(uri)
         place = (database.parent / "mlartifacts" / name).as_uri() if database else None  # beside the database
-        self._id = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
+        self._id = (
+            found.experiment_id
+            if found
+            else self._client.create_experiment(name, artifact_location=place, tags=OF_TRAININGS)
+        )
 
     def add(
         self, name: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], files: Sequence[Path] = ()
@@ -60,7 +65,7 @@ class Experiment:
         run_id = self._client.create_run(self._id, run_name=name).info.run_id
         self._client.log_batch(
             run_id,
-            metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()],
+            metrics=[Metric(key, rounded(value), now, 0) for key, value in metrics.items()],
             tags=[RunTag(key, clean(value, TAG_CHARACTERS)) for key, value in tags.items()],
         )
         for path in files:

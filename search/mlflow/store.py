@@ -16,6 +16,7 @@ from operators.population import Population
 from search.champions import best_by_training
 from search.final.report import read_final
 from search.mlflow.experiment import OWNER, experiment_of, save_views
+from search.mlflow.views import run_link
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.tracking.place import id_of, place_of
@@ -192,7 +193,7 @@ class MlflowStore:
     def link(self, number: int) -> str:
         """Return the address of the run of a trial within MLflow's pages; empty if it has none."""
         known = self._runs.get(number)
-        return f"#/experiments/{self.experiment_id}/runs/{known.info.run_id}" if known else ""
+        return run_link(self.experiment_id, known.info.run_id) if known else ""
 
     def describe(self, number: int, note: str) -> None:
         """Give the run of a trial its description, if it has another."""

@@ -23,7 +23,7 @@ BEST_SO_FAR: Final = "graft-best-so-far"
 _TAG: Final = "mlflow.sharedViewState."
 _NAME: Final = "attributes.`Run Name`"
 _DESCRIPTION: Final = "attributes.`Description`"
-_WIDTHS: Final = {_NAME: 380, _DESCRIPTION: 300, "tags.`graft.status`": 105}
+_WIDTHS: Final = {_NAME: 380, _DESCRIPTION: 300, "tags.`graft.status`": 105, "metrics.`peak_memory_gb`": 130}
 _SCORE_WIDTH: Final = 90
 _DELTA_WIDTH: Final = 115
 _OTHER_WIDTH: Final = 95
@@ -63,6 +63,11 @@ def saved_views(differing: Sequence[str], created_milliseconds: int, metric: Met
 def has_view(tags: Sequence[dict[str, str]], key: str) -> bool:
     """Return whether an experiment has a view, by its tags as a server gives them."""
     return any(tag.get("key") == f"{_TAG}{key}" for tag in tags)
+
+
+def run_link(experiment_id: str, run_id: str) -> str:
+    """Return the address of a run among MLflow's pages for trainings; the others are for language models."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def view_link(server: str, experiment_id: str, key: str) -> str:

@@ -11,7 +11,7 @@ from operators.trial import Status, Trial
 from search.champions import reigns
 from search.figures import delta_of
 from search.runs.summary import Summary
-from search.tracking.records import TAG_CHARACTERS, clean
+from search.tracking.records import TAG_CHARACTERS, clean, shortened
 from search.views.verdicts import one_line
 from target.metric import VAL_BPB, Metric
 
@@ -47,7 +47,7 @@ def trial_note(
     """
     mutation = trial.mutation
     description = one_line(" ".join((trial.marks, mutation.description if mutation else "")))
-    short = description if len(description) <= _LINE_CHARACTERS else f"{description[:_LINE_CHARACTERS]}..."
+    short = shortened(description, _LINE_CHARACTERS)
     reasons = (description if short != description else "", mutation.rationale if mutation else "", trial.detail)
     parts = [
         f"{short}  \n{_verdict(trial, population, link, metric)}",
@@ -60,7 +60,8 @@ def trial_note(
 
 def search_note(population: Population, summary: Summary, link: Link, metric: Metric = VAL_BPB) -> str:
     """Return the description of a search: its result, what became of its trials, and the way to the best."""
-    first = f"{summary.strategy}, seed {summary.seed}: {summary.status} {summary.stop_reason}".strip()
+    state = ", ".join(filter(None, (summary.status, summary.stop_reason)))
+    first = f"{summary.strategy}, seed {summary.seed}: {state}"
     if best := population.champion:
         first_score, score = (_score(each, population, metric) for each in (population.trials[0], best))
         first += f"  \n{metric.name} {first_score} → {score}, trial {_linked(best, link)}"

@@ -42,6 +42,7 @@ _CURVE_POINTS: Final = 200
 _KEY_CHARACTERS: Final = 200
 _NAME_CHARACTERS: Final = 60  # of a description, in the name of a run
 _DIGITS: Final = 6  # significant ones of a metric
+_DECIMALS: Final = 6  # of a difference of scores: more say nothing
 
 _CURVE: Final = "train_loss"
 _FIGURES: Final = ("train_seconds", "peak_memory_gb", "cost_usd", "n_evaluations", "posterior_mean", "standard_error")
@@ -185,10 +186,18 @@ def plain_key(name: str) -> str:
 
 
 def _run_name(trial: Trial, population: Population, metric: Metric) -> str:
-    description = one_line(trial.mutation.description if trial.mutation else "")
-    short = description if len(description) <= _NAME_CHARACTERS else f"{description[: _NAME_CHARACTERS - 3]}..."
+    short = shortened(one_line(trial.mutation.description if trial.mutation else ""), _NAME_CHARACTERS)
     ending = delta_text(trial, population, metric) if trial.scored else trial.status.value
     return f"#{trial.number} {short}{ending and f' ({ending})'}"
+
+
+def shortened(text: str, characters: int) -> str:
+    """Return a text of a limited length; it is cut after a comma or a word, because half a number reads like one."""
+    if len(text) <= characters:
+        return text
+    room = text[: characters - 4]
+    ends = (room.rfind(", ") + 1, room.rfind(" "), len(room))
+    return f"{room[: next(end for end in ends if end > characters // 2)]} ..."
 
 
 def _params(settings: Mapping[str, str], trial: Trial) -> dict[str, str]:
@@ -203,12 +212,12 @@ def _metrics(trial: Trial, population: Population, metric: Metric) -> dict[str, 
     delta = delta_of(trial, population) if trial.scored else None
     figures: dict[str, float | None] = {
         metric_key(metric): metric.value(population.scores[trial.number]) if trial.scored else None,
-        f"delta_{metric_key(metric)}": delta and metric.value(delta.amount),
+        f"delta_{metric_key(metric)}": delta and round(metric.value(delta.amount), _DECIMALS),
         "posterior_mean": None if mean is None else metric.value(mean),
-        "standard_error": error,
+        "standard_error": None if error is None else round(error, _DECIMALS),
         "train_seconds": sum(run.train_seconds for run in trial.evaluations) if trial.evaluations else None,
         "peak_memory_gb": peak / 1e9 if peak else None,
-        "cost_usd": trial.cost_usd,
+        "cost_usd": trial.cost_usd if trial.cost_usd or trial.exchanges else None,  # a column of zeros says nothing
         "n_evaluations": len(trial.evaluations),
         **_requests(trial),
     }
@@ -217,7 +226,7 @@ def _metrics(trial: Trial, population: Population, metric: Metric) -> dict[str, 
 
 def rounded(value: float) -> float:
     """Return a figure with as many digits as a table has room for; counts stay as they are."""
-    return float(value) if value == int(value) else float(f"{value:.{_DIGITS}g}")
+    return float(value) if not math.isfinite(value) or value == int(value) else float(f"{value:.{_DIGITS}g}")
 
 
 def _requests(trial: Trial) -> dict[str, float | None]:

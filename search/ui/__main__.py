@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -36,10 +37,12 @@ from search.tracking.place import Place, place_of
 _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(5000, 5020)
 _LOOK_SECONDS: Final = 0.3  # between two questions whether it answers
-_WORD_SECONDS: Final = 5.0  # between two lines that say that it still starts
+_WORD_SECONDS: Final = 15.0  # between two lines that say that it still starts
 _ANSWER_SECONDS: Final = 10.0
 _LOG_CHARACTERS: Final = 800
+_ERROR: Final = re.compile(r"\S*(?:Error|Exception)\b.*: |.*\bERROR: ")
 _BY_NAME: Final = "api/2.0/mlflow/experiments/get-by-name"
+_ANY: Final = "api/2.0/mlflow/experiments/search?max_results=1"
 _SORTED: Final = {"orderByKey": "metrics.`val_bpb`", "orderByAsc": "true", "workflowType": "machine_learning"}
 
 
@@ -59,7 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say("\n".join(links(uri, place)))
     database = sqlite_path(uri)
     if database is None or not database.exists():
-        raise UserError(f"there is no MLflow database {database or uri}: start where the search was started")
+        raise UserError(
+            f"there is no MLflow database {database or uri}: run this in the folder in which the search was started"
+        )
+    if options.port and not _is_free(options.port):
+        raise UserError(f"port {options.port} is in use: give another with --port, or none, then a free one is taken")
     port = options.port or _free_port()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
     words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
@@ -97,20 +104,28 @@ def _start() -> str:
 def _tracking_uri(run: RunDirectory) -> str:
     uri = (read_config(run).get("tracker") or {}).get("tracking_uri")
     if uri is None:
-        raise UserError(f"{run.root} was not sent to MLflow: its tracker is another, or none")
+        raise UserError(
+            f"{run.root} was not sent to MLflow: its tracker is another, or none; its trials are sent if you run the "
+            "command of that search again with tracker=mlflow"
+        )
     return str(uri)
 
 
 def _free_port() -> int:
     for port in _PORTS:
-        with socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind((_HOST, port))
-            except OSError:
-                continue
+        if _is_free(port):
             return port
     raise UserError(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free: give another with --port")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def serve(words: Sequence[str], url: str, place: Place, *, say: Callable[[str], Any]) -> int:
@@ -132,17 +147,25 @@ def serve(words: Sequence[str], url: str, place: Place, *, say: Callable[[str], 
         )
         try:
             _wait_for(server, url, say)
-            for line in links(url, place):
-                say(line)
-            say("it runs until Ctrl-C")
+            if server.poll() is None:
+                for line in links(url, place):
+                    say(line)
+                say("it runs until Ctrl-C")
             server.wait()
         except KeyboardInterrupt:
             return 0
         finally:
             _end(server)
         log.seek(0)
-        said = log.read().decode(errors="replace").strip()[-_LOG_CHARACTERS:]
-    raise UserError(f"MLflow ended with status {server.returncode}; its last words: {said}")
+        said = log.read().decode(errors="replace")
+    raise UserError(f"MLflow ended with status {server.returncode}; its last words: {_last_words(said)}")
+
+
+def _last_words(log: str) -> str:
+    """Return the last error of a log, without the traceback above it; the end of the log if it has none."""
+    lines = log.strip().splitlines()
+    errors = [number for number, line in enumerate(lines) if _ERROR.match(line)]
+    return "\n".join(lines[errors[-1] :] if errors else lines)[-_LOG_CHARACTERS:]
 
 
 def _wait_for(server: subprocess.Popen[bytes], url: str, say: Callable[[str], Any]) -> None:
@@ -157,8 +180,9 @@ def _wait_for(server: subprocess.Popen[bytes], url: str, say: Callable[[str], An
 
 
 def _answers(url: str) -> bool:
+    """Return whether a server reads its database; its page `/health` is fine without one."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=_ANSWER_SECONDS) as answer:
+        with urllib.request.urlopen(f"{url}/{_ANY}", timeout=_ANSWER_SECONDS) as answer:
             return bool(answer.status == 200)
     except OSError:  # nothing listens yet
         return False
@@ -176,7 +200,7 @@ def links(url: str, place: Place) -> list[str]:
         return [url]
     if not has_view(found.get("tags", []), TRIALS):  # a search of an earlier version
         return [f"{url}/#/experiments/{found['experiment_id']}/runs?{urllib.parse.urlencode(_SORTED)}"]
-    table = view_link(url, found["experiment_id"], TRIALS)
+    table = f"{view_link(url, found['experiment_id'], TRIALS)}  every trial, the best first"
     chart = view_link(url, found["experiment_id"], BEST_SO_FAR)
     return [table, f"{chart}  the best so far of all searches of the sweep"] if place.differing else [table]
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -15,6 +16,7 @@ from search.champions import champions
 from search.compare.__main__ import main
 from search.compare.arms import group_by_arm
 from search.compare.comparison import Comparison, compare
+from search.compare.page import power_text
 from search.compare.staleness import Kept
 from search.final.report import final_json, judge_final
 from search.runs.finished import find_runs, load_run
@@ -103,6 +105,8 @@ def test_too_few_seeds_are_not_ranked_and_it_says_how_many_are_needed(
     assert any("at least 4 seeds per arm are needed" in each for each in found.refusals) == refused
     assert (found.pairs == ()) == refused
     assert all((arm.ranks is None) == refused for arm in found.arms)
+    assert ("none could have been found" in power_text(found)) == refused
+    assert not re.search(r"\binf\b", power_text(found))
 
 
 @pytest.mark.parametrize(
@@ -204,6 +208,8 @@ def test_without_proposals_made_ahead_there_is_no_table_of_them(
 def test_the_command_writes_pages_that_agree(tmp_path: Path) -> None:
     write_sweep(tmp_path / "sweep", APART, seeds=4)
     write_run(tmp_path / "sweep" / "failed", [Status.CRASHED])
+    first = find_runs([tmp_path / "sweep"])[-1]
+    (first / "report.html").touch()
     command = [sys.executable, "-m", "search.compare", str(tmp_path / "sweep")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     written = {path.suffix: path for path in (tmp_path / "sweep").glob("compare.*")}
@@ -213,6 +219,7 @@ def test_the_command_writes_pages_that_agree(tmp_path: Path) -> None:
     assert written[".png"].read_bytes().startswith(b"\x89PNG")
     assert "strategy=beam is better than every other arm" in done.stdout
     assert record["verdict"] in written[".html"].read_text()
+    assert re.findall(r'href="([^"]+)"', written[".html"].read_text()) == [f"{quote(first.name)}/report.html"]
     assert written[".md"].read_text() in done.stdout
     assert "failed has no baseline" in done.stdout
     assert [arm["ranks"] for arm in record["arms"]] == [[1, 1], [2, 2]]

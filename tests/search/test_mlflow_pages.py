@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from operators.population import Population
+from operators.trial import Status
 from search.champions import best_by_training
 from search.mlflow.mirror import MlflowMirror
 from search.mlflow.views import BEST_SO_FAR, TRIALS, saved_views, view_link
@@ -18,7 +19,8 @@ from search.runs.rundir import RunDirectory
 from search.tracking.notes import search_note, trial_note
 from search.tracking.parameters import search_parameters
 from search.tracking.place import Place, id_of, place_of
-from tests.search.builders import MIXED, make_evaluation, make_population, make_summary
+from search.tracking.records import shortened, trial_record
+from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 
 _TAG = "mlflow.sharedViewState."
 _SMALL = make_population(2.0, 1.9)
@@ -90,7 +92,8 @@ def test_descriptions_have_the_change_the_verdict_and_links_to_parents_and_child
 
     def linked(number: int) -> str:
         run = numbers[str(number)]
-        return f"[#{number}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+        address = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?workflowType=machine_learning"
+        return f"[#{number}]({address})"
 
     first, second, *_ = numbers["5"].data.tags["mlflow.note.content"].splitlines()
     assert first == "MATRIX_LR -> 0.025  "
@@ -118,6 +121,20 @@ def test_a_long_description_keeps_its_links_at_the_top_and_within_a_tag() -> Non
     assert "... the rest is in diff.txt" in note
     assert len(note) <= 5000
     assert search_note(Population(), make_summary(Population()), lambda _: "")
+
+
+def test_a_name_is_cut_between_two_changes_and_a_difference_has_no_more_digits_than_it_means() -> None:
+    changes = "HEAD_LR 0.004 -> 0.00104, DEPTH 8 -> 12, WIDTH 512 -> 256"
+    trial = make_trial(1, 1.9, status=Status.KEEP, description=changes)
+    made = trial_record(trial, Population((make_trial(0, 2.0123456789, status=Status.BASELINE), trial)))
+
+    assert made.run_name == "#1 HEAD_LR 0.004 -> 0.00104, DEPTH 8 -> 12, WIDTH 512 -> 256 (-0.1123)"
+    assert made.metrics["delta_val_bpb"] == -0.112346
+    assert shortened(changes, 50) == "HEAD_LR 0.004 -> 0.00104, DEPTH 8 -> 12, ..."
+    assert shortened("x" * 80, 60) == "x" * 56 + " ..."
+    assert trial.mutation is not None
+    free = replace(trial, mutation=replace(trial.mutation, cost_usd=0.0))
+    assert "cost_usd" not in trial_record(free, Population((make_trial(0, 2.0, status=Status.BASELINE), free))).metrics
 
 
 def test_at_the_end_the_scores_and_names_are_those_of_the_end(client: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from pathlib import Path
@@ -23,10 +24,13 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self):
         path = urlsplit(self.path)
         name = parse_qs(path.query).get("experiment_name")
-        if path.path == "/health" and Answer.refusals:
+        if path.path == "/health":
+            self.send_response(200)  # also while its database cannot be read
+            self.end_headers()
+        elif path.path.endswith("/experiments/search") and Answer.refusals:
             Answer.refusals -= 1
             self.send_error(503)
-        elif path.path == "/health" or name == ["mar 8"]:
+        elif path.path.endswith("/experiments/search") or name == ["mar 8"]:
             self.send_response(200)
             self.end_headers()
             tags = [{"key": "mlflow.sharedViewState.graft-trials", "value": "{}"}] * ("tags" in sys.argv)
@@ -42,7 +46,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 TABLE = "#/experiments/7/runs?orderByKey=metrics.%60val_bpb%60&orderByAsc=true&workflowType=machine_learning"
 VIEW = "#/experiments/7/runs?viewStateShareKey="
 VIEWS = [
-    f"{VIEW}graft-trials&workflowType=machine_learning",
+    f"{VIEW}graft-trials&workflowType=machine_learning  every trial, the best first",
     f"{VIEW}graft-best-so-far&workflowType=machine_learning&compareRunsMode=CHART  the best so far of all searches of "
     "the sweep",
 ]
@@ -69,10 +73,25 @@ def test_the_link_comes_when_the_server_answers_and_its_end_is_told(words: tuple
     assert links == [f"http://127.0.0.1:{port}/{each}" for each in (VIEWS if words else [TABLE])]
 
 
-def test_a_server_that_does_not_start_is_told() -> None:
-    words = [sys.executable, "-c", "print('no room'); exit(3)"]
-    with pytest.raises(UserError, match="ended with status 3; its last words: no room"):
-        serve(words, "http://127.0.0.1:9", Place(name="x", owner="0a"), say=lambda _: None)
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("no room", "no room"),
+        ("Traceback:\n  File x\nsqlite3.DatabaseError: file is not a database\n[SQL: SELECT]", None),
+        ("INFO: x\n2026/11/28 ERROR:    no such port\nINFO: bye", "2026/11/28 ERROR:    no such port"),
+    ],
+)
+def test_a_server_that_does_not_start_is_told_without_its_traceback(log: str, words: str | None) -> None:
+    said: list[str] = []
+    shown = re.escape(words or "sqlite3.DatabaseError: file is not a database")
+    with pytest.raises(UserError, match=f"ended with status 3; its last words: {shown}"):
+        serve(
+            [sys.executable, "-c", f"print({log!r}); exit(3)"],
+            "http://127.0.0.1:9",
+            Place(name="x", owner="0a"),
+            say=said.append,
+        )
+    assert said == ["MLflow starts, which takes about half a minute"], "no link of a server that has ended"
 
 
 def test_a_server_without_the_experiment_gets_its_first_page() -> None:
@@ -91,6 +110,14 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     )
     assert main([str(outputs / "g")]) == 2
     assert "there is no MLflow database" in capsys.readouterr().err
+    config.write_text(config.read_text().replace("no.db", "yes.db"))
+    (tmp_path / "yes.db").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main([str(outputs / "g"), "--port", str(port)]) == 2
+    assert f"port {port} is in use: give another with --port" in capsys.readouterr().err
     for port in ("99999999", "0", "http"):
         with pytest.raises(SystemExit):
             main([str(outputs), "--port", port])
