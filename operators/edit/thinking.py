@@ -3,7 +3,7 @@
 Known marks: tags such as `<think>`, `<thinking_process>`, `<seed:think>`, `<longcat_think>` and
 `<|begin_of_thought|>`, `[THINK]`, `[BEGIN OF THOUGHT]`,
 `◁think▷`, the channels of harmony (`<|channel|>analysis<|message|>`), Gemma's `<|channel>thought`, folded `<details>`,
-and a fence with the label `thinking`.
+a fence with the label `thinking`, and the heading `## Thinking`, if the heading of an answer with code follows.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ _FINAL: Final = re.compile(
     r"\[BEGIN FINAL RESPONSE\]|<\|begin_of_solution\|>|<\|START_RESPONSE\|>|^Here is my response:", re.MULTILINE
 )
 _TOLD: Final = re.compile(r"\s{0,99}Here (?:is my thought process|are my reasoning steps):")
+_HEADING: Final = re.compile(
+    r"(?:#{1,6}[ \t]{1,3}|(?=\*\*))\*{0,2}(?:"
+    rf"(?P<draft>(?:my )?(?:{_NAMES}|thought process|first draft)(?: process)?)"
+    r"|(?:the |my )?(?:final )?(?:answer|response|solution|edits?|changes?|code|implementation|patch|diff)"
+    r"):?\*{0,2}:?[ \t]*",
+    re.IGNORECASE,
+)
+_EDITS: Final = re.compile(r"^(?:```|~~~|<{5,}|@@|\*{3} Begin)", re.MULTILINE)
 _FINAL_END: Final = re.compile(r"\[END FINAL RESPONSE\]|<\|end_of_solution\|>|<\|END_RESPONSE\|>")
 
 
@@ -67,7 +75,7 @@ def without_thinking(reply: str, known: Iterable[str] = ()) -> str:
     text = _ESCAPED_TAG.sub(r"<\1>", reply) if "&lt;" in reply else reply
     text = _without_channels(text)
     text = _without_sections(text, known)
-    return _final(_without_fences(text))
+    return _final(_without_headed(_without_fences(text), known))
 
 
 def _without_channels(text: str) -> str:
@@ -157,6 +165,26 @@ def _follow(fence: re.Match[str] | None, inside: list[re.Match[str]]) -> None:
         inside.pop()
     elif fence["label"].strip():
         inside.append(fence)
+
+
+def _without_headed(text: str, known: Iterable[str]) -> str:
+    """Leave out what is below a heading such as `## Thinking`, up to that of the answer, if this has code."""
+    lines, own = text.split("\n"), {line.strip() for line in known}
+    answer: re.Match[str] | None = None
+    draft = -1
+    for place, line in enumerate(lines):
+        fence = fence_of(line)
+        if fence:
+            answer = fence if answer is None else None if closes_fence(fence, answer) else answer
+        heading = None if fence or answer else _HEADING.fullmatch(line)
+        if not heading or line.strip() in own:
+            continue
+        if heading["draft"] and draft < 0 and (not line.startswith("# ") or not "".join(lines[:place]).strip()):
+            draft = place
+        elif not heading["draft"] and draft >= 0:
+            rest = "\n".join(lines[place + 1 :])
+            return "\n".join([*lines[:draft], rest]) if _EDITS.search(rest) else text
+    return text
 
 
 def _final(text: str) -> str:

@@ -23,15 +23,18 @@ _EVALUATES: Final = re.compile(
 )
 _TESTS: Final = re.compile(r"(?i:test|test_(?:epoch|loop|model)|run_test)")
 _METRICS: Final = re.compile(
-    r"(?i:(?!\w*loss)(?:\w+_)?(?:accuracy|metrics?|dice|iou|miou|bleu|rouge|auc|rmse|f1)(?:_\w+)?)"
+    r"(?i:(?!\w*loss)(?:\w+_)?(?:accuracy|metrics?|dice|iou|miou|bleu|rouge|auc|rmse|f1|fid|kid|perplexity|psnr|ssim|wer|cer"
+    r"|hits?|ndcg|mrr|recall|average_precision|precision_at)(?:_\w+)?)"
 )
-_SCORES: Final = re.compile(r"\w+_(?:score|metric|error)|mean_\w+_(?:loss|deviance)")
+_SCORES: Final = re.compile(r"\w+_(?:score|metric|error)|mean_\w+_(?:loss|deviance)|\w*average_precision|\w+_at_k")
 """Calls whose named arguments, such as `beta` of `fbeta_score`, say what is measured."""
 _GENERATES: Final = re.compile(
     r"make_(?:regression|classification|blobs|moons|circles|s_curve|swiss_roll|friedman[123]|low_rank_matrix)"
     r"|(?:generate|simulate)_(?:synthetic_)?data(?:set)?"
 )
 _LOSS: Final = re.compile(r"(?i:\w*loss\w*|(?:\w*_)?(?:criterion|objective|elbo|nll|xent)(?:_\w*)?)")
+_LOSSES: Final = re.compile(r"\w*cross_entropy\w*|\w+_loss")
+_FORWARDS: Final = frozenset({"forward", "__call__"})
 _LOADS: Final = re.compile(r"(?i:\w*(?:batch|load|data|iter|fetch)\w*)")
 _MODELS: Final = re.compile(
     r"(?i:(?:\w*_)?(?:model|net|network|encoder|decoder|backbone|policy|agent|actor|critic|forward|apply|predict|logits)"
@@ -117,7 +120,7 @@ def _names_in_losses(tree: ast.Module, names: set[str], parents: Mapping[ast.AST
         and _LOSS.fullmatch(node.func.id)
         and _in_evaluation(node, parents)
     ]
-    found, seen = set[str](), set[str]()
+    found, seen = _names_in_forward_losses(tree, parents) & names, set[str]()
     while wanted:
         name = wanted.pop()
         if name in seen or (not _LOSS.fullmatch(name) and (_LOADS.fullmatch(name) or _MODELS.fullmatch(name))):
@@ -126,10 +129,44 @@ def _names_in_losses(tree: ast.Module, names: set[str], parents: Mapping[ast.AST
         part = functions.get(name) or values.get(name)
         if isinstance(part, ast.FunctionDef) and not _PARAMETERS.isdisjoint(each.arg for each in part.args.args):
             part = part if _LOSS.fullmatch(name) else None  # the model, as a function of its parameters
-        read = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)} if part else set[str]()
+        read = _read_in(part) if part else set[str]()
         found |= read & names
         wanted += read - names
     return found
+
+
+def _names_in_forward_losses(tree: ast.Module, parents: Mapping[ast.AST, ast.AST]) -> set[str]:
+    """Return the names in statements that compute a loss in `forward`, which evaluations call too.
+
+    What only a model in training adds to its loss, `if self.training:`, is none of them.
+    """
+    methods = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in _FORWARDS)
+    found = set[str]()
+    for statement in (node for method in methods for node in ast.walk(method) if isinstance(node, ast.stmt)):
+        if isinstance(statement, ast.Assign | ast.AugAssign):
+            is_loss = any(map(_LOSS.fullmatch, _stored(statement)))
+        else:
+            calls = (node for node in ast.walk(statement) if isinstance(node, ast.Call))
+            is_loss = isinstance(statement, ast.Return) and any(_LOSSES.fullmatch(_called(call)) for call in calls)
+        if is_loss and not _only_in_training(statement, parents):
+            found |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    return found
+
+
+def _only_in_training(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
+    while node in parents:
+        node = parents[node]
+        if isinstance(node, ast.If) and any(getattr(each, "attr", "") == "training" for each in ast.walk(node.test)):
+            return True
+    return False
+
+
+def _read_in(part: ast.expr | ast.FunctionDef) -> set[str]:
+    """Return the names that a part of a program reads from outside: what a function sets itself is left out."""
+    names = [node for node in ast.walk(part) if isinstance(node, ast.Name)]
+    own = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    own |= {node.arg for node in ast.walk(part) if isinstance(node, ast.arg)}
+    return {node.id for node in names} - own
 
 
 def _constructs(value: ast.expr) -> bool:

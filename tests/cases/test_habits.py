@@ -34,7 +34,8 @@ def knob_of(line: str) -> tuple[float | None, float | None, str | None]:
         ("TRAIN_RATIO TRAIN_FRAC TRAIN_SIZE TRAIN_DAYS DATA_SPLIT N_SPLITS CV_FOLDS EMBARGO_BARS", SPLIT),
         ("MAX_TIME TIME_LIMIT_S TRAIN_TIME WALLCLOCK_CAP STARTUP_EXCLUDE_STEPS UNTIMED_STEPS TARGET_LOSS", LIMIT),
         ("MAX_EP_STEPS EPISODE_LENGTH MAX_STEPS_PER_EPISODE MASK_RATIO MASKING_PROB", MEASURE),
-        ("VOCAB_SIZE INPUT_DIM N_FEATURES ACTION_DIM CACHE_VERSION NCLASSES MIN_FREQ", DATA),
+        ("GOAL_REWARD REWARD_SCALE STEP_PENALTY", MEASURE),
+        ("VOCAB_SIZE INPUT_DIM N_FEATURES ACTION_DIM CACHE_VERSION NCLASSES MIN_FREQ N_USERS MIN_RATING", DATA),
         ("PAD_IDX SOS_TOKEN EOS IGNORE_INDEX IMG_ROWS TARGET_SCALE LOG_TARGET OUTLIER_Z SCALE_MAX", DATA),
         ("NUM_WORKERS N_JOBS GPU GPU_ID PIN_MEMORY PREFETCH_FACTOR", HARDWARE),
         ("LOAD_MODEL RESUME", "where the training begins"),
@@ -52,7 +53,8 @@ def test_names_that_only_sound_alike_may_move() -> None:
     names = (
         "TRAIN_BATCH_SIZE, PRETRAIN_FRACTION, MIN_SAMPLES_SPLIT, Z_SCORE_ENTRY, LAYER_REPEATS, CASH_BUFFER, "
         "COST_WEIGHT, TOP_K_FEATURES, DEVICE_BATCH_SIZE, GPU_CHUNK, LORA_RANK, PLAN_HORIZON, STATE_DIM, SAMPLE_STEPS, "
-        "NUM_EPISODES, TIME_MASK_RATIO, CROP_PAD, IMG_SIZE, MIN_FREQ_HZ, TARGET_ENTROPY_SCALE, TARGET_UPDATE_STEPS"
+        "NUM_EPISODES, TIME_MASK_RATIO, CROP_PAD, IMG_SIZE, MIN_FREQ_HZ, TARGET_ENTROPY_SCALE, TARGET_UPDATE_STEPS, "
+        "REWARD_DISCOUNT_GAMMA, GRADIENT_PENALTY"
     )
     source = "".join(f"{name} = 5\n" for name in names.split(", ")) + f"use({names})\n"
 
@@ -130,9 +132,21 @@ def test_what_is_in_a_loss_that_an_evaluation_shares_stays(held_out: str) -> Non
     assert staying(LOSSES.replace("HELD_OUT", "total = vae_loss(x) + criterion(x)")) == {}
 
 
+def test_what_is_in_the_loss_of_a_forward_stays_unless_it_is_for_training_only() -> None:
+    source = (
+        "Z, AUX, WIDTH, CAP, RATE = 1e-4, 0.1, 64, 15.0, 0.1\nclass GPT(Module):\n    def forward(self, x, y):\n"
+        "        logits = CAP * self.head(x, WIDTH)\n        loss = F.cross_entropy(logits, y) + Z * logits.square()\n"
+        "        if self.training:\n            loss += AUX * self.balance\n        return loss\nfit(GPT(), RATE)\n"
+    )
+
+    assert staying(source) == {"Z": MEASURE}
+    assert staying(source.replace("loss = ", "return ")) == {"Z": MEASURE}
+
+
 def test_the_model_as_a_function_of_its_parameters_is_no_part_of_a_loss() -> None:
     source = (
-        "WIDTH, DROPOUT, KL, RATE = 64, 0.1, 0.5, 0.1\ndef gpt(params, x):\n    return x @ params[:WIDTH] * DROPOUT\n"
+        "WIDTH, DROPOUT, KL, RATE, SCALE = 64, 0.1, 0.5, 0.1, 2\n"
+        "def gpt(params, x):\n    return x @ params[:WIDTH] * DROPOUT\nparams = draw(SCALE)\n"
         "def loss_fn(params, x):\n    return gpt(params, x) + KL\nval_loss = loss_fn(fit(RATE), x)\n"
     )
 
@@ -144,10 +158,18 @@ def test_arguments_of_metrics_and_of_made_data_stay_and_those_of_predictions_mov
         "BETA, ROWS, NOISE, CUT, NEAR, RATE = 2, 1000, 0.1, 0.4, 20, 0.1\n"
         "x, y = make_moons(n_samples=ROWS, noise=NOISE)\np = fit(x, RATE)\n"
         "def knn_accuracy(bank):\n    return bank.topk(NEAR)\n"
-        "print(fbeta_score(y, p > CUT, beta=BETA), knn_accuracy(p))\n"
+        "print(fbeta_score(y, p > CUT, beta=BETA), knn_accuracy(p), mean_average_precision(p, iou_threshold=IOU))\n"
+        "IOU = 0.5\ndef ndcg_at_k(rank):\n    return rank < TOP\nTOP = 10\n"
     )
 
-    assert staying(source) == {"BETA": MEASURE, "ROWS": DATA, "NOISE": DATA, "NEAR": MEASURE}
+    assert staying(source) == {
+        "BETA": MEASURE,
+        "ROWS": DATA,
+        "NOISE": DATA,
+        "NEAR": MEASURE,
+        "IOU": MEASURE,
+        "TOP": MEASURE,
+    }
 
 
 def test_where_the_evaluation_is_the_program_its_constants_move() -> None:

@@ -90,8 +90,15 @@ HABITS = {
         for begin, end in (
             *(("<longcat_think>", "</longcat_think>"), ("<think:deep>", "</think:deep>"), ("<draft>", "</draft>")),
             *(("<thinking_process>", "</thinking_process>"), ("[BEGIN OF THOUGHT]", "[END OF THOUGHT]")),
+            *(
+                ("## Thinking\n", "\n## Answer\n"),
+                ("# Thoughts\n", "\n# Edit"),
+                ("**Reasoning:**\n", "\n**Final answer:**\n"),
+            ),
         )
     },
+    "an edit below a heading of reasons, to which the answer refers": f"## Reasoning\n{BLOCK}\n## Answer\nSee above.\n",
+    "a heading of reasons behind the edit": f"## Changes\n{BLOCK}\n## Reasoning\nDeeper is better.\n",
     **{
         f"the next turns, made up, after {end}": (
             f"{BLOCK}{end}{user}And the norm?{end}{own}<<<<<<< SEARCH\n{FORWARD}=======\n{NORMED}>>>>>>> REPLACE\n"
