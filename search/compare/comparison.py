@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from operators.scores import seed_adjusted
 from operators.trial import Trial
-from search.champions import Point, champions
+from search.champions import Point, champions, reigns
 from search.compare.arms import Arms, group_by_arm, obstacles
 from search.compare.staleness import Staleness, staleness_of
 from search.final.report import read_final
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Axis = Literal["trainings", "gpu_hours", "usd"]
-AXES: Final[dict[Axis, str]] = {"trainings": "trainings", "gpu_hours": "GPU hours", "usd": "US dollars"}
+AXES: Final[dict[Axis, str]] = {"trainings": "trainings", "gpu_hours": "device hours", "usd": "US dollars"}
 _GRID_POINTS: Final = 120
 
 
@@ -58,6 +58,27 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repetition:
+    """One search of an arm.
+
+    Attributes:
+        search: Its folder.
+        seed: Its seed.
+        trainings: In all, like the next two.
+        gpu_hours: Of its device, which may be a CPU.
+        usd: For models.
+        steps: When the best so far changed: (trainings, hours, dollars, score) of each champion.
+    """
+
+    search: str
+    seed: int
+    trainings: int
+    gpu_hours: float
+    usd: float
+    steps: tuple[tuple[int, float, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """One configuration, over its seeds.
 
@@ -75,6 +96,7 @@ class Arm:
         usd: In all.
         curves: Best so far, by axis.
         staleness: How late its proposals were trained.
+        repetitions: Its searches, in the order of `finals`, `areas` and `fresh`.
         ranks: The best and the worst rank that the tests allow; None if it is not ranked.
     """
 
@@ -90,6 +112,7 @@ class Arm:
     usd: float
     curves: dict[Axis, Curve]
     staleness: Staleness
+    repetitions: tuple[Repetition, ...] = ()
     ranks: tuple[int, int] | None = None
 
     @property
@@ -238,6 +261,20 @@ def _arm(
         usd=sum(run.summary.cost_usd for run in members),
         curves={axis: _curve(paths, axis, end, value) for axis, end in ends.items() if end > 0},
         staleness=staleness_of(run.population for run in members),
+        repetitions=tuple(_repetition(run, value) for run in members),
+    )
+
+
+def _repetition(run: SearchRun, value: Callable[[Trial], float]) -> Repetition:
+    return Repetition(
+        search=str(run.root),
+        seed=run.summary.seed,
+        trainings=run.summary.trainings,
+        gpu_hours=run.summary.gpu_seconds / 3600,
+        usd=run.summary.cost_usd,
+        steps=tuple(
+            (reign.trainings, reign.gpu_hours, reign.usd, value(reign.champion)) for reign in reigns(run.population)
+        ),
     )
 
 
