@@ -13,6 +13,7 @@ from search.acceptance import Acceptance, Measure, Verdict
 from search.contracts import checked_proposal, checked_repeat, checked_step
 from search.gates import NO_GATES, Gates
 from search.settings import THE_SAME, Settings
+from search.strategies.base import NothingToProposeError
 from target.evaluation import Outcome
 
 _LUCK: Final = frozenset({Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.TIMED_OUT})
@@ -41,6 +42,14 @@ def propose(settings: Settings, population: Population) -> Proposal:
     """
     rng = random.Random(f"proposal {settings.seed} {len(population.trials)}")
     return checked_proposal(settings.strategy.ask(population, rng), settings.strategy_name, population)
+
+
+def says_the_same(proposal: Proposal, settings: Settings, population: Population) -> bool:
+    """Return whether the strategy, asked again with the same trials and randomness, gives the same proposal."""
+    try:
+        return propose(settings, population) == proposal
+    except NothingToProposeError:
+        return False
 
 
 def refuse(mutation: Mutation, population: Population, acceptance: Acceptance) -> Refusal | None:
