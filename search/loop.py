@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Any
 
 from operators.base import MutationError, ProviderError
 from operators.population import Population
@@ -19,7 +19,7 @@ from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
 from search.baseline import require_baseline, require_same_seed_program, unreliable
 from search.contracts import checked_mutation
-from search.decisions import Refusal, failed, next_step, propose, refuse, says_the_same, trainings_wanted
+from search.decisions import Refusal, failed, next_step, propose, refuse, trainings_wanted
 from search.errors import PartError, SeedProgramError
 from search.observer import Observer
 from search.reapply import Moved, reapply
@@ -35,14 +35,6 @@ from search.under_way import UnderWay
 from target.errors import TargetError, disk_is_full
 from target.evaluation import Evaluation
 from target.executor import Executor
-
-_ASKED_TWICE: Final = 3
-"""Trials up to this one, but the seed program, are proposed twice, to see whether the strategy is pure."""
-_IMPURE: Final = (
-    "warning: the strategy {name}, asked twice with the same trials and randomness, gave two proposals: it must "
-    "draw from `rng` only, and read no clock, no file and no attribute that changes; the search goes on, but the same "
-    "seed gives another search, and edits that wait are not made to a new champion"
-)
 
 
 class Loop:
@@ -84,7 +76,6 @@ class Loop:
         self._decided_before = len(ledger.population.decided)
         self._interrupted = ""
         self._steering = Steering(run, observer.say)
-        self._ask_twice = _ASKED_TWICE
         self._idle = ""  # why there is nothing to do although the budget is not used up
 
     def interrupt(self, reason: str) -> None:
@@ -257,13 +248,10 @@ class Loop:
         for _ in range(int(min(slots + self._settings.programs_ahead(self._slots), left)) - under_way):
             number = len(self._population.trials)
             try:
-                proposal = propose(self._settings, self._population)
+                proposal = propose(self._settings, self._population, self._observer.say)
             except NothingToProposeError as error:
                 self._idle = "" if self._work.tasks or others else str(error)
                 return
-            if number <= self._ask_twice and not says_the_same(proposal, self._settings, self._population):
-                self._observer.say(_IMPURE.format(name=self._settings.strategy_name))
-                self._ask_twice = 0
             self._ledger.propose(proposal)
             self._share.claim((number, None))
             self._work.propose(number)

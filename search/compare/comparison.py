@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from operators.scores import seed_adjusted
 from operators.trial import Trial
-from search.champions import Point, champions, reigns
+from search.champions import Point, champions
 from search.compare.arms import Arms, group_by_arm, obstacles
+from search.compare.repetition import Repetition, repetition
 from search.compare.staleness import Staleness, staleness_of
 from search.final.report import read_final
 from search.runs.finished import SearchRun
@@ -55,27 +56,6 @@ class Curve:
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repetition:
-    """One search of an arm.
-
-    Attributes:
-        search: Its folder.
-        seed: Its seed.
-        trainings: In all, like the next two.
-        gpu_hours: Of its device, which may be a CPU.
-        usd: For models.
-        steps: When the best so far changed: (trainings, hours, dollars, score) of each champion.
-    """
-
-    search: str
-    seed: int
-    trainings: int
-    gpu_hours: float
-    usd: float
-    steps: tuple[tuple[int, float, float, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,20 +241,7 @@ def _arm(
         usd=sum(run.summary.cost_usd for run in members),
         curves={axis: _curve(paths, axis, end, value) for axis, end in ends.items() if end > 0},
         staleness=staleness_of(run.population for run in members),
-        repetitions=tuple(_repetition(run, value) for run in members),
-    )
-
-
-def _repetition(run: SearchRun, value: Callable[[Trial], float]) -> Repetition:
-    return Repetition(
-        search=str(run.root),
-        seed=run.summary.seed,
-        trainings=run.summary.trainings,
-        gpu_hours=run.summary.gpu_seconds / 3600,
-        usd=run.summary.cost_usd,
-        steps=tuple(
-            (reign.trainings, reign.gpu_hours, reign.usd, value(reign.champion)) for reign in reigns(run.population)
-        ),
+        repetitions=tuple(repetition(run, value) for run in members),
     )
 
 
