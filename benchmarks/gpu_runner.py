@@ -117,20 +117,15 @@ def run_stage(name: str, command: Sequence[str], *, timeout_seconds: float, logs
             if process:
                 process.poll()
     seconds = {SECONDS: time.monotonic() - began}
-    so_far = seconds | found_so_far(name, logs)
+    found, problem = _read(result)
+    so_far = seconds | found
     if not is_gone:
         return _failure("something that it started cannot be killed", log) | so_far
     if timed_out:
         return _failure(f"killed after {timeout_seconds:.0f} s, its timeout", log) | so_far
     if status:
         return _failure(f"exit status {status}", log) | so_far
-    try:
-        found = json.loads(result.read_text())
-    except (OSError, ValueError) as error:
-        return _failure(f"it left no result that can be read ({error})", log) | seconds
-    if not isinstance(found, dict):
-        return _failure(f"its result must be a JSON object, got {type(found).__name__}", log) | seconds
-    return found | seconds
+    return _failure(problem, log) | seconds if problem else found | seconds
 
 
 def result_file(name: str, logs: Path) -> Path:
@@ -140,11 +135,20 @@ def result_file(name: str, logs: Path) -> Path:
 
 def found_so_far(name: str, logs: Path) -> Found:
     """Return what a stage has written of its result; empty if that is nothing, or cannot be read."""
+    return _read(result_file(name, logs))[0]
+
+
+def _read(result: Path) -> tuple[Found, str]:
+    """Return a result, and why there is none; one of the two is empty, or the result is an empty object."""
     try:
-        found = json.loads(result_file(name, logs).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        found = json.loads(result.read_text())
+    except (OSError, ValueError) as error:
+        return {}, f"it left no result that can be read ({error})"
+    return (
+        (found, "")
+        if isinstance(found, dict)
+        else ({}, f"its result must be a JSON object, got {type(found).__name__}")
+    )
 
 
 def _failure(why: str, log: Path) -> Found:

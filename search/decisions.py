@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +17,13 @@ from target.evaluation import Outcome
 
 _LUCK: Final = frozenset({Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.TIMED_OUT})
 _ENDED: Final = {Outcome.OK: "scored", Outcome.OUT_OF_MEMORY: "ran out of memory", Outcome.TIMED_OUT: "timed out"}
+
+_ASKED_TWICE: Final = 3  # the trial: by then there may be several parents
+_IMPURE: Final = (
+    "warning: the strategy {name}, asked twice with the same trials and randomness, gave two proposals: it must "
+    "draw from `rng` only, and read no clock, no file and no attribute that changes; the search goes on, but the same "
+    "seed gives another search, and edits that wait are not made to a new champion"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +39,25 @@ class Refusal:
     again: tuple[tuple[int, int], ...] = ()
 
 
-def propose(settings: Settings, population: Population) -> Proposal:
+def propose(settings: Settings, population: Population, say: Callable[[str], None] | None = None) -> Proposal:
     """Return the next proposal; its randomness depends on the seed of the search and the number of the trial only.
+
+    Args:
+        settings: The search.
+        population: All trials.
+        say: Is told if the strategy is not pure. To see that, it is asked twice for one early trial.
 
     Raises:
         NothingToProposeError: The strategy has nothing left.
         PartError: The strategy returned something else.
     """
+    proposal = _asked(settings, population)
+    if say and len(population.trials) == _ASKED_TWICE and _asked(settings, population) != proposal:
+        say(_IMPURE.format(name=settings.strategy_name))
+    return proposal
+
+
+def _asked(settings: Settings, population: Population) -> Proposal:
     rng = random.Random(f"proposal {settings.seed} {len(population.trials)}")
     return checked_proposal(settings.strategy.ask(population, rng), settings.strategy_name, population)
 

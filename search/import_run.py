@@ -24,12 +24,12 @@ from search.commands import fails_with_a_line, show
 from search.conditions import conditions, differences
 from search.errors import UserError
 from search.figures import value_text
-from search.names import folder_of, searches_below, what_there_is
+from search.names import folder_of, what_there_is
 from search.runs.finished import SearchRun, load_run
 from search.runs.ledger import Ledger
 from search.runs.lock import holder
 from search.runs.reading import read_beginning, read_population
-from search.runs.rundir import RunDirectory
+from search.runs.rundir import RunDirectory, searches_below
 from target.metric import metric_of
 from target.program import Program
 

@@ -248,7 +248,7 @@ class Loop:
         for _ in range(int(min(slots + self._settings.programs_ahead(self._slots), left)) - under_way):
             number = len(self._population.trials)
             try:
-                proposal = propose(self._settings, self._population)
+                proposal = propose(self._settings, self._population, self._observer.say)
             except NothingToProposeError as error:
                 self._idle = "" if self._work.tasks or others else str(error)
                 return

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from search.errors import UserError
-from search.runs.rundir import RunDirectory
+from search.runs.rundir import RunDirectory, searches_below
 
 _PART: Final = re.compile(r"\w[\w.,=+@~-]*")
 _FOREIGN: Final = re.compile(r"[^\w.,=+@-]+")
 _PART_BYTES: Final = 120
 _NAME_BYTES: Final = 240  # MLflow's folder name is the whole name and a suffix; file systems allow 255
 _OUTPUTS: Final = Path("outputs")
-_DEPTHS: Final = ("*", "*/*", "*/*/*")  # where searches may be below `outputs`: those of a sweep are two folders deeper
 _SHOWN: Final = 3  # searches in the advice for a name that does not exist
 _TAKEN: Final = ("mlartifacts", "mlflow.db")
 
@@ -93,11 +92,6 @@ def what_there_is(text: str, outputs: Path = _OUTPUTS) -> str:
     return f"there is {', '.join(map(str, latest))}{', ...' * (len(known) > _SHOWN)}"
 
 
-def searches_below(folder: Path) -> list[Path]:
-    """Return the folders of searches below one of all searches, those of its sweeps included."""
-    return sorted(path.parent for depth in _DEPTHS for path in folder.glob(f"{depth}/journal.log"))
-
-
 def given_search(text: str) -> Path:
     """Return the folder of one search that a command line names; a `type` for argparse.
 
@@ -105,7 +99,7 @@ def given_search(text: str) -> Path:
         UserError: There is no such folder, or it holds searches and is none itself.
     """
     folder = given_folder(text)
-    below = sorted(path.parent for path in folder.rglob(RunDirectory(folder).journal.name))
+    below = searches_below(folder)
     if below and folder not in below:
         raise UserError(f"{_shortened(text)!r} holds searches and is none itself: give one of them, such as {below[0]}")
     return folder

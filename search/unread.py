@@ -36,37 +36,32 @@ class Unread:
         self._run = run
         self._say = say
         self._next = _FIRST
+        self._looked = 0  # verdicts that were looked at
+        self._without = list[Trial]()  # the latest trials for which a model was asked, back to one that has a program
 
     def recorded(self, population: Population) -> None:
         """Tell the user if the latest answers gave no programs."""
-        without = latest_without_program(population)
-        if len(without) < self._next:
-            self._next = _FIRST if not without else self._next
-            return
-        self._next = 2 * len(without)
-        self._say(advice(without, self._run.trial(without[0].number)))
-
-
-def latest_without_program(population: Population) -> list[Trial]:
-    """Return the latest trials for which a model was asked, the last first, back to one that has a program."""
-    found = list[Trial]()
-    for trial in reversed(population.decided):
-        if not trial.exchanges:
-            continue  # another operator made it
-        if trial.status is not Status.NOT_BUILT or trial.program is not None:
-            break
-        found.append(trial)
-    return found
+        for trial in population.decided[self._looked :]:
+            if not trial.exchanges:
+                continue  # another operator made it
+            if trial.status is Status.NOT_BUILT and trial.program is None:
+                self._without.append(trial)
+            else:
+                self._without, self._next = [], _FIRST
+        self._looked = len(population.decided)
+        if len(self._without) >= self._next:
+            self._next = 2 * len(self._without)
+            self._say(advice(self._without, self._run.trial(self._without[-1].number)))
 
 
 def advice(without: list[Trial], folder: Path) -> str:
     """Return what the user is told of proposals without a program.
 
     Args:
-        without: The trials, the last first.
+        without: The trials, the last one last.
         folder: The folder of the last one, which has the model's answer.
     """
-    last = without[0]
+    last = without[-1]
     reason = one_line(last.detail)
     reason = reason if len(reason) <= _SHOWN else f"{reason[: _SHOWN - 3]}..."
     worked = "the agent worked" if last.operator == "agent" else "the language model answered"

@@ -1,7 +1,8 @@
 """Which arm of a sweep is better, and with what confidence: `python -m search.compare outputs/sweeps/NAME`.
 
 Reads finished searches and writes compare.md, compare.html, compare.png and compare.json. Searches whose
-configurations differ only in the seed are repetitions of one arm. Arms that cannot be ranked are not ranked.
+configurations differ only in the seed are repetitions of one arm. Arms that cannot be ranked are not ranked. With
+--csv it also writes the scores and the best so far of each search, for a figure of one's own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from search.compare.comparison import Comparison, compare
 from search.compare.mlflow_run import send_comparison
 from search.compare.page import power_text, render_markdown, render_page, verdict_text
 from search.compare.picture import draw_comparison
+from search.compare.sheets import curves_csv, scores_csv
 from search.errors import UserError
 from search.names import given_folder
 from search.runs.files import write_atomically
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparison = compare(runs)
     output = options.output or _default_output(options.directories)
     try:
-        files = _write(comparison, runs, skipped, output)
+        files = _write(comparison, runs, skipped, output, sheets=options.csv)
     except OSError as error:
         problem = f"cannot write {error.filename}: {error.strerror}; choose a place with --output"
         raise UserError(problem) from error
@@ -59,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=user_path, metavar="DIR", help="where to write (default: the first DIR of a sweep)"
     )
+    parser.add_argument("--csv", action="store_true", help="also write compare_scores.csv and compare_curves.csv")
     parser.add_argument("--tracking-uri", help="MLflow tracking URI, or none (default: that of the searches)")
     return parser
 
@@ -90,7 +93,9 @@ def _default_output(directories: Sequence[Path]) -> Path:
     return only if len(directories) == 1 and not (only / "journal.log").exists() else Path("outputs") / "comparison"
 
 
-def _write(comparison: Comparison, runs: Sequence[SearchRun], skipped: Sequence[str], output: Path) -> list[Path]:
+def _write(
+    comparison: Comparison, runs: Sequence[SearchRun], skipped: Sequence[str], output: Path, *, sheets: bool
+) -> list[Path]:
     picture = output / f"{_STEM}.png"
     draw_comparison(picture, comparison)
     title = f"Comparison {output.resolve().name}"
@@ -100,6 +105,8 @@ def _write(comparison: Comparison, runs: Sequence[SearchRun], skipped: Sequence[
         ".html": render_page(comparison, title=title, runs=places, skipped=skipped, picture=picture),
         ".json": json.dumps(_plain(comparison), indent=2) + "\n",
     }
+    if sheets:
+        texts |= {"_scores.csv": scores_csv(comparison), "_curves.csv": curves_csv(comparison)}
     for suffix, text in texts.items():
         write_atomically(output / f"{_STEM}{suffix}", text)
     return [*(output / f"{_STEM}{suffix}" for suffix in texts), picture]

@@ -13,6 +13,7 @@ from operators.scores import seed_adjusted
 from operators.trial import Trial
 from search.champions import Point, champions
 from search.compare.arms import Arms, group_by_arm, obstacles
+from search.compare.repetition import Repetition, repetition
 from search.compare.staleness import Staleness, staleness_of
 from search.final.report import read_final
 from search.runs.finished import SearchRun
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Axis = Literal["trainings", "gpu_hours", "usd"]
-AXES: Final[dict[Axis, str]] = {"trainings": "trainings", "gpu_hours": "GPU hours", "usd": "US dollars"}
+AXES: Final[dict[Axis, str]] = {"trainings": "trainings", "gpu_hours": "device hours", "usd": "US dollars"}
 _GRID_POINTS: Final = 120
 
 
@@ -75,6 +76,7 @@ class Arm:
         usd: In all.
         curves: Best so far, by axis.
         staleness: How late its proposals were trained.
+        repetitions: Its searches, in the order of `finals`, `areas` and `fresh`.
         ranks: The best and the worst rank that the tests allow; None if it is not ranked.
     """
 
@@ -90,6 +92,7 @@ class Arm:
     usd: float
     curves: dict[Axis, Curve]
     staleness: Staleness
+    repetitions: tuple[Repetition, ...] = ()
     ranks: tuple[int, int] | None = None
 
     @property
@@ -238,6 +241,7 @@ def _arm(
         usd=sum(run.summary.cost_usd for run in members),
         curves={axis: _curve(paths, axis, end, value) for axis, end in ends.items() if end > 0},
         staleness=staleness_of(run.population for run in members),
+        repetitions=tuple(repetition(run, value) for run in members),
     )
 
 

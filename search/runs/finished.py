@@ -14,7 +14,7 @@ from operators.population import Population
 from search.composed import read_config
 from search.errors import UserError
 from search.runs.reading import read_population
-from search.runs.rundir import RunDirectory
+from search.runs.rundir import RunDirectory, searches_below
 from search.runs.summary import Summary
 
 
@@ -66,7 +66,7 @@ def find_runs(folders: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for folder in folders:
-        below = [folder] if _is_run(folder) else sorted(path.parent for path in folder.rglob("journal.log"))
+        below = searches_below(folder)
         if not below:
             raise UserError(f"{folder} holds no search; give folders of searches, or of a sweep: outputs/sweeps/NAME")
         found |= dict.fromkeys(path.resolve() for path in below)
@@ -93,7 +93,3 @@ def load_run(root: Path) -> SearchRun:
         overrides=tuple(overrides),
         environment=environment,
     )
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / "journal.log").is_file()

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import json
 import math
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -193,6 +194,19 @@ class RunDirectory:
             write_atomically(folder / "reply.md", replies_text(trial.exchanges))
         result = _result(trial, population, metric, program.name)
         write_atomically(folder / "result.json", json.dumps(result, indent=1) + "\n")
+
+
+def searches_below(folder: Path) -> list[Path]:
+    """Return the folders of searches, by name: this one if it is a search, or else those below it.
+
+    Nothing below a search is looked at, where there are no others and many files.
+    """
+    found = []
+    for root, folders, files in os.walk(folder):
+        if RunDirectory(Path(root)).journal.name in files:
+            found.append(Path(root))
+            folders.clear()
+    return sorted(found)
 
 
 def _program_in(folder: Path, metric: Metric) -> Path:

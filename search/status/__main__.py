@@ -14,7 +14,7 @@ from search.names import given_folder
 from search.printed import resume_text
 from search.runs.finished import read_summary
 from search.runs.lock import holder
-from search.runs.rundir import RunDirectory
+from search.runs.rundir import RunDirectory, searches_below
 from search.runs.summary import Summary
 from target.metric import VAL_BPB
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON list")
     options = parser.parse_args(arguments)
     root = given_folder(options.folder)
-    states = [state_of(RunDirectory(path.parent)) for path in sorted(root.rglob("journal.log"))]
+    states = [state_of(RunDirectory(path)) for path in searches_below(root)]
     if options.json:
         sys.stdout.write(json.dumps([asdict(each) for each in states], indent=2) + "\n")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import subprocess
@@ -51,9 +52,21 @@ def test_a_metric_that_is_maximized_is_shown_as_the_target_has_it(tmp_path: Path
     metric = {"name": "speed", "direction": "maximize"}
     write_sweep(tmp_path, {"beam": -1.8, "greedy": -1.5}, seeds=4, environment={"metric": metric})
 
-    assert main([str(tmp_path)]) == 0
+    assert main([str(tmp_path), "--csv"]) == 0
 
     text = (tmp_path / "compare.md").read_text()
+    assert "device hours" in text, "the device may be a CPU"
+    scores, curves = (
+        [*csv.DictReader((tmp_path / f"compare_{name}.csv").read_text().splitlines())] for name in ("scores", "curves")
+    )
+    assert [(row["arm"], row["seed"]) for row in scores[:2]] == [("strategy=beam", "0"), ("strategy=beam", "1")]
+    assert len(scores) == 8
+    for row in scores:
+        own = [each for each in curves if (each["arm"], each["seed"]) == (row["arm"], row["seed"])]
+        assert float(own[0]["speed"]) < float(own[-1]["speed"]) == float(row["speed"])
+        assert 0 < int(own[0]["trainings"]) < int(own[-1]["trainings"]) <= int(row["trainings"])
+        assert load_run(Path(row["search"])).summary.seed == int(row["seed"])
+        assert row["on_fresh_seeds"] == ""
     rows = [line for line in text.splitlines() if line.startswith("| 1 | strategy=beam")]
     assert "speed at the end" in text
     assert "higher is better" in text

@@ -102,6 +102,25 @@ class Stranger:
         return child_of(999, rng=rng)
 
 
+class Impure:
+    """Draws from global randomness."""
+
+    def ask(self, population: Population, rng: random.Random) -> Proposal:
+        return Proposal(parents=(0,), seed=random.getrandbits(31))
+
+
+@pytest.mark.parametrize(("strategy", "warnings"), [(Impure(), 1), ("greedy", 0)])
+def test_a_strategy_that_is_not_pure_is_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], strategy: object, warnings: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(name="own", target="landscape", tracker="none", strategy=strategy, budget={"trainings": 6})
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("warning: the strategy Impure, asked twice") == warnings
+    assert ("gave two proposals" in said) == bool(warnings)
+
+
 class Text:
     name = "text"
 

@@ -18,10 +18,11 @@ from search.doctor import __main__ as doctor
 from search.errors import UserError
 from search.final import __main__ as final
 from search.import_git import __main__ as import_git
-from search.names import check_name, folder_of, given_folder
+from search.names import check_name, folder_of, given_folder, what_there_is
 from search.prompt import __main__ as prompt
 from search.report import __main__ as report
-from search.runs.rundir import RunDirectory
+from search.runs.finished import find_runs
+from search.runs.rundir import RunDirectory, searches_below
 from search.status import __main__ as status
 from search.ui import __main__ as ui
 from tests.search.command import QUIET, assert_clean_failure, run
@@ -95,6 +96,16 @@ def test_whatever_is_taken_lies_in_a_folder_of_its_own_below_outputs(name: str) 
     assert os.path.normpath(root) == str(root)
     assert root.is_relative_to("/nowhere/outputs")
     assert max(len(os.fsencode(part)) for part in root.parts) <= 120
+
+
+def test_searches_are_found_at_any_depth_and_none_in_another_one(tmp_path: Path) -> None:
+    for name in ("a/b/c/d", "mar8", "mar8/trials/0001"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "journal.log").touch()
+
+    assert searches_below(tmp_path) == find_runs([tmp_path]) == [tmp_path / "a/b/c/d", tmp_path / "mar8"]
+    assert searches_below(tmp_path / "mar8") == [tmp_path / "mar8"]
+    assert what_there_is("a/b/c/e", tmp_path) == f"did you mean {tmp_path / 'a/b/c/d'}?"
 
 
 def test_a_search_does_not_lie_in_another_one(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.limits import within_cpu_seconds
 LOGGING = "2026-11-28 05:07:51,013 INFO epoch 2: train_loss=2.41 val_loss=2.27 val_acc=0.1200\n"
 KERAS = "67/67 [====] - 54s 805ms/step - loss: 0.0985 - accuracy: 0.9633 - val_loss: 0.1365 - val_accuracy: 0.9461\n"
 TRAINER = "{'eval_loss': 0.35, 'eval_accuracy': 0.87, 'epoch': 3.0}\n{'train_runtime': 12.3}\n"
+FOLDS = "Fold 1 acc: 0.81\nFold 2 acc: 0.79\nMean acc: 0.80\n"  # docs/targets.md says which number counts
 BOOSTING = "[99]\ttrain's auc: 0.99\tvalid_0's auc: 0.8123\n"
 
 
@@ -77,6 +78,9 @@ def read(log: str, metric: str) -> float:
         ("acc: 0.512 -> new best\n", "acc", 0.512),
         ("acc: 0.512 -> 0.6\n", "acc", None),
         ("acc: 0.5012 +/- 0.0123\n", "acc", 0.5012),
+        (FOLDS, "acc", 0.79),
+        (FOLDS, "Mean acc", 0.8),
+        ("acc: 0.81, 0.79, 0.80\n", "acc", 0.81),
     ],
 )
 def test_the_metric_is_found_among_the_other_figures_of_a_line(log, metric, expected):
