@@ -242,7 +242,7 @@ def test_it_runs_from_a_checkout_that_is_not_installed_without_mlflow_litellm_an
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(SITE.replace("COPY", str(copy)))
     done = subprocess.run(
-        gpu(copy, tmp_path, "--stages", "search", "--minutes", "60"),
+        gpu(copy, tmp_path, "--stages", "search", "--minutes", "60", "--startup-seconds", "0.4"),
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
         cwd=tmp_path,
         capture_output=True,

@@ -117,7 +117,7 @@ def test_the_gpu_target_reaches_a_real_worker_which_says_that_there_is_no_gpu(
         scoring=dataclasses.replace(fitted.scoring, rows=16, batch_rows=16),
         sequence_tokens=64,
     )
-    executor = LocalExecutor(TrainedKind(fitted, corpus=corpus), workers=1)
+    executor = LocalExecutor(TrainedKind(fitted, corpus=corpus), workers=1, preflight_workers=0)
     try:
         executor.start()
         with pytest.raises(TargetError, match=r"cuda did not start in the sandbox"):

@@ -211,7 +211,7 @@ def search_session(root: Path, executor: LocalExecutor, *, trainings: int, verdi
 
 def test_a_search_over_random_hostile_programs_ends_and_resumes(hostile_spec, corpus, tmp_path):
     root, before = tmp_path / "run", {each.pid for each in psutil.Process().children()}
-    executor = LocalExecutor(TrainedKind(hostile_spec, corpus=corpus), workers=1)
+    executor = LocalExecutor(TrainedKind(hostile_spec, corpus=corpus), workers=1, preflight_workers=0)
     executor.start()
     try:
         interrupted = search_session(root, executor, trainings=8, verdicts=3)

@@ -12,7 +12,11 @@ import pytest
 
 from search.doctor.__main__ import compose_subject
 from search.doctor.checks import machine
+from search.doctor.checks.isolation import layer_row
+from search.doctor.checks.row import State
 from search.errors import UserError
+from target.launch.layers import LayerReport
+from target.sandbox import namespaces
 from tests.search.checkup import UNTRIED, doctor, lines_of, verdict_of
 
 
@@ -46,13 +50,15 @@ def test_here_a_search_can_run_and_nothing_is_left_behind(nowhere: Path) -> None
     assert {row["state"] for row in told["rows"]} <= {"fine", "warning"}
 
 
-def test_without_bubblewrap_it_warns_and_strict_cannot_run(nowhere: Path, without_bubblewrap: str) -> None:
-    auto = doctor(nowhere, PATH=without_bubblewrap)
+def test_without_bubblewrap_it_warns_and_strict_cannot_run(
+    nowhere: Path, without_bubblewrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     strict = doctor(nowhere, "target.sandbox=strict", PATH=without_bubblewrap)
+    monkeypatch.setenv("PATH", without_bubblewrap)
+    lacking = LayerReport(name=namespaces.LAYER, ok=True, lacking=True, said=namespaces._probe.__wrapped__())
+    auto = layer_row(lacking, strict=False, started="torch starts")
 
-    assert auto.returncode == 0, auto.stdout + auto.stderr
-    assert lines_of(auto)["namespaces"].startswith("warning ")
-    assert lines_of(auto)["namespaces"].endswith("-> apt install bubblewrap")
+    assert (auto.state, auto.remedy) == (State.WARNING, "apt install bubblewrap")
     assert strict.returncode == 1
     assert lines_of(strict)["namespaces"].startswith("broken ")
     assert "apt install bubblewrap; or target.sandbox=auto" in lines_of(strict)["namespaces"]

@@ -73,7 +73,7 @@ def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path)
     stop = threading.Event()
 
     def kill_busy_workers():
-        while not stop.is_set():
+        while not stop.wait(0.02):
             for worker in workers():
                 if works(worker):
                     worker.kill()

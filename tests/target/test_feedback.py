@@ -87,7 +87,7 @@ def test_no_log_and_no_ending_is_an_error_of_ours(tail, status):
     "read", [figures_of_log, partial(figures_of_log, metric="a"), last_words, refusal, ran_out_of_memory]
 )
 def test_a_long_log_is_read_in_linear_time(read, piece):
-    within_cpu_seconds(20, lambda: read(piece * (2_000_000 // len(piece))))
+    within_cpu_seconds(10, lambda: read(piece * (500_000 // len(piece))))
 
 
 def test_what_a_program_prints_is_quoted_in_printable_characters():

@@ -72,7 +72,10 @@ def test_a_training_whose_node_is_lost_is_run_again_on_another(cluster, kind, tm
 def test_it_gives_the_score_of_the_local_executor(cluster, kind, tmp_path):
     cluster, _ = cluster
     scores = []
-    for executor in (LocalExecutor(kind, workers=1), RayExecutor(kind, workers=1, address=cluster.address)):
+    for executor in (
+        LocalExecutor(kind, workers=1, preflight_workers=0),
+        RayExecutor(kind, workers=1, address=cluster.address),
+    ):
         executor.start()
         try:
             scores.append(executor.evaluate(Program(HONEST), 3, tmp_path / "a.log").result(WAIT_SECONDS).score)

@@ -21,18 +21,19 @@ from tests.target.conftest import survivors
 WAIT_SECONDS = 120
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kind(spec, corpus):
     return TrainedKind(dataclasses.replace(spec, sandbox="off"), corpus=corpus)  # a test sees the files of a candidate
 
 
-@pytest.fixture
-def executor(kind, tmp_path):
-    executor = SlurmExecutor(kind, cluster="local", folder=str(tmp_path / "jobs"))
+@pytest.fixture(scope="module")
+def executor(kind, tmp_path_factory):
+    jobs = tmp_path_factory.mktemp("jobs")
+    executor = SlurmExecutor(kind, cluster="local", folder=str(jobs))
     executor.start()
     yield executor
     executor.close()
-    assert list((tmp_path / "jobs").iterdir()) == []
+    assert list(jobs.iterdir()) == []
 
 
 def started(tmp_path):
