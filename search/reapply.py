@@ -59,8 +59,8 @@ def reapply(trial: Trial, population: Population, settings: Settings) -> Moved |
         program = merge(base, champion.program, trial.mutation.program)
     except MergeError as conflict:
         return Refusal(
-            f"it edits trial {parent}, which trial {champion.number} has replaced as the champion, and cannot be made "
-            f"to that: {conflict}"
+            f"trial {champion.number} became the champion while this edit of trial {parent} waited, and the edit does "
+            f"not fit it: {conflict}"
         )
     if program.id != trial.mutation.program.id:
         known = refuse(replace(trial.mutation, program=program), population, settings.acceptance)

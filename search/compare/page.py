@@ -100,8 +100,8 @@ def power_text(comparison: Comparison) -> str:
     if math.isinf(comparison.detectable):
         return f"{spread} {needed} With {fewest}, none could have been found."
     return (
-        f"{spread} With {fewest} seeds per arm, a real difference of {found} would have been found in 4 of 5 comparisons "
-        f"like this one; smaller ones would mostly be missed. {needed}"
+        f"{spread} With {fewest} seeds per arm, a real difference of {found} would have been found in 4 of 5 "
+        f"comparisons like this one; smaller ones would mostly be missed. {needed}"
     )
 
 

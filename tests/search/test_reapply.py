@@ -119,7 +119,7 @@ def test_a_conflict_ends_the_trial_and_the_next_is_proposed_from_the_new_champio
     waiting, anew = bench.ledger.population.trials[2:4]
     assert waiting.status is Status.NOT_BUILT
     assert waiting.detail == (
-        "it edits trial 0, which trial 1 has replaced as the champion, and cannot be made to that: "
+        "trial 1 became the champion while this edit of trial 0 waited, and the edit does not fit it: "
         "both change line 1 of their common parent"
     )
     assert waiting.trainings == 0
