@@ -207,7 +207,7 @@ class Loop:
         change = reapply(self._population.trials[number], self._population, self._settings)
         match change:
             case Moved():
-                self._ledger.move(number, change.onto, change.program)
+                self._ledger.move(number, change.onto, change.program, change.description)
                 self._passed.discard(number)
                 self._submit_preflight(number)
             case Refusal():

@@ -14,14 +14,17 @@ proposal.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from operators.constants import describe_changes
 from operators.population import Population
 from operators.trial import Trial
 from search.decisions import Refusal, refuse
 from search.settings import Settings
 from search.strategies.base import NothingToProposeError, ask_again
 from target.program import Program
+from target.program.constants import Value
 from target.program.merge import MergeError, merge
 
 
@@ -32,10 +35,12 @@ class Moved:
     Attributes:
         onto: The new parent.
         program: The new program.
+        description: What it changes in the new parent; None if that is what the edit says of itself.
     """
 
     onto: int
     program: Program
+    description: str | None = None
 
 
 def reapply(trial: Trial, population: Population, settings: Settings) -> Moved | Refusal | None:
@@ -59,8 +64,8 @@ def reapply(trial: Trial, population: Population, settings: Settings) -> Moved |
         program = merge(base, champion.program, trial.mutation.program)
     except MergeError as conflict:
         return Refusal(
-            f"it edits trial {parent}, which trial {champion.number} has replaced as the champion, and cannot be made "
-            f"to that: {conflict}"
+            f"trial {champion.number} became the champion while this edit of trial {parent} waited, and the edit does "
+            f"not fit it: {conflict}"
         )
     if program.id != trial.mutation.program.id:
         known = refuse(replace(trial.mutation, program=program), population, settings.acceptance)
@@ -68,7 +73,22 @@ def reapply(trial: Trial, population: Population, settings: Settings) -> Moved |
             return Refusal(
                 f"with its edit made to trial {champion.number}, the new champion: {known.reason}", known.again
             )
-    return Moved(champion.number, program)
+    return Moved(champion.number, program, _changes(trial, base, champion.program, program))
+
+
+def _changes(trial: Trial, base: Program, onto: Program, program: Program) -> str | None:
+    """Return the description of a moved edit that only lists constants: the new parent may have some of its values."""
+    assert trial.mutation is not None
+    moved, edited = program.constants, trial.mutation.program.constants
+    listed = describe_changes(base.constants, _differing(base.constants, edited))
+    if trial.mutation.description != listed:
+        return None
+    described = describe_changes(onto.constants, _differing(onto.constants, moved))
+    return described if described != listed else None
+
+
+def _differing(old: Mapping[str, Value], new: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in new.items() if name in old and repr(old[name]) != repr(value)}
 
 
 def _is_due(trial: Trial, champion: Trial, population: Population) -> bool:

@@ -152,7 +152,9 @@ class ReplayedOperator:
             raise ProviderRefusalError(f"{self._differs(recorded, made)} makes none: {error}") from error
         if mutation.program.id != made.id:
             raise ProviderRefusalError(f"{self._differs(recorded, made)} makes program {mutation.program.id}")
-        return replace(mutation, program=recorded.program) if recorded.original else mutation
+        if recorded.original is None or recorded.mutation is None:
+            return mutation
+        return replace(mutation, program=recorded.program, description=recorded.mutation.description)
 
     def _differs(self, recorded: Trial, made: Program) -> str:
         return (

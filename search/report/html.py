@@ -23,7 +23,7 @@ from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.views.chart import chart_data, chart_point
 from search.views.selfcontained import render_page
-from search.views.text import duration
+from search.views.text import duration, in_words
 from search.views.verdicts import description_of, one_line, score_range
 from target.metric import Metric
 from target.regression.threads import one_thread
@@ -66,6 +66,7 @@ def render_report_page(
         running=[_under_way(work, population) for work in running],
         groups=groups(population),
         seconds=duration,
+        in_words=in_words,
         causes=common,
         rare=rare,
         failed=sum(cause.count for cause in common) + rare,

@@ -17,7 +17,7 @@ from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.transfer.text import transfers_of
-from search.views.text import duration, escape_markdown
+from search.views.text import counted, duration, escape_markdown, in_words
 from search.views.unverified import has_holdout, unverified_caveats
 from search.views.verdicts import Step, ancestry, description_of
 from target.metric import VAL_BPB, Metric
@@ -61,6 +61,7 @@ def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dic
     metric = run.metric
     return {
         "summary": summary,
+        "counted": counted,
         "metric": metric,
         "result": _result(population, metric),
         "belief": _belief(population, noise_of(run), metric),
@@ -68,7 +69,7 @@ def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dic
         "pruning": _pruning(summary),
         "final": final,
         "transfers": transfers_of(run, best, metric),
-        "outcomes": ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items()) or "none yet",
+        "outcomes": ", ".join(f"{count} {in_words(name)}" for name, count in summary.outcomes.items()) or "none yet",
         "wall": duration(summary.wall_seconds),
         "device": duration(summary.gpu_seconds),
         "steps": [_step(step, population, metric) for step in steps],
@@ -82,7 +83,10 @@ def facts_of(population: Population, summary: Summary, run: RunDirectory) -> dic
 def _result(population: Population, metric: Metric) -> str:
     best = population.champion
     if best is None or best.score is None:
-        return "**No result**: the seed program has no score yet."
+        first = next(iter(population.decided), None)
+        if first is None:
+            return "**No result**: the seed program has no score yet."
+        return f"**No result**: the seed program has no score ({in_words(first.status)}); trials/0000 has its log."
     if best.number == 0:
         value = value_text(best, population, metric)
         return f"**No improvement** over the baseline: {metric.name} {value} ({metric.better})."
@@ -213,19 +217,17 @@ def _caveats(
     if not has_holdout(run):
         sealed = "There is no holdout split here."
     caveats = [*_earlier(population)]
-    caveats += [
-        "The search selected by these scores on the validation split, so the best of them looks better than it is. "
-        f"{sealed}"
-    ]
+    chosen = "The search selected by these scores on the validation split, so the best of them looks better than it is."
+    caveats.append(f"{chosen} {sealed}" if best and best.number else sealed)
     if final and final["report"].looks > 1:
         caveats.append(
             f"{final['report'].looks} champions of this search have been scored on the holdout. The more there are, "
             "the more the search selects by the holdout too."
         )
     if best and best.number:
-        counts = f"{len(best.values)} and {len(population.trials[0].values)}"
+        counts = (counted(len(each.values), "training") for each in (best, population.trials[0]))
         caveats.append(
-            f"The best and the baseline have {counts} trainings. A few trainings cannot tell a small gain from noise."
+            "The best has {}, the baseline {}. A few trainings cannot tell a small gain from noise.".format(*counts)
         )
         if best.values.keys().isdisjoint(population.trials[0].values):
             caveats.append(

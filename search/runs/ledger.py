@@ -103,17 +103,19 @@ class Ledger:
         if not parents:
             self._show_constants(number, mutation.program)
 
-    def move(self, number: int, onto: int, program: Program) -> None:
+    def move(self, number: int, onto: int, program: Program, description: str | None = None) -> None:
         """Record that the edit of a trial was made to another parent.
 
         Args:
             number: The trial; it is not trained yet.
             onto: The new parent, an earlier trial.
             program: The new program.
+            description: What it changes there; None if that stays as it was.
         """
-        record = moved_record(onto, program, self.population.trials[onto].program)
+        record = moved_record(onto, program, self.population.trials[onto].program, description)
         self._storage.set_trial_user_attr(self._trial_id(number), "moved", record)
-        self.population = self.population.with_trial(moved_to(self.population.trials[number], onto, program))
+        moved = moved_to(self.population.trials[number], onto, program, description)
+        self.population = self.population.with_trial(moved)
 
     def evaluate(self, number: int, evaluation: Evaluation, *, begun_verdicts: int | None = None) -> None:
         """Record a finished evaluation; the trial may already have its verdict.

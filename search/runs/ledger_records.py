@@ -114,15 +114,17 @@ def mutation_record(mutation: Mutation, parent: Program | None) -> dict[str, Any
     }
 
 
-def moved_record(onto: int, program: Program, parent: Program | None) -> dict[str, Any]:
+def moved_record(onto: int, program: Program, parent: Program | None, description: str | None = None) -> dict[str, Any]:
     """Return what the journal keeps of an edit that was made to another parent; what it was before stays there too.
 
     Args:
         onto: The new parent.
         program: The new program.
         parent: The program of the new parent.
+        description: What the new program changes in it; None if that stays as it was.
     """
-    return {"onto": onto, **_program_record(program, parent)}
+    described = {} if description is None else {"description": description}
+    return {"onto": onto, **_program_record(program, parent), **described}
 
 
 def evaluation_record(evaluation: Evaluation, begun_verdicts: int | None) -> dict[str, Any]:
@@ -195,7 +197,10 @@ def read_trial(run: RunDirectory, record: FrozenTrial, later: Mapping[str, Any],
         begun_verdicts=begun[0] if begun else None,
     )
     moved = attributes.get("moved")
-    return moved_to(trial, moved["onto"], _program(run, moved, earlier[moved["onto"]].program)) if moved else trial
+    if not moved:
+        return trial
+    program = _program(run, moved, earlier[moved["onto"]].program)
+    return moved_to(trial, moved["onto"], program, moved.get("description"))
 
 
 def _is_tie(verdict: Mapping[str, Any]) -> bool:
@@ -204,19 +209,24 @@ def _is_tie(verdict: Mapping[str, Any]) -> bool:
     return bool(verdict.get("tie", is_of_scores and verdict.get("detail", "").startswith("tie: ")))
 
 
-def moved_to(trial: Trial, onto: int, program: Program) -> Trial:
+def moved_to(trial: Trial, onto: int, program: Program, description: str | None = None) -> Trial:
     """Return a trial whose edit was made to another parent.
 
     Args:
         trial: The trial, with a program.
         onto: The new parent.
         program: The new program.
+        description: What it changes in the new parent; None if that stays as it was.
     """
     assert trial.mutation is not None, f"trial {trial.number} has no edit"
     return replace(
         trial,
         proposal=replace(trial.proposal, parents=(onto,)),
-        mutation=replace(trial.mutation, program=program),
+        mutation=replace(
+            trial.mutation,
+            program=program,
+            description=trial.mutation.description if description is None else description,
+        ),
         original=trial.original or Original(parents=trial.proposal.parents, program=trial.mutation.program),
     )
 

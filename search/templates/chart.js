@@ -1,6 +1,6 @@
 // A chart of all trials: their value by order of the verdicts; those without a value have a row each above it.
 
-const LEFT = 58, RIGHT = 14, BOTTOM = 22, LANE = 13, NEAR = 12, MOST_LABELS = 40;
+const LEFT = 80, RIGHT = 14, BOTTOM = 22, LANE = 13, NEAR = 12, MOST_LABELS = 40;
 
 function niceTicks(low, high, count) {
   const raw = (high - low) / Math.max(count, 1), power = 10 ** Math.floor(Math.log10(raw));
@@ -118,7 +118,7 @@ class Chart {
     const [low, high] = this.data.range, parts = [];
     const shown = [high - (this.height - this.down) / this.scale / this.height * (high - low), high + this.down / this.scale / this.height * (high - low)];
     const { ticks, digits } = niceTicks(shown[0], shown[1], Math.max(2, this.height / 60));
-    for (const tick of ticks) {
+    for (const tick of this.data.trials.some(each => each.value !== null) ? ticks : []) {
       const y = this.y(tick);
       parts.push(drawn("line", { class: "grid", x1: LEFT, x2: whole.width, y1: y, y2: y }), drawn("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, tick.toFixed(digits)));
     }
@@ -167,11 +167,14 @@ class Chart {
     const wanted = this.nodes.filter(each => this.visible(each.trial) && !this.off(each.trial) && (weight(each) || (few && this.options.edges)) && each.x > LEFT - 8 && each.x < LEFT + this.width + RIGHT && each.y > (each.trial.value === null ? 0 : this.top - 8) && each.y < this.top + this.height);
     for (const node of wanted.sort((one, other) => weight(other) - weight(one))) {
       const text = `#${node.trial.number}`, wide = 7 * text.length + 4;
-      const left = node.x + 8 + wide > LEFT + this.width + RIGHT ? node.x - 8 - wide : node.x + 8;
-      const place = [left, node.y - 16, left + wide, node.y - 2];
+      const atEnd = node.x + 8 + wide > LEFT + this.width + RIGHT;
+      const left = atEnd ? node.x - 8 - wide : node.x + 8;
+      const under = atEnd && !this.data.maximized && node.y + 18 < this.top + this.height + BOTTOM;  // the line comes from above
+      const base = under ? node.y + 14 : Math.max(10, node.y - 5);
+      const place = [left, base - 11, left + wide, base + 3];
       if (taken.some(each => place[0] < each[2] && each[0] < place[2] && place[1] < each[3] && each[1] < place[3])) continue;
       taken.push(place);
-      parts.push(drawn("text", { class: "label", x: left, y: Math.max(10, node.y - 5) }, text));
+      parts.push(drawn("text", { class: "label", x: left, y: base }, text));
       if (parts.length >= MOST_LABELS) break;
     }
     this.labels.replaceChildren(...parts);

@@ -30,6 +30,7 @@ from target.metric import VAL_BPB, Metric
 _ROWS: Final = 30  # at most: each redraw costs time that the trainings need
 _DIFF_LINES: Final = 150
 _CHROME_LINES: Final = 14  # header, pulse, champion, bars and borders: lines that the table must leave free
+_STATUS_WIDTH: Final = max(len(status.value) for status in Status)
 _NARROW: Final = 110  # characters: below, descriptions need the room of the operator and the parents
 _STYLES: Final = {
     Status.PENDING: "cyan",
@@ -96,7 +97,7 @@ def verdict_line(
     against = f"{delta} to parent" if delta and "vs" not in delta else delta
     parts = [
         f"#{trial.number:04d}",
-        f"{trial.status.value:<9}",
+        f"{trial.status.value:<{_STATUS_WIDTH}}",
         f"{metric.name} {score:<6}",
         f"{against:>18}",
         f"{_train_seconds(trial):6.1f} s",

@@ -18,6 +18,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with a noun: `1 training`, `2 trainings`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def in_words(status: str) -> str:
+    """Return a status as users read it: `out of memory`."""
+    return status.replace("_", " ")
+
+
 _MARKUP: Final = re.compile(
     r"""[\\`*\[\]<|~]  # wherever they are
     | (?<![^\W_])_ | _(?![^\W_])  # but not in a name such as val_bpb

@@ -167,6 +167,9 @@ def test_a_page_of_a_running_search_reads_itself_again_and_keeps_what_was_open(
     tab.wait("document.getElementById('whole-diff').open && scrollY === 250")
     page.write_text(render_report_page(MIXED, make_summary(MIXED), folder))
     tab.wait("document.getElementById('live')?.textContent.startsWith('ended') === true")
+    edge = "document.querySelector('.chart').getBoundingClientRect().left"
+    cut = f"[...document.querySelectorAll('.chart text')].filter(e => e.getBoundingClientRect().left < {edge})"
+    assert tab.value(f"{cut}.map(e => e.textContent)") == [], "names of statuses are cut at the left edge"
 
 
 @needs_browser

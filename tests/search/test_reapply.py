@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from operators.base import MutationError, Operator
+from operators.constants import describe_changes
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status
 from search.acceptance import Naive
@@ -26,6 +27,9 @@ from tests.search.bench import Bench, WatchfulExecutor, check
 
 SEED = Program("LR = 0.1\nDEPTH = 4\nWIDTH = 8\n")
 FASTER, DEEPER, SLOWER = ("LR = 0.1", "LR = 0.2"), ("DEPTH = 4", "DEPTH = 8"), ("LR = 0.1", "LR = 0.05")
+
+
+DEPTHS = {"LR = 0.2": {}, "DEPTH = 8": {"DEPTH": 8}}
 
 
 class Script:
@@ -119,7 +123,7 @@ def test_a_conflict_ends_the_trial_and_the_next_is_proposed_from_the_new_champio
     waiting, anew = bench.ledger.population.trials[2:4]
     assert waiting.status is Status.NOT_BUILT
     assert waiting.detail == (
-        "it edits trial 0, which trial 1 has replaced as the champion, and cannot be made to that: "
+        "trial 1 became the champion while this edit of trial 0 waited, and the edit does not fit it: "
         "both change line 1 of their common parent"
     )
     assert waiting.trainings == 0
@@ -223,3 +227,25 @@ def test_what_comes_after_the_champion_changed_is_moved_before_its_preflight(ben
     assert late.original
     assert isinstance(bench.executor, WatchfulExecutor)
     assert len(bench.executor.overlapped) == 3, "one for each program that may train"
+
+
+class Lists(Script):
+    """Says of its edits which constants they change, as `constants` and `tune` do."""
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        made = super().mutate(proposal, population)
+        faster = made.program.with_constants({"LR": 0.2})
+        changes = {"LR": 0.2, **DEPTHS[made.description]}
+        return replace(made, program=faster, description=describe_changes(SEED.constants, changes))
+
+
+def test_a_moved_edit_lists_what_differs_from_its_new_parent(bench: Bench) -> None:
+    search(bench, operator=Lists(FASTER, DEEPER))
+
+    first, waiting = bench.ledger.population.trials[1:3]
+    assert first.mutation is not None
+    assert waiting.mutation is not None
+    assert first.mutation.description == "LR 0.1 -> 0.2"
+    assert waiting.proposal.parents == (1,)
+    assert waiting.mutation.description == "DEPTH 4 -> 8"
+    assert json.loads((bench.run.trial(2) / "result.json").read_text())["description"] == "DEPTH 4 -> 8"

@@ -83,7 +83,7 @@ def test_a_comparison_by_way_of_others_is_said(tmp_path):
     ("population", "said"),
     [
         (Population(), "**No result**"),
-        (make_population(Status.CRASHED), "**No result**"),
+        (make_population(Status.OUT_OF_MEMORY), "the seed program has no score (out of memory); trials/0000 has its"),
         (make_population(2.0, 2.1, Status.CRASHED), "**No improvement**"),
     ],
 )
@@ -92,6 +92,7 @@ def test_a_search_without_a_gain_says_so(tmp_path, population, said):
 
     assert said in text
     assert "```" not in text
+    assert "looks better than it is" not in text
     assert "There is no holdout split here" in text
 
 
