@@ -2,7 +2,7 @@
 
 Starts MLflow with settings that work, waits until it answers, and prints the link: the trials of the latest search or
 sweep, or of the one that is named, the best first. For a sweep there is a second link, to the best score over the
-trainings with a line for each strategy. It runs until Ctrl-C or SIGTERM.
+trainings with a line for each strategy. It runs until Ctrl-C or SIGTERM, or until its terminal is closed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.port and not _is_free(options.port):
         raise UserError(f"port {options.port} is in use: give another with --port, or none, then a free one is taken")
     port = options.port or _free_port()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # or the server would outlive this process
+        signal.signal(ending, signal.default_int_handler)
     words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
     return serve([*words, "--host", _HOST, "--port", str(port)], f"http://{_HOST}:{port}", place, say=_say)
 

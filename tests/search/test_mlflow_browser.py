@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def links_of(folder: Path) -> Iterator[Callable[[], list[str]]]:
         said = iter(server.stdout.readline, "it runs until Ctrl-C\n")
         yield lambda: [line.split()[0] for line in said if line.startswith("http")]
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGHUP)  # the terminal is closed
         server.communicate()
     with socket.socket() as gone:
         assert gone.connect_ex(("127.0.0.1", port))  # it left no server behind
