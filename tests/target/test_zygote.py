@@ -39,7 +39,7 @@ def shared():
 
 @pytest.fixture
 def own():
-    zygote = Zygote(threads=1)
+    zygote = Zygote(threads=1, child="tests.target.bare_child")
     yield zygote
     zygote.close()
 
