@@ -83,7 +83,7 @@ def what_there_is(text: str, outputs: Path = _OUTPUTS) -> str:
     """
     known = {path.relative_to(outputs).as_posix(): path for path in searches_below(outputs)}
     if not known:
-        return f"there is no search in {outputs if outputs.is_absolute() else outputs.absolute()}"
+        return f"there is no search in {outputs.absolute()} yet: `python -m search` starts one"
     words = (text.removeprefix(f"{outputs}/"), Path(text).name)
     near = next(filter(None, (difflib.get_close_matches(word, known, n=_SHOWN) for word in words)), [])
     if near:

@@ -177,7 +177,11 @@ def test_every_command_that_reads_a_search_refuses_what_is_no_folder(
     assert main([folder]) == 2
 
     said = capsys.readouterr().err
-    hint = "did you mean outputs/mar8?" if folder == "mar8" else f"there is no search in {tmp_path}/outputs"
+    hint = (
+        "did you mean outputs/mar8?"
+        if folder == "mar8"
+        else f"there is no search in {tmp_path}/outputs yet: `python -m search` starts one"
+    )
     assert said.startswith("error: ")
     assert said.endswith(f"holds no search: there is no such folder; {hint}\n")
     assert "\x1b" not in said
