@@ -68,6 +68,8 @@ def compose_search(overrides: Sequence[str], *, config_dir: Path | None = None) 
     from search.schema import CONF, schema
     from search.styles import compose_prompts
 
+    if config_dir and not config_dir.is_dir():
+        raise UserError(f"config_dir must be a folder, got {str(config_dir)!r}")
     refuse_arguments(overrides)
     ConfigStore.instance().store(name="schema", node=schema())
     place = f"file://{config_dir.resolve()}" if config_dir else ""  # no URI: Hydra would not read %20 as a space

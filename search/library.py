@@ -59,8 +59,6 @@ class Search:
         words |= {"name": name} if name else {}
         overrides = [*settings, *_settings({**words, **more})]
         folder = Path(config_dir).expanduser() if config_dir else None
-        if folder and not folder.is_dir():
-            raise UserError(f"config_dir must be a folder, got {str(config_dir)!r}")
         composed = compose_search(overrides, config_dir=folder)
         flags = ["--config-dir", str(folder)] if folder else []
         is_named = any(each.startswith("name=") for each in overrides)

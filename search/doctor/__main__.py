@@ -1,6 +1,7 @@
 """Whether a search can run on this machine, and if not, what to do about it.
 
-    python -m search.doctor [GROUP=CHOICE ...] [KEY=VALUE ...] [--target NAME] [--model] [--json FILE]
+    python -m search.doctor [GROUP=CHOICE ...] [KEY=VALUE ...] [--config-dir DIR] [--target NAME] [--model]
+                            [--json FILE]
 
 Takes the arguments of `python -m search`, and checks that search without starting it. Each check prints one line as
 soon as it is done: fine, warning or broken, with the consequence and, after an arrow, how to fix it. The exit status is
@@ -40,14 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_intermixed_args(arguments)
     from rich.console import Console
 
-    subject = compose_subject([*([f"target={options.target}"] if options.target else []), *options.overrides])
+    named = [f"target={options.target}"] if options.target else []
+    subject = compose_subject([*named, *options.overrides], config_dir=options.config_dir)
     console = Console(highlight=False)
     rows = []
     for row in examine(subject, ask_model=options.model):
         rows.append(row)
         _show(console, row)
     defects = [row.name for row in rows if row.state == "broken"]
-    start = command("search", *subject.overrides)
+    flags = ["--config-dir", str(options.config_dir)] if options.config_dir else []
+    start = command("search", *flags, *subject.overrides)
     verdict = f"a search cannot run: {', '.join(dict.fromkeys(defects))}" if defects else f"a search can run: {start}"
     console.print(verdict, markup=False, soft_wrap=True, style="bold")
     if options.json:
@@ -55,18 +58,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if defects else 0
 
 
-def compose_subject(overrides: Sequence[str]) -> Subject:
+def compose_subject(overrides: Sequence[str], *, config_dir: Path | None = None) -> Subject:
     """Return the search that a command line describes.
+
+    Args:
+        overrides: The settings.
+        config_dir: A folder of the user with more choices; None for none.
 
     Raises:
         UserError: It describes no search.
         TargetError: Likewise.
     """
-    from search.construct import compose_config, instantiate, make_budget, resolve
+    from search.construct import compose_search, instantiate, make_budget, resolve
     from search.doctor.checks.subject import make_subject
     from search.secrets import refuse_secrets
 
-    composed = compose_config(overrides)
+    composed = compose_search(overrides, config_dir=config_dir).config
     config = resolve(composed, overrides)
     refuse_secrets(config)
     make_budget(composed.budget)
@@ -111,6 +118,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m search.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings, as python -m search takes them")
+    parser.add_argument(
+        "--config-dir",
+        type=user_path,
+        metavar="DIR",
+        help="a folder of yours with more choices, as python -m search has it",
+    )
     parser.add_argument("--target", metavar="NAME", help="the same as target=NAME")
     parser.add_argument("--model", action="store_true", help="send one short request to each language model")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="write the rows to a file")

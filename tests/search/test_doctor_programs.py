@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from search.doctor.__main__ import compose_subject
 from search.doctor.checks import corpus, isolation, programs
 from search.doctor.checks.row import Row, State
+from search.errors import UserError
 from tests.search.checkup import only
 
 
@@ -22,6 +25,16 @@ def test_an_operator_without_what_it_needs_is_broken() -> None:
     assert operator("operator=patch", "llm.model=openai/x", "llm.api_base=http://127.0.0.1:9/v1").state is State.FINE
     assert operator("direction=/nowhere.md").state is State.BROKEN
     assert "without llm.model it leaves out crossover, patch" in operator("operator=mix").text
+
+
+def test_parts_of_the_user_are_found(tmp_path: Path) -> None:
+    (tmp_path / "strategy").mkdir()
+    (tmp_path / "strategy" / "mine.yaml").write_text("_target_: search.strategies.greedy.Greedy\n")
+    settings = ("strategy=mine", "target=landscape", "operator=constants")
+
+    assert only(programs.check_operators(compose_subject(settings, config_dir=tmp_path))).state is State.FINE
+    with pytest.raises(UserError, match="config_dir must be a folder, got 'nowhere'"):
+        compose_subject(settings, config_dir=Path("nowhere"))
 
 
 def test_a_target_of_the_user_needs_its_directory_its_command_and_its_file(tmp_path: Path) -> None:
