@@ -77,7 +77,7 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
         raise UserError(f"{run.root} is in use by {process}: wait for its end; graft stop ends a search in order")
     with locked(run.lock):
         with run.where_started() as there:
-            report, folder = _measure(there, config, population, options)
+            report, folder = _measure(there, run.root, config, population, options)
         write_reports(population, summary, run)
     show(f"{transfer_text(report, summary.name, run.metric)}\n{folder}\n{run.root / 'report.md'}\n")
     tracker = config.get("tracker") or _NO_TRACKER
@@ -91,19 +91,24 @@ def _transfer(run: RunDirectory, options: argparse.Namespace) -> int:
 
 
 def _measure(
-    run: RunDirectory,
-    config: Mapping[str, Any],
-    population: Population,
-    options: argparse.Namespace,
+    run: RunDirectory, given: Path, config: Mapping[str, Any], population: Population, options: argparse.Namespace
 ) -> tuple[TransferReport, Path]:
-    """Return the report and the folder of its trainings."""
+    """Return the report and the folder of its trainings.
+
+    Args:
+        run: The folder of the search.
+        given: The same as the user gave it, for messages.
+        config: Of the search.
+        population: Its trials.
+        options: Of the command line.
+    """
     import hydra.utils
 
     if make_target(config["target"]).kind is None:
         raise UserError(
-            f"{run.root} is simulated: its trainings have no size and no budget, so nothing can be transferred"
+            f"{given} is simulated: its trainings have no size and no budget, so nothing can be transferred"
         )
-    baseline, best = improvement(population, run.root)
+    baseline, best = improvement(population, given)
     scale = read_scale(options.scale, options.budget, config["target"], program_of(baseline))
     target: Target = make_target(scale.target(config["target"]))
     chosen = {} if options.workers is None else {"workers": options.workers}
