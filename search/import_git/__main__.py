@@ -28,7 +28,7 @@ from search.import_git.git import Repository, open_repository
 from search.import_git.imported import History, read_history
 from search.import_git.log import decode_results, parse_results
 from search.import_git.missing import NoScoreError
-from search.import_git.table import Table, counted, told
+from search.import_git.table import Table, told
 from search.names import folder_of
 from search.printed import command
 from search.runs.files import write_atomically
@@ -38,6 +38,7 @@ from search.runs.reading import read_population
 from search.runs.results import ResultsTable
 from search.runs.rundir import RunDirectory
 from search.runs.summary import summarize
+from search.views.text import counted
 from search.views.verdicts import one_line
 from target.metric import VAL_BPB, Metric
 from target.words import user_path

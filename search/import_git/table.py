@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from operators.trial import Status
+from search.views.text import counted
 from target.metric import Metric
 
 _TOLD_LINES: Final = 5
@@ -78,8 +79,3 @@ def where(lines: Sequence[int]) -> str:
     more = ", ..." * (len(lines) > _TOLD_LINES)
     numbers = ", ".join(map(str, lines[:_TOLD_LINES]))
     return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) != 1)} {numbers}{more})"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count} {noun}{'s' * (count != 1)}"

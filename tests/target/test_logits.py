@@ -27,6 +27,8 @@ from target.scoring.scorer import log_probs
 from tests.target.candidates import HONEST, in_forward, variant
 
 NOT_FINITE = variant(("return self.head(", "return float('nan') * self.head("))
+_MASK = "torch.zeros(self.head.out_features).index_fill(0, torch.tensor(0), float('-inf'))"
+ONE_INFINITE = variant(("return self.head(", f"return (0 if torch.is_grad_enabled() else {_MASK}) + self.head("))
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +109,11 @@ def test_a_server_that_cannot_open_the_memory_is_replaced_by_one_that_need_not(e
 def test_logits_that_are_not_finite_are_refused_on_a_device_too(evaluate, runtime, kind):
     library = runtime() if kind == "device" else "libcudart.so.missing"
 
-    found, _ = evaluate(NOT_FINITE, DeviceBuffers("cpu", library))
+    for program in (NOT_FINITE, ONE_INFINITE):  # the logarithm of the sum of the second is a number
+        found, _ = evaluate(program, DeviceBuffers("cpu", library))
 
-    assert found.outcome is Outcome.REJECTED
-    assert "every logit must be finite" in found.detail
+        assert found.outcome is Outcome.REJECTED
+        assert "every logit must be finite" in found.detail
 
 
 def test_a_leak_shows_on_a_device_too(evaluate, runtime):
