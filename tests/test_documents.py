@@ -21,7 +21,7 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from search.arguments import quote_homes
+from search.arguments import parsed, quote_homes
 from search.construct import compose_search, plain_config
 from search.graft import __main__ as graft
 from search.graft.texts import COMMANDS as GRAFT
@@ -114,6 +114,13 @@ TESTS = _cases(
 
 QUESTIONS = _cases(
     (page.name, _words(part)[1:]) for page in PAGES for part in _lines(page.read_text()) if part.startswith("graft ")
+)
+
+ALONE = _cases(
+    (page.name, _words(line)[0])
+    for page in PAGES
+    for line in _lines(page.read_text())
+    if _SETTING.match(line) and "." in line.partition("=")[0]
 )
 
 
@@ -239,6 +246,12 @@ def test_a_setting_in_prose_is_one(setting: str) -> None:
         assert value.isupper() or set(value.split("|")) <= choices
     else:
         assert key in _keys() or any(known.endswith(f".{key}") for known in _keys())
+
+
+@pytest.mark.parametrize("setting", ALONE)
+def test_a_setting_in_a_block_needs_no_more_quotes(setting: str) -> None:
+    assert parsed(setting) is not None
+    assert setting.partition("=")[0] in _keys()
 
 
 @functools.cache
