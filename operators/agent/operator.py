@@ -157,7 +157,8 @@ class AgentOperator:
         Yields:
             The directory, how the command ended, with the cost of all tries, and what it said.
         """
-        rng, began, spent_usd = random.Random(f"agent {seed}"), self._clock(), 0.0
+        rng, spent_usd = random.Random(f"agent {seed}"), 0.0
+        failing_since: float | None = None
         for failures in itertools.count(1):
             with scratch_directory() as scratch:
                 directory, temporary = scratch / "work", scratch / "tmp"
@@ -179,9 +180,10 @@ class AgentOperator:
                 if trouble is None:
                     yield directory, replace(ended, cost_usd=spent_usd), said
                     return
-            self._wait(trouble, failures, began, rng)
+            failing_since = self._clock() if failing_since is None else failing_since
+            self._wait(trouble, failures, failing_since, rng)
 
-    def _wait(self, trouble: Trouble, failures: int, began: float, rng: random.Random) -> None:
+    def _wait(self, trouble: Trouble, failures: int, since: float, rng: random.Random) -> None:
         """Wait before the agent is run again; errors as in `mutate`."""
         if not trouble.passes:
             raise ProviderRefusalError(
@@ -189,7 +191,7 @@ class AgentOperator:
                 "variable of its key in agent.environment if it needs one"
             )
         delay = _BACKOFF.delay_seconds(failures, rng, trouble.wait_seconds)
-        if self._clock() + delay - began > 60 * self._outage_minutes:
+        if self._clock() + delay - since > 60 * self._outage_minutes:
             raise ProviderError(
                 f"the agent got nothing from its provider, and agent.outage_minutes={self._outage_minutes:g} allow no "
                 f"more: {trouble.said}"

@@ -10,6 +10,7 @@ from typing import Final
 
 from operators.agent.spoken import Spoken
 from operators.llm.waits import seconds_in_words
+from operators.secrets import redact
 
 _LAST_LINES: Final = 5
 _LONGEST_LINE: Final = 400
@@ -43,7 +44,7 @@ class Trouble:
     """Why an agent got nothing from its provider.
 
     Attributes:
-        said: What it said.
+        said: What it said, without secrets.
         passes: Whether waiting helps: a limit that is lifted later, an overload, a network that is down. If not, the
             user must log in, pay or change the command.
         wait_seconds: How long to wait at least; None if it does not say.
@@ -70,8 +71,9 @@ def find_trouble(spoken: Spoken, *, failed: bool, now: Callable[[], float] = tim
         if not (is_notice or failed or spoken.failed):
             continue
         if _STAYS.search(plain):
-            return Trouble(line, passes=False)
+            return Trouble(redact(line), passes=False)
         if is_notice or _PASSES.search(plain):
             at = _RESETS_AT.search(plain)
-            return Trouble(line, passes=True, wait_seconds=int(at[1]) - now() if at else seconds_in_words(plain))
+            wait_seconds = max(0.0, int(at[1]) - now()) if at else seconds_in_words(plain)
+            return Trouble(redact(line), passes=True, wait_seconds=wait_seconds)
     return None

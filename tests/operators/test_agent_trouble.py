@@ -59,6 +59,7 @@ def test_what_needs_the_user(said: str, status: int) -> None:
     ("said", "wait_seconds"),
     [
         ("Claude AI usage limit reached|1764003600", 3600),
+        ("Claude AI usage limit reached|1763999999", 0),
         ("ERROR: You've hit your usage limit. Try again in 4 days 6 hours 37 minutes.", 369_420),
         ("[API Error: exhausted your capacity on this model. Your quota will reset after 3h20m.]", 12_000),
         ("You've hit your usage limit. Try again at 6:44 PM.", None),
@@ -91,6 +92,13 @@ def test_a_model_may_speak_of_limits() -> None:
 
 def test_an_old_error_far_above_does_not_count() -> None:
     assert trouble("API Error: 529 overloaded, retrying\n" + "working\n" * 5, status=0) is None
+
+
+def test_a_key_that_is_repeated_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1234567890abcdef")
+    found = trouble("litellm.AuthenticationError: Incorrect API key provided: sk-1234567890abcdef")
+    assert found is not None
+    assert "1234567890" not in found.said
 
 
 def test_what_is_said_in_json() -> None:
