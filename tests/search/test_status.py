@@ -63,4 +63,13 @@ def test_a_search_that_has_not_written_its_summary_has_not_begun(tmp_path: Path)
 
 def test_an_empty_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"{tmp_path} holds no search yet\n"
+    assert capsys.readouterr().out.startswith(f"{tmp_path} holds no search yet: `")
+
+
+def test_before_the_first_search_it_says_how_to_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main([]) == 0
+    assert capsys.readouterr().out.startswith("outputs holds no search yet: `")
