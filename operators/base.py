@@ -104,7 +104,7 @@ class NoModelError(ValueError):
     """An operator needs a language model, and none is configured."""
 
 
-def _ignore(line: str) -> None:
+def ignore(line: str) -> None:
     """Ignore a line."""
 
 
@@ -140,8 +140,8 @@ class Resources:
     contract: Contract = TRAINED
     preflight: Callable[[Program, Population], str] = no_preflight
     ideas: Callable[[Population], tuple[str, ...]] = no_ideas
-    remark: Callable[[str], None] = _ignore
-    say: Callable[[str], None] = _ignore
+    remark: Callable[[str], None] = ignore
+    say: Callable[[str], None] = ignore
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     seed_program: Program | None = None
     slow: Callable[[], None] = _pass

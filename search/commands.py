@@ -30,8 +30,8 @@ def say(text: str) -> None:
 def fails_with_a_line(main: Callable[P, int]) -> Callable[P, int]:
     """Return a `main` that reports errors of the input or the machine with one line on standard error and exit code 2.
 
-    Ctrl-C gives exit code 130. If nobody reads the output, it ends quietly. Any other exception is a bug of ours and is
-    not caught.
+    Ctrl-C gives exit code 130. If the reader of the output is gone, it ends quietly. Any other exception is a bug of
+    ours and is not caught.
     """
     quiet = ends_quietly(main)
 

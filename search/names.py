@@ -15,7 +15,7 @@ _PART: Final = re.compile(r"\w[\w.,=+@~-]*")
 _FOREIGN: Final = re.compile(r"[^\w.,=+@-]+")
 _PART_BYTES: Final = 120
 _NAME_BYTES: Final = 240  # MLflow's folder name is the whole name and a suffix; file systems allow 255
-_OUTPUTS: Final = Path("outputs")
+OUTPUTS: Final = Path("outputs")
 _SHOWN: Final = 3  # searches in the advice for a name that does not exist
 _TAKEN: Final = ("mlartifacts", "mlflow.db")
 
@@ -69,12 +69,12 @@ def given_folder(text: str) -> Path:
     path = Path(text).expanduser()
     if text and _is_folder(path):
         return path
-    below = _OUTPUTS / text
+    below = OUTPUTS / text
     hint = f"did you mean {below}?" if text and _is_folder(below) else what_there_is(text)
     raise UserError(f"{_shortened(text)!r} holds no search: there is no such folder; {hint}")
 
 
-def what_there_is(text: str, outputs: Path = _OUTPUTS) -> str:
+def what_there_is(text: str, outputs: Path = OUTPUTS) -> str:
     """Return which searches there are, if a name does not exist: those with the most similar names, or the latest.
 
     Args:
@@ -111,7 +111,7 @@ def find_search(text: str) -> RunDirectory:
     Raises:
         UserError: There is no such search.
     """
-    below = RunDirectory(_OUTPUTS / text)
+    below = RunDirectory(OUTPUTS / text)
     run = below if below.journal.exists() else RunDirectory(given_search(text))
     if not run.journal.exists():
         raise UserError(f"{run.root} holds no search; {what_there_is(text)}")

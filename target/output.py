@@ -1,4 +1,4 @@
-"""Commands end quietly when nobody reads their output any more, as with `| head`."""
+"""Lets commands end quietly when the reader of their output ends first, as with `| head`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ends_quietly(main: Callable[P, int]) -> Callable[P, int]:
 
 
 def _reader_has_gone() -> bool:
-    """Return whether standard output is a pipe that nobody reads; if so, what is left of the output goes nowhere."""
+    """Return whether standard output is a pipe whose reader has ended; if so, the rest of the output is dropped."""
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):  # no file, such as in a notebook

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from operators.base import Operator
+from operators.base import Operator, ignore
 from operators.chat import ChatModel
 from operators.llm import LanguageModel
 from operators.llm.selection import Choose
@@ -20,10 +20,6 @@ from search.runs.rundir import RunDirectory
 from search.strategies.base import Strategy, ask_again
 
 
-def _ignore(line: str) -> None:
-    """Ignore a line."""
-
-
 @dataclass
 class Models:
     """The models that the operators of a search can ask: live ones or a record, not both.
@@ -33,14 +29,14 @@ class Models:
         record: A search whose replies are reused.
         tried_out: Whether live models get a short test request before the search begins.
         lent: Whether an operator has taken them, and so is going to ask them.
-        say: Shows the user a line about a provider; before a search runs there is nobody to show it to.
+        say: Shows the user a line about a provider; it does nothing until the search runs.
     """
 
     live: LanguageModel | None = None
     record: Record | None = None
     tried_out: bool = True
     lent: bool = field(default=False, init=False)
-    say: Callable[[str], None] = field(default=_ignore, init=False)
+    say: Callable[[str], None] = field(default=ignore, init=False)
 
     @property
     def asked(self) -> bool:

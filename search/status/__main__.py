@@ -7,20 +7,16 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Final
 
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
-from search.names import given_folder
+from search.names import OUTPUTS, given_folder
 from search.printed import command, resume_text
 from search.runs.finished import read_summary
 from search.runs.lock import holder
 from search.runs.rundir import RunDirectory, searches_below
 from search.runs.summary import Summary
 from target.metric import VAL_BPB
-
-_OUTPUTS: Final = "outputs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +51,11 @@ class State:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the list; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m search.status", description=__doc__)
-    parser.add_argument("folder", nargs="?", default=_OUTPUTS, help="folder of searches (default: %(default)s)")
+    parser.add_argument("folder", nargs="?", default=str(OUTPUTS), help="folder of searches (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON list")
     options = parser.parse_args(arguments)
-    is_first = options.folder == _OUTPUTS and not Path(_OUTPUTS).exists()
-    root = Path(_OUTPUTS) if is_first else given_folder(options.folder)
+    is_first = options.folder == str(OUTPUTS) and not OUTPUTS.exists()
+    root = OUTPUTS if is_first else given_folder(options.folder)
     states = [state_of(RunDirectory(path)) for path in searches_below(root)]
     if options.json:
         sys.stdout.write(json.dumps([asdict(each) for each in states], indent=2) + "\n")

@@ -169,7 +169,7 @@ class BackgroundTracker(abc.ABC):
         self._failing, self._locked = True, self._is_locked(error)
 
     def _break(self, problem: str) -> None:
-        """Note an error that nobody foresaw: no more is sent in this session."""
+        """Note an unexpected error: no more is sent in this session."""
         self._failing, self._locked = True, False
         self._warn(f"{self._name} at {self._place} cannot be used, the search goes on: {problem}")
 

@@ -207,12 +207,16 @@ def _stored(node: ast.AST) -> list[str]:
 
 
 def _stops_gradient(node: ast.expr) -> bool:
-    node = node.func if isinstance(node, ast.Call) else node
-    return (node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")) in _WITHOUT_GRADIENT
+    return _name_of(node.func if isinstance(node, ast.Call) else node) in _WITHOUT_GRADIENT
 
 
 def _called(node: ast.Call) -> str:
-    return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    return _name_of(node.func)
+
+
+def _name_of(node: ast.AST) -> str:
+    """Return the last part of a dotted name; empty for anything else."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _keeps_time(node: ast.AST, child: ast.AST) -> bool:
@@ -226,7 +230,7 @@ def _is_clock(node: ast.AST) -> bool:
     """Return whether a part of a comparison is a clock: `time.time()`, or a name such as `elapsed`, `train_seconds`."""
     if isinstance(node, ast.Call):
         return _called(node) in _CLOCK_CALLS
-    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    name = _name_of(node)
     return bool(_CLOCK.fullmatch(name)) and name != "time"
 
 
