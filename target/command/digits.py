@@ -19,8 +19,8 @@ _MOST_CHARACTERS: Final = 10_000  # of a line
 def plain_digits(text: str) -> str:
     """Return a text with its numbers as Python writes them.
 
-    `12,345.6`, `$12,345.6`, `np.float64(12345.6)` and `tensor(12345.6, device='cuda:0')` and `[12345.6]`
-    behind a colon or an equals sign become `12345.6`. A comma in
+    `12,345.6`, `$12,345.6`, `np.float64(12345.6)`, `tensor(12345.6, device='cuda:0')`, and `[12345.6]`
+    behind a colon or an equals sign, become `12345.6`. A comma in
     any other place, as in `0.5,123` or `1,2`, separates two numbers and stays.
     """
     if len(text) > _MOST_CHARACTERS or not _MAY_HAVE.search(text):
