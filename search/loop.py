@@ -17,7 +17,7 @@ from operators.base import MutationError, ProviderError
 from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
-from search.baseline import require_baseline, require_same_seed_program, unreliable
+from search.baseline import remarks, require_baseline, require_same_seed_program
 from search.contracts import checked_mutation
 from search.decisions import Refusal, failed, next_step, propose, refuse, trainings_wanted
 from search.errors import PartError, SeedProgramError
@@ -189,8 +189,8 @@ class Loop:
 
     def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
         trial = self._recorder.decide(number, verdict, spent)
-        if remark := unreliable(trial):
-            self._observer.say(f"warning: {remark}")
+        for remark in remarks(trial):
+            self._observer.say(remark)
         self._passed.discard(number)
         self._share.release((number, None))
         require_baseline(self._population.trials[0], self._run)
