@@ -218,13 +218,13 @@ class Loop:
     def _exhausted(self) -> str | None:
         population = self._population
         decided = population.decided[self._decided_before :]
-        if reason := self._settings.stuck_reason(decided):
-            return reason
-        return self._settings.budget.exhausted(
+        reason = self._settings.stuck_reason(decided) or self._settings.budget.exhausted(
             trainings=population.trainings,
             wall_seconds=self._recorder.elapsed().wall_seconds,
             cost_usd=self._recorder.cost_usd,
         )
+        self._settings.rest.end(bool(reason))
+        return reason
 
     # Launching
 
@@ -276,8 +276,8 @@ class Loop:
                 continue  # another session took this one for dead, and does it
             try:
                 handlers[task.stage](task, future)
-            except ProviderError as error:  # first record whatever else has finished
-                failures.append(error)
+            except ProviderError as error:  # first record what else has finished; at the end it would be of no use
+                failures += [] if self._exhausted() else [error]
             except TargetError as error:
                 if verdict := given_up(task, error, self._ledger):
                     handlers[task.stage](task, verdict)

@@ -195,8 +195,8 @@ def in_an_outage(
     for name, value in (("SAID", said), ("STATUS", str(status)), ("TIMES", str(times))):
         monkeypatch.setenv(name, value)
     clock, told = Clock(), list[str]()
-    resources = replace(make_resources(None), say=told.append)
-    return make_agent("limited", clock=clock, sleep=clock.sleep, resources=resources), clock, told
+    resources = replace(make_resources(None), say=told.append, sleep=clock.sleep)
+    return make_agent("limited", clock=clock, resources=resources), clock, told
 
 
 def test_a_usage_limit_is_waited_for_and_nothing_of_the_tries_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
