@@ -201,7 +201,7 @@ def in_an_outage(
 
 def test_a_usage_limit_is_waited_for_and_nothing_of_the_tries_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     agent, clock, told = in_an_outage(
-        "You've hit your session limit \u00b7 resets 3:50pm (Asia/Tokyo)", 1, 2, monkeypatch
+        "You've hit your session limit \u00b7 /upgrade to increase your usage limit.", 1, 2, monkeypatch
     )
     mutation = agent.mutate(PROPOSAL, MIXED)
 
