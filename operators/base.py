@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +133,7 @@ class Resources:
             has programs already.
         slow: Is called by an operator that takes a noticeable part of a training for a program, as an agent does: its
             programs are made while slots train. An operator that takes the model need not call it.
+        sleep: Waits for a number of seconds, but no longer than the search; then it raises `ProviderError`.
     """
 
     lend: Callable[[], ChatModel | None]
@@ -145,6 +147,7 @@ class Resources:
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     seed_program: Program | None = None
     slow: Callable[[], None] = _pass
+    sleep: Callable[[float], None] = time.sleep
 
     @property
     def model(self) -> ChatModel | None:

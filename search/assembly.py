@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from operators.base import MakeOperator, Operator, Resources
+from operators.rest import Rest
 from search.acceptance import Acceptance
 from search.ahead import Pace, ahead_per_slot
 from search.baseline import require_valid
@@ -107,7 +108,8 @@ def make_session(
     budget = make_budget(config.budget)
     models = make_models(config.llm, run)
     models.check(budget)
-    preflight, pace = Preflight(), Pace()
+    preflight, pace, rest = Preflight(), Pace(), Rest()
+    models.wait_by(rest.sleep)
     remarks: list[str] = []
     gates = Gates(**plain["gates"])
     acceptance = parts.acceptance or instantiate(config.acceptance, "acceptance")
@@ -125,6 +127,7 @@ def make_session(
         say=lambda line: models.say(line),  # `say` is set later
         prompts=prompts,
         slow=pace.slow,
+        sleep=rest.sleep,
         seed_program=seed_program if is_new else None,
     )
     stuck = StuckSettings(**plain["stuck"])
@@ -146,6 +149,7 @@ def make_session(
         curve_seconds=target.curve_seconds,
         gates=gates,
         max_failures=config.max_failures,
+        rest=rest,
     )
     return Session(
         settings=settings,

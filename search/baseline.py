@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from operators.trial import Status, Trial
 from search.errors import SeedProgramError, UserError
 from search.runs.rundir import RunDirectory
@@ -64,14 +66,17 @@ def require_baseline(first: Trial, run: RunDirectory) -> None:
     raise SeedProgramError(f"{lead}: {first.status.value}: {first.detail or 'no detail'}; {where}{advice}")
 
 
-def unreliable(trial: Trial) -> str:
-    """Return what the user should know if a trial is a seed program that failed once; empty for all others."""
-    if trial.status is not Status.BASELINE or len(trial.values) == len(trial.evaluations):
-        return ""
-    return (
-        f"the seed program failed once: {trial.detail}; the search goes on, and compares on other seeds. Programs made "
-        "from it may fail as often"
-    )
+def remarks(trial: Trial) -> Iterator[str]:
+    """Yield what the user should know of a trial if it is the seed program and has a score; nothing for all others."""
+    if trial.status is not Status.BASELINE:
+        return
+    if len(trial.values) != len(trial.evaluations):
+        yield (
+            f"warning: the seed program failed once: {trial.detail}; the search goes on, and compares on other seeds. "
+            "Programs made from it may fail as often"
+        )
+    if remark := next((each.remark for each in trial.evaluations if each.remark), ""):
+        yield f"the seed program: {remark}"
 
 
 def _has_failed(first: Trial) -> bool:

@@ -17,7 +17,7 @@ from operators.base import MutationError, ProviderError
 from operators.population import Population
 from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
-from search.baseline import require_baseline, require_same_seed_program, unreliable
+from search.baseline import remarks, require_baseline, require_same_seed_program
 from search.contracts import checked_mutation
 from search.decisions import Refusal, failed, next_step, propose, refuse, trainings_wanted
 from search.errors import PartError, SeedProgramError
@@ -189,8 +189,8 @@ class Loop:
 
     def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
         trial = self._recorder.decide(number, verdict, spent)
-        if remark := unreliable(trial):
-            self._observer.say(f"warning: {remark}")
+        for remark in remarks(trial):
+            self._observer.say(remark)
         self._passed.discard(number)
         self._share.release((number, None))
         require_baseline(self._population.trials[0], self._run)
@@ -218,13 +218,13 @@ class Loop:
     def _exhausted(self) -> str | None:
         population = self._population
         decided = population.decided[self._decided_before :]
-        if reason := self._settings.stuck_reason(decided):
-            return reason
-        return self._settings.budget.exhausted(
+        reason = self._settings.stuck_reason(decided) or self._settings.budget.exhausted(
             trainings=population.trainings,
             wall_seconds=self._recorder.elapsed().wall_seconds,
             cost_usd=self._recorder.cost_usd,
         )
+        self._settings.rest.end(bool(reason))
+        return reason
 
     # Launching
 
@@ -276,8 +276,8 @@ class Loop:
                 continue  # another session took this one for dead, and does it
             try:
                 handlers[task.stage](task, future)
-            except ProviderError as error:  # first record whatever else has finished
-                failures.append(error)
+            except ProviderError as error:  # first record what else has finished; at the end it would be of no use
+                failures += [] if self._exhausted() else [error]
             except TargetError as error:
                 if verdict := given_up(task, error, self._ledger):
                     handlers[task.stage](task, verdict)

@@ -9,6 +9,7 @@ from typing import Final
 
 from operators.base import NOTHING_NEW, Operator
 from operators.population import Population
+from operators.rest import Rest
 from operators.trial import Proposal, Trial
 from search.acceptance import Acceptance
 from search.budget import Budget
@@ -44,6 +45,7 @@ class Settings:
         ahead_per_slot: Number of programs per slot that suits the target and the operators (`search.ahead`).
         pruning: Decides which trainings are stopped early.
         curve_seconds: Time of a training by the clock of its loss curve; None if the target has no curve.
+        rest: Where operators wait for their providers.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Settings:
     curve_seconds: float | None = None
     gates: Gates = NO_GATES
     extra_operators: Mapping[str, Operator] = field(default_factory=dict)
+    rest: Rest = field(default_factory=Rest)
 
     def programs_ahead(self, slots: int) -> int:
         """Return how many programs may be made while that many slots are busy."""

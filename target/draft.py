@@ -39,6 +39,7 @@ class Draft:
     score_tries: int = 1
     verified: bool = True
     reported: Mapping[str, float] = field(default_factory=dict)
+    remark: str = ""
     failed_check: FailedCheck | None = None
 
     def end(self, outcome: Outcome, *, score: float | None = None, detail: str = "") -> Evaluation:

@@ -58,6 +58,7 @@ class Evaluation:
         verified: Whether the score was computed here, by a process that runs no code of the program. If not, the
             program reported the score, and it is unchecked.
         reported: Figures that the program reported beside it, by name. Not trusted.
+        remark: What the user should know about the score; it is said once, of the seed program.
         failed_check: The check for which the training was stopped. If `outcome` is not PRUNED, the training was an
             audit and ran on. None if it failed no check.
         host: Name of the host of a cluster that ran it; empty on the machine of the search.
@@ -86,6 +87,7 @@ class Evaluation:
     score_tries: int = 1
     verified: bool = True
     reported: Mapping[str, float] = field(default_factory=dict)
+    remark: str = ""
     failed_check: FailedCheck | None = None
     host: str = ""
     card: str = ""

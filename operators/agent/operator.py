@@ -60,7 +60,6 @@ class AgentOperator:
         outage_minutes: How long to run it again while its provider gives it nothing.
         resources: What the search provides.
         clock: Monotonic seconds.
-        sleep: Waits for the given number of seconds.
 
     Raises:
         ValueError: If there is no such command, a setting is out of range, or the prompt has no room for the program.
@@ -81,7 +80,6 @@ class AgentOperator:
         outage_minutes: float,
         resources: Resources,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._command = _split(command)
         if seconds <= 0 or (usd is not None and usd <= 0):
@@ -98,7 +96,6 @@ class AgentOperator:
         self._outage_minutes = outage_minutes
         self._resources = resources
         self._clock = clock
-        self._sleep = sleep
         require_room(prompt, self.name, resources)
         resources.slow()
 
@@ -108,7 +105,7 @@ class AgentOperator:
         Raises:
             MutationError: It made no program.
             ProviderRefusalError: Its provider gives it nothing, and waiting does not help.
-            ProviderError: Its provider has given it nothing for too long.
+            ProviderError: Its provider has given it nothing for too long, or until the end of the search.
         """
         base = parent_of(proposal, population)
         assert base.program is not None
@@ -197,7 +194,7 @@ class AgentOperator:
                 f"more: {trouble.said}"
             )
         self._resources.say(f"the agent got nothing from its provider: {trouble.said}; next try in {delay:.0f} s")
-        self._sleep(delay)
+        self._resources.sleep(delay)
 
     def _variables(self, seed: int, temporary: Path) -> dict[str, str]:
         named = {name: os.environ[name] for name in self._environment if name in os.environ}

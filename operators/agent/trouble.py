@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from operators.agent.resets import seconds_until_reset
 from operators.agent.spoken import Spoken
 from operators.llm.waits import seconds_in_words
 from operators.secrets import redact
@@ -73,7 +74,13 @@ def find_trouble(spoken: Spoken, *, failed: bool, now: Callable[[], float] = tim
         if _STAYS.search(plain):
             return Trouble(redact(line), passes=False)
         if is_notice or _PASSES.search(plain):
-            at = _RESETS_AT.search(plain)
-            wait_seconds = max(0.0, int(at[1]) - now()) if at else seconds_in_words(plain)
-            return Trouble(redact(line), passes=True, wait_seconds=wait_seconds)
+            return Trouble(redact(line), passes=True, wait_seconds=_wait_seconds(plain, now()))
     return None
+
+
+def _wait_seconds(notice: str, now: float) -> float | None:
+    """Return how long a notice asks to wait; None if it does not say."""
+    if at := _RESETS_AT.search(notice):
+        return max(0.0, int(at[1]) - now)
+    seconds = seconds_in_words(notice)
+    return seconds_until_reset(notice, now) if seconds is None else seconds

@@ -12,7 +12,7 @@ from __future__ import annotations
 from operators.edit.candidates import candidates_in
 from operators.edit.checks import checked
 from operators.edit.choice import chosen
-from operators.edit.cleaning import cleaned, without_fence_indents, without_outer_fences
+from operators.edit.cleaning import cleaned, with_html_as_fences, without_fence_indents, without_outer_fences
 from operators.edit.text import EditError, split_lines
 from operators.edit.thinking import without_thinking
 from operators.edit.turns import own_turn
@@ -32,7 +32,8 @@ def apply_reply(reply: str, source: str, *, complete: bool = False, file: str = 
     Raises:
         EditError: The reply has no edit, or an edit that cannot be applied; the message tells the model why.
     """
-    text = cleaned(without_thinking(own_turn(cleaned(reply), source), split_lines(source)[0]))
+    text = without_thinking(own_turn(cleaned(reply), source), split_lines(source)[0])
+    text = cleaned(with_html_as_fences(text, source))
     text = without_fence_indents(without_outer_fences(text))
     candidates = candidates_in(text, source, complete=complete, own=file)
     return checked(chosen(candidates, source, file), source)

@@ -17,6 +17,13 @@ _SEPARATOR: Final = "]<]minimax[>["
 """Stands before each tag of MiniMax."""
 _OUTER_LABELS: Final = frozenset({"markdown", "md"})
 _UNESCAPES: Final = 3
+_HTML_OPENING: Final = re.compile(
+    r"(?:^[ \t]{0,40}|(?<=>))<pre\b[^<>]{0,200}>[ \t]*(?:<code\b(?P<attributes>[^<>]{0,200})>)?\n?",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HTML_CLOSING: Final = re.compile(r"\n?[ \t]{0,40}(?:</code>[ \t]{0,40})?</pre>", re.IGNORECASE)
+_HTML_LANGUAGE: Final = re.compile(r"class=[\"'](?:lang(?:uage)?-)?(\w{1,20})")
+_HTML_FENCE: Final = "``````"
 
 
 def cleaned(reply: str) -> str:
@@ -32,6 +39,28 @@ def cleaned(reply: str) -> str:
         text = text.replace("<![CDATA[", "\n").replace("]]>", "\n")
     text = _JOINED.sub(r"\1\n", text).replace(_SEPARATOR, "")
     return _without_end(text)
+
+
+def with_html_as_fences(text: str, source: str) -> str:
+    """Return a text with fences in place of HTML's blocks of code.
+
+    A text with other fences, or with an edit outside of such blocks, is no HTML: the tags may be part of the program.
+
+    Args:
+        text: A reply.
+        source: The present file; if it has the tag, nothing is done.
+    """
+    if "<pre" in source or "```" in text:
+        return text
+    parts, begin = list[str](), 0
+    while (opening := _HTML_OPENING.search(text, begin)) and (closing := _HTML_CLOSING.search(text, opening.end())):
+        language = _HTML_LANGUAGE.search(opening["attributes"] or "")
+        label = language[1] if language else ""
+        code = text[opening.end() : closing.start()]
+        parts += [text[begin : opening.start()], f"\n{_HTML_FENCE}{label}\n{code}\n{_HTML_FENCE}\n"]
+        begin = closing.end()
+    parts.append(text[begin:])
+    return text if any("<<<<<<" in outside for outside in parts[::2]) else "".join(parts)
 
 
 def without_outer_fences(text: str) -> str:

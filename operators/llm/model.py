@@ -81,7 +81,7 @@ class LanguageModel:
                 "connect_seconds and total_seconds must be above 0 and outage_minutes at least 0, "
                 f"got {connect_seconds}, {total_seconds} and {outage_minutes}"
             )
-        self.tell = tell
+        self.tell, self.sleep = tell, sleep
         self._endpoints = {each.model: each for each in endpoints}
         weights = {each.model: each.weight for each in endpoints}
         self._choose = make_choice(selection, weights, exploration=exploration)
@@ -89,11 +89,11 @@ class LanguageModel:
         self._line = Persistence(
             connect_seconds=connect_seconds,
             backoff=Backoff(first_seconds=backoff_seconds, longest_seconds=longest_backoff_seconds),
-            pace=Pace(requests_per_minute, clock=clock, sleep=sleep),
+            pace=Pace(requests_per_minute, clock=clock, sleep=lambda seconds: self.sleep(seconds)),
             concurrency=concurrency,
             clock=clock,
-            sleep=sleep,
-            tell=lambda text: self.tell(text),  # `tell` may be set later
+            sleep=lambda seconds: self.sleep(seconds),
+            tell=lambda text: self.tell(text),  # both may be set later
         )
         self._clock = clock
         self._told: set[str] = set()

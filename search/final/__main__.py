@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from search.commands import fails_with_a_line, say, show
 from search.composed import make_target, read_config
 from search.final.check import run_final
-from search.final.report import final_text
+from search.final.report import final_text, read_final
 from search.names import given_search
 from search.report import write_reports
+from search.retraining import improvement
 from search.runs.finished import read_summary
 from search.runs.lock import locked
 from search.runs.reading import read_population
@@ -48,6 +49,8 @@ def _check(run: RunDirectory, n_seeds: int, workers: int | None) -> int:
 
     config = read_config(run)
     summary, population = read_summary(run), read_population(run)
+    improvement(population, run.root)  # also checked later, with absolute paths: a message has the one that was given
+    read_final(run)
     with locked(run.lock):
         chosen = {} if workers is None else {"workers": workers}
         with run.where_started() as there:

@@ -36,7 +36,7 @@ class Models:
     record: Record | None = None
     tried_out: bool = True
     lent: bool = field(default=False, init=False)
-    say: Callable[[str], None] = field(default=ignore, init=False)
+    say: Callable[[str], None] = field(default_factory=lambda: ignore, init=False)
 
     @property
     def asked(self) -> bool:
@@ -98,6 +98,11 @@ class Models:
                 f"budget.usd={budget.usd:g} cannot be kept: the price of {' and '.join(unknown)} is unknown; set "
                 "llm.price={input: USD, output: USD} per million tokens (0 for your own server), or remove budget.usd"
             )
+
+    def wait_by(self, sleep: Callable[[float], None]) -> None:
+        """Have live models wait for their providers by a function of a number of seconds."""
+        if self.live:
+            self.live.sleep = sleep
 
     def tell(self, say: Callable[[str], None]) -> None:
         """Report problems with providers, also with those of agents, to the user."""

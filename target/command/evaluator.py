@@ -16,7 +16,7 @@ from typing import Any, Final
 from target.command.advice import advice_on
 from target.command.checkout import CommandSpace
 from target.command.job import CommandJob
-from target.command.reported import figures_of_log, figures_of_pattern, finite_figures, number
+from target.command.reported import Printed, figures_of_pattern, finite_figures, number, read_log
 from target.command.score import CommandScorer, Reported
 from target.command.spec import CommandSpec
 from target.draft import Draft
@@ -67,6 +67,7 @@ class CommandEvaluator(ZygoteKeeper):
         self._checkout = checkout
         self._lifelines = tuple(lifelines)
         self._scorer = scorer or Reported(spec)
+        self._chooses = scorer is None and spec.metric_file is None  # which of the values in an output counts
 
     def preflight(self, program: Program, log: Path, *, evidence: Evidence = NO_EVIDENCE) -> Evaluation | None:
         """Check the text of a program; nothing is run or logged, and its memory is not judged."""
@@ -128,7 +129,8 @@ class CommandEvaluator(ZygoteKeeper):
             draft.isolation = child.isolation
             draft.train_seconds = child.clock.wall_seconds
             text = log.read_bytes().decode(errors="replace")
-            printed = self._printed(text)
+            read = self._read(text)
+            printed = read.figures
             _note_claims(draft, printed, max(ending.peak_bytes, child.clock.peak_resident_bytes))
             if exceeded := ending.exceeded or child.clock.exceeded(limits):
                 raise CandidateFailure(exceeded.outcome, self._stopped(exceeded))
@@ -137,17 +139,18 @@ class CommandEvaluator(ZygoteKeeper):
             space.refuse_changes()
             value, further = self._scorer.number(space, printed, tail)
             draft.reported = {**draft.reported, **further}
+            draft.remark = read.choice(spec.metric) if self._chooses else ""
         return value
 
-    def _printed(self, log: str) -> dict[str, str]:
-        """Return the figures of an output, as text; the deciding one as the settings say where it is."""
+    def _read(self, log: str) -> Printed:
+        """Return what an output has; the deciding figure as the settings say where it is."""
         spec = self._spec
         if spec.metric_pattern is None:
-            return figures_of_log(log, metric=spec.metric)
-        figures = figures_of_log(log)
+            return read_log(log, metric=spec.metric)
+        figures = read_log(log).figures
         figures.pop(spec.metric, None)
         matches = figures_of_pattern(log, spec.metric_pattern)
-        return {**figures, spec.metric: matches[-1]} if matches else figures
+        return Printed({**figures, spec.metric: matches[-1]} if matches else figures)
 
     def _failed(self, failure: CandidateFailure, printed: dict[str, str], tail: str) -> CandidateFailure:
         """Return a failure with the number printed before it, if any, and advice if the cause is known."""

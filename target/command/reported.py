@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import regex
@@ -36,6 +37,7 @@ _SECOND: Final = (
     r"\s*(?:[=/±+\d]|\(\s*\d|-+\d|(?:[-=]*>|→)\s*[+-]?[\d.])"  # a second number behind a value: either may be meant
 )
 _LEVELS: Final = frozenset({"debug", "info", "warning", "warn", "error", "critical"})  # words before a logged text
+_NUMBER: Final = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?%?"
 _SHARE: Final = re.compile(r"\s*(\d{1,15})/(\d{1,15})\s*")
 _LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
@@ -52,8 +54,40 @@ def lines_of(log: str) -> Iterator[str]:
         yield _COLOURS.sub("", line)
 
 
-def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
-    """Return the figures of a log by name, as text.
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What an output has.
+
+    Attributes:
+        figures: Its figures by name, as text.
+        alone: Values of the metric that have a separate line: a list for each such line.
+        among: The same for lines that have more.
+    """
+
+    figures: dict[str, str]
+    alone: list[list[str]] = field(default_factory=list)
+    among: list[list[str]] = field(default_factory=list)
+
+    def choice(self, metric: str) -> str:
+        """Return which value of the metric counts, and how to choose another; empty if all are equal."""
+        counted, values = self.alone or self.among, [*self.alone, *self.among]
+        n_values = sum(map(len, values))
+        if len({_value(value) for line in values for value in line}) < 2:
+            return ""
+        value, line = self.figures[metric], counted[-1]
+        place = "the first in its line" if value == line[0] != line[-1] else "the last"
+        if len(counted) > 1 and place != "the last":
+            place = "the first in the last line that has it"
+        elif self.alone and self.among:
+            place = "the last that has a line to itself"
+        return (
+            f"{metric} has {n_values} values in the output; {place} counts: {value}. If another one is the result, set "
+            f"target.metric to its name, as in 'Mean {metric}', or {PATTERN_ADVICE.removeprefix('set ')}"
+        )
+
+
+def read_log(log: str, *, metric: str | None = None) -> Printed:
+    """Read the figures of a log.
 
     A figure has a separate line, `name: value` or `name = value`, with or without a remark after it. If no separate
     line has the name, a part of a progress line counts, as in `step 100 | val_bpb: 0.99 | best`. The last number
@@ -66,6 +100,7 @@ def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
             in a row of a table, `| acc | 0.8 |`.
     """
     lines, pieces = dict[str, str](), dict[str, str]()
+    alone, among = list[list[str]](), list[list[str]]()
     inside = _inside(metric) if metric else None
     words = _words(metric) if metric else None
     column = _Column(metric) if metric else None
@@ -73,6 +108,7 @@ def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
         if found := _FIGURE.fullmatch(text):
             _put(lines, found)
             if found["name"] == metric:
+                _note(alone, [found["value"], *(_further(inside, text, found.end("value")) if inside else ())])
                 continue
         if len(text) > _LINE_CHARACTERS:
             continue
@@ -80,15 +116,23 @@ def figures_of_log(log: str, *, metric: str | None = None) -> dict[str, str]:
         parts = [part for piece in split if (part := _FIGURE.fullmatch(piece))]
         for part in parts:
             _put(pieces, part)
-        if metric and not found and (cell := _cell_after(metric, text)):
+        if not metric:
+            continue
+        values = [part["value"] for part in parts if part["name"] == metric]
+        if not found and (cell := _cell_after(metric, text)):
             pieces[metric] = cell
-        if metric and column and not found and (cell := column.cell_in(text)):
+            values.append(cell)
+        if column and not found and (cell := column.cell_in(text)):
             pieces[metric] = cell
+            values.append(cell)
         for match in filter(None, map(words.fullmatch, split)) if words else ():
             _put(pieces, match)
-        if inside and metric not in {part["name"] for part in parts}:
-            _put_only(pieces, inside, text)
-    return {**pieces, **lines}
+            values.append(match["value"])
+        if inside and metric not in {part["name"] for part in parts} and (only := _only(inside, text)):
+            _put(pieces, only)
+            values.append(only["value"])
+        _note(among, [*values, *_listed_after(metric, text)] if values else values)
+    return Printed({**pieces, **lines}, alone, among)
 
 
 def figures_of_pattern(log: str, pattern: str, *, seconds: float | None = None) -> list[str]:
@@ -155,8 +199,7 @@ class _Column:
 
 def _words(name: str) -> re.Pattern[str]:
     """Return a pattern for a part of a line that has a name and a number with only space between: `val loss 1.88`."""
-    number = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?"
-    return re.compile(rf"\s*(?P<name>{re.escape(name)})\s+(?P<value>{number})(?:\s*(?:±|\+/-)\s*[\d.]+)?\s*")
+    return re.compile(rf"\s*(?P<name>{re.escape(name)})\s+(?P<value>{_NUMBER})(?:\s*(?:±|\+/-)\s*[\d.]+)?\s*")
 
 
 def _inside(name: str) -> re.Pattern[str]:
@@ -165,11 +208,16 @@ def _inside(name: str) -> re.Pattern[str]:
     )
 
 
-def _put_only(figures: dict[str, str], pattern: re.Pattern[str], text: str) -> None:
-    """Note the figure of a line that has it once; a word before it, as in `best val_acc=1`, makes it another figure."""
+def _further(pattern: re.Pattern[str], text: str, begin: int) -> list[str]:
+    """Return the values of a figure behind the one that ends at a place of a line."""
+    found = pattern.finditer(text, begin)
+    return [match["value"] for match in found if not _is_longer_name(text[: match.start()])]
+
+
+def _only(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """Return the figure of a line that has it once; a word before it makes it another, as in `best val_acc=1`."""
     found = [match for match in pattern.finditer(text) if not _is_longer_name(text[: match.start()])]
-    if len(found) == 1 and number(found[0]["value"].rstrip("%")) is not None:
-        _put(figures, found[0])
+    return found[0] if len(found) == 1 and number(found[0]["value"].rstrip("%")) is not None else None
 
 
 def _is_longer_name(before: str) -> bool:
@@ -181,6 +229,18 @@ def _put(figures: dict[str, str], found: re.Match[str]) -> None:
     name, value = found["name"], found["value"].rstrip(",;%")
     if number(value) is not None or number(figures.get(name)) is None:
         figures[name] = value
+
+
+def _note(lines: list[list[str]], values: list[str]) -> None:
+    """Note the values of the metric in a line; words such as `n/a` are none."""
+    if numbers := [value for each in values if _value(value := each.rstrip(",;%")) is not None]:
+        lines.append(numbers)
+
+
+def _listed_after(name: str, text: str) -> list[str]:
+    """Return the numbers behind the first one of a list: 0.79 and 0.80 of `acc: 0.81, 0.79, 0.80`."""
+    found = re.search(rf"(?<![\w./-]){re.escape(name)}\s*[:=]\s*{_NUMBER}((?:\s*[,;]\s*{_NUMBER})+)\s*$", text)
+    return re.findall(_NUMBER, found[1]) if found else []
 
 
 def figures_of_file(content: bytes | None, file: str) -> dict[str, Any]:
@@ -222,8 +282,7 @@ def number_of(figures: dict[str, Any], name: str, *, place: str, above: float | 
     """
     if name not in figures:
         raise CandidateFailure(Outcome.CRASHED, f"metric: no {name!r} in {place}; {_what_came(log, name)}")
-    value = number(figures[name])
-    value = _share(figures[name]) if value is None else value
+    value = _value(figures[name])
     if value is None:
         raise CandidateFailure(
             Outcome.CRASHED, f"metric: {name} in {place} must be a number, got {figures[name]!r:.100}"
@@ -258,10 +317,12 @@ def number(value: Any) -> float | None:
         return None
 
 
-def _share(value: Any) -> float | None:
-    """Return a share such as `9912/10000` as a number; None if it is none."""
+def _value(value: Any) -> float | None:
+    """Return a reported value as a number, a share such as `9912/10000` too; None if it is neither."""
     found = _SHARE.fullmatch(value) if isinstance(value, str) else None
-    return int(found[1]) / int(found[2]) if found and int(found[1]) <= int(found[2]) > 1 else None
+    if found and int(found[1]) <= int(found[2]) > 1:
+        return int(found[1]) / int(found[2])
+    return number(value)
 
 
 def _what_came(log: str, name: str) -> str:

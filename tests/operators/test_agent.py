@@ -195,13 +195,13 @@ def in_an_outage(
     for name, value in (("SAID", said), ("STATUS", str(status)), ("TIMES", str(times))):
         monkeypatch.setenv(name, value)
     clock, told = Clock(), list[str]()
-    resources = replace(make_resources(None), say=told.append)
-    return make_agent("limited", clock=clock, sleep=clock.sleep, resources=resources), clock, told
+    resources = replace(make_resources(None), say=told.append, sleep=clock.sleep)
+    return make_agent("limited", clock=clock, resources=resources), clock, told
 
 
 def test_a_usage_limit_is_waited_for_and_nothing_of_the_tries_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     agent, clock, told = in_an_outage(
-        "You've hit your session limit \u00b7 resets 3:50pm (Asia/Tokyo)", 1, 2, monkeypatch
+        "You've hit your session limit \u00b7 /upgrade to increase your usage limit.", 1, 2, monkeypatch
     )
     mutation = agent.mutate(PROPOSAL, MIXED)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -55,6 +57,20 @@ def test_what_needs_the_user(said: str, status: int) -> None:
     assert not found.passes
 
 
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The time zone of the machine; now it is 1:00 there, on Tuesday, 25 November 2025, and in UTC 16:00, on Monday."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+HOUR, DAY = 3600, 86_400
+
+
+@pytest.mark.usefixtures("tokyo")
 @pytest.mark.parametrize(
     ("said", "wait_seconds"),
     [
@@ -62,7 +78,31 @@ def test_what_needs_the_user(said: str, status: int) -> None:
         ("Claude AI usage limit reached|1763999999", 0),
         ("ERROR: You've hit your usage limit. Try again in 4 days 6 hours 37 minutes.", 369_420),
         ("[API Error: exhausted your capacity on this model. Your quota will reset after 3h20m.]", 12_000),
-        ("You've hit your usage limit. Try again at 6:44 PM.", None),
+        ("You've hit your session limit \u00b7 resets 3:50am (Asia/Tokyo)", 2 * HOUR + 50 * 60),
+        ("You've hit your limit \u00b7 resets 3pm (America/Bogota)", 4 * HOUR),
+        ("You've hit your limit \u00b7 resets 12am (UTC)", 8 * HOUR),
+        ("You've hit your session limit \u00b7 resets 12:30pm (America/New_York)", 90 * 60),
+        ("5-hour limit reached \u2219 resets 3am", 2 * HOUR),
+        ("Session limit reached \u2219 resets 4:00 AM", 3 * HOUR),
+        (
+            "Weekly limit reached \u00b7 resets 10am (Asia/Seoul) \u00b7 /upgrade to Max or turn on /extra-usage",
+            9 * HOUR,
+        ),
+        ("You've hit your weekly limit \u00b7 resets Nov 26, 1pm (UTC)", DAY + 21 * HOUR),
+        ("You've hit your weekly limit \u00b7 resets Nov 25 at 4:30am (Asia/Calcutta)", 7 * HOUR),
+        ("You've hit your weekly limit \u00b7 resets Jan 1, 1am (UTC)", 37 * DAY + 9 * HOUR),
+        ("You've hit your weekly limit \u00b7 resets Mon 9am", 6 * DAY + 8 * HOUR),
+        ("Claude usage limit reached. Your limit will reset at 1pm (Etc/GMT+5).", 2 * HOUR),
+        ("You've hit your limit for Claude messages. Limits will reset at 9:30 a.m.", 8.5 * HOUR),
+        ("You've hit your usage limit. Upgrade to Pro or try again at Dec 5th, 2025 1:00 AM.", 10 * DAY),
+        ("You've hit your usage limit. Try again at 6:44 PM.", 17 * HOUR + 44 * 60),
+        ("quota exceeded, resets at 15:50 UTC", 0),
+        ("quota exceeded, resets at 14:50 UTC", 22 * HOUR + 50 * 60),
+        ("You've hit your limit \u00b7 resets 2am (Middle/Earth)", HOUR),
+        ("You've hit your limit \u00b7 resets 25:10", None),
+        ("You've hit your limit \u00b7 resets Feb 30, 1pm (UTC)", None),
+        ("You've hit your usage limit. Try again at 10 de jul. de 2026, 11:52.", None),
+        ("API Error: Rate limit reached", None),
     ],
 )
 def test_a_wait_that_is_named(said: str, wait_seconds: float | None) -> None:

@@ -136,6 +136,10 @@ HABITS = {
     "trailing space": BLOCK.replace("DEPTH = 8", "DEPTH = 8  \t"),
     "blank lines around the text": BLOCK.replace("DEPTH = 8", "\n\nDEPTH = 8").replace("DEPTH = 12", "\n\nDEPTH = 12"),
     "escaped HTML": html.escape(f"```\n{BLOCK}```"),
+    "a block of HTML that begins with a mark": f"<p>Deeper:</p>\n<pre><code>{html.escape(BLOCK)}</code></pre>\n<p>",
+    "the same without escapes": f"<pre>{BLOCK}</pre>",
+    "a diff in a block of HTML": '<pre><code class="lang-diff">-DEPTH = 8\n+DEPTH = 12\n</code></pre>',
+    "a block of HTML with the whole file": f"<pre>{html.escape(DEEPER)}</pre>",
     "a unified diff": HUNK,
     "a diff in a fence among prose": f"Deeper:\n\n```diff\n{HUNK}```\n\n- it may be slower\n",
     "a diff with wrong line numbers": HUNK.replace("-5,2 +5,2", "-105,2 +107,2"),
@@ -209,6 +213,13 @@ def test_an_escaped_block_among_plain_text_is_unescaped() -> None:
     reply = "<<<<<<< SEARCH\n    while 1 &lt; 2 and 3 &gt; 2:\n=======\n    while 1 &lt; 3:\n>>>>>>> REPLACE\n"
 
     assert apply_reply(reply, source) == source.replace("1 < 2 and 3 > 2", "1 < 3")
+
+
+def test_tags_of_html_may_be_a_part_of_the_program() -> None:
+    page = 'PAGE = """\n<pre>\n%s\n</pre>\n"""\n'
+    reply = BLOCK.replace("DEPTH = 12\n", f"DEPTH = 12\n{page}")
+
+    assert apply_reply(reply, SOURCE) == SOURCE.replace("DEPTH = 8\n", f"DEPTH = 12\n{page}")
 
 
 def test_escapes_that_the_file_has_itself_stay() -> None:

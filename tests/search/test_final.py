@@ -213,6 +213,14 @@ def test_the_command_tells_the_tracker_at_once_from_any_directory(
     assert found.data.tags["graft.final"] == read_final(RunDirectory(outputs / "a"))[0].verdict
     assert found.info.status == "FINISHED"
 
+    monkeypatch.chdir(outputs)
+    search("outputs=.", name="b", budget={"trainings": 1}, tracker="none", **settings)
+    (outputs / "a" / "final.json").write_text("{")
+    assert [main([name]) for name in "ab"] == [2, 2]
+    damaged, no_better = capsys.readouterr().err.splitlines()
+    assert damaged.startswith("error: a/final.json cannot be read"), "by the path that was given"
+    assert no_better.startswith("error: b found nothing better than its seed program")
+
 
 def test_a_damaged_file_gets_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "final.json").write_text("{")

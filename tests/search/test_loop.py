@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from operators.population import Population
+from operators.rest import Rest
 from operators.trial import Mutation, Proposal, Status, Trial
 from search.acceptance import Confirm, Measure, Naive, Verdict, training_seed
 from search.budget import Budget
@@ -28,6 +29,32 @@ def test_the_budget_of_trainings_is_exact(bench: Bench, slots: int, trainings: i
     assert summary.trainings == len(bench.executor.trained) == trainings
     assert bench.executor.most_at_once <= slots
     assert (summary.baseline_val_bpb is not None) and bench.ledger.population.trials[0].status is Status.BASELINE
+    check(bench, summary)
+
+
+class OutOfReach:
+    """Has a provider that gives it nothing until long after the hours of the search."""
+
+    name = "out of reach"
+
+    def __init__(self) -> None:
+        self.rest, self.hours = Rest(), 0.0
+
+    def mutate(self, proposal: Proposal, population: Population) -> Mutation:
+        self.hours = 9
+        self.rest.sleep(60)
+        raise AssertionError("the wait did not end with the search")
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_wait_for_a_provider_ends_with_the_hours_of_the_search(bench: Bench, slots: int) -> None:
+    bench.slots, bench.operator = slots, (operator := OutOfReach())
+    bench.clock = lambda: 3600 * operator.hours
+    bench.settings = {"rest": operator.rest, "budget": Budget(hours=8)}
+    summary = bench.search()
+
+    assert (summary.status, summary.stop_reason) == ("finished", "budget.hours=8 reached")
+    assert bench.ledger.population.pending, "the proposal is repeated if the search goes on with more hours"
     check(bench, summary)
 
 

@@ -7,12 +7,18 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import conf
+from operators.chat import Message
+from operators.rest import SearchEndedError
+from operators.trial import Proposal
+from search.assembly import Parts, make_session
 from search.budget import Budget
+from search.construct import compose_search
 from search.errors import UserError
 from search.models import Models
 from search.runs.rundir import RunDirectory
 from search.session import MAY_CHANGE
 from tests.operators.test_llm import make_model
+from tests.search.builders import MIXED
 
 CHOICES = sorted((Path(conf.__file__).parent / "llm").glob("*.yaml"))
 MONEY = Budget(usd=5)
@@ -31,6 +37,21 @@ def test_the_settings_that_may_change_exist() -> None:
     known = OmegaConf.load(CHOICES[0].with_name("default.yaml"))
 
     assert {key.removeprefix("llm.") for key in MAY_CHANGE if key.startswith("llm.")} <= {str(key) for key in known}
+
+
+def test_a_model_and_an_agent_are_waited_for_only_until_the_search_ends(tmp_path: Path) -> None:
+    limited = """agent.command='echo "Weekly limit reached; try again in 1 hour"'"""
+    model = ("llm.model=openai/scripted", "llm.api_base=http://127.0.0.1:1/v1", "llm.backoff_seconds=60")
+    composed = compose_search([f"outputs={tmp_path}", "target=landscape", "operator=agent", limited, *model])
+    session = make_session(composed, name="w", arguments=None, parts=Parts(), quiet=True)
+    live, agent = session.models.live, session.settings.operator
+    assert live is not None
+    session.settings.rest.end(True)
+
+    with pytest.raises(SearchEndedError):
+        live.complete((Message(role="user", text="Hello"),), seed=0, attempt=0)
+    with pytest.raises(SearchEndedError):
+        agent.mutate(Proposal(parents=(1,), seed=3), MIXED)
 
 
 def test_without_a_model_there_is_none_to_ask_and_no_budget_is_refused(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_constants_that_can_move_are_named_once_in_a_search(tmp_path: Path) 
     root.mkdir()
     (root / "train.py").write_text(
         "DEPTH = 8\nBATCH = 2**9\nBETAS = (0.9, 0.95)\nSEED = 3\nWIDTH = DEPTH * 2\nOLD = 1\n"
-        "print('val_bpb:', abs(WIDTH - 20) + abs(BATCH - 2**8) / 512 + sum(BETAS))\n"
+        "print('val_bpb: 7')\nprint('val_bpb:', abs(WIDTH - 20) + abs(BATCH - 2**8) / 512 + sum(BETAS))\n"
     )
     arguments = (
         *(
@@ -119,10 +119,12 @@ def test_the_constants_that_can_move_are_named_once_in_a_search(tmp_path: Path) 
     done = search(tmp_path, *arguments, "budget.trainings=6", "operator=tune", "strategy=greedy")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [each for each in done.stdout.splitlines() if each.endswith(line)]
+    assert done.stdout.count("the seed program: val_bpb has 2 values in the output; the last counts: 6.35. ") == 1
     again = search(tmp_path, *arguments, "budget.trainings=8", "operator=tune", "strategy=greedy")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "resumed: " in again.stdout
     assert "can move" not in again.stdout
+    assert "2 values" not in again.stdout
     assert all("BATCH = 2**" in path.read_text() for path in (tmp_path / "outputs" / "once").glob("trials/*/train.py"))
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target.command.reported import figures_of_log
+from target.command.reported import read_log
 from target.evaluation import Outcome
 from target.feedback import DETAIL_CHARACTERS, failure_from_log, last_words, ran_out_of_memory, reason, refusal
 from tests.limits import within_cpu_seconds
@@ -83,9 +83,7 @@ def test_no_log_and_no_ending_is_an_error_of_ours(tail, status):
         "\n[... 1 bytes left out ...]\n",
     ],
 )
-@pytest.mark.parametrize(
-    "read", [figures_of_log, partial(figures_of_log, metric="a"), last_words, refusal, ran_out_of_memory]
-)
+@pytest.mark.parametrize("read", [read_log, partial(read_log, metric="a"), last_words, refusal, ran_out_of_memory])
 def test_a_long_log_is_read_in_linear_time(read, piece):
     within_cpu_seconds(10, lambda: read(piece * (500_000 // len(piece))))
 

@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from target.command.reported import figures_of_log, figures_of_pattern, number_of
+from target.command.reported import figures_of_pattern, number_of, read_log
 from target.command.spec import CommandSpec
 from target.errors import TargetError
 from target.feedback import CandidateFailure
@@ -21,7 +21,7 @@ BOOSTING = "[99]\ttrain's auc: 0.99\tvalid_0's auc: 0.8123\n"
 
 
 def read(log: str, metric: str) -> float:
-    figures = figures_of_log(log, metric=metric)
+    figures = read_log(log, metric=metric).figures
     return number_of(figures, metric, place="the output", above=None, log=log)
 
 
@@ -89,6 +89,43 @@ def test_the_metric_is_found_among_the_other_figures_of_a_line(log, metric, expe
             read(log, metric)
     else:
         assert read(log, metric) == expected
+
+
+@pytest.mark.parametrize(
+    ("log", "metric", "told"),
+    [
+        (FOLDS, "acc", "acc has 2 values in the output; the last counts: 0.79. If another one is the result, set "),
+        (FOLDS, "Mean acc", ""),
+        ("acc: 0.81, 0.79, 0.80\n", "acc", "acc has 3 values in the output; the first in its line counts: 0.81. "),
+        (
+            "acc: 1, 3\nacc: 0.8, 0.7\n",
+            "acc",
+            "4 values in the output; the first in the last line that has it counts: ",
+        ),
+        ("acc: 0.5 | acc: 0.7\n", "acc", "acc has 2 values in the output; the first in its line counts: 0.5. "),
+        ("step 1 | acc: 0.5 | acc: 0.7\n", "acc", "acc has 2 values in the output; the last counts: 0.7. "),
+        (
+            "acc: 0.7\nn=1 acc=0.6\n",
+            "acc",
+            "has 2 values in the output; the last that has a line to itself counts: 0.7. ",
+        ),
+        (
+            "| epoch | acc |\n| 1 | 0.8 |\n| 2 | 0.9 |\n",
+            "acc",
+            "acc has 2 values in the output; the last counts: 0.9. ",
+        ),
+        ("val acc 0.5\nval acc 0.6\n", "val acc", "val acc has 2 values in the output; the last counts: 0.6. "),
+        ("acc: 3/10\nacc: 4/10\n", "acc", "acc has 2 values in the output; the last counts: 4/10. "),
+        ("epoch 3 acc=0.9\nacc: 90e-2\nacc: n/a\n", "acc", ""),
+        ("best acc: 0.9\nacc: 0.5\nloss: 3\n", "acc", ""),
+    ],
+)
+def test_which_of_several_values_counts_is_told(log, metric, told):
+    choice = read_log(log, metric=metric).choice(metric)
+
+    assert told in choice
+    assert bool(choice) == bool(told)
+    assert not told or choice.endswith("target.metric_pattern to a regular expression with one group, for the number")
 
 
 def test_a_line_that_has_the_name_but_no_clear_number_is_shown_with_what_to_do():
@@ -167,7 +204,7 @@ def test_variables_are_text_or_numbers_that_have_one_form_as_text(tmp_path, envi
 def test_a_long_line_of_brackets_is_read_in_linear_time():
     line = "acc=tensor(0." + "1" * 9_000 + "," + "x(" * 400
 
-    within_cpu_seconds(5, lambda: figures_of_log(f"{line}\n" * 50, metric="acc"))
+    within_cpu_seconds(5, lambda: read_log(f"{line}\n" * 50, metric="acc"))
 
 
 @pytest.mark.parametrize(
