@@ -18,7 +18,7 @@ from typing import Final
 import regex
 
 from operators.agent.command import Cost, Ended, run_command
-from operators.agent.spoken import Spoken, spoken
+from operators.agent.spoken import Spoken, spoken, without_lines
 from operators.agent.trouble import Trouble, find_trouble
 from operators.base import MutationError, ProviderError, ProviderRefusalError, Resources, parent_of
 from operators.chat import Exchange, Message, Reply
@@ -130,7 +130,7 @@ class AgentOperator:
             except (EditError, ContractError) as error:
                 failed = Attempt(cost_usd=ended.cost_usd, exchanges=(exchange,), prompt=prompt.label)
                 raise MutationError(str(error), failed) from error
-        change, reason = stated(said.text, prose=False)
+        change, reason = stated(without_lines(said.text, task.text), of_agent=True)
         ignored = f"[changes of {_listed(others)} were discarded]" if others else ""
         return Mutation(
             program=program,
@@ -173,7 +173,7 @@ class AgentOperator:
                 )
                 said = spoken(ended.output)
                 spent_usd += ended.cost_usd or said.cost_usd
-                trouble = None if ended.stopped else find_trouble(said, failed=ended.status != 0)
+                trouble = find_trouble(said, failed=ended.status != 0, stopped=bool(ended.stopped))
                 if trouble is None:
                     yield directory, replace(ended, cost_usd=spent_usd), said
                     return

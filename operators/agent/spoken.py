@@ -29,10 +29,10 @@ def spoken(output: str) -> Spoken:
     """Return what is said in an output: lines of text, one JSON object, or a JSON object in each line.
 
     `claude -p --output-format json` and `stream-json`, `codex exec --json` and `gemini --output-format json` write such
-    objects. Events without words are left out.
+    objects; the last one spreads its object over many lines, behind its warnings. Events without words are left out.
     """
-    whole = _object(output)
-    lines = [(output, whole)] if whole else [(line, _object(line)) for line in output.splitlines()]
+    before, last = _parted(output)
+    lines = [(line, _object(line)) for line in before.splitlines()] + ([(output, last)] if last else [])
     objects = [found for _, found in lines if found]
     words = [_words(found) if found else line for line, found in lines]
     return Spoken(
@@ -40,6 +40,21 @@ def spoken(output: str) -> Spoken:
         failed=any(each.get("is_error") is True or each.get("type") in _FAILED for each in objects[-1:]),
         cost_usd=next((cost for each in reversed(objects) if (cost := _cost(each))), 0.0),
     )
+
+
+def without_lines(said: str, task: str) -> str:
+    """Return what an agent says without the lines of its task, which Codex prints before it begins."""
+    given = {line.strip() for line in task.splitlines()}
+    return "\n".join(line for line in said.splitlines() if not line.strip() or line.strip() not in given)
+
+
+def _parted(output: str) -> tuple[str, dict[str, Any]]:
+    """Return the lines before the JSON object of several lines with which an output ends, and this object."""
+    if whole := _object(output):
+        return "", whole
+    before, brace, rest = f"\n{output}".rpartition("\n{\n")
+    last = _object(brace + rest)
+    return (before, last) if last else (output, {})
 
 
 def _object(text: str) -> dict[str, Any]:

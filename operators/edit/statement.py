@@ -28,7 +28,7 @@ _POLITE = re.compile(
 _SHOWN_CONSTANTS: Final = 4
 
 
-def stated(reply: str, *, prose: bool = True) -> tuple[str, str]:
+def stated(reply: str, *, of_agent: bool = False) -> tuple[str, str]:
     """Return the change that a reply states, in one line, and its hypothesis; empty where it states none.
 
     The statement is in lines such as `CHANGE: ...` and `HYPOTHESIS: ...`, in a JSON object with such keys, or else in
@@ -36,7 +36,7 @@ def stated(reply: str, *, prose: bool = True) -> tuple[str, str]:
 
     Args:
         reply: A model's answer, or an agent's output.
-        prose: Whether to use the first sentence of the prose.
+        of_agent: Whether an agent has written it while it worked: its last statement counts, and no other sentence.
     """
     text = without_thinking(reply.replace("\r\n", "\n"))
     said = _json_object(text)
@@ -45,8 +45,9 @@ def stated(reply: str, *, prose: bool = True) -> tuple[str, str]:
         for pattern in (_CHANGE, _REASON)
     )
     words = _CODE.sub("", text)
-    change, reason = change or _labelled(words, _CHANGE), reason or _labelled(words, _REASON)
-    change = change or (_first_sentence(words) if prose else "")
+    place = -1 if of_agent else 0
+    change, reason = change or _labelled(words, _CHANGE, place), reason or _labelled(words, _REASON, place)
+    change = change or ("" if of_agent else _first_sentence(words))
     return _one_line(change, _CHARACTERS), _one_line(reason, _REASON_CHARACTERS)
 
 
@@ -65,14 +66,16 @@ def difference(old: Program, new: Program) -> str:
     return f"{added} lines added, {removed} removed"
 
 
-def _labelled(text: str, pattern: re.Pattern[str]) -> str:
+def _labelled(text: str, pattern: re.Pattern[str], place: int) -> str:
+    """Return what is behind the first label (place 0) or the last (-1), with the lines that go on."""
     lines = text.split("\n")
-    for number, line in enumerate(lines):
-        if match := pattern.fullmatch(line):
-            following = lines[number + 1 :]
-            end = next((k for k, each in enumerate(following) if not each.strip() or _any_label(each)), len(following))
-            return " ".join([match["text"], *following[:end]])
-    return ""
+    found = [(number, match["text"]) for number, line in enumerate(lines) if (match := pattern.fullmatch(line))]
+    if not found:
+        return ""
+    number, first = found[place]
+    following = lines[number + 1 :]
+    end = next((k for k, each in enumerate(following) if not each.strip() or _any_label(each)), len(following))
+    return " ".join([first, *following[:end]])
 
 
 def _any_label(line: str) -> bool:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 TRAIN = Path("train.py")
+SAID = "\x1b[1mCHANGE:\x1b[0m another learning rate\nHYPOTHESIS: it was too far from the optimum"
 
 
 def edit() -> None:
@@ -21,7 +22,20 @@ def edit() -> None:
     factor = 1 + int(os.environ["GRAFT_SEED"]) % 97 / 100
     moved = re.sub(r"(?m)^(MATRIX_LR = )([0-9.e-]+)", lambda m: f"{m[1]}{float(m[2]) * (0.5 + factor):.6g}", source)
     TRAIN.write_text(moved)
-    print("thinking hard\n\x1b[1mCHANGE:\x1b[0m another learning rate\nHYPOTHESIS: it was too far from the optimum")
+    print(f"thinking hard\n{SAID}")
+
+
+def echo() -> None:
+    """Print as Codex 0.171 does: the task first, and the last answer twice."""
+    print(f"OpenAI Codex v0.171.0\n--------\nuser\n{Path('TASK.md').read_text()}\ncodex")
+    edit()
+    print(f"tokens used\n2,100\n{SAID}")
+
+
+def echo_only() -> None:
+    """Print the task, and state nothing."""
+    print(f"user\n{Path('TASK.md').read_text()}\ncodex\nDone.")
+    TRAIN.write_text(TRAIN.read_text() + "\nX = 1\n")
 
 
 def hang() -> None:

@@ -75,6 +75,18 @@ def test_the_edited_file_is_the_mutation() -> None:
     assert "trial #1" in exchange.messages[1].text
 
 
+@pytest.mark.parametrize(
+    ("habit", "said"),
+    [
+        ("echo", ("another learning rate", "it was too far from the optimum")),
+        ("echo_only", ("2 lines added, 0 removed", "")),
+    ],
+)
+def test_the_form_in_its_task_is_not_what_it_says(habit: str, said: tuple[str, str]) -> None:
+    mutation = mutate(habit)
+    assert (mutation.description, mutation.rationale) == said
+
+
 def test_one_that_hangs_is_killed_with_all_that_it_has_started(pids: Path) -> None:
     error = failure("hang", seconds=3)
 

@@ -12,6 +12,22 @@ from operators.agent.spoken import spoken
 from operators.agent.trouble import Trouble, find_trouble
 from operators.edit.statement import stated
 
+TRACE = """\
+    at throwErrorIfNotOK (file:///agents/node_modules/@google/gemini-cli/bundle/chunk-JDPZ4CE3.js:267833:24)
+    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)
+    at async retryWithBackoff (file:///agents/node_modules/@google/gemini-cli/bundle/chunk-JDPZ4CE3.js:308039:23)
+    at async GeminiChat.streamWithRetries (file:///agents/node_modules/@google/gemini-cli/bundle/chunk-JDPZ4CE3.js:332:2)
+    at async Turn.run (file:///agents/node_modules/@google/gemini-cli/bundle/chunk-JDPZ4CE3.js:333001:24)"""
+IN_GEMINI = "Error when talking to Gemini API Full report available at: /tmp/gemini-client-error-Turn.run.json"
+CRITICAL = "An unexpected critical error occurred:[object Object]"
+QUOTA = "You have exhausted your capacity on this model. Your quota will reset after 2h3m4s."
+WARNINGS = "Ripgrep is not available. Falling back to GrepTool.\n"
+
+
+def in_json(message: str) -> str:
+    """The output of `gemini --output-format json`: warnings, then an object of many lines."""
+    return WARNINGS + json.dumps({"session_id": "156025a9", "error": {"type": "Error", "message": message}}, indent=2)
+
 
 def trouble(output: str, status: int = 1) -> Trouble | None:
     return find_trouble(spoken(output), failed=status != 0, now=lambda: 1_764_000_000.0)
@@ -28,6 +44,8 @@ def trouble(output: str, status: int = 1) -> Trouble | None:
         'API Error: 529 {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}',
         "API Error: Connection error.",
         "[API Error: You have exhausted your capacity on this model. Your quota will reset after 3h20m.]",
+        "API Error: Request rejected (429) \u00b7 This request would exceed your account's rate limit.",
+        "API Error: Repeated 529 Overloaded errors. The API is at capacity \u2014 this is usually temporary.",
         "litellm.RateLimitError: AnthropicException - rate_limit_error",
         '{"type":"result","subtype":"success","is_error":true,"result":"API Error: Rate limit reached"}',
         '{"type":"turn.started"}\n{"type":"turn.failed","error":{"message":"You\'ve hit your usage limit."}}',
@@ -37,6 +55,23 @@ def test_what_passes_by_waiting(said: str, status: int) -> None:
     found = trouble(f"thinking\n{said}\n\n", status)
     assert found is not None
     assert found.passes
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ERROR: Reconnecting... 5/5\nERROR: We\u2019re currently experiencing high demand.",
+        "ERROR: exceeded retry limit, last status: 429 Too Many Requests",
+        "ERROR: stream disconnected before completion: error sending request",
+        "ERROR: unexpected status 503 Service Unavailable: The server is overloaded or not ready yet., url: http://x/v1",
+        "Error: Cannot connect to API: Unable to connect. Is the computer able to access the url?",
+    ],
+)
+def test_what_passes_by_waiting_if_the_agent_failed(said: str) -> None:
+    found = trouble(said)
+    assert found is not None
+    assert found.passes
+    assert "Reconnecting" not in found.said
 
 
 @pytest.mark.parametrize("status", [0, 1])
@@ -53,6 +88,37 @@ def test_what_passes_by_waiting(said: str, status: int) -> None:
 )
 def test_what_needs_the_user(said: str, status: int) -> None:
     found = trouble(said, status)
+    assert found is not None
+    assert not found.passes
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Invalid API key \u00b7 Fix external API key",
+        "There's an issue with the selected model (claude-nope). It may not exist or you may not have access to it. "
+        "Run --model to pick a different model.",
+        "ERROR: unexpected status 401 Unauthorized: Incorrect API key provided: sk-abc. You can find your API key at "
+        "https://platform.openai.com/account/api-keys., url: http://127.0.0.1:8555/v1/responses",
+        "ERROR: The model `gpt-nope` does not exist or you do not have access to it.",
+        'ERROR: {"error": {"message": "You have insufficient credits", "code": "insufficient_quota"}}',
+        "No auth type is selected. Please configure an auth type (e.g. via settings or `--auth-type`) before running",
+        "[API Error: 404 The model `gpt-nope` does not exist or you do not have access to it.]",
+        "[API Error: 400 You have insufficient credits]",
+        "litellm.NotFoundError: OpenAIException - The model `gpt-nope` does not exist or \nyou do not have access",
+        "Gemini CLI is not running in a trusted directory. To proceed, either use `--skip-trust`, set the "
+        "`GEMINI_CLI_TRUST_WORKSPACE=true` environment variable, or trust this directory in interactive mode.",
+        f'{IN_GEMINI} _ApiError: {{"error":{{"code":400,"message":"API key not valid. Please pass a key."}}}}\n'
+        f"{TRACE} {{\n  status: 400\n}}\n{CRITICAL}",
+        f"{IN_GEMINI} ModelNotFoundError: models/nope is not found for API version v1beta\n{TRACE}\n{CRITICAL}",
+        in_json('{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}'),
+        in_json("models/gemini-nope is not found for API version v1beta"),
+        in_json('{"error":{"code":403,"message":"This API method requires billing to be enabled."}}'),
+    ],
+)
+def test_what_real_agents_said_of_a_key_or_a_model(said: str) -> None:
+    """Claude Code 2.1.197, Codex 0.171, Gemini CLI 0.61, Qwen Code 0.15 and aider 0.86 with a scripted provider."""
+    found = trouble(said)
     assert found is not None
     assert not found.passes
 
@@ -98,6 +164,13 @@ HOUR, DAY = 3600, 86_400
         ("You've hit your usage limit. Try again at 6:44 PM.", 17 * HOUR + 44 * 60),
         ("quota exceeded, resets at 15:50 UTC", 0),
         ("quota exceeded, resets at 14:50 UTC", 22 * HOUR + 50 * 60),
+        (
+            f"Attempt 5 failed: {QUOTA}. Max attempts reached\n{IN_GEMINI} RetryableQuotaError: {QUOTA}\n{TRACE} {{\n"
+            f"  cause: {{\n    code: 429,\n    message: '{QUOTA}',\n    details: []\n  }},\n"
+            f"  retryDelayMs: undefined,\n  reason: undefined,\n  status: 429\n}}\n{CRITICAL}",
+            2 * HOUR + 184,
+        ),
+        (in_json(QUOTA), 2 * HOUR + 184),
         ("You've hit your limit \u00b7 resets 2am (Middle/Earth)", HOUR),
         ("You've hit your limit \u00b7 resets 25:10", None),
         ("You've hit your limit \u00b7 resets Feb 30, 1pm (UTC)", None),
@@ -130,6 +203,12 @@ def test_a_model_may_speak_of_limits() -> None:
     assert trouble(said, status=0) is None
 
 
+def test_one_that_is_stopped_while_it_asks_again_has_waited_for_its_provider() -> None:
+    asking = f"Attempt 8 failed with status 503. Retrying... _ApiError: overloaded\n{TRACE} {{\n  status: 503\n}}"
+    for said, found in ((asking, True), (f"{asking}\nI edit train.py now.", False), ("Operation cancelled.", False)):
+        assert bool(find_trouble(spoken(said), failed=True, stopped=True)) == found
+
+
 def test_an_old_error_far_above_does_not_count() -> None:
     assert trouble("API Error: 529 overloaded, retrying\n" + "working\n" * 5, status=0) is None
 
@@ -150,10 +229,11 @@ def test_what_is_said_in_json() -> None:
         (lines, 0.25),
         (json.dumps(events[1], indent=2), 0.25),
         (json.dumps({"response": answer, "stats": {}}), 0.0),
+        (WARNINGS + json.dumps({"response": answer, "stats": {"models": {}}}, indent=2), 0.0),
         (json.dumps({"type": "item.completed", "item": {"type": "agent_message", "text": answer}}), 0.0),
     ):
         said = spoken(output)
-        assert stated(said.text, prose=False) == ("fewer heads", "speed")
+        assert stated(said.text, of_agent=True) == ("fewer heads", "speed")
         assert said.cost_usd == cost_usd
         assert not said.failed
 

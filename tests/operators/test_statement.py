@@ -38,7 +38,7 @@ def test_a_statement_is_one_line_of_bounded_length() -> None:
 
 
 def test_what_an_agent_prints_is_not_taken_for_a_statement() -> None:
-    assert stated("Reading files now.\n", prose=False) == ("", "")
+    assert stated("Reading files now.\n", of_agent=True) == ("", "")
 
 
 @pytest.mark.parametrize(
