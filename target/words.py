@@ -7,13 +7,18 @@ import sys
 from pathlib import Path
 
 
-def split_command(line: str) -> list[str]:
+def split_command(line: str, home: Path | None = None) -> list[str]:
     """Return the words of a command; quotes group words, and a leading `~/` is the user's home.
+
+    Args:
+        line: The command.
+        home: The user's home; None for that of this process.
 
     Raises:
         ValueError: A quote is never closed.
     """
-    return [str(Path(word).expanduser()) if word.startswith("~/") else word for word in shlex.split(line)]
+    home = home or Path.home()
+    return [str(home / word[2:]) if word.startswith("~/") else word for word in shlex.split(line)]
 
 
 def command(module: str, *words: str) -> str:

@@ -6,9 +6,6 @@ computes the number, it is the program's own: a program could report anything.
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,11 +13,12 @@ from typing import Any, Final
 from target.command.advice import advice_on
 from target.command.checkout import CommandSpace
 from target.command.job import CommandJob
+from target.command.programs import runnable, search_path, words_in_copy
 from target.command.reported import Printed, figures_of_pattern, finite_figures, number, read_log
 from target.command.score import CommandScorer, Reported
 from target.command.spec import CommandSpec
 from target.draft import Draft
-from target.errors import TargetError, machine_errors
+from target.errors import machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.evidence import NO_EVIDENCE, Evidence
 from target.feedback import DETAIL_CHARACTERS, CandidateFailure, failure_from_log
@@ -181,7 +179,7 @@ class CommandEvaluator(ZygoteKeeper):
                 layers=layers_of(spec.sandbox),
                 access=access_to(spec.device),
                 readable=tuple(_readable(spec)),
-                runnable=(*_runnable(spec), *sorted(libraries())),  # any package: there is no held-out text to protect
+                runnable=(*runnable(spec), *sorted(libraries())),  # any package: there is no held-out text to protect
                 withheld=(),
                 memory_bytes=None,
                 file_bytes=spec.disk_bytes,
@@ -189,7 +187,7 @@ class CommandEvaluator(ZygoteKeeper):
                 listed_calls=False,
                 processes="free",
             ),
-            command=spec.words,
+            command=words_in_copy(spec, space.root / "out"),
             environment=scrubbed_environment(spec.threads)
             | {"PATH": search_path(spec)}
             | home
@@ -202,7 +200,7 @@ class CommandEvaluator(ZygoteKeeper):
         if self._spec.sandbox != "off" and not namespaces.missing():
             view = namespaces.View(
                 writable=(self._scratch,),
-                readable=(*_readable(self._spec), *_runnable(self._spec)),
+                readable=(*_readable(self._spec), *runnable(self._spec)),
                 access=access_to(self._spec.device),
             )
         return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=view, child="target.command.child")
@@ -220,45 +218,9 @@ def check_program(spec: CommandSpec, source: str) -> None:
         check_size(source, file=spec.file)
 
 
-def find_command(spec: CommandSpec) -> Path:
-    """Return the program that the command begins with.
-
-    Raises:
-        TargetError: There is none.
-    """
-    name = spec.words[0]
-    found = shutil.which(spec.root / name if "/" in name else name, path=search_path(spec))
-    if found is None:
-        raise TargetError(
-            f"target.command must begin with a program that can be found, got {name!r}; looked in "
-            f"{spec.root if '/' in name else search_path(spec)}; another command is given like "
-            "target.command='python train.py'"
-        )
-    return Path(found)
-
-
-def search_path(spec: CommandSpec) -> str:
-    """Return PATH of the command: its own virtual environment first, then the Python that runs this process."""
-    places = [str(spec.root / ".venv" / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    return os.pathsep.join(filter(None, places))
-
-
 def _readable(spec: CommandSpec) -> list[Path]:
     linked = [spec.root / name for name in spec.links] + [spec.user_home / name for name in spec.home]
     return [path.resolve() for path in (*linked, *spec.readable) if path.exists()]
-
-
-def _runnable(spec: CommandSpec) -> list[Path]:
-    """Return the command's program, the directory's virtual environment, and the Python installations of both."""
-    found = find_command(spec)
-    places = [found, found.resolve()]
-    for python in (spec.root / ".venv" / "bin" / "python", found):
-        installation = python.resolve().parent.parent
-        if python.exists() and (installation / "lib").is_dir() and installation != Path("/"):
-            places.append(installation)
-            if installation.parent.name == "python":  # uv keeps links to an installation beside it
-                places.append(installation.parent)
-    return [path for path in (*places, (spec.root / ".venv").resolve()) if path.exists()]
 
 
 def _note_claims(draft: Draft, printed: dict[str, str], peak_bytes: int) -> None:

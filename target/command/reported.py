@@ -120,6 +120,10 @@ def read_log(log: str, *, metric: str | None = None) -> Printed:
             continue
         values = [part["value"] for part in parts if part["name"] == metric]
         if not found and (cell := _cell_after(metric, text)):
+            if sum(map(bool, _cells(text))) == 2:  # the row has nothing else
+                lines[metric] = cell
+                _note(alone, [cell])
+                continue
             pieces[metric] = cell
             values.append(cell)
         if column and not found and (cell := column.cell_in(text)):
@@ -156,9 +160,12 @@ def figures_of_pattern(log: str, pattern: str, *, seconds: float | None = None) 
 
 def _cell_after(name: str, text: str) -> str | None:
     """Return the number in the cell after a name in a row of a table; None if there is none."""
-    cells = [cell.strip(" \t`*'\"") for cell in _CELLS.split(text)]
-    after = next((cell for before, cell in itertools.pairwise(cells) if before == name), "").rstrip("%")
+    after = next((cell for before, cell in itertools.pairwise(_cells(text)) if before == name), "").rstrip("%")
     return after if number(after) is not None else None
+
+
+def _cells(text: str) -> list[str]:
+    return [cell.strip(" \t`*'\"") for cell in _CELLS.split(text)]
 
 
 class _Column:
@@ -174,7 +181,7 @@ class _Column:
 
     def cell_in(self, text: str) -> str | None:
         """Return the number that a row has in the column; None if the line is no such row."""
-        cells = [cell.strip(" \t`*'\"") for cell in _CELLS.split(text)]
+        cells = _cells(text)
         if not text.strip(" |:=+-─━┼╋┃│║\t"):  # a ruler
             return None
         if cells.count(self._name) == 1:

@@ -88,12 +88,12 @@ class CommandSpec:
         if not self.metric:
             raise TargetError("target.metric must name the number that decides")
         _check_pattern(self.metric_pattern)
-        _words(self.command)
+        _words(self.command, self.user_home)
 
     @property
     def words(self) -> tuple[str, ...]:
         """The command as a program and its arguments."""
-        return _words(self.command)
+        return _words(self.command, self.user_home)
 
     @property
     def maximize(self) -> bool:
@@ -157,11 +157,11 @@ def _check_pattern(pattern: str | None) -> None:
         )
 
 
-def _words(command: str) -> tuple[str, ...]:
+def _words(command: str, home: Path) -> tuple[str, ...]:
     if not isinstance(command, str):  # YAML reads a bare true, as the program of that name, as a boolean
         raise TargetError(f"target.command must be a text, got {command!r}: name the program by its path")
     try:
-        words = tuple(split_command(command))
+        words = tuple(split_command(command, home))
     except ValueError as error:
         raise TargetError(f"target.command cannot be read: {error}: {command!r}") from error
     if not words:

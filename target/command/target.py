@@ -9,8 +9,9 @@ from typing import Any
 
 from target.base import MakeExecutor
 from target.command.checkout import describe_checkout
-from target.command.evaluator import SEED_VARIABLE, check_program, find_command
+from target.command.evaluator import SEED_VARIABLE, check_program
 from target.command.kind import CommandKind
+from target.command.programs import find_command
 from target.command.spec import CommandSpec
 from target.device import name_cards, record_cards
 from target.errors import TargetError

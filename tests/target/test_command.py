@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import venv
 
 import pytest
 
@@ -168,6 +169,33 @@ def test_a_pattern_of_the_settings_decides_which_number_counts(spec, once):
     missing = once(spec, "print('top1: 3')")
     assert "counts that matches target.metric_pattern='Acc@1 ([" in missing.detail
     assert "matches `Acc@1 (" in CommandTarget(spec).contract.goal
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "{elsewhere}/bin/python train.py",
+        "sh -c '{elsewhere}/bin/python train.py'",
+        "env A=1 venv/bin/python train.py",
+        "{elsewhere}/bin/tool train.py",
+        "~/elsewhere/bin/python train.py",
+    ],
+    ids=["its full path", "in a shell", "in the directory, not tracked", "a script of it", "in the user's home"],
+)
+def test_a_command_may_use_a_virtual_environment_that_lies_anywhere(once, tmp_path, command):
+    spec = autoresearch_spec(make_checkout(tmp_path / "checkout"), user_home=str(tmp_path), home=[], sandbox="strict")
+    for place in (elsewhere := tmp_path / "elsewhere", spec.root / "venv"):
+        venv.create(place, symlinks=True)
+        (site,) = place.glob("lib/python3*/site-packages")
+        (site / "only_there.py").write_text("VALUE = 0.5\n")
+        tool = place / "bin" / "tool"
+        tool.write_text(f"#!{place}/bin/python\nimport runpy, sys\nrunpy.run_path(sys.argv[1])\n")
+        tool.chmod(0o755)
+
+    spec = dataclasses.replace(spec, command=command.format(elsewhere=elsewhere))
+    found = once(spec, "import only_there\nprint('val_bpb:', only_there.VALUE)\n")
+
+    assert (found.outcome, found.score) == (Outcome.OK, 0.5), found.detail
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,16 @@ FOLDS = "Fold 1 acc: 0.81\nFold 2 acc: 0.79\nMean acc: 0.80\n"  # docs/targets.m
 BOOSTING = "[99]\ttrain's auc: 0.99\tvalid_0's auc: 0.8123\n"
 
 
+LIGHTNING = """\
+Epoch 2/2  ━━━━━━━━━ 23/23 0:00:01 • 0:00:00 22.03it/s v_num: 0 train_loss: 1.613
+                                                               val_loss: 1.638
+                                                               val_acc: 0.839
+┃      Validate metric      ┃       DataLoader 0        ┃
+│          val_acc          │    0.8388888835906982     │
+│         val_loss          │    1.6375213861465454     │
+"""  # 2.6.6: the end of its progress, which it wraps, and of trainer.validate()
+
+
 def read(log: str, metric: str) -> float:
     figures = read_log(log, metric=metric).figures
     return number_of(figures, metric, place="the output", above=None, log=log)
@@ -60,6 +70,8 @@ def read(log: str, metric: str) -> float:
         ("acc: Array(0.25, dtype=float32)\n", "acc", 0.25),
         ("acc: tensor([0.25, 0.5])\n", "acc", None),
         ("epoch 1 acc=0.2\n│  acc  │  0.8123000264  │\n", "acc", 0.8123000264),
+        (LIGHTNING, "val_acc", 0.8388888835906982),
+        ("| acc | 0.5 | 0.9 |\nacc: 0.8\n", "acc", 0.8),
         ("| name | value |\n| `acc` | 81.2% |\n| best acc | 0.9 |\n", "acc", 81.2),
         ("| acc | loss |\n| 0.9 | 0.1 |\n", "acc", 0.9),
         ("---\n|  epoch  |  acc  |  tta_acc  |\n---\n|   1  | 0.8 | 0.9 |\n|  eval | 0.81 | 0.92 |\n", "tta_acc", 0.92),
