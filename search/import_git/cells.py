@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from operators.trial import Status
+from target.command.digits import share_in
 from target.command.reported import MOST
 
 MARKUP: Final = " \t`*\"'[]"
@@ -56,7 +57,6 @@ _NOT_YET: Final = frozenset(("candidate", "tentative", "tentatively", "pending",
 _THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})(?![\d,.])")
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _FIRST_WORDS: Final = re.compile(r"(\w+(?: \w+){0,2})\s*(?:[-:;,(\u2013\u2014\u2192]|$)")
-_SHARE: Final = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})\s*(?:\([^()]*\))?")
 _SECOND_NUMBER: Final = re.compile(r"\s*(?:->|=>|→|⇒|/|,|;|\.\.|-|–|to\b|\s)\s*[~≈]?[+-]?\.?\d")
 _NOTHING: Final = frozenset(
     ("", "-", "--", "—", "–", "n/a", "na", "none", "null", "nan", "inf", "-inf", "crash", "crashed", "oom", "failed")
@@ -149,8 +149,8 @@ def read_number(cell: str, what: str) -> tuple[float | None, str]:
         text = text.replace(",", ".")
     elif thousands := _THOUSANDS.match(text):  # 1,234 alone can be either
         text = thousands[0].replace(",", "") + text[thousands.end() :]
-    if (share := _SHARE.fullmatch(text)) and int(share[1]) <= int(share[2]) > 1:
-        return int(share[1]) / int(share[2]), f"/{share[2]}"
+    if share := share_in(text):
+        return share[0] / share[1], f"/{share[1]}"
     found = _NUMBER.fullmatch(text)
     if not found or _SECOND_NUMBER.match(found[2]):
         raise UnreadCellError(f"{what} is not a number" if not found else f"{what} can be read as two numbers")
