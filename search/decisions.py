@@ -13,12 +13,13 @@ from search.acceptance import Acceptance, Measure, Verdict
 from search.contracts import checked_proposal, checked_repeat, checked_step
 from search.gates import NO_GATES, Gates
 from search.settings import THE_SAME, Settings
+from search.strategies.base import NothingToProposeError
 from target.evaluation import Outcome
 
 _LUCK: Final = frozenset({Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.TIMED_OUT})
 _ENDED: Final = {Outcome.OK: "scored", Outcome.OUT_OF_MEMORY: "ran out of memory", Outcome.TIMED_OUT: "timed out"}
 
-_ASKED_TWICE: Final = 3  # the trial: by then there may be several parents
+_ASKED_TWICE: Final = 3  # the least number of earlier trials: by then there may be several parents
 _IMPURE: Final = (
     "warning: the strategy {name}, asked twice with the same trials and randomness, gave two proposals: it must "
     "draw from `rng` only, and read no clock, no file and no attribute that changes; the search goes on, but the same "
@@ -39,25 +40,52 @@ class Refusal:
     again: tuple[tuple[int, int], ...] = ()
 
 
-def propose(settings: Settings, population: Population, say: Callable[[str], None] | None = None) -> Proposal:
+class Proposer:
+    """Asks the strategy, and once more for one early trial after a later verdict, to see whether it is pure.
+
+    A clock that it reads has gone on by then for as long as a training takes, and a counter that it keeps has counted.
+
+    Args:
+        settings: The search.
+        say: Is told if the second proposal is another.
+    """
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._say = say
+        self._early: tuple[Population, Proposal] | None = None
+        self._was_asked_twice = False
+
+    def propose(self, population: Population) -> Proposal:
+        """Return the next proposal; errors as in the function `propose`."""
+        proposal = propose(self._settings, population)
+        if self._early is None and len(population.trials) >= _ASKED_TWICE:
+            self._early = population, proposal
+        elif self._early and not self._was_asked_twice and len(population.decided) > len(self._early[0].decided):
+            self._ask_again(*self._early)
+        return proposal
+
+    def _ask_again(self, population: Population, before: Proposal) -> None:
+        self._was_asked_twice = True
+        try:
+            same = propose(self._settings, population) == before
+        except NothingToProposeError:
+            same = False
+        if not same:
+            self._say(_IMPURE.format(name=self._settings.strategy_name))
+
+
+def propose(settings: Settings, population: Population) -> Proposal:
     """Return the next proposal; its randomness depends on the seed of the search and the number of the trial only.
 
     Args:
         settings: The search.
         population: All trials.
-        say: Is told if the strategy is not pure. To see that, it is asked twice for one early trial.
 
     Raises:
         NothingToProposeError: The strategy has nothing left.
         PartError: The strategy returned something else.
     """
-    proposal = _asked(settings, population)
-    if say and len(population.trials) == _ASKED_TWICE and _asked(settings, population) != proposal:
-        say(_IMPURE.format(name=settings.strategy_name))
-    return proposal
-
-
-def _asked(settings: Settings, population: Population) -> Proposal:
     rng = random.Random(f"proposal {settings.seed} {len(population.trials)}")
     return checked_proposal(settings.strategy.ask(population, rng), settings.strategy_name, population)
 

@@ -19,7 +19,7 @@ from operators.trial import Attempt, Mutation, Proposal, Status, Trial
 from search.acceptance import Measure, Verdict
 from search.baseline import remarks, require_baseline, require_same_seed_program
 from search.contracts import checked_mutation
-from search.decisions import Refusal, failed, next_step, propose, refuse, trainings_wanted
+from search.decisions import Proposer, Refusal, failed, next_step, refuse, trainings_wanted
 from search.errors import PartError, SeedProgramError
 from search.observer import Observer
 from search.reapply import Moved, reapply
@@ -70,6 +70,7 @@ class Loop:
         self._slots = executor.slots
         self._clock = clock
         self._tick_seconds = tick_seconds
+        self._proposer = Proposer(settings, observer.say)
         self._work = UnderWay(settings, run, ledger, executor, clock)
         self._passed: set[int] = set()  # trials whose pre-flight is over
         self._repeats: dict[tuple[int, int], None] = {}  # trainings, (number, seed), of programs proposed again
@@ -216,14 +217,13 @@ class Loop:
         return change is not None
 
     def _exhausted(self) -> str | None:
-        population = self._population
-        decided = population.decided[self._decided_before :]
-        reason = self._settings.stuck_reason(decided) or self._settings.budget.exhausted(
+        population, settings = self._population, self._settings
+        reason = settings.stuck_reason(population.decided[self._decided_before :]) or settings.budget.exhausted(
             trainings=population.trainings,
             wall_seconds=self._recorder.elapsed().wall_seconds,
             cost_usd=self._recorder.cost_usd,
         )
-        self._settings.rest.end(bool(reason))
+        settings.rest.end(bool(reason))
         return reason
 
     # Launching
@@ -248,7 +248,7 @@ class Loop:
         for _ in range(int(min(slots + self._settings.programs_ahead(self._slots), left)) - under_way):
             number = len(self._population.trials)
             try:
-                proposal = propose(self._settings, self._population, self._observer.say)
+                proposal = self._proposer.propose(self._population)
             except NothingToProposeError as error:
                 self._idle = "" if self._work.tasks or others else str(error)
                 return

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from operators.trial import Status
+from target.command.digits import share_in
 from target.command.reported import MOST
 
 MARKUP: Final = " \t`*\"'[]"
@@ -47,6 +48,7 @@ YES_OR_NO: Final = ("kept", "keep", "accepted", "accept")
 FAILED: Final = frozenset((Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT))
 """Verdicts on programs that have no score."""
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,40}(?![0-9A-Za-z_])")
+_LABEL: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,20}[ #]?\d{1,6}")
 _NUMBER: Final = re.compile(r"[~≈*`$\"'\s]*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
 _YES: Final = frozenset(("yes", "y", "true", "1", "✓", "✔", "✅", "☑"))
 _NO: Final = frozenset(("no", "n", "false", "0", "✗", "✘", "❌", "✖", "☒"))
@@ -55,7 +57,6 @@ _NOT_YET: Final = frozenset(("candidate", "tentative", "tentatively", "pending",
 _THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})(?![\d,.])")
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 _FIRST_WORDS: Final = re.compile(r"(\w+(?: \w+){0,2})\s*(?:[-:;,(\u2013\u2014\u2192]|$)")
-_SHARE: Final = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})\s*(?:\([^()]*\))?")
 _SECOND_NUMBER: Final = re.compile(r"\s*(?:->|=>|→|⇒|/|,|;|\.\.|-|–|to\b|\s)\s*[~≈]?[+-]?\.?\d")
 _NOTHING: Final = frozenset(
     ("", "-", "--", "—", "–", "n/a", "na", "none", "null", "nan", "inf", "-inf", "crash", "crashed", "oom", "failed")
@@ -74,6 +75,12 @@ def read_commit(cell: str) -> str | None:
     if not found or (len(found[0]) < 7 and (found[0] != text or found[0].isdecimal())):
         return None
     return found[0].lower()
+
+
+def read_label(cell: str) -> str | None:
+    """Return the name of an experiment in the place of a commit, such as exp4 or run-12."""
+    text = cell.strip(MARKUP)
+    return text if _LABEL.fullmatch(text) and read_commit(cell) is None else None
 
 
 def read_status(cell: str) -> Status | None:
@@ -142,8 +149,8 @@ def read_number(cell: str, what: str) -> tuple[float | None, str]:
         text = text.replace(",", ".")
     elif thousands := _THOUSANDS.match(text):  # 1,234 alone can be either
         text = thousands[0].replace(",", "") + text[thousands.end() :]
-    if (share := _SHARE.fullmatch(text)) and int(share[1]) <= int(share[2]) > 1:
-        return int(share[1]) / int(share[2]), f"/{share[2]}"
+    if share := share_in(text):
+        return share[0] / share[1], f"/{share[1]}"
     found = _NUMBER.fullmatch(text)
     if not found or _SECOND_NUMBER.match(found[2]):
         raise UnreadCellError(f"{what} is not a number" if not found else f"{what} can be read as two numbers")

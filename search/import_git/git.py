@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,7 @@ class Repository:
         self._clean = clean
         self.root = clean.root
         self.file = functools.lru_cache(_FILES)(self._file)
+        self._messages: Callable[[str], list[tuple[str, str]]] = functools.cache(self._read_messages)
         self.parent: Callable[[str], str | None] = functools.cache(self._parent)
 
     def head_branch(self) -> str | None:
@@ -37,6 +39,12 @@ class Repository:
     def commit(self, name: str) -> str | None:
         """Return the full hash of a commit that is in the object database, reachable or not; None if it is not."""
         return self._clean.find(f"{name}^{{commit}}", "commit")
+
+    def labelled(self, label: str, path: str) -> str | None:
+        """Return the only commit of any branch that changes a file and whose message begins with a label; else None."""
+        begins = re.compile(rf"\W*{re.escape(label)}(?!\w|[-.]\w)", re.IGNORECASE)
+        found = [commit for commit, message in self._messages(path) if begins.match(message)]
+        return found[0] if len(found) == 1 else None
 
     def branch(self, name: str) -> str | None:
         """Return the commit of a branch, local or of a remote; None if there is no such branch."""
@@ -50,6 +58,10 @@ class Repository:
     def content(self, commit: str, path: str) -> bytes | None:
         """Return the bytes of a file in a commit; None if the commit does not have it."""
         return self._clean.content(f"{commit}:{path}", "blob")
+
+    def _read_messages(self, path: str) -> list[tuple[str, str]]:
+        lines = (self._ask("log", "--all", "--format=%H %s", "--", path) or "").splitlines()
+        return [(commit, message) for commit, _, message in (line.partition(" ") for line in lines)]
 
     def _file(self, commit: str, path: str) -> str | None:
         """Return the text of a file in a commit; None if the commit does not have it, or it is not text."""

@@ -118,7 +118,7 @@ class _Reader:
         self._without_commit: list[int] = []
 
     def read(self, rows: Iterable[Row], tip: str) -> History:
-        rows = self._with_baseline(list(rows))
+        rows = self._with_baseline(self._with_labelled(rows))
         self._shared = _of_several_programs(rows)
         for row in rows:
             self._add(row)
@@ -148,6 +148,16 @@ class _Reader:
                 "trial without program and score"
             )
         return history
+
+    def _with_labelled(self, rows: Iterable[Row]) -> list[Row]:
+        """Give rows with a name in place of a commit the commit whose message begins with it."""
+        found = [(row, row.label and self._repository.labelled(row.label, self._file)) for row in rows]
+        if named := [row.line for row, commit in found if commit]:
+            self._history.notes.append(
+                f"a name in place of the commit: {where(named)}; each is of the only commit whose message begins with "
+                "that name"
+            )
+        return [replace(row, commit=commit) if commit else row for row, commit in found]
 
     def _with_baseline(self, rows: list[Row]) -> Sequence[Row]:
         """If the kept row before the first known commit has no commit, give it the parent of that first commit."""

@@ -21,6 +21,7 @@ from search.import_git.cells import (
     begins_with_number,
     begins_with_verdict,
     read_commit,
+    read_label,
     read_memory_bytes,
     read_number,
     read_status,
@@ -166,19 +167,10 @@ class _Reader:
                 scales[row.line] = scale
         if table.larger_is_better is None and len(directions) == 1:
             table.larger_is_better = directions.pop()
-        self._leave_out_other_scales(scales)
+        table.leave_out_other_scales(scales, self._metric)
         self._take_nines_for_failures()
         self._check_names()
         return table
-
-    def _leave_out_other_scales(self, scales: dict[int, str]) -> None:
-        """Leave out scores in percent, or of a number of questions, among scores that are not."""
-        usual = "" if "" in scales.values() else next(iter(scales.values()), "")
-        for line, scale in scales.items():
-            if scale != usual:
-                said = "in percent" if scale == "%" else f"of {scale[1:]}"
-                self._table.left_out.append(LeftOut(line, f"a {self._metric} {said} among others"))
-        self._table.rows = [row for row in self._table.rows if scales.get(row.line, usual) == usual]
 
     def _take_nines_for_failures(self) -> None:
         """Take a score such as -999, far from all others, for the mark of a failure, as 0 is."""
@@ -282,6 +274,7 @@ class _Reader:
             memory_bytes=read_memory_bytes(record.memory),
             status=status,
             description=record.description.strip("\"' \t"),
+            label=read_label(record.commit),
         )
         return row, unit if unit == "%" or unit.startswith("/") else ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ class Row:
         memory_bytes: Peak memory; None if it is unknown.
         status: KEEP, DISCARD, or how it failed.
         description: What was tried.
+        label: The name of the experiment in place of a hash, such as exp4; None for none.
     """
 
     line: int
@@ -32,6 +33,7 @@ class Row:
     memory_bytes: int | None
     status: Status
     description: str
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,25 @@ class Table:
     notes: list[str] = field(default_factory=list)
     larger_is_better: bool | None = None
     heading: Metric | None = None
+
+    def leave_out_other_scales(self, scales: Mapping[int, str], metric: str) -> None:
+        """Leave out scores in percent, or of a number of questions, among scores that are not.
+
+        Shares such as 3/8 among fractions such as 0.25 are fractions.
+
+        Args:
+            scales: By line, of each row with a score: % for percent, /33 for a share of 33, else nothing.
+            metric: Name of the score.
+        """
+        plain = [row.value for row in self.rows if row.value is not None and not scales[row.line]]
+        if any(0 < value < 1 for value in plain) and all(0 <= value <= 1 for value in plain):
+            scales = {line: "" if scale.startswith("/") else scale for line, scale in scales.items()}
+        usual = "" if "" in scales.values() else next(iter(scales.values()), "")
+        for line, scale in scales.items():
+            if scale != usual:
+                said = "in percent" if scale == "%" else f"of {scale[1:]}"
+                self.left_out.append(LeftOut(line, f"a {metric} {said} among others"))
+        self.rows = [row for row in self.rows if scales.get(row.line, usual) == usual]
 
 
 def told(left_out: Iterable[LeftOut]) -> list[str]:

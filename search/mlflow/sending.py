@@ -5,11 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from search.mlflow.experiment import OF_TRAININGS
-from search.mlflow.store import import_mlflow, sqlite_path
+from search.mlflow.store import NOTE, import_mlflow, sqlite_path
+from search.mlflow.views import figures_view
 from search.tracking.records import TAG_CHARACTERS, clean, rounded
+
+_MOST_SHOWN: Final = 24  # columns
+_NOTE: Final = (
+    "Graft adds a run to `{name}` whenever its command ends. The description of a run says what was found, and its "
+    "artifacts are the files. The menu `Views` has a view `figures, latest first`, whose columns are the metrics of "
+    "the latest runs."
+)
 
 
 def try_to_send(tracking_uri: str, send: Callable[[str], None], *, done: str, advice: str) -> str:
@@ -54,6 +62,9 @@ class Experiment:
             if found
             else self._client.create_experiment(name, artifact_location=place, tags=OF_TRAININGS)
         )
+        self._shown: dict[str, None] = {}  # metrics
+        if not (found and NOTE in found.tags):
+            self._client.set_experiment_tag(self._id, NOTE, _NOTE.format(name=name))
 
     def add(
         self, name: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], files: Sequence[Path] = ()
@@ -71,3 +82,6 @@ class Experiment:
         for path in files:
             self._client.log_artifact(run_id, str(path))
         self._client.set_terminated(run_id)
+        self._shown |= dict.fromkeys(metrics)
+        for key, value in figures_view([*self._shown][:_MOST_SHOWN], now).items():
+            self._client.set_experiment_tag(self._id, key, value)

@@ -20,6 +20,9 @@ TRIALS: Final = "graft-trials"
 BEST_SO_FAR: Final = "graft-best-so-far"
 """Key of the view of the best score over the trainings, a line for each strategy."""
 
+FIGURES: Final = "graft-figures"
+"""Key of the view of an experiment that is not that of a search: its metrics, the latest run first."""
+
 _TAG: Final = "mlflow.sharedViewState."
 _NAME: Final = "attributes.`Run Name`"
 _DESCRIPTION: Final = "attributes.`Description`"
@@ -27,6 +30,7 @@ _WIDTHS: Final = {_NAME: 380, _DESCRIPTION: 300, "tags.`graft.status`": 105, "me
 _SCORE_WIDTH: Final = 90
 _DELTA_WIDTH: Final = 115
 _OTHER_WIDTH: Final = 95
+_FIGURE_WIDTH: Final = 160
 
 _SECTION: Final = {"uuid": "graft", "name": "best so far", "display": True, "columns": 1, "cardHeight": 520}
 _CHART: Final = {
@@ -58,6 +62,25 @@ def saved_views(differing: Sequence[str], created_milliseconds: int, metric: Met
         BEST_SO_FAR: _view(f"best so far by {' and '.join(arms)}", created_milliseconds, _best_so_far(arms, metric)),
     }
     return {f"{_TAG}{key}": view for key, view in views.items()}
+
+
+def figures_view(metrics: Sequence[str], created_milliseconds: int) -> dict[str, str]:
+    """Return the saved view of an experiment that is not that of a search, as tags.
+
+    Args:
+        metrics: The metrics that it shows; without a view, MLflow shows none.
+        created_milliseconds: When the experiment was made, since the epoch.
+    """
+    order = [_NAME, *(f"metrics.`{key}`" for key in metrics), _DESCRIPTION]
+    view = {
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "searchFilter": "",
+        "selectedColumns": order[1:],
+        "columnOrder": order,
+        "columnWidths": {column: _WIDTHS.get(column, _FIGURE_WIDTH) for column in order},
+    }
+    return {f"{_TAG}{FIGURES}": _view("figures, latest first", created_milliseconds, view)}
 
 
 def has_view(tags: Sequence[dict[str, str]], key: str) -> bool:

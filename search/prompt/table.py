@@ -26,7 +26,7 @@ class PromptRow:
         prompt: Name and hash of the prompt; empty for an operator without one.
         operator: Name of the operator.
         proposals: Decided proposals.
-        built: Number of them that produced a program.
+        built: Number of them that produced a program; one whose edit could not be made to a new champion did not.
         kept: Number of them that became the champion.
         gains: How much they lowered the champion's score, in each search in which they were made.
         prompt_tokens: Tokens that were sent.
@@ -83,7 +83,7 @@ def _row(prompt: str, operator: str, searches: Sequence[Sequence[tuple[Trial, fl
         prompt=prompt,
         operator=operator,
         proposals=len(trials),
-        built=sum(trial.mutation is not None for trial in trials),
+        built=sum(trial.mutation is not None and trial.status is not Status.NOT_BUILT for trial in trials),
         kept=sum(trial.status is Status.KEEP for trial in trials),
         gains=tuple(sum(gain for _, gain in search) for search in searches),
         prompt_tokens=sum(reply.prompt_tokens for reply in replies),

@@ -36,6 +36,10 @@ SEARCH_FILES: Final = (
 TAG_CHARACTERS: Final = 5000
 PARAM_CHARACTERS: Final = 500  # the limit of older servers
 _PARAMS: Final = 100  # in one log_batch
+_SAY_NOTHING: Final = frozenset(
+    {"cost_usd", "mean_staleness", "reapplied", "pruned", "audited", "false_prunes", "saved_seconds"}
+)
+"""Figures of a summary that are no tags while they are 0: this did not happen."""
 _OWN_TAGS: Final = (KIND, TRIAL, SENT)
 _LABELS: Final = 60
 _CURVE_POINTS: Final = 200
@@ -152,7 +156,10 @@ def search_name(parameters: Mapping[str, str], differing: Sequence[str] = ()) ->
 def summary_tags(summary: Summary, metric: Metric) -> dict[str, str]:
     """Return a summary as tags; as metrics, its figures would appear first in the charts of every trial."""
     figures = summary.to_json(metric)
-    tags = {f"graft.{plain_key(key)}": _plain(value) for key, value in figures.items() if value not in (None, "")}
+    said = {
+        key: value for key, value in figures.items() if value not in (None, "") and (value or key not in _SAY_NOTHING)
+    }
+    tags = {f"graft.{plain_key(key)}": _plain(value) for key, value in said.items()}
     return {key: clean(value, TAG_CHARACTERS) for key, value in tags.items()}
 
 

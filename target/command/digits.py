@@ -1,4 +1,4 @@
-"""Writes the numbers of a log as Python does: without thousands separators, currency signs and the names of types."""
+"""Reads numbers as people write them: with thousands separators, currency signs and names of types, or as shares."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ _TYPED: Final = re.compile(
 )
 _LISTED: Final = re.compile(r"(?<=[:=])(\s?)\[\s*([+-]?\d[\d.]*(?:e[+-]?\d+)?)\s*\](?![\w\[])")
 _MAY_HAVE: Final = re.compile(r"\d,\d|[$€£¥]|\w\(|[:=]\s?\[")
+_SHARE: Final = re.compile(r"(\d{1,15})\s*/\s*(\d{1,15})\s*(?:\([^()]*\))?")
 _MOST_CHARACTERS: Final = 10_000  # of a line
 
 
@@ -27,3 +28,9 @@ def plain_digits(text: str) -> str:
         return text
     text = _LISTED.sub(r"\1\2", _TYPED.sub(r"\1", _CURRENCY.sub(r"\1", text)))
     return _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
+
+
+def share_in(text: str) -> tuple[int, int] | None:
+    """Return the two numbers of a share, such as 18 and 33 of `18/33` or of `18 / 33 (55%)`; None for other texts."""
+    found = _SHARE.fullmatch(text.strip())
+    return (int(found[1]), int(found[2])) if found and int(found[1]) <= int(found[2]) > 1 else None

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import regex
 
-from target.command.digits import plain_digits
+from target.command.digits import plain_digits, share_in
 from target.evaluation import Outcome
 from target.feedback import CandidateFailure, last_words
 from target.patterns import SlowPatternError, found_by
@@ -38,7 +38,6 @@ _SECOND: Final = (
 )
 _LEVELS: Final = frozenset({"debug", "info", "warning", "warn", "error", "critical"})  # words before a logged text
 _NUMBER: Final = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?%?"
-_SHARE: Final = re.compile(r"\s*(\d{1,15})/(\d{1,15})\s*")
 _LEFT_OUT: Final = re.compile(rf"\n{LEFT_OUT}\n")
 
 
@@ -326,10 +325,8 @@ def number(value: Any) -> float | None:
 
 def _value(value: Any) -> float | None:
     """Return a reported value as a number, a share such as `9912/10000` too; None if it is neither."""
-    found = _SHARE.fullmatch(value) if isinstance(value, str) else None
-    if found and int(found[1]) <= int(found[2]) > 1:
-        return int(found[1]) / int(found[2])
-    return number(value)
+    share = share_in(value) if isinstance(value, str) else None
+    return share[0] / share[1] if share else number(value)
 
 
 def _what_came(log: str, name: str) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from target.program.conditions import condition
 from target.program.staying import DATA, LIMIT, MEASURE, SPLIT
 from target.program.syntax import parents_of
 
@@ -55,7 +56,8 @@ def measuring_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
     A constant stays if it is an argument of a call that splits the data, is compared with a clock, decides whether time
     counts (`if step >= N: seconds += dt`), or is read only in evaluations and their arguments. Where most constants are
     read in evaluations only, an evaluation is what the program does, and this is no reason. It also stays if it is in a
-    loss that an evaluation computes too, such as the weight of one of its terms: a smaller weight is a smaller score.
+    loss that an evaluation computes too, such as the weight of one of its terms: a smaller weight is a smaller score;
+    and if it sets the conditions of the score (`conditions.py`).
 
     Args:
         tree: The program.
@@ -66,6 +68,7 @@ def measuring_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
     for node in parents:
         if isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load):
             reason, inside = _purpose(node, parents)
+            reason = reason or condition(node, parents, in_evaluation=inside)
             reads[node.id] += 1
             evaluating[node.id] += inside
             if reason:

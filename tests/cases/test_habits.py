@@ -80,6 +80,46 @@ def test_what_is_compared_with_a_clock_or_decides_what_it_counts_stays() -> None
     assert staying(source) == {"CAP": LIMIT, "FIRST": LIMIT}
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("print(f'Recall@{N}: {recall(rank(N)):.3f}')", MEASURE),
+        ("def validate(m):\n    return hits(np.argsort(-m(x))[:, ::-1][:N])\nserve(N)", MEASURE),
+        ("def evaluate(m):\n    best = scores.topk(N)[1]\nserve(N)", MEASURE),
+        ("def evaluate(m):\n    return mean(hit(recs[:N]))\nserve(N)", MEASURE),
+        ("key = 'hit@' + str(N)\nserve(N)", MEASURE),
+        ("tf = T.Compose([T.Resize((N, N)), T.ToTensor()])\nnet = ViT(N)", DATA),
+        ("image = cv2.resize(image, (N, N))", DATA),
+        ("val = image_dataset_from_directory(path, image_size=(N, N), batch_size=BATCH)", DATA),
+        ("env = gym.make('Pong', frameskip=N)", MEASURE),
+        ("env = make_env('Pong', N)", MEASURE),
+        ("env = AtariPreprocessing(env, frame_skip=N)", MEASURE),
+        ("for _ in range(N):\n    obs, r, done, _ = env.step(int(action))\n    total += r", MEASURE),
+        ("class FlappyEnv(gym.Env):\n    def step(self, a):\n        return a * N", MEASURE),
+        ("class Shaped(gym.RewardWrapper):\n    def reward(self, r):\n        return r / N", MEASURE),
+        ("if N:\n    m.fit(x, y, eval_set=[(xv, yv)])\nelse:\n    m.fit(x, y)", MEASURE),
+        ("m.fit(x, y, eval_set=[(xv, yv)] if N else None)", MEASURE),
+        ("def evaluate(m):\n    return mean(m(rows[i : i + N]) for i in range(0, 99, N))\nfit(N)", ""),
+        ("def evaluate(m):\n    return m(rows[:, -N:], tokens[:N])\nnet = GPT(N)", ""),
+        ("print(f'depth {N}: loss@end {loss}')\nnet = GPT(N)", ""),
+        ("generate(idx, top_k=N)\nlogits, at = gate.topk(N)\nexperts(at)", ""),
+        ("val = image_dataset_from_directory(path, batch_size=N)\nnet = ViT(image_size=N)", ""),
+        ("for _ in range(N):\n    action = agent.act(obs)\n    obs, r, done, _ = env.step(action)", ""),
+        ("for _ in range(N):\n    obs, r, done, _ = env.step(env.action_space.sample())", ""),
+        ("for _ in range(N):\n    obs, r, done, _ = env.step(agent.act(obs))", ""),
+        ("envs = SyncVectorEnv([make_one for _ in range(N)])\nenv = FrameStack(env, N)\nagent = DQNAgent(env, N)", ""),
+        ("m.fit(x, y, eval_set=[(xv, yv)], early_stopping_rounds=N)", ""),
+        ("class NetWrapper(nn.Module):\n    def forward(self, x):\n        return N * x", ""),
+        ("if N:\n    m.fit(x, y)", ""),
+        ("if N > 3:\n    m.fit(x, y, validation_data=(xv, yv))", ""),
+    ],
+)
+def test_what_sets_the_conditions_of_a_score_stays_by_its_use(source: str, reason: str) -> None:
+    assert staying(f"N = 5\nLR, DEPTH, BATCH = 0.1, 3, 8\nuse(LR, DEPTH, BATCH)\n{source}\n") == (
+        {"N": reason} if reason else {}
+    )
+
+
 EVALUATED = """\
 ROWS, SOFT, RATE, WIDTH, BATCH = 400, 0.5, 0.1, 64, 32
 def evaluate(net, batch):

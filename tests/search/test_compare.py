@@ -259,7 +259,11 @@ def test_a_comparison_becomes_a_run_in_mlflow(tmp_path: Path, capsys: pytest.Cap
     client.search_experiments()  # makes the database
 
     assert main([str(tmp_path / "sweep"), "--tracking-uri", uri]) == 0
-    (run,) = client.search_runs([client.get_experiment_by_name("comparisons").experiment_id])
+    experiment = client.get_experiment_by_name("comparisons")
+    view = json.loads(experiment.tags["mlflow.sharedViewState.graft-figures"])
+    assert {"metrics.`final strategy beam`", "metrics.`final strategy greedy`"} <= set(view["selectedColumns"])
+    assert "`figures, latest first`" in experiment.tags["mlflow.note.content"]
+    (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.metrics["final strategy beam"] == pytest.approx(1.498, abs=0.01)
     assert run.data.tags["graft.ranked"] == "False"
     assert {each.path for each in client.list_artifacts(run.info.run_id)} == {

@@ -112,7 +112,18 @@ class Impure:
         return Proposal(parents=(0,), seed=next(self.asked))
 
 
-@pytest.mark.parametrize(("strategy", "warnings"), [(Impure(), 1), ("greedy", 0)])
+class Coarse:
+    """Reads a clock that shows another time after each training, and the same one until then."""
+
+    def __init__(self) -> None:
+        self.decided = 0
+
+    def ask(self, population: Population, rng: random.Random) -> Proposal:
+        self.decided = max(self.decided, len(population.decided))
+        return Proposal(parents=(0,), seed=1000 * self.decided + len(population.trials))
+
+
+@pytest.mark.parametrize(("strategy", "warnings"), [(Impure(), 1), (Coarse(), 1), ("greedy", 0)])
 def test_a_strategy_that_is_not_pure_is_told_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], strategy: object, warnings: int
 ) -> None:
@@ -120,7 +131,7 @@ def test_a_strategy_that_is_not_pure_is_told_at_the_start(
     run(name="own", target="landscape", tracker="none", strategy=strategy, budget={"trainings": 20})
 
     said = " ".join(capsys.readouterr().out.split())
-    assert said.count("warning: the strategy Impure, asked twice") == warnings
+    assert said.count(f"warning: the strategy {type(strategy).__name__}, asked twice") == warnings
     assert ("gave two proposals" in said) == bool(warnings)
 
 

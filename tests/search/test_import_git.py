@@ -186,6 +186,28 @@ def test_a_baseline_without_a_commit_is_what_the_first_known_commit_was_made_fro
     assert trials[0].program.source == TRAIN
 
 
+def test_a_name_in_place_of_a_commit_is_that_of_the_only_commit_whose_message_begins_with_it(tmp_path, capsys):
+    agent = Agent(tmp_path / "autoresearch")
+    agent.log("exp0", "1.0", "1", "keep", "baseline")
+    agent.commit("exp1: depth 4", ("DEPTH = 8", "DEPTH = 4"))
+    agent.log("exp1", "0.9", "1", "keep", "depth 4")
+    for depth in (5, 6):
+        agent.commit("[exp2] deeper", (f"DEPTH = {depth - 1}", f"DEPTH = {depth}"))
+    agent.log("exp2", "0.8", "1", "keep", "two commits have the name")
+    agent.commit("Exp 10, exp3", ("DEPTH = 6", "DEPTH = 7"))
+    agent.log("exp3", "0.7", "1", "keep", "no commit begins with the name")
+    agent.log("Exp 10", "0.6", "1", "keep", "depth 7")
+    _, run = imported(agent, tmp_path)
+
+    trials = read_population(run).trials
+    assert [(trial.proposal.parents, *trial.values.values()) for trial in trials] == [
+        ((), 1.0),
+        ((0,), 0.9),
+        ((1,), 0.6),
+    ]
+    assert "a name in place of the commit: 2 rows (lines 3, 6)" in capsys.readouterr().out
+
+
 def test_what_was_reset_before_it_was_logged_is_history_without_a_score(tmp_path, capsys):
     agent = Agent(tmp_path / "autoresearch")
     agent.log(agent.hash(), "1.0", "1", "keep", "baseline")

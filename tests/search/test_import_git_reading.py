@@ -32,7 +32,6 @@ HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
         ("abc1234\t0.9\t1\tkeep -> discard\td", "the status 'keep -> discard' is not known"),
         ("abc1234\t0.9\t1\tnot kept\td", "the status 'not kept' is not known"),
         ("abc1234\t90%\t1\tkeep\td", "a val_bpb in percent among others"),
-        ("abc1234\t30/33\t1\tkeep\td", "a val_bpb of 33 among others"),
         ("abc1234\t999.0\t1\tkeep\td", "keep with 999, which stands for a failure, as val_bpb"),
         ("abc1234\t0.9\t1\tkeep-candidate\td", "the status 'keep-candidate' is not known"),
         ("abc1234\t0.9\t1\tsuccess\td", "the status 'success' is not known"),  # of the run, or of the change
@@ -82,6 +81,24 @@ def test_cells_are_read_as_people_write_them(cells, expected):
 
     gigabytes = row.memory_bytes and row.memory_bytes / 2**30
     assert (row.commit, row.value, gigabytes, row.status.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        (("0.25", "3/8", "4/5"), [0.25, 0.375, 0.8]),
+        (("1/8", "3/8", "4/5"), [0.125, 0.375]),
+        (("20", "30/33"), [20]),
+        (("1", "3/8"), [1]),
+        (("0.25", "1.5", "3/8"), [0.25, 1.5]),
+    ],
+)
+def test_shares_are_read_among_fractions_and_among_shares_of_the_same_number(scores, expected):
+    rows = "\n".join(f"abc123{at}\t{score}\t44\tkeep\td" for at, score in enumerate(scores))
+    table = parse_results(HEAD + rows, place="t", metric="val_bpb")
+
+    assert [row.value for row in table.rows] == expected
+    assert [each.why.startswith("a val_bpb of ") for each in table.left_out] == [True] * (len(scores) - len(expected))
 
 
 @pytest.mark.parametrize(("mark", "expected"), [("-999.000", [None]), ("99999", [None]), ("99.9", [99.9])])

@@ -97,6 +97,8 @@ def test_the_run_of_the_search_shows_the_best_so_far_by_trainings(outputs):
     ]
     assert search.info.status == "FINISHED"
     assert search.data.tags["graft.best_trial"] == "9"
+    assert search.data.tags["graft.seed"] == "0"
+    assert "graft.pruned" not in search.data.tags, "what did not happen has no tag"
     assert search.data.tags["graft.outcomes"] == "1 crashed, 1 not_built, 6 ok, 1 rejected, 1 timed_out"
     assert artifacts_of(outputs, search) == {"lineage.html"}
 

@@ -59,6 +59,9 @@ def test_rows_add_up_what_each_prompt_brought() -> None:
     assert (terse.prompt, terse.operator, terse.proposals, terse.built, terse.kept) == ("terse@1", "patch", 4, 3, 2)
     assert terse.gain == pytest.approx(0.1 + 0.1)
     assert (default.proposals, default.kept, default.gain) == (1, 1, pytest.approx(0.2))
+    conflict = replace(SEARCH.trials[3], status=Status.NOT_BUILT, evaluations=(), detail="the edit does not fit")
+    moved = Population(tuple(conflict if trial.number == 3 else trial for trial in SEARCH.trials))
+    assert [row.built for row in prompt_rows([moved]) if row.prompt == "terse@1"] == [2], "its edit fitted no more"
     assert (terse.prompt_tokens, terse.completion_tokens, terse.cost_usd) == (800, 160, pytest.approx(0.08))
     assert terse.gain + default.gain == pytest.approx(2.0 - 1.6), "together they are the gain of the search"
 
