@@ -16,7 +16,8 @@ _ADVICE: Final = (
     ),
     (
         r"SemLock|sem_open|DataLoader worker|multiprocessing/(?:synchronize|context|popen|resource_tracker)",
-        "multiprocessing's worker processes do not run in the sandbox: load data in the program itself (num_workers=0)",
+        "multiprocessing's worker processes run in the sandbox with target.worker_processes=true only; or load data in "
+        "the program itself (num_workers=0)",
     ),
     (
         r"No module named",

@@ -18,7 +18,7 @@ from target.command.reported import Printed, figures_of_pattern, finite_figures,
 from target.command.score import CommandScorer, Reported
 from target.command.spec import CommandSpec
 from target.draft import Draft
-from target.errors import machine_errors
+from target.errors import TargetError, machine_errors
 from target.evaluation import Evaluation, Outcome
 from target.evidence import NO_EVIDENCE, Evidence
 from target.feedback import DETAIL_CHARACTERS, CandidateFailure, failure_from_log
@@ -30,7 +30,7 @@ from target.program import Program
 from target.program.contract import ContractError, check_size, check_syntax
 from target.sandbox import Confinement, layers_of, namespaces, scrubbed_environment
 from target.sandbox.access import access_to
-from target.sandbox.grants import libraries
+from target.sandbox.grants import SHARED_MEMORY, libraries
 from target.stopping import StopRule
 
 SEED_VARIABLE: Final = "GRAFT_SEED"
@@ -61,6 +61,7 @@ class CommandEvaluator(ZygoteKeeper):
         scorer: CommandScorer | None = None,
     ) -> None:
         super().__init__(sandbox=spec.sandbox, scratch=scratch)
+        _require_namespaces(spec)
         self._spec = spec
         self._checkout = checkout
         self._lifelines = tuple(lifelines)
@@ -172,7 +173,9 @@ class CommandEvaluator(ZygoteKeeper):
 
     def _job(self, space: CommandSpace, seed: int) -> CommandJob:
         spec = self._spec
-        home = {"HOME": str(space.root / "home"), "TMPDIR": str(space.root / "tmp")}
+        has_workers = spec.worker_processes and spec.sandbox != "off"
+        temporary = SHARED_MEMORY if has_workers else str(space.root / "tmp")  # the address of a socket must be short
+        home = {"HOME": str(space.root / "home"), "TMPDIR": temporary}
         return CommandJob(
             confinement=Confinement(
                 workspace=space.root,
@@ -186,6 +189,7 @@ class CommandEvaluator(ZygoteKeeper):
                 cpu_seconds=None,
                 listed_calls=False,
                 processes="free",
+                worker_processes=has_workers,
             ),
             command=words_in_copy(spec, space.root / "out"),
             environment=scrubbed_environment(spec.threads)
@@ -202,8 +206,22 @@ class CommandEvaluator(ZygoteKeeper):
                 writable=(self._scratch,),
                 readable=(*_readable(self._spec), *runnable(self._spec)),
                 access=access_to(self._spec.device),
+                shared_memory=self._spec.worker_processes,
             )
         return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=view, child="target.command.child")
+
+
+def _require_namespaces(spec: CommandSpec) -> None:
+    """Refuse worker processes where they would share memory with the machine.
+
+    Raises:
+        TargetError: Namespaces are missing.
+    """
+    if spec.worker_processes and spec.sandbox != "off" and (missing := namespaces.missing()):
+        raise TargetError(
+            f"target.worker_processes=true needs a /dev/shm of its own, but this machine lacks {missing}; load data in "
+            "the program itself (num_workers=0), or set target.sandbox=off"
+        )
 
 
 def check_program(spec: CommandSpec, source: str) -> None:

@@ -44,6 +44,8 @@ class CommandSpec:
         memory_bytes: Memory of all its processes together; None for no limit.
         disk_bytes: Limit for the size of all its files together, including the copy.
         sandbox: `auto`, `strict` or `off`, as in `TargetSpec`.
+        worker_processes: Whether Python's worker processes may run in the sandbox, as those of a DataLoader. It takes
+            namespaces.
         user_home: The directory to which `home` is relative.
     """
 
@@ -69,6 +71,7 @@ class CommandSpec:
     memory_bytes: int | None = None
     disk_bytes: int
     sandbox: Sandbox = "auto"
+    worker_processes: bool = False
     user_home: Path = field(default_factory=Path.home)
 
     def __post_init__(self) -> None:

@@ -26,7 +26,8 @@ from typing import Any, NoReturn
 
 from target.boundary.job import KILL_SECONDS, PACKET_BYTES
 from target.process.processes import become_subreaper, kill_descendants
-from target.sandbox.grants import library_grants
+from target.process.trees import remove_tree
+from target.sandbox.grants import SHARED_MEMORY, library_grants
 
 TREE_KILL_SECONDS = 45.0  # ending thousands of processes takes long on a busy machine
 _MAX_FDS = 8
@@ -95,6 +96,7 @@ class _Zygote:
 
     def _kill(self) -> None:
         gone = kill_descendants(TREE_KILL_SECONDS)
+        _empty_shared_memory()
         if self._child is not None:
             self._forget_child(self._child[1])
         self._send(killed=gone, cpu_seconds=_reaped_cpu_seconds() - self._cpu_before)
@@ -124,6 +126,17 @@ def _confined_child(become: Become, job: dict[str, Any], fds: list[int]) -> tupl
     os.close(child_report_fd)
     with os.fdopen(report_fd, "rb") as report:
         return pid, report.read()
+
+
+def _empty_shared_memory() -> None:
+    """Remove what a child has left in /dev/shm: the next one must not find it. Outside of namespaces it is not ours."""
+    if os.getpid() != 1 or not os.access(SHARED_MEMORY, os.W_OK):  # the first process there is in a view of its own
+        return
+    for path in Path(SHARED_MEMORY).iterdir():
+        if path.is_dir() and not path.is_symlink():
+            remove_tree(path)
+        else:
+            path.unlink()
 
 
 def _reaped_cpu_seconds() -> float:

@@ -19,7 +19,7 @@ from target.process.processes import die_with_parent, drop_capabilities, forbid_
 from target.sandbox import landlock, namespaces, seccomp
 from target.sandbox.access import Access
 from target.sandbox.grants import child_grants
-from target.sandbox.seccomp import Processes
+from target.sandbox.seccomp import Processes, Sockets
 from target.spec import Sandbox
 
 OPEN_FILES = 1024
@@ -67,6 +67,8 @@ class Confinement:
         cpu_seconds: CPU time of each single process, a backstop behind the parent's clock; None for no limit.
         listed_calls: Whether it may make only the system calls that trainings were observed to make.
         processes: Whether it may start other processes, as in `target.sandbox.seccomp`.
+        worker_processes: Whether these may be worker processes of Python, which share memory in /dev/shm and connect to
+            each other. It must be in namespaces: else it would share them with the machine.
     """
 
     workspace: Path
@@ -80,6 +82,12 @@ class Confinement:
     listed_calls: bool
     processes: Processes
     runnable: tuple[Path, ...] = ()
+    worker_processes: bool = False
+
+    @property
+    def sockets(self) -> Sockets:
+        """The sockets that it may use."""
+        return "connected" if self.worker_processes else "unconnected" if self.access.unix_sockets else "none"
 
     def to_json(self) -> dict[str, Any]:
         """Return the confinement as plain JSON types."""
@@ -194,13 +202,14 @@ def _restrict(confinement: Confinement) -> tuple[str, ...]:
             access=confinement.access,
             readable=confinement.readable,
             runnable=confinement.runnable,
+            has_workers=confinement.worker_processes,
         )
         landlock.restrict(tuple(places), confinement.withheld, version)
         in_force.append(f"{LANDLOCK}-{version}")
     if SECCOMP in wanted and seccomp.available():
         seccomp.restrict(
             signals_to_own_pid=version < landlock.ABI_SIGNALS,
-            unix_sockets=confinement.access.unix_sockets,
+            sockets=confinement.sockets,
             listed_only=confinement.listed_calls,
             processes=confinement.processes,
         )

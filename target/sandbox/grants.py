@@ -35,11 +35,17 @@ _MACHINE: Final = (
     "/dev/urandom",
     "/dev/zero",
 )
+SHARED_MEMORY: Final = "/dev/shm"
 _OWN_THREADS: Final = "/proc/self/task"  # of the confined process; its descendants have others
 
 
 def child_grants(
-    workspace: Path, *, access: Access, readable: tuple[Path, ...], runnable: tuple[Path, ...] = ()
+    workspace: Path,
+    *,
+    access: Access,
+    readable: tuple[Path, ...],
+    runnable: tuple[Path, ...] = (),
+    has_workers: bool = False,
 ) -> Iterator[Grant]:
     """Yield the grants of a child.
 
@@ -48,10 +54,13 @@ def child_grants(
         access: Its access to the device.
         readable: Further paths that it may read.
         runnable: Further paths that it may read and execute from.
+        has_workers: Whether the processes that it starts may be worker processes of Python.
     """
     yield Grant(workspace, Right.READ)
     for name in ("home", "tmp", "out"):
         yield Grant(workspace / name, Right.WRITE)
+    if has_workers:
+        yield Grant(Path(SHARED_MEMORY), Right.WRITE | Right.MAKE_SOCK)
     for path in readable:
         yield Grant(path, Right.READ)
     yield from library_grants()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from target.sandbox.access import NO_DEVICE, Access
-from target.sandbox.grants import libraries
+from target.sandbox.grants import SHARED_MEMORY, libraries
 from target.sandbox.toolchain import compiler_folders
 
 LAYER: Final = "namespaces"
@@ -37,12 +37,14 @@ class View:
         readable: Paths that are visible even if they are in a home or a temporary directory.
         withheld: Directories that appear empty.
         access: What candidates need for their device.
+        shared_memory: Whether they have a writable /dev/shm of their own. The zygote empties it behind each of them.
     """
 
     writable: tuple[Path, ...] = ()
     readable: tuple[Path, ...] = ()
     withheld: tuple[Path, ...] = ()
     access: Access = NO_DEVICE
+    shared_memory: bool = False
 
 
 def missing() -> str | None:
@@ -92,6 +94,8 @@ def _prefix(view: View) -> Iterator[str]:
         yield from ("--tmpfs", place, "--remount-ro", place)
     for device in view.access.devices:
         yield from ("--dev-bind", device, device)
+    if view.shared_memory:
+        yield from ("--tmpfs", SHARED_MEMORY)
     for place in ("/dev", *private):  # a candidate could leave files there for the next one
         yield from ("--remount-ro", place)
     yield from ("--chdir", str(_PACKAGE.parent), "--")

@@ -21,6 +21,7 @@ from typing import Final, Literal
 from target.sandbox.syscalls import LISTED, PROCESSES, REFUSED, Numbers
 
 Processes = Literal["none", "counted", "free"]
+Sockets = Literal["none", "unconnected", "connected"]
 """Whether a child may start processes; `counted`: only processes that their parent reaps, so their CPU time counts."""
 
 _SET_MODE_FILTER, _ACTION_AVAILABLE = 1, 2
@@ -75,15 +76,17 @@ def available() -> bool:
 
 
 def restrict(
-    *, signals_to_own_pid: bool, unix_sockets: bool = False, listed_only: bool = False, processes: Processes = "free"
+    *, signals_to_own_pid: bool, sockets: Sockets = "none", listed_only: bool = False, processes: Processes = "free"
 ) -> None:
     """Forbid the calls that no training needs, for this thread and all it will start; requires `no_new_privs`.
 
     Args:
         signals_to_own_pid: Also forbid signals to every other process; for kernels whose Landlock cannot distinguish
             its own children from other processes.
-        unix_sockets: Allow making and binding sockets of AF_UNIX, as GPU drivers do. They reach no other process:
-            connecting, messages and sending to an address are refused. Writing to a socket pair is allowed.
+        sockets: `unconnected` allows making and binding sockets of AF_UNIX, as GPU drivers do. They reach no other
+            process: connecting, messages and sending to an address are refused. Writing to a socket pair is allowed.
+            `connected` allows that too, as Python's worker processes need it. Only a network namespace and the files
+            that it sees then say whom a program reaches.
         listed_only: Allow only the calls of `target/sandbox/syscalls.py` that trainings were observed to make. If not
             set, all calls are allowed except those that it names as refused.
         processes: Whether it may start other processes.
@@ -95,7 +98,7 @@ def restrict(
     for number in _numbers(REFUSED):
         program += _refuse(number)
     program += _refuse(_number(_CLONE3), errno.ENOSYS)  # a filter cannot see its flags; libc then uses clone
-    program += _rules(signals_to_own_pid=signals_to_own_pid or processes == "none", unix_sockets=unix_sockets)
+    program += _rules(signals_to_own_pid=signals_to_own_pid or processes == "none", sockets=sockets)
     program += _process_rules(processes)
     if not listed_only:
         install(program)
@@ -108,9 +111,9 @@ def restrict(
     install([*program, (_IF_AT_LEAST, 0, 1, _NEW_CALLS), _return(errno.ENOSYS), _return(errno.EPERM)])
 
 
-def _rules(*, signals_to_own_pid: bool, unix_sockets: bool) -> list[_Instruction]:
+def _rules(*, signals_to_own_pid: bool, sockets: Sockets) -> list[_Instruction]:
     """Return rules about arguments: sockets, namespaces, limits and signals."""
-    program = _socket_rules(unix_sockets)
+    program = _socket_rules(sockets)
     program += _unless_equal(_number(_SOCKETPAIR), _AF_UNIX)
     program += _if(_number(_CLONE), _IF_ANY, _NEW_NAMESPACES)
     program += _unless_equal(_number(_PRLIMIT), 0, os.getpid())
@@ -125,10 +128,12 @@ def _rules(*, signals_to_own_pid: bool, unix_sockets: bool) -> list[_Instruction
     return program + _refuse(_number(_PIDFD_SEND_SIGNAL))
 
 
-def _socket_rules(unix_sockets: bool) -> list[_Instruction]:
-    if not unix_sockets:
+def _socket_rules(sockets: Sockets) -> list[_Instruction]:
+    if sockets == "none":
         return _refuse(_number(_SOCKET))
     program = _unless_equal(_number(_SOCKET), _AF_UNIX)
+    if sockets == "connected":
+        return program
     for call in (_CONNECT, _SENDMSG, _SENDMMSG):
         program += _refuse(_number(call))
     return program + _unless_null(_number(_SENDTO), argument=4)  # send() is sendto() without an address

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import socket
 import venv
 
 import pytest
@@ -16,7 +19,7 @@ from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.program import Program
 from target.program.contract import ContractError
-from target.sandbox import landlock
+from target.sandbox import landlock, namespaces
 from tests.checkouts import FILES, TRAIN, autoresearch_spec, git, make_checkout, state_of
 from tests.target.conftest import below
 
@@ -221,6 +224,66 @@ def test_a_common_reason_for_a_failure_comes_with_what_to_do(evaluator, log, sou
 
     assert found.outcome is Outcome.CRASHED
     assert advice in found.detail.rpartition("advice: ")[2]
+
+
+WORKERS = """
+import multiprocessing, multiprocessing.connection, os, socket
+from multiprocessing import shared_memory
+
+def double(x):
+    return 2 * x
+
+if __name__ == "__main__":
+    assert os.listdir("/dev/shm") == [], "what another training left"
+    with multiprocessing.Pool(2) as pool:
+        found = pool.map(double, range(3))
+    listener = multiprocessing.connection.Listener()
+    with multiprocessing.connection.Client(listener.address) as client, listener.accept() as server:
+        client.send(found)
+        found = server.recv()
+    memory = shared_memory.SharedMemory(create=True, size=64)
+    open("/dev/shm/left", "w").write("for the next program")
+    os.mkdir("/dev/shm/folder")
+    reached = 0
+    for address in ADDRESSES:
+        try:
+            socket.socket(socket.AF_UNIX).connect(address)
+            reached += 1
+        except OSError:
+            pass
+    print("val_bpb:", sum(found) + reached)
+"""
+
+
+@pytest.mark.skipif(namespaces.missing() is not None, reason="bubblewrap is missing")
+def test_worker_processes_share_memory_with_each_other_and_with_nothing_else(spec, tmp_path_factory, log):
+    spec = dataclasses.replace(spec, worker_processes=True)
+    folder = tmp_path_factory.mktemp("workers")
+    snapshot = copy_checkout(spec, folder / "copy")
+    addresses = [f"\0graft-{os.getpid()}", str(tmp_path_factory.mktemp("others") / "socket")]
+    with contextlib.ExitStack() as stack:
+        for address in addresses:
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(address)
+            listening.listen()
+        (folder / "scratch").mkdir()
+        evaluator = stack.enter_context(
+            CommandEvaluator(spec, checkout=snapshot.root, scratch=folder / "scratch"),
+        )
+        program = Program(WORKERS.replace("ADDRESSES", repr(addresses)))
+        found = [evaluator.evaluate(program, seed, log) for seed in (0, 1)]
+
+    assert [each.score for each in found] == [6.0, 6.0], found[0].detail
+
+
+def test_worker_processes_without_namespaces_are_refused(spec, tmp_path, monkeypatch):
+    monkeypatch.setattr("target.command.evaluator.namespaces.missing", lambda: "namespaces (the program bwrap)")
+    spec = dataclasses.replace(spec, worker_processes=True)
+    with (
+        pytest.raises(TargetError, match=r"worker_processes=true needs a /dev/shm .* lacks namespaces .*num_workers=0"),
+        CommandEvaluator(spec, checkout=copy_checkout(spec, tmp_path / "copy").root, scratch=tmp_path),
+    ):
+        pass
 
 
 def test_a_run_that_fails_behind_its_score_is_told_apart(evaluator, log):
