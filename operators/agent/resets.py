@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zoneinfo
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -17,6 +18,9 @@ _TIME: Final = re.compile(
     r"(?: ?\(?(?P<zone>UTC|GMT|[A-Z]\w+/[\w/+-]+)\b(?![+-]\d))?",
     re.IGNORECASE,
 )
+_DATE: Final = re.compile(
+    r"(?:resets?|again|access)(?: at| on)? (\d{4}-\d\d-\d\d)(?: at |T| )(\d\d:\d\d) ?(?:UTC|GMT|Z)"
+)
 _LATE: Final = timedelta(hours=1)
 _LATE_DATE: Final = timedelta(days=30)
 
@@ -31,6 +35,9 @@ def seconds_until_reset(said: str, now: float) -> float | None:
         said: The notice.
         now: Seconds since 1970.
     """
+    if date := _DATE.search(said):
+        with contextlib.suppress(ValueError):  # 2026-13-01
+            return max(0.0, datetime.fromisoformat(f"{date[1]}T{date[2]}+00:00").timestamp() - now)
     found = _TIME.search(said)
     if found is None:
         return None

@@ -46,8 +46,13 @@ _NOTICE: Final = re.compile(
     re.IGNORECASE,
 )
 """How a line begins that is a notice and not words of the model: some agents end with status 0 in spite of it."""
-_TRACE: Final = re.compile(r"\s+at .+|\W*|\W*(?:status|code)\W+\d+\W*|An unexpected critical error occurred.*")
-"""What Gemini CLI prints around its errors: the places of a traceback, brackets, a status without words."""
+_BILLING: Final = re.compile(r"plan and billing", re.IGNORECASE)
+"""Without a wait that is named, no credit is left; Gemini says the same of a limit per minute, with the wait."""
+_ASIDE: Final = re.compile(
+    r"\s+at .+|\W*|\W*(?:status|code)\W+\d+\W*|An unexpected critical error occurred.*|warning: .*", re.IGNORECASE
+)
+"""What Gemini CLI prints around its errors (the places of a traceback, brackets, a status without words), and
+warnings, as Codex's of a model whose metadata it has not found."""
 _RESETS_AT: Final = re.compile(r"limit reached\|(\d{10})\b")  # seconds since 1970
 
 
@@ -80,7 +85,7 @@ def find_trouble(
             then its last line says so.
         now: Seconds since 1970.
     """
-    lines = [line.strip()[:_LONGEST_LINE] for line in spoken.text.splitlines() if not _TRACE.fullmatch(line)]
+    lines = [line.strip()[:_LONGEST_LINE] for line in spoken.text.splitlines() if not _ASIDE.fullmatch(line)]
     for line in reversed(lines[-1 if stopped else -_LAST_LINES :]):
         plain = line.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
         is_notice = bool(_NOTICE.match(plain))
@@ -91,7 +96,9 @@ def find_trouble(
         if _REFUSED.search(plain):
             return None
         if is_notice or _PASSES.search(plain):
-            return Trouble(redact(line), passes=True, wait_seconds=_wait_seconds(plain, now()))
+            wait_seconds = _wait_seconds(plain, now())
+            passes = wait_seconds is not None or not _BILLING.search(plain)
+            return Trouble(redact(line), passes=passes, wait_seconds=wait_seconds)
     return None
 
 

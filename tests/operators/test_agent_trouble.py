@@ -102,6 +102,7 @@ def test_what_needs_the_user(said: str, status: int) -> None:
         "https://platform.openai.com/account/api-keys., url: http://127.0.0.1:8555/v1/responses",
         "ERROR: The model `gpt-nope` does not exist or you do not have access to it.",
         'ERROR: {"error": {"message": "You have insufficient credits", "code": "insufficient_quota"}}',
+        "ERROR: Quota exceeded. Check your plan and billing details.",
         "No auth type is selected. Please configure an auth type (e.g. via settings or `--auth-type`) before running",
         "[API Error: 404 The model `gpt-nope` does not exist or you do not have access to it.]",
         "[API Error: 400 You have insufficient credits]",
@@ -171,6 +172,13 @@ HOUR, DAY = 3600, 86_400
             2 * HOUR + 184,
         ),
         (in_json(QUOTA), 2 * HOUR + 184),
+        (
+            "API Error: Request rejected (429) \u00b7 You have reached your API usage limits. You will regain "
+            "access on 2025-12-01 at 00:00 UTC.",
+            6 * DAY + 8 * HOUR,
+        ),
+        ("You have reached your usage limit reached. You will regain access on 2025-13-01 at 00:00 UTC.", None),
+        ("ERROR: 429 You exceeded your current quota, check your plan and billing. Please retry in 34.1s.", 34.1),
         ("You've hit your limit \u00b7 resets 2am (Middle/Earth)", HOUR),
         ("You've hit your limit \u00b7 resets 25:10", None),
         ("You've hit your limit \u00b7 resets Feb 30, 1pm (UTC)", None),
@@ -191,6 +199,10 @@ def test_a_wait_that_is_named(said: str, wait_seconds: float | None) -> None:
         "CHANGE: raise the learning rate\nHYPOTHESIS: the rate limits progress",
         "I stopped 500 steps early, at the learning rate limit.\ntokens used: 1,500",
         "error: unknown option '--permission'",
+        "warning: Model metadata for `gpt-5` not found. Defaulting to fallback metadata; this can degrade performance\n"
+        "ERROR: Codex ran out of room in the model's context window. Start a new thread or clear earlier history",
+        "[API Error: 400 Your input exceeds the context window of this model.]",
+        "litellm.BadRequestError: OpenAIException - Your input exceeds the context window",
         "",
     ],
 )
