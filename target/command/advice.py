@@ -9,7 +9,12 @@ from typing import Final
 LOADER: Final = {"aarch64": "/lib/ld-linux-aarch64.so.1"}.get(platform.machine(), "/lib64/ld-linux-x86-64.so.2")
 """Starts a program whose file is not marked as executable."""
 
+_DISTRIBUTED: Final = (
+    r"\[c10d\]|torch/distributed|TCPStore|\bgloo/",
+    "torchrun and torch.distributed run in the sandbox with target.worker_processes=true only",
+)
 _ADVICE: Final = (
+    _DISTRIBUTED,
     (
         r"'git'|not a git repository|\bgit rev-parse\b",
         "the command runs in a copy without .git: make the program work without git",
@@ -49,3 +54,9 @@ _PATTERNS: Final = tuple((re.compile(pattern), advice) for pattern, advice in _A
 def advice_on(tail: str) -> str | None:
     """Return what to do about a failure, from the end of its log; None if the cause is not known."""
     return next((advice for pattern, advice in _PATTERNS if pattern.search(tail)), None)
+
+
+def advice_on_delay(tail: str) -> str | None:
+    """Return what to do about a command that does not end, from the end of its log; None if the cause is not known."""
+    pattern, advice = _DISTRIBUTED
+    return advice if re.search(pattern, tail) else None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from target.command.advice import advice_on
+from target.command.advice import advice_on, advice_on_delay
 from target.command.checkout import CommandSpace
 from target.command.job import CommandJob
 from target.command.programs import runnable, search_path, words_in_copy
@@ -132,7 +132,7 @@ class CommandEvaluator(ZygoteKeeper):
             printed = read.figures
             _note_claims(draft, printed, max(ending.peak_bytes, child.clock.peak_resident_bytes))
             if exceeded := ending.exceeded or child.clock.exceeded(limits):
-                raise CandidateFailure(exceeded.outcome, self._stopped(exceeded))
+                raise CandidateFailure(exceeded.outcome, self._stopped(exceeded, tail))
             if ending.status:
                 raise self._failed(failure_from_log(tail, ending.status, stage=_STAGE), printed, tail)
             space.refuse_changes()
@@ -158,17 +158,16 @@ class CommandEvaluator(ZygoteKeeper):
         lead = (
             f"it printed {metric}: {printed[metric]}, but failed afterwards, so that does not count: " if scored else ""
         )
-        advice = advice_on(tail)
-        hint = f"\nadvice: {advice}" if advice else ""
+        hint = _hint(advice_on(tail))
         detail = failure.detail[: DETAIL_CHARACTERS - len(lead) - len(hint)]
         return CandidateFailure(failure.outcome, f"{lead}{detail}{hint}", killed=failure.killed)
 
-    def _stopped(self, exceeded: Excess) -> str:
+    def _stopped(self, exceeded: Excess, tail: str) -> str:
         if exceeded.outcome is not Outcome.TIMED_OUT:
             return f"{_STAGE} was stopped, {exceeded.words}"
         return (
             f"{_STAGE} must end by itself within {self._spec.limit_seconds:g} seconds, but it was still running with "
-            f"{exceeded.words}"
+            f"{exceeded.words}{_hint(advice_on_delay(tail))}"
         )
 
     def _job(self, space: CommandSpace, seed: int) -> CommandJob:
@@ -209,6 +208,10 @@ class CommandEvaluator(ZygoteKeeper):
                 shared_memory=self._spec.worker_processes,
             )
         return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=view, child="target.command.child")
+
+
+def _hint(advice: str | None) -> str:
+    return f"\nadvice: {advice}" if advice else ""
 
 
 def _require_namespaces(spec: CommandSpec) -> None:

@@ -204,7 +204,7 @@ def _restrict(confinement: Confinement) -> tuple[str, ...]:
             runnable=confinement.runnable,
             has_workers=confinement.worker_processes,
         )
-        landlock.restrict(tuple(places), confinement.withheld, version)
+        landlock.restrict(tuple(places), confinement.withheld, version, tcp=confinement.worker_processes)
         in_force.append(f"{LANDLOCK}-{version}")
     if SECCOMP in wanted and seccomp.available():
         seccomp.restrict(

@@ -36,6 +36,7 @@ _MACHINE: Final = (
     "/dev/zero",
 )
 SHARED_MEMORY: Final = "/dev/shm"
+_OF_WORKERS: Final = ("/etc/hosts", "/sys/bus/pci", "/sys/class/net", "/sys/devices")  # torchrun and gloo look there
 _OWN_THREADS: Final = "/proc/self/task"  # of the confined process; its descendants have others
 
 
@@ -61,6 +62,8 @@ def child_grants(
         yield Grant(workspace / name, Right.WRITE)
     if has_workers:
         yield Grant(Path(SHARED_MEMORY), Right.WRITE | Right.MAKE_SOCK)
+        for path in map(Path, _OF_WORKERS):
+            yield Grant(path, Right.READ)
     for path in readable:
         yield Grant(path, Right.READ)
     yield from library_grants()

@@ -83,22 +83,28 @@ def abi() -> int:
     return max(0, _call(_CREATE_RULESET, None, 0, _ASK_VERSION))
 
 
-def restrict(grants: Sequence[Grant], withheld: Sequence[Path], version: int) -> None:
+def restrict(grants: Sequence[Grant], withheld: Sequence[Path], version: int, *, tcp: bool = False) -> None:
     """Restrict the calling thread, and all processes it will start, to the grants; `no_new_privs` must be set.
 
-    From version 4 on TCP is refused. From version 6 on, so are signals to outside processes, and their abstract
-    sockets. Descriptors of granted files in procfs and sysfs stay open and are inherited (O_PATH: they cannot be read).
+    From version 4 on TCP is refused, unless it is allowed. From version 6 on, so are signals to outside processes, and
+    their abstract sockets. Descriptors of granted files in procfs and sysfs stay open and are inherited (O_PATH: they
+    cannot be read).
 
     Args:
         grants: What stays allowed; overlapping grants add up.
         withheld: Paths that no grant covers, even if it names a directory above.
         version: As `abi` returned it, at least 1.
+        tcp: Whether TCP is allowed.
 
     Raises:
         OSError: The kernel refuses.
     """
     handled = Access((1 << max(bits for since, bits in _ALL if version >= since)) - 1)
-    fields = [handled, *([_NETWORK] if version >= 4 else []), *([_SCOPES] if version >= ABI_SIGNALS else [])]
+    fields = [
+        handled,
+        *([0 if tcp else _NETWORK] if version >= 4 else []),
+        *([_SCOPES] if version >= ABI_SIGNALS else []),
+    ]
     attributes = struct.pack(f"={len(fields)}Q", *fields)
     ruleset = _checked(_call(_CREATE_RULESET, attributes, len(attributes), 0), "landlock_create_ruleset")
     closed = [os.path.realpath(path) for path in withheld]

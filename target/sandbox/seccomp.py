@@ -32,6 +32,8 @@ _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN, _AND = 0x20, 0x15, 0x35, 0x45,
 _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
 _X32_BIT: Final = 0x4000_0000  # of the x32 interface on x86-64: the same calls under other numbers
 _AF_UNIX: Final = 1
+_AF_INET: Final = (2, 10)  # IPv4 and IPv6
+_AF_NETLINK: Final = 16
 _NEW_NAMESPACES: Final = 0x7E02_0000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _ALL_PROCESSES: Final = 0xFFFF_FFFF  # kill(-1)
 _CLONE_THREAD: Final = 0x1_0000
@@ -131,12 +133,19 @@ def _rules(*, signals_to_own_pid: bool, sockets: Sockets) -> list[_Instruction]:
 def _socket_rules(sockets: Sockets) -> list[_Instruction]:
     if sockets == "none":
         return _refuse(_number(_SOCKET))
-    program = _unless_equal(_number(_SOCKET), _AF_UNIX)
     if sockets == "connected":
-        return program
+        return _unless_equal(_number(_SOCKET), _AF_UNIX, *_AF_INET, _AF_NETLINK) + _routes_only()
+    program = _unless_equal(_number(_SOCKET), _AF_UNIX)
     for call in (_CONNECT, _SENDMSG, _SENDMMSG):
         program += _refuse(_number(call))
     return program + _unless_null(_number(_SENDTO), argument=4)  # send() is sendto() without an address
+
+
+def _routes_only() -> list[_Instruction]:
+    """Refuse sockets of AF_NETLINK but those about addresses and routes (protocol 0): they tell the interfaces."""
+    body = [(_LOAD, 0, 0, _ARGUMENTS_AT), (_IF_EQUAL, 0, 3, _AF_NETLINK), (_LOAD, 0, 0, _ARGUMENTS_AT + 16)]
+    body += [(_IF_EQUAL, 1, 0, 0), _return(errno.EPERM), (_LOAD, 0, 0, _NUMBER_AT)]
+    return [(_IF_EQUAL, 0, len(body), _number(_SOCKET)), *body]
 
 
 def _process_rules(processes: Processes) -> list[_Instruction]:

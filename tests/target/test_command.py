@@ -207,6 +207,7 @@ def test_a_command_may_use_a_virtual_environment_that_lies_anywhere(once, tmp_pa
         ("import subprocess\nsubprocess.check_output(['git', 'rev-parse', 'HEAD'])", "without .git"),
         ("import multiprocessing\nmultiprocessing.Queue()", "num_workers=0"),
         ("import urllib.request\nurllib.request.urlopen('http://example.invalid')", "no network in the sandbox"),
+        ("print('[W] socket.cpp:764] [c10d] no addresses')\nraise SystemExit(1)", "target.worker_processes=true only"),
         ("import a_package_that_is_not_installed", "target.command='.venv/bin/python train.py'"),
         ("open('data/train.bin')", "target.links"),
         (UNMARKED + "raise SystemExit(subprocess.call(['sh', '-c', './build/made']) and 1)", LOADER),
@@ -215,7 +216,7 @@ def test_a_command_may_use_a_virtual_environment_that_lies_anywhere(once, tmp_pa
         ("import subprocess\nsubprocess.run(['chmod', '+x', 'train.py'], check=True)", LOADER),
     ],
     ids=[
-        *("git", "worker processes", "network", "Python", "data"),
+        *("git", "worker processes", "network", "torchrun", "Python", "data"),
         *("a program that was made", "the same without a shell", "chmod", "chmod in a shell"),
     ],
 )
@@ -244,13 +245,20 @@ if __name__ == "__main__":
     memory = shared_memory.SharedMemory(create=True, size=64)
     open("/dev/shm/left", "w").write("for the next program")
     os.mkdir("/dev/shm/folder")
+    with socket.create_server(("localhost", 0)) as server:  # as torchrun does
+        socket.create_connection(server.getsockname()).close()
     reached = 0
-    for address in ADDRESSES:
+    for family, address in ADDRESSES:
         try:
-            socket.socket(socket.AF_UNIX).connect(address)
+            socket.socket(family).connect(address)
             reached += 1
         except OSError:
             pass
+    try:
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_CRYPTO)
+        reached += 1
+    except PermissionError:
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     print("val_bpb:", sum(found) + reached)
 """
 
@@ -260,12 +268,14 @@ def test_worker_processes_share_memory_with_each_other_and_with_nothing_else(spe
     spec = dataclasses.replace(spec, worker_processes=True)
     folder = tmp_path_factory.mktemp("workers")
     snapshot = copy_checkout(spec, folder / "copy")
-    addresses = [f"\0graft-{os.getpid()}", str(tmp_path_factory.mktemp("others") / "socket")]
+    places = [(1, f"\0graft-{os.getpid()}"), (1, str(tmp_path_factory.mktemp("others") / "s")), (2, ("127.0.0.1", 0))]
+    addresses = []
     with contextlib.ExitStack() as stack:
-        for address in addresses:
-            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
-            listening.bind(address)
+        for family, place in places:
+            listening = stack.enter_context(socket.socket(family))
+            listening.bind(place)
             listening.listen()
+            addresses.append((family, place if family == socket.AF_UNIX else listening.getsockname()))
         (folder / "scratch").mkdir()
         evaluator = stack.enter_context(
             CommandEvaluator(spec, checkout=snapshot.root, scratch=folder / "scratch"),
@@ -301,9 +311,12 @@ def test_what_hangs_is_killed_with_all_that_it_started(spec, tmp_path):
     snapshot = copy_checkout(spec, tmp_path / "copy")
     with CommandEvaluator(spec, checkout=snapshot.root, scratch=tmp_path) as evaluator:
         found = evaluator.evaluate(
-            Program(DAEMON + "print('val_bpb: 0.5', flush=True)\nwhile True: time.sleep(60)"), 0, tmp_path / "run.log"
+            Program(DAEMON + "print('val_bpb: 0.5 [c10d]', flush=True)\nwhile True: time.sleep(60)"),
+            0,
+            tmp_path / "run.log",
         )
-
+        assert "must end by itself within 1 seconds" in found.detail
+        assert "target.worker_processes=true only" in found.detail
         assert (found.outcome, found.score) == (Outcome.TIMED_OUT, None)
         assert "must end by itself within 1 seconds" in found.detail
         assert below(evaluator.zygote_pid) == []
