@@ -32,7 +32,7 @@ def start(tmp_path: Path, host: str, url: str, **order: Any) -> subprocess.Popen
 
 
 def finish(member: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = member.communicate(timeout=240)
+    out, err = member.communicate(timeout=300)
     assert member.returncode == 0, err
     summary: dict[str, Any] = json.loads(out.splitlines()[-1])
     return summary
@@ -81,7 +81,7 @@ def test_what_a_killed_session_had_begun_is_taken_over(tmp_path: Path, url: str)
 def test_a_session_waits_for_the_last_training_of_another_and_does_it_if_that_dies(tmp_path: Path, url: str) -> None:
     dead = start(tmp_path, "a", url, hang_after=TRAININGS - 1)
     wait_until(lambda: begun(tmp_path).total() == TRAININGS, while_running=dead.pid)
-    other = start(tmp_path, "b", url, takeover_seconds=0.5)
+    other = start(tmp_path, "b", url, takeover_seconds=4)
     copy = RunDirectory(tmp_path / "b" / "k").journal
     wait_until(lambda: copy.exists() and copy.stat().st_size > 0, while_running=other.pid)
 
