@@ -64,7 +64,7 @@ def sent_runs(database):
 def tagged(database, key):
     if not database.exists():
         return 0
-    connection = sqlite3.connect(database, timeout=20)
+    connection = sqlite3.connect(database, timeout=300)
     try:
         return connection.execute("select count(*) from tags where key = ?", [key]).fetchone()[0]
     finally:

@@ -51,7 +51,7 @@ def test_a_search_raises_an_accuracy_that_is_computed_from_hidden_labels(tmp_pat
         env={**os.environ, "PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -55,7 +55,7 @@ class Holder:
 
     SOURCE = """
 import sqlite3, sys
-held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=300)
 held.execute("begin exclusive")
 print("held", flush=True)
 sys.stdin.readline()
@@ -101,7 +101,7 @@ def test_when_another_process_lets_go_of_the_database_all_arrives_by_itself(outp
         if not before:
             tracker = MlflowTracker(run, "demo", f"sqlite:///{database}", **options)
         tracker.update(MIXED, make_summary(MIXED))
-        assert warned.wait(120)
+        assert warned.wait(300)
     wait_for(lambda: sent_runs(database) == len(BUILT))
     tracker.close()
 
@@ -185,7 +185,7 @@ def test_an_outage_is_warned_about_once(tmp_path):
     with Refusing() as server:
         tracker = MlflowTracker(run, "demo", server.uri, warn=lambda text: (warnings.append(text), warned.set()))
         tracker.update(MIXED, make_summary(MIXED))
-        assert warned.wait(60)
+        assert warned.wait(300)
         earlier = server.connections
         tracker.update(MIXED, make_summary(MIXED))
         wait_for(lambda: server.connections > earlier)

@@ -92,7 +92,7 @@ def test_plain_git_would_run_the_program(checkout, evil, name):
     plant(checkout, evil, CONFIGURATIONS[name])
 
     for question in (("cat-file", "-e", GONE), ("status",)):
-        subprocess.run(["git", *question], cwd=checkout, capture_output=True, timeout=60, check=False)
+        subprocess.run(["git", *question], cwd=checkout, capture_output=True, timeout=300, check=False)
 
     assert ran(evil)
 
@@ -212,7 +212,7 @@ def test_nothing_is_left_behind(checkout, tmp_path):
     )
     folder = tmp_path / "temporary"
     folder.mkdir()
-    subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(folder)}, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(folder)}, check=True, timeout=300)
 
     assert list(folder.iterdir()) == []
     folder.rmdir()
