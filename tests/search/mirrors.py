@@ -22,6 +22,7 @@ def make_run(outputs, population, name="demo"):
 
 def make_tracker(outputs, run, name="demo", warnings=None, **options):
     warn = [].append if warnings is None else warnings.append
+    options = {"close_seconds": 300.0, **options}
     return MlflowTracker(run, name, f"sqlite:///{outputs}/mlflow.db", warn=warn, **options)
 
 
