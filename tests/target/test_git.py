@@ -187,14 +187,15 @@ def test_repositories_of_all_forms_are_read(tmp_path, form):
 
 
 def test_a_file_in_place_of_an_object_that_never_ends_is_given_up(checkout, tmp_path, monkeypatch):
-    monkeypatch.setattr("target.command.git.SECONDS", 1.0)
     hash_ = git(checkout, "rev-parse", "HEAD:train.py")
     place = checkout / ".git" / "objects" / hash_[:2] / hash_[2:]
     place.unlink()
     os.mkfifo(place)
 
-    with open_clean(checkout) as repository, pytest.raises(GitError, match="more than 1 seconds"):
-        repository.content("HEAD:train.py", "blob")
+    with open_clean(checkout) as repository:
+        monkeypatch.setattr("target.command.git.SECONDS", 1.0)
+        with pytest.raises(GitError, match="more than 1 seconds"):
+            repository.content("HEAD:train.py", "blob")
 
 
 def test_a_file_larger_than_the_limit_is_not_read(checkout, monkeypatch):
