@@ -59,6 +59,11 @@ def failure(habit: str, **settings: object) -> MutationError:
     return caught.value
 
 
+def started(pids: Path) -> list[int]:
+    """Return the processes that have noted themselves so far."""
+    return [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended; its parent may not have noticed yet."""
     try:
@@ -79,17 +84,13 @@ def test_the_edited_file_is_the_mutation() -> None:
     assert "trial #1" in exchange.messages[1].text
 
 
-def started(pids: Path) -> list[int]:
-    """Return the processes that have noted themselves so far."""
-    return [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
-
-
-def test_one_that_hangs_is_killed_with_all_that_it_has_started(pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_hangs_is_killed_with_all_that_it_has_started(pids: Path) -> None:
     def clock() -> float:
         return 1.0 if len(started(pids)) == 3 else 0.0  # its time is up once it has started them all
 
-    monkeypatch.setattr("operators.agent.operator.run_command", partial(run_command, clock=clock))
-    error = failure("hang", seconds=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("operators.agent.operator.run_command", partial(run_command, clock=clock))
+        error = failure("hang", seconds=1)
 
     assert str(error) == "the agent was stopped by agent.seconds=1; raise this limit, or ask for less"
     assert [gone(pid) for pid in started(pids)] == [True] * 3
