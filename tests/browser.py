@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import wait_for
+
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _READ, _WRITE = 3, 4  # the file descriptors of Chromium's debugging pipe
 
@@ -50,12 +52,13 @@ class Browser:
         self._events.clear()
         self._ask("Page.navigate", url=url)
 
-    def wait(self, condition: str) -> None:
-        """Wait until a condition in JavaScript holds; it fails after a minute."""
-        deadline = time.monotonic() + 60
-        while not self.value(condition):
+    def wait(self, condition: str) -> Any:
+        """Wait until a condition in JavaScript holds, and return its value; it fails after minutes."""
+        deadline = time.monotonic() + 300
+        while not (found := self.value(condition)):
             assert time.monotonic() < deadline, f"{condition}; {self.complaints}"
             self.value("new Promise(done => setTimeout(done, 20))")
+        return found
 
     def value(self, expression: str) -> Any:
         """Return what an expression in JavaScript yields; a promise is awaited."""
@@ -72,6 +75,24 @@ class Browser:
             f"(e => {{ e.scrollIntoView({{block: 'nearest'}}); const b = e.getBoundingClientRect();"
             f" return [b.x + b.width / 2, b.y + b.height / 2] }})(document.querySelector({json.dumps(selector)}))"
         )
+        self.mouse("mousePressed", x, y)
+        self.mouse("mouseReleased", x, y)
+
+    def press(self, found: str) -> None:
+        """Click on the element that an expression finds, once it is there, lies still, and nothing covers it."""
+        place = (
+            "(e => { if (!e) return null; e.scrollIntoView({block: 'nearest'}); const b = e.getBoundingClientRect();"
+            " const [x, y] = [b.x + b.width / 2, b.y + b.height / 2], top = document.elementFromPoint(x, y);"
+            f" return top && (e.contains(top) || top.contains(e)) ? [x, y] : null }})({found})"
+        )
+        places: list[list[float] | None] = [None]
+
+        def still() -> bool:
+            places.append(self.value(place))
+            return places[-1] is not None and places[-1] == places[-2]
+
+        wait_for(still)
+        x, y = places[-1]  # type: ignore[misc]
         self.mouse("mousePressed", x, y)
         self.mouse("mouseReleased", x, y)
 
@@ -95,7 +116,7 @@ class Browser:
             answer = self._next()
             if answer.get("id") == self._count:
                 if "error" in answer:
-                    if any(word in str(answer["error"]) for word in ("context", "navigated")):
+                    if any(word in str(answer["error"]) for word in ("context", "navigated", "collected")):
                         return {"result": {}}  # the page was loaded again
                     raise AssertionError(f"{method}: {answer['error']}")
                 result: dict[str, Any] = answer["result"]
@@ -133,7 +154,7 @@ def browser() -> Iterator[Browser]:
         os.dup2(read, _READ)
         os.dup2(write, _WRITE)
 
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # its helpers may write to the last
         flags = (
             "--headless=new",
             "--remote-debugging-pipe",

@@ -53,8 +53,9 @@ FILES = {
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Run git in a directory, with a user name set, and return what it prints."""
-    identity = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    """Run git in a directory, as one user at one time, and return what it prints: equal commits have equal hashes."""
+    fields = {"NAME": "a@b.c", "EMAIL": "a@b.c", "DATE": "2026-03-05T12:00:00Z"}
+    identity = {f"GIT_{role}_{name}": text for role in ("AUTHOR", "COMMITTER") for name, text in fields.items()}
     done = subprocess.run(
         ["git", "-C", str(root), *arguments],
         env={**os.environ, **identity, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},

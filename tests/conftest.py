@@ -7,12 +7,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # before torch and numpy: threads of tests side by side wait for each other
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the many processes of the tests read compiled modules, as a user's do
 sys.dont_write_bytecode = False
+
+settings.register_profile(
+    "same",
+    deadline=None,  # an example takes longer on a busy machine, and so does making it
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,  # a change is refused for what it breaks, and not because this run drew what no other has drawn
+)
+settings.register_profile(
+    "explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=2000, print_blob=True
+)
+settings.load_profile("same")  # pytest --hypothesis-profile=explore looks for new examples
 
 FAST = {
     "": ("layers", "rooms"),

@@ -113,7 +113,7 @@ class LlmServer(ThreadingHTTPServer):
             self._lock.notify_all()
         return request
 
-    def wait_for(self, count: int, seconds: float = 120) -> None:
+    def wait_for(self, count: int, seconds: float = 300) -> None:
         """Return when so many requests have come.
 
         Raises:

@@ -12,7 +12,7 @@ from target.program import Program
 from target.stopping import Check, StopRule
 from target.trained import TrainedKind
 from tests.target.candidates import HONEST, in_main
-from tests.target.conftest import corpus, spec  # noqa: F401 -- fixtures
+from tests.target.conftest import corpus, patient_spec, spec  # noqa: F401 -- fixtures
 
 CONF = Path(__file__).parents[2] / "conf" / "executor"
 EXECUTORS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -21,15 +21,15 @@ ALONE = {
     "ray": {"address": "local", "workers": 2},
     "slurm": {"cluster": "local", "workers": 2},
 }  # without a cluster; on a machine with many cores too
-WAIT_SECONDS = 90
+WAIT_SECONDS = 300
 
 
 @pytest.fixture(scope="module", params=EXECUTORS)
-def executor(request, spec, corpus):  # noqa: F811
+def executor(request, patient_spec, corpus):  # noqa: F811
     settings = OmegaConf.merge(OmegaConf.load(CONF / f"{request.param}.yaml"), ALONE.get(request.param, {}))
     make = instantiate(settings)
     executor = make(
-        TrainedKind(replace(spec, sandbox="off"), corpus=corpus)
+        TrainedKind(replace(patient_spec, sandbox="off"), corpus=corpus)
     )  # candidates meet through files in one test
     executor.start()
     yield executor

@@ -191,7 +191,7 @@ def make_session(order: Order) -> Session:
     if order.tracking_uri:
 
         def tracker(**given: Any) -> MlflowTracker:
-            return MlflowTracker(tracking_uri=order.tracking_uri or "", **given)
+            return MlflowTracker(tracking_uri=order.tracking_uri or "", close_seconds=300, **given)
 
     return Session(
         settings=Settings(

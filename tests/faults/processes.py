@@ -15,7 +15,7 @@ import psutil
 from target.process.processes import children
 
 _Found = TypeVar("_Found")
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -69,5 +69,5 @@ def trainings_in(journal: Path) -> int:
 
 def assert_gone(processes: list[psutil.Process]) -> None:
     """Check that no process of it survives; the kernel gets a moment to end them."""
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=300)
     assert not alive

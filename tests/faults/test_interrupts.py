@@ -21,7 +21,7 @@ def test_the_first_ends_a_search_that_waits_for_ever(
     root = tmp_path / "run"
     search = start(root, where)
     search.send_signal(number)
-    said, errors = search.communicate(timeout=60)
+    said, errors = search.communicate(timeout=300)
 
     assert search.returncode == 130, errors
     assert "Traceback" not in errors
@@ -40,7 +40,7 @@ def test_a_search_that_was_killed_and_is_told_to_end_while_it_starts_is_no_longe
     assert summary_of(root)["status"] == "running"
     search = start(root, "starting")
     search.send_signal(signal.SIGTERM)
-    search.communicate(timeout=60)
+    search.communicate(timeout=300)
 
     assert search.returncode == 130
     check_books(root)
@@ -49,7 +49,7 @@ def test_a_search_that_was_killed_and_is_told_to_end_while_it_starts_is_no_longe
 def test_the_first_cuts_the_end_short(tmp_path: Path, start: Start) -> None:
     search = start(tmp_path / "run", "closing")
     search.send_signal(signal.SIGINT)
-    search.communicate(timeout=60)
+    search.communicate(timeout=300)
 
     assert search.returncode == 130
     check_books(tmp_path / "run", trainings=8)
@@ -62,7 +62,7 @@ def test_the_second_ends_it_at_once(tmp_path: Path, start: Start) -> None:
     while search.stderr.readline() != "closing\n":  # each slot has a proposal that says "here"
         assert search.poll() is None
     search.send_signal(signal.SIGINT)
-    search.communicate(timeout=60)
+    search.communicate(timeout=300)
 
     assert search.returncode == -signal.SIGINT
 
@@ -74,7 +74,7 @@ def test_the_command_says_so_when_it_is_told_to_end_while_it_starts(tmp_path: Pa
     assert search.stdout
     assert "preparing the corpus" in search.stdout.readline()
     search.send_signal(signal.SIGTERM)
-    said, errors = search.communicate(timeout=60)
+    said, errors = search.communicate(timeout=300)
 
     assert search.returncode == 130
     assert errors.startswith("resume: ")

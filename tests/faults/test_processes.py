@@ -55,7 +55,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     continue
                 killed.append(name)
             wait_until(lambda finished=finished: trainings_in(journal) > finished, while_running=search.pid)
-        said, _ = search.communicate(timeout=180)
+        said, _ = search.communicate(timeout=300)
     finally:
         search.send_signal(signal.SIGKILL)
         print(search.communicate()[0])  # noqa: T201 -- why it ended, if it did

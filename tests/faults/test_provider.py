@@ -46,7 +46,7 @@ def test_a_search_survives_every_fault_and_loses_nothing(tmp_path: Path) -> None
             tmp_path,
             *overrides(server, "name=f", "budget.trainings=12", "llm.total_seconds=6", price),
             env=ENVIRONMENT,
-            timeout=400,
+            timeout=300,
         )
         requests = list(server.requests)
 
@@ -143,7 +143,7 @@ def test_a_search_that_waits_for_an_answer_can_be_interrupted(tmp_path: Path, si
     try:
         silent.wait_for(1)
         search.send_signal(signal.SIGINT)
-        search.communicate(timeout=60)
+        search.communicate(timeout=300)
     finally:
         search.kill()
     assert search.returncode == 130

@@ -68,7 +68,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     (folder / "thief.py").write_text(honest.replace("    prepare.setup()\n", steal + "    prepare.setup()\n"))
 
     budget = f"budget.trainings={TRAININGS}"
-    stealing = ("name=a", budget, "target.program=thief.py")
+    mirrored = "tracker.close_seconds=300"
+    stealing = ("name=a", budget, mirrored, "target.program=thief.py")
     environment = {**os.environ, **ENVIRONMENT}
     both = [
         subprocess.Popen(
@@ -79,7 +80,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for arguments in (stealing, ("name=b", budget, "target=landscape"))
+        for arguments in (stealing, ("name=b", budget, mirrored, "target=landscape"))
     ]
     said = [search.communicate()[0] for search in both]
     assert [search.returncode for search in both] == [0, 0], said

@@ -114,7 +114,7 @@ def test_a_second_search_on_the_folder_is_refused_and_the_first_goes_on_unharmed
     assert f"{root} is in use by process {first.pid} on " in second.message
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=60)
+    first.communicate(timeout=300)
     check_kept(check_books(root, trainings=8), population_of(root))
     assert driver.session(root, trainings=10).exit == 0
 

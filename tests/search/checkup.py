@@ -21,7 +21,7 @@ def doctor(cwd: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
         env={**environment, **env},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
 

@@ -36,7 +36,7 @@ def command(*overrides: str) -> list[str]:
 
 
 def run(
-    cwd: Path, *overrides: str, env: dict[str, str] | None = None, timeout: float = 180
+    cwd: Path, *overrides: str, env: dict[str, str] | None = None, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run a fast search to its end, if the environment allows in a process that has done its imports."""
     arguments = command(*overrides)

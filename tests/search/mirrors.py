@@ -22,6 +22,7 @@ def make_run(outputs, population, name="demo"):
 
 def make_tracker(outputs, run, name="demo", warnings=None, **options):
     warn = [].append if warnings is None else warnings.append
+    options = {"close_seconds": 300.0, **options}
     return MlflowTracker(run, name, f"sqlite:///{outputs}/mlflow.db", warn=warn, **options)
 
 
@@ -64,7 +65,7 @@ def sent_runs(database):
 def tagged(database, key):
     if not database.exists():
         return 0
-    connection = sqlite3.connect(database, timeout=20)
+    connection = sqlite3.connect(database, timeout=300)
     try:
         return connection.execute("select count(*) from tags where key = ?", [key]).fetchone()[0]
     finally:

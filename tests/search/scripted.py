@@ -48,6 +48,7 @@ class ScriptedExecutor:
         self.stops: dict[tuple[str, int], StopRule | None] = {}
         self.probed: list[tuple[str, int]] = []  # those of them that were to be thorough
         self.most_at_once = 0
+        self.under_way: Sequence[Running] = ()  # in the whole search, at this tick
         self._score = score
         self._refuse = refuse
         self._fail_at = fail_at
@@ -131,4 +132,5 @@ class ScriptedObserver:
         self.said.append(text)
 
     def tick(self, running: Sequence[Running]) -> None:
+        self._executor.under_way = running
         self._executor.finish()

@@ -91,7 +91,7 @@ def test_a_path_in_the_home_is_that_of_the_user(tmp_path: Path, overrides: tuple
         env={"HOME": str(tmp_path / "me"), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -59,7 +59,7 @@ def test_it_says_so_from_a_thread_until_its_block_ends() -> None:
             enough.set()
 
     with Busy("waiting", show, look_seconds=0.001):
-        assert enough.wait(30)
+        assert enough.wait(300)
     count = len(said)
 
     assert {text for text, _ in said} == {"waiting"}

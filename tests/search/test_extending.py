@@ -39,7 +39,7 @@ def search(cwd: Path, *overrides: str, conf: Path = CONF, tracker: str = QUIET) 
         env={**os.environ, "PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -261,7 +261,7 @@ def test_the_python_of_the_page_runs(number: int, tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

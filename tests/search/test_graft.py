@@ -24,7 +24,7 @@ HEAVY = ("torch", "optuna", "mlflow", "litellm", "hydra", "numpy", "rich", "matp
 
 
 def graft(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*GRAFT, *words], cwd=cwd, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run([*GRAFT, *words], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(

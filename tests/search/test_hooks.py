@@ -87,18 +87,18 @@ def test_of_verdicts_that_are_heard_together_only_what_still_holds_is_told(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("command", "complaint"),
+    ("command", "seconds", "complaint"),
     [
-        ("sleep 600", "did not end within hooks.seconds=0.5 and was stopped"),
-        ("yes", "did not end within hooks.seconds=0.5 and was stopped"),
-        ("echo no such channel >&2; exit 3", "failed with status 3: no such channel"),
-        ("./not-there", "failed with status 127: /bin/sh: 1: ./not-there: not found"),
+        ("sleep 600", 0.5, "did not end within hooks.seconds=0.5 and was stopped"),
+        ("yes", 0.5, "did not end within hooks.seconds=0.5 and was stopped"),
+        ("echo no such channel >&2; exit 3", 300, "failed with status 3: no such channel"),
+        ("./not-there", 300, "failed with status 127: /bin/sh: 1: ./not-there: not found"),
     ],
 )
-def test_a_command_that_hangs_or_fails_is_said_once_and_stops_nothing(follow, tmp_path, command, complaint):
+def test_a_command_that_hangs_or_fails_is_said_once_and_stops_nothing(follow, tmp_path, command, seconds, complaint):
     said = []
 
-    follow(said=said, on_keep=command, on_stop=command, seconds=0.5)
+    follow(said=said, on_keep=command, on_stop=command, seconds=seconds)
 
     assert said == [f"warning: hooks.on_{event} {complaint}; the search goes on" for event in ("keep", "stop")]
     assert (tmp_path / "outputs" / "t" / "hooks" / "keep.log").stat().st_size <= 1_000_000

@@ -105,7 +105,7 @@ def test_a_search_goes_on_with_an_imported_branch(agent, tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -69,7 +69,7 @@ def own(**more: Any) -> Search:
 def test_it_does_what_the_command_does(tmp_path: Path) -> None:
     settings = ("target=landscape", "target.slots=1", "strategy=greedy", "seed=3", "budget.trainings=12", QUIET)
     command = [sys.executable, "-m", "search", "name=there", *settings]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=120)
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=300)
     found = run(*settings, name="here", quiet=True)
 
     assert rows_of(tmp_path / "outputs" / "here") == rows_of(tmp_path / "outputs" / "there")

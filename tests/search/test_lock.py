@@ -60,7 +60,7 @@ def test_a_search_on_a_disk_without_locks_says_what_outputs_needs(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
 

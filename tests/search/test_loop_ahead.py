@@ -34,7 +34,7 @@ def test_no_more_trials_are_under_way_than_slots_and_those_made_ahead(bench: Ben
 class WaitingExecutor(WatchfulExecutor):
     """Ends no training of a candidate before the next program has passed its pre-flight, or seconds have passed."""
 
-    give_up_seconds = 10.0
+    give_up_seconds = 300.0
 
     def evaluate(self, program: Program, seed: int, log: Path, **flags: bool) -> Future[Evaluation]:
         self._deadline = time.monotonic() + self.give_up_seconds

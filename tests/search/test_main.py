@@ -266,7 +266,7 @@ def interrupted(search: list[str], cwd: Path, number: signal.Signals) -> str:
     assert process.stdout
     assert any(re.search(rb"baseline|already have a verdict", line) for line in process.stdout)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130, said
     return said.decode()
 

@@ -17,6 +17,7 @@ import yaml
 
 from search.runs.rundir import RunDirectory
 from tests.browser import PROGRAM, Browser, browser
+from tests.ports import free_port
 from tests.search.builders import make_population, make_summary
 from tests.search.test_mlflow_pages import make_run, mirrored
 
@@ -27,9 +28,7 @@ _POPULATION = make_population(2.0, 1.9, 1.95, 1.85)
 @contextlib.contextmanager
 def links_of(folder: Path) -> Iterator[Callable[[], list[str]]]:
     """Start MLflow as a user does, which takes many seconds, and give what waits for the links that are printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [sys.executable, "-m", "search.ui", str(folder), "--port", str(port)]
     server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
@@ -58,14 +57,10 @@ def make_sweep(folder: Path) -> dict[str, RunDirectory]:
 
 def press(tab: Browser, text: str, within: str = "a, button, [role=menuitem], [role=treeitem], li, span, div") -> None:
     """Click on the innermost element with a text, as a mouse does."""
-    find = (
+    tab.press(
         f"[...document.querySelectorAll({json.dumps(within)})]"
         f".filter(e => e.offsetWidth && e.innerText?.trim().startsWith({json.dumps(text)})).pop()"
     )
-    tab.wait(f"!!{find}")
-    tab.value("document.querySelectorAll('[data-pressed]').forEach(e => delete e.dataset.pressed)")
-    tab.value(f"{find}.dataset.pressed = 1")
-    tab.click("[data-pressed]")
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (apt install chromium)")

@@ -55,7 +55,7 @@ class Holder:
 
     SOURCE = """
 import sqlite3, sys
-held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=300)
 held.execute("begin exclusive")
 print("held", flush=True)
 sys.stdin.readline()
@@ -78,10 +78,17 @@ held.execute("rollback")
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    """Have a locked database looked at more often than every few seconds."""
-    monkeypatch.setattr("search.tracking.background._RETRY_SECONDS", 0.02)
-    monkeypatch.setattr("search.mlflow.store._LOCK_SECONDS", 0.02)
+def be_impatient(monkeypatch):
+    """Have a locked database looked at more often than every few seconds.
+
+    Only while a process holds it: a test that looks into the database locks it too, for as long as the look takes.
+    """
+
+    def be_impatient():
+        monkeypatch.setattr("search.tracking.background._RETRY_SECONDS", 0.02)
+        monkeypatch.setattr("search.mlflow.store._LOCK_SECONDS", 0.02)
+
+    return be_impatient
 
 
 def numbers_of(outputs):
@@ -89,19 +96,20 @@ def numbers_of(outputs):
 
 
 @pytest.mark.parametrize("before", [0, 3], ids=["from the beginning", "in the middle"])
-def test_when_another_process_lets_go_of_the_database_all_arrives_by_itself(outputs, before, impatient, capfd):
+def test_when_another_process_lets_go_of_the_database_all_arrives_by_itself(outputs, before, be_impatient, capfd):
     run, warnings, warned = make_run(outputs, MIXED), [], threading.Event()
     database = outputs / "mlflow.db"
-    options = {"warn": lambda text: (warnings.append(text), warned.set())}
+    options = {"warn": lambda text: (warnings.append(text), warned.set()), "close_seconds": 300}
     if before:
         tracker = MlflowTracker(run, "demo", f"sqlite:///{database}", **options)
         tracker.update(Population(MIXED.trials[:before]), make_summary(MIXED))
-        wait_for(lambda: sent_runs(database) == before)
+        wait_for(lambda: sent_runs(database) == before and tagged(database, "graft.strategy"))  # the last that is sent
     with Holder(database):
+        be_impatient()
         if not before:
             tracker = MlflowTracker(run, "demo", f"sqlite:///{database}", **options)
         tracker.update(MIXED, make_summary(MIXED))
-        assert warned.wait(120)
+        assert warned.wait(300)
     wait_for(lambda: sent_runs(database) == len(BUILT))
     tracker.close()
 
@@ -113,7 +121,7 @@ def test_when_another_process_lets_go_of_the_database_all_arrives_by_itself(outp
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_the_end_of_a_search_waits_for_a_database_that_is_locked(outputs, impatient, monkeypatch):
+def test_the_end_of_a_search_waits_for_a_database_that_is_locked(outputs, be_impatient, monkeypatch):
     tries = []
 
     class Counted(MlflowStore):
@@ -124,6 +132,7 @@ def test_the_end_of_a_search_waits_for_a_database_that_is_locked(outputs, impati
     monkeypatch.setattr("search.mlflow.mirror.MlflowStore", Counted)
     warnings = []
     with Holder(outputs / "mlflow.db") as holder:
+        be_impatient()
         tracker = make_tracker(outputs, make_run(outputs, MIXED), warnings=warnings)
         tracker.update(MIXED, make_summary(MIXED))
         closing = threading.Thread(target=tracker.close)
@@ -138,15 +147,17 @@ def test_the_end_of_a_search_waits_for_a_database_that_is_locked(outputs, impati
     assert search_of(outputs).info.status == "FINISHED"
 
 
-def test_a_database_that_stays_locked_does_not_keep_a_search_from_ending(outputs, impatient):
+def test_a_database_that_stays_locked_does_not_keep_a_search_from_ending(outputs, be_impatient):
     population, warnings = make_population(2.0, 1.9, 1.8, 1.7), []
     run = make_run(outputs, population)
     tracker = make_tracker(outputs, run, warnings=warnings, close_seconds=1.0)
     tracker.update(Population(population.trials[:1]), make_summary(population))
     wait_for(lambda: tagged(outputs / "mlflow.db", "graft.strategy"))  # the last that is sent
     with Holder(outputs / "mlflow.db"):
+        be_impatient()
         tracker.update(population, make_summary(population))
         tracker.close()
+        tracker._thread.join()  # its last try ends, before another sends the same
 
     assert warnings[-1] == (
         "MLflow did not get everything: 3 of 4 trials may be missing; the same command again sends the rest"
@@ -157,7 +168,13 @@ def test_a_database_that_stays_locked_does_not_keep_a_search_from_ending(outputs
 
 def test_a_search_goes_on_to_its_end_while_the_database_is_locked(outputs):
     database = outputs / "mlflow.db"
-    overrides = ["name=demo", "target=landscape", "budget.trainings=6", f"outputs={outputs}"]
+    overrides = [
+        "name=demo",
+        "target=landscape",
+        "budget.trainings=6",
+        f"outputs={outputs}",
+        "tracker.close_seconds=300",
+    ]
     with Holder(database) as holder:
         search = subprocess.Popen(
             [sys.executable, "-m", "search", *overrides],
@@ -185,7 +202,7 @@ def test_an_outage_is_warned_about_once(tmp_path):
     with Refusing() as server:
         tracker = MlflowTracker(run, "demo", server.uri, warn=lambda text: (warnings.append(text), warned.set()))
         tracker.update(MIXED, make_summary(MIXED))
-        assert warned.wait(60)
+        assert warned.wait(300)
         earlier = server.connections
         tracker.update(MIXED, make_summary(MIXED))
         wait_for(lambda: server.connections > earlier)

@@ -24,7 +24,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
         patch.setenv("PYTHONPATH", str(NOTEBOOK.parents[2]))
         notebook = nbformat.read(NOTEBOOK, as_version=4)
         resources = {"metadata": {"path": str(folder)}}
-        nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
+        nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 

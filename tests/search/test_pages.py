@@ -160,13 +160,12 @@ def test_a_page_of_a_running_search_reads_itself_again_and_keeps_what_was_open(
     page.write_text(render_report_page(MIXED, make_summary(MIXED, status="running"), folder, work))
     tab.resize(1400, 500)
     tab.open(page)
-    assert tab.value("document.body.textContent.includes('Under way')")
-    began = tab.value("performance.timeOrigin")
-    tab.value("document.getElementById('whole-diff').open = true; scrollTo(0, 250)")
-    tab.wait(f"performance.timeOrigin > {began} && document.querySelector('.chart .mark') !== null")
-    tab.wait("document.getElementById('whole-diff').open && scrollY === 250")
-    page.write_text(render_report_page(MIXED, make_summary(MIXED), folder))
-    tab.wait("document.getElementById('live')?.textContent.startsWith('ended') === true")
+    tab.wait("document.body?.textContent.includes('Under way')")
+    opened, drawn = "document.getElementById('whole-diff').open", "document.querySelector('.chart .mark') !== null"
+    began = tab.wait(f"{drawn} && ({opened} = true, scrollTo(0, 250), performance.timeOrigin)")
+    tab.wait(f"performance.timeOrigin > {began} && {drawn} && {opened} && scrollY === 250")
+    write_atomically(page, render_report_page(MIXED, make_summary(MIXED), folder))  # it may be read at any time
+    tab.wait(f"document.getElementById('live')?.textContent.startsWith('ended') === true && {drawn}")
     edge = "document.querySelector('.chart').getBoundingClientRect().left"
     cut = f"[...document.querySelectorAll('.chart text')].filter(e => e.getBoundingClientRect().left < {edge})"
     assert tab.value(f"{cut}.map(e => e.textContent)") == [], "names of statuses are cut at the left edge"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from operators.base import MutationError, Operator
+from operators.base import MutationError
 from operators.constants import describe_changes
 from operators.population import Population
 from operators.trial import Mutation, Proposal, Status
@@ -22,8 +22,10 @@ from search.strategies.greedy import Greedy
 from search.strategies.random import RandomSearch
 from search.stuck import StuckSettings
 from search.styles import WithPrompts
+from search.tasks import Stage
 from target.program import Program
 from tests.search.bench import Bench, WatchfulExecutor, check
+from tests.waiting import wait_for
 
 SEED = Program("LR = 0.1\nDEPTH = 4\nWIDTH = 8\n")
 FASTER, DEEPER, SLOWER = ("LR = 0.1", "LR = 0.2"), ("DEPTH = 4", "DEPTH = 8"), ("LR = 0.1", "LR = 0.05")
@@ -36,15 +38,24 @@ class Script:
     """Makes one edit for each trial, in their order; then it gives up.
 
     The edit that trial 1 was proposed with gains, and the others do not.
+
+    Attributes:
+        bench: Its search. Operators run in threads: each edit waits until the search has the one before it.
     """
 
     name = "script"
+    bench: Bench
 
     def __init__(self, *edits: tuple[str, str]) -> None:
         self._edits = edits
 
+    def _is_known(self, number: int) -> bool:
+        trial = self.bench.ledger.population.trials[number]
+        return trial.mutation is not None or trial.decided is not None
+
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         number = next(trial.number for trial in population.trials if trial.proposal == proposal)
+        wait_for(lambda: self._is_known(number - 1))
         program = population.trials[proposal.parents[0]].program
         assert program
         if number > len(self._edits):
@@ -60,13 +71,14 @@ def faster_is_better(program: Program, seed: int) -> float:
 class Patient(WatchfulExecutor):
     """Ends no training of the program that gains before the next one has passed its pre-flight, or none is to come."""
 
-    ticks = 0
+    idle_ticks = 0
 
     def finish(self) -> None:
-        self.ticks += 1
+        only_trains = all(each.stage == Stage.MEASURE for each in self.under_way)
+        self.idle_ticks = self.idle_ticks + 1 if only_trains else 0
         trains_first = [program for program, _ in self.trained][-1:] == [SEED.with_constants({"LR": 0.2}).id]
         waits = trains_first and len(self.overlapped) <= len({program for program, _ in self.trained})
-        if not waits or self.ticks > 2000:
+        if not waits or self.idle_ticks > 10:  # what is to come begins between two ticks
             super().finish()
 
 
@@ -74,12 +86,14 @@ def search(
     bench: Bench,
     *edits: tuple[str, str],
     strategy: Strategy | None = None,
-    operator: Operator | None = None,
+    operator: Script | None = None,
     executor: type[WatchfulExecutor] | None = None,
     **settings: Any,
 ) -> None:
     bench.slots, bench.score = 1, faster_is_better
-    bench.operator, bench.make_executor = operator or Script(*edits), executor or Patient
+    script = operator or Script(*edits)
+    script.bench = bench
+    bench.operator, bench.make_executor = script, executor or Patient
     acceptance = Naive(seed=0)
     bench.settings = {"seed_program": SEED, "propose_ahead": 1, "max_failures": 3, "acceptance": acceptance}
     bench.settings["strategy"] = strategy or Greedy()
@@ -214,7 +228,7 @@ class Late(Script):
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         if len(population.trials) == 3:
-            assert self.kept.wait(60)
+            assert self.kept.wait(300)
         return super().mutate(proposal, population)
 
 

@@ -163,7 +163,7 @@ def test_a_running_search_is_paused_and_stopped_by_name(
         wait_until(lambda: results.exists() and len(results.read_text().splitlines()) > 3, while_running=search.pid)
         assert main(["pause", "x"]) == 0
         assert main(["stop", "x"]) == 0
-        _, err = search.communicate(timeout=120)
+        _, err = search.communicate(timeout=300)
     finally:
         search.send_signal(signal.SIGKILL)
 

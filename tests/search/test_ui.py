@@ -12,6 +12,7 @@ import pytest
 from search.errors import UserError
 from search.tracking.place import Place
 from search.ui.__main__ import links, main, serve
+from tests.ports import free_port
 from tests.search.command import QUIET, run
 
 SERVER = """
@@ -54,10 +55,7 @@ VIEWS = [
 
 @pytest.mark.parametrize("words", [(), ("tags",)], ids=["earlier search", "sweep"])
 def test_the_link_comes_when_the_server_answers_and_its_end_is_told(words: tuple[str, ...]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    said: list[str] = []
+    port, said = free_port(), list[str]()
 
     with pytest.raises(UserError, match=r"MLflow ended with status 1; its last words:[^$]*bye"):
         serve(

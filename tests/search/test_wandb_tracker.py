@@ -69,7 +69,7 @@ def records_in(path: Path) -> list[Any]:
 
 def wait_for_end(path: Path) -> list[Any]:
     """Return the records of a run when the last is written, which another process does."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         records = records_in(path)
         if any(each.HasField("exit") for each in records):

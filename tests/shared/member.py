@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import search.shared.session
 from search.session import run_session
 from search.shared.joining import make_share
 from target.evaluation import Evaluation
@@ -39,6 +40,7 @@ def main() -> None:
     """Run the session that the argument describes; write the summary."""
     order = json.loads(sys.argv[1])
     leave_out_what_is_slow()
+    search.shared.session._HEARTBEAT_SECONDS = 0.05  # type: ignore[misc]  # many in the time after which it is dead
     root = Path(order["root"])
     session = make_session(Order(root=str(root), trainings=order["trainings"], slots=1))
     diary = root.parents[1] / TRAINED

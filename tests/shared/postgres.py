@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import psycopg
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
-_SETTINGS: Final = {"fsync": "off", "max_connections": "40", "listen_addresses": "127.0.0.1"}
+_SETTINGS: Final = {"fsync": "off", "max_connections": "40", "listen_addresses": "''"}
 
 
 def find_programs() -> Path | None:
@@ -28,7 +28,7 @@ def find_programs() -> Path | None:
 
 
 class Postgres:
-    """A server with the superuser `graft`, without a password.
+    """A server with the superuser `graft`, without a password, on a socket in its own folder: no port can be taken.
 
     Args:
         programs: Where its programs are.
@@ -40,9 +40,6 @@ class Postgres:
         self._root = root
         self._data = root / "data"
         self._names = itertools.count()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
         if not os.geteuid():  # PostgreSQL refuses to run as root
             shutil.chown(root, "nobody", "nogroup")
         self._call("initdb", "--username=graft", "--auth=trust", "--no-sync", str(self._data))
@@ -58,7 +55,7 @@ class Postgres:
 
     def url(self, database: str = "postgres", user: str = "graft") -> str:
         """Return the URL of a database."""
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}@{quote(str(self._root), safe='')}/{database}"
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Execute a statement, and return the rows that it gives."""
@@ -75,7 +72,7 @@ class Postgres:
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         settings = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
-        options = f"-p {self.port} -k {self._root} {settings}"
+        options = f"-k {self._root} {settings}"
         self._call("pg_ctl", "-D", str(self._data), "-l", str(self._root / "log"), "-w", "-o", options, "start")
 
     def stop(self) -> None:
@@ -88,6 +85,7 @@ class Postgres:
             [str(self._programs / program), *arguments],
             check=True,
             cwd=self._root,
+            env={**os.environ, "PGCTLTIMEOUT": "300"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE if program == "initdb" else None,
             **user,  # type: ignore[call-overload]

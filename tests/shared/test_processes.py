@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from tests.faults.books import check_books
@@ -32,7 +34,7 @@ def start(tmp_path: Path, host: str, url: str, **order: Any) -> subprocess.Popen
 
 
 def finish(member: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = member.communicate(timeout=240)
+    out, err = member.communicate(timeout=300)
     assert member.returncode == 0, err
     summary: dict[str, Any] = json.loads(out.splitlines()[-1])
     return summary
@@ -42,6 +44,13 @@ def begun(tmp_path: Path) -> Counter[str]:
     """How often each training, `program seed`, was begun."""
     diary = tmp_path / TRAINED
     return Counter(diary.read_text().splitlines()) if diary.exists() else Counter()
+
+
+def beats_of_the_youngest(url: str) -> int:
+    """How often the session that joined last has shown that it lives; 0 while there are not two."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT beats FROM graft_sessions ORDER BY id").fetchall()
+    return int(rows[-1][0]) if len(rows) > 1 else 0
 
 
 def same_books(tmp_path: Path, *hosts: str) -> None:
@@ -81,9 +90,8 @@ def test_what_a_killed_session_had_begun_is_taken_over(tmp_path: Path, url: str)
 def test_a_session_waits_for_the_last_training_of_another_and_does_it_if_that_dies(tmp_path: Path, url: str) -> None:
     dead = start(tmp_path, "a", url, hang_after=TRAININGS - 1)
     wait_until(lambda: begun(tmp_path).total() == TRAININGS, while_running=dead.pid)
-    other = start(tmp_path, "b", url, takeover_seconds=0.5)
-    copy = RunDirectory(tmp_path / "b" / "k").journal
-    wait_until(lambda: copy.exists() and copy.stat().st_size > 0, while_running=other.pid)
+    other = start(tmp_path, "b", url, takeover_seconds=4)
+    wait_until(lambda: beats_of_the_youngest(url) > 20, while_running=other.pid)  # it has had several turns
 
     assert begun(tmp_path).total() == TRAININGS, "there is nothing left to train"
     dead.send_signal(signal.SIGKILL)

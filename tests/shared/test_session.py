@@ -137,7 +137,7 @@ def test_only_one_session_has_its_turn(join: Join, monkeypatch: pytest.MonkeyPat
     with one.ledger.turn():
         thread = threading.Thread(target=other)
         thread.start()
-        assert waits.wait(60)
+        assert waits.wait(300)
         order.append("one")
     thread.join()
 
@@ -205,7 +205,7 @@ def test_a_database_that_goes_away_and_comes_back_loses_nothing(
     server.stop()
     thread = threading.Thread(target=one.propose, args=(1,))
     thread.start()
-    assert told.wait(60)
+    assert told.wait(300)
     server.start()
     thread.join()
     two.propose(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import sysconfig
@@ -41,6 +42,12 @@ def spec() -> TargetSpec:
         sequence_tokens=32,
         packages=(),
     )
+
+
+@pytest.fixture(scope="session")
+def patient_spec(spec: TargetSpec) -> TargetSpec:
+    """For programs that sleep until a test lets them go on: on a busy machine that takes longer than five seconds."""
+    return dataclasses.replace(spec, stall_factor=200)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +95,7 @@ def survivors(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
     The kernel closes what a process has open an instant before the process is gone: that instant is granted.
     """
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while (running := alive(processes)) and time.monotonic() < deadline:
         os.sched_yield()
     return running

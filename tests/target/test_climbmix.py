@@ -96,7 +96,7 @@ class Hub:
                     self.wfile.write(content[begin : begin + (len(content) - begin) // 2])
                     self.wfile.flush()
                     hub.sent_half.set()
-                    hub.hold.wait(60)
+                    hub.hold.wait(300)
                     self.close_connection = True
                 else:
                     self._reply(206 if begin else 200, content[begin:])
@@ -245,7 +245,7 @@ def test_a_killed_download_goes_on_where_it_was(hub, cache):
     environment = {**os.environ, "GRAFT_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen(command, env=environment, cwd=ROOT)
     try:
-        assert hub.sent_half.wait(60)
+        assert hub.sent_half.wait(300)
         half = len(hub.files[name_of(0)]) // 2
         while not any(path.stat().st_size == half for path in shards_folder(cache).glob("shard_00000.*.part")):
             assert child.poll() is None

@@ -25,7 +25,7 @@ def command(tmp_path_factory):
 
     def run(*arguments, module=("-m", "target.evaluate")):
         return subprocess.run(
-            [sys.executable, *module, *map(str, arguments)], cwd=folder, text=True, capture_output=True, timeout=120,
+            [sys.executable, *module, *map(str, arguments)], cwd=folder, text=True, capture_output=True, timeout=300,
             env={"PYTHONPATH": str(ROOT)} | os.environ,
         )  # fmt: skip
 

@@ -16,16 +16,30 @@ from tests.target.candidates import DAEMON, HONEST, in_main
 from tests.target.conftest import survivors
 from tests.waiting import wait_for
 
-WAIT_SECONDS = 90
-WAITING = in_main("print('running', flush=True)\nwhile True: time.sleep(0.01)")
+WAIT_SECONDS = 300
+ENDLESS = in_main("print('running', flush=True)\nwhile True: time.sleep(0.01)")
+
+
+@pytest.fixture
+def marker(corpus):
+    """A file that a program waits for: it can see it, and cannot make it."""
+    marker = corpus.public / "go on"
+    yield marker
+    marker.unlink(missing_ok=True)
+
+
+def waits_for(marker):
+    return Program(
+        in_main(f"print('running', flush=True)\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
+    )
 
 
 @pytest.fixture(scope="module")
-def executor(spec, corpus):
+def executor(patient_spec, corpus):
     """Shared: whatever a test does to its workers, it must go on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROVIDER_API_KEY", "sk-planted")
-        executor = LocalExecutor(TrainedKind(spec, corpus=corpus), workers=1)
+        executor = LocalExecutor(TrainedKind(patient_spec, corpus=corpus), workers=1)
         executor.start()
         yield executor
         executor.close()
@@ -47,13 +61,9 @@ def below(worker):
         return []
 
 
-def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_again(executor, corpus, tmp_path):
-    marker, log = corpus.public / "first", tmp_path / "run.log"
-    source = in_main(
-        "print('running', flush=True)\n"
-        f"while not os.path.exists({str(marker)!r}): time.sleep(0.01)"  # it can see the file, not make it
-    )
-    result = executor.evaluate(Program(source), 1, log)
+def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_again(executor, marker, tmp_path):
+    log = tmp_path / "run.log"
+    result = executor.evaluate(waits_for(marker), 1, log)
     wait_for(lambda: log.exists() and "running" in log.read_text())
     busy = next(worker for worker in workers() if works(worker))
     tree = below(busy)
@@ -61,7 +71,6 @@ def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_ag
     busy.kill()
     marker.touch()
     found = result.result(WAIT_SECONDS)
-    marker.unlink()
 
     assert found.outcome is Outcome.OK
     assert survivors(tree) == []
@@ -69,7 +78,7 @@ def test_a_worker_that_is_killed_in_mid_training_is_replaced_and_the_job_done_ag
 
 def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path):
     before = len(workers())
-    result = executor.evaluate(Program(WAITING), 1, tmp_path / "run.log")
+    result = executor.evaluate(Program(ENDLESS), 1, tmp_path / "run.log")
     stop = threading.Event()
 
     def kill_busy_workers():
@@ -89,9 +98,9 @@ def test_a_worker_that_dies_again_and_again_stops_the_search(executor, tmp_path)
     wait_for(lambda: len(workers()) == before)  # replaced once more; the next test must not take it for its own
 
 
-def test_closing_ends_what_is_in_flight_and_leaves_no_process(spec, corpus, tmp_path):
+def test_closing_ends_what_is_in_flight_and_leaves_no_process(patient_spec, corpus, tmp_path):
     before = {worker.pid for worker in workers()}
-    executor = LocalExecutor(TrainedKind(spec, corpus=corpus), workers=1)
+    executor = LocalExecutor(TrainedKind(patient_spec, corpus=corpus), workers=1)
     executor.start()
     log = tmp_path / "run.log"
     source = DAEMON.replace(
@@ -156,11 +165,12 @@ def test_without_workers_of_their_own_preflights_take_turns_with_trainings(spec,
     assert {worker.pid for worker in workers()} == before
 
 
-def test_a_preflight_does_not_wait_for_a_training(executor, tmp_path):
-    training = executor.evaluate(Program(in_main("time.sleep(3)")), 1, tmp_path / "a.log")
+def test_a_preflight_does_not_wait_for_a_training(executor, marker, tmp_path):
+    training = executor.evaluate(waits_for(marker), 1, tmp_path / "a.log")
 
     assert executor.preflight(Program(HONEST), tmp_path / "b.log").result(WAIT_SECONDS) is None
     assert not training.done()
+    marker.touch()
     assert training.result(WAIT_SECONDS).outcome is Outcome.OK
 
 

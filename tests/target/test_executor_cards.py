@@ -26,7 +26,7 @@ print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREAD
 {wait}
 print("val_bpb: 1.5")
 """
-WAIT_SECONDS = 90
+WAIT_SECONDS = 300
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def without_bwrap(monkeypatch):
 
 
 def run(command, view):
-    return subprocess.run(namespaces.wrap(command, view), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(namespaces.wrap(command, view), capture_output=True, text=True, timeout=300, check=False)
 
 
 @needed
@@ -92,7 +92,7 @@ with Evaluator(spec, corpus, scratch=pathlib.Path({str(tmp_path)!r})) as evaluat
     )
     assert worker.stdout is not None
     zygote = int(worker.stdout.readline())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(alive(psutil.Process(zygote).children())) < 2:  # the candidate, and the daemon once it is an orphan
         assert time.monotonic() < deadline, "the candidate started no daemon"
         os.sched_yield()

@@ -173,7 +173,8 @@ def test_a_candidate_is_told_which_setting_grants_a_package(evaluator, log):
 
 def test_a_package_that_the_target_names_is_there_in_training_and_scoring(spec, corpus, log, tmp_path):
     source = HONEST.replace("import torch\n", "import torch\nimport pytest, pluggy\n", 1)
-    named = dataclasses.replace(spec, packages=("pytest",), train_seconds=5.0)
+    scoring = dataclasses.replace(spec.scoring, start_seconds=5.0)  # the import takes CPU seconds on a busy machine
+    named = dataclasses.replace(spec, packages=("pytest",), train_seconds=5.0, preflight_seconds=5.0, scoring=scoring)
 
     with Evaluator(named, corpus, scratch=tmp_path) as evaluator:
         assert evaluator.preflight(Program(source), log) is None

@@ -17,7 +17,7 @@ from target.trained import TrainedKind
 from tests.target.candidates import HONEST, in_main
 from tests.target.conftest import survivors
 
-WAIT_SECONDS = 120
+WAIT_SECONDS = 300
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
@@ -33,8 +33,9 @@ def cluster():
 
 
 @pytest.fixture
-def kind(spec, corpus):
-    return TrainedKind(dataclasses.replace(spec, sandbox="off"), corpus=corpus)  # a test sees the files of a candidate
+def kind(patient_spec, corpus):
+    """A test sees the files of a candidate."""
+    return TrainedKind(dataclasses.replace(patient_spec, sandbox="off"), corpus=corpus)
 
 
 def test_a_training_whose_node_is_lost_is_run_again_on_another(cluster, kind, tmp_path):

@@ -26,7 +26,7 @@ forbid_new_privileges()
 
 def run(source: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", RESTRICTED + source], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", RESTRICTED + source], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

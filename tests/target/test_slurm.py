@@ -18,12 +18,13 @@ from target.workers import WorkerDied
 from tests.target.candidates import in_main
 from tests.target.conftest import survivors
 
-WAIT_SECONDS = 120
+WAIT_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
-def kind(spec, corpus):
-    return TrainedKind(dataclasses.replace(spec, sandbox="off"), corpus=corpus)  # a test sees the files of a candidate
+def kind(patient_spec, corpus):
+    """A test sees the files of a candidate."""
+    return TrainedKind(dataclasses.replace(patient_spec, sandbox="off"), corpus=corpus)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ for _ in range({LEVELS}):
 
 
 def dig(root: Path, *, name: str = "d", mode: int = 0o777) -> None:
-    subprocess.run([sys.executable, "-c", DIG.format(root=str(root), name=name, mode=mode)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", DIG.format(root=str(root), name=name, mode=mode)], check=True, timeout=300)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_wide_and_deep_tree_needs_few_descriptors(tree):
         "print(sum(1 for _ in statuses_below(sys.argv[1])), remove_tree(Path(sys.argv[1])))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", limited, str(tree)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", limited, str(tree)], capture_output=True, text=True, timeout=300, check=True
     )
 
     assert done.stdout.split() == [str(20 * 61), "True"]
@@ -137,7 +137,7 @@ print(remove_tree(root), root.exists())
         if Path(tempfile.gettempdir()) in parent.parents:  # directories of pytest, which are its user's alone
             parent.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
     )
 
     assert done.stdout.split() == ["True", "False"], done.stderr

@@ -32,15 +32,15 @@ class Worker:
 
 
 @pytest.fixture(scope="module")
-def worker(spec, corpus, tmp_path_factory):
+def worker(patient_spec, corpus, tmp_path_factory):
     """Shared; the test that ends it comes last."""
     worker = Worker()
     scratch = tmp_path_factory.mktemp("scratch")
-    assert worker.ask(configure=_configuration(spec, corpus, scratch)) == {"ok": None}
+    assert worker.ask(configure=_configuration(patient_spec, corpus, scratch)) == {"ok": None}
     yield worker
     worker.process.stdin.close()
     assert worker.process.stdout.read() == b""
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(300) == 0
     worker.process.stdout.close()
 
 
@@ -71,9 +71,9 @@ def test_a_target_that_does_not_fit_is_told(spec, corpus, tmp_path):
     worker.process.communicate()
 
 
-def test_when_it_is_killed_its_pipe_ends_with_the_last_of_its_processes(spec, corpus, tmp_path, log):
+def test_when_it_is_killed_its_pipe_ends_with_the_last_of_its_processes(patient_spec, corpus, tmp_path, log):
     worker = Worker()
-    worker.ask(configure=_configuration(spec, corpus, tmp_path))
+    worker.ask(configure=_configuration(patient_spec, corpus, tmp_path))
     source = in_main("print('running', flush=True)\nwhile True: time.sleep(0.01)")
     worker.send(evaluate={"source": source, "seed": 0, "log": str(log)})
     wait_for(lambda: log.exists() and "running" in log.read_text())
@@ -97,7 +97,7 @@ def test_the_end_of_stdin_ends_it_and_everything_below_it_in_mid_training(worker
 
     worker.process.stdin.close()
 
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(300) == 0
     assert survivors(tree) == []
 
 

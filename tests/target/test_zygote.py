@@ -23,9 +23,10 @@ from target.process.runlog import RunLog
 from target.sandbox import LAYERS, Confinement
 from target.sandbox.access import NO_DEVICE
 from tests.target.candidates import FORK_A_DAEMON
-from tests.target.conftest import alive, below
+from tests.target.conftest import alive, below, survivors
+from tests.waiting import wait_for
 
-LIMITS = Limits(cpu_seconds=10, wall_seconds=10)
+LIMITS = Limits(cpu_seconds=60, wall_seconds=300)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,7 @@ for _ in range(2):
 def test_the_cpu_limit_ends_a_loop(shared, run):
     ending, child, _ = run(shared, "while True: pass", Limits(cpu_seconds=0.3, wall_seconds=60))
     assert "CPU seconds used" in ending.exceeded.words
-    assert 0.3 < child.clock.cpu_seconds < 0.8
+    assert 0.3 < child.clock.cpu_seconds < 5
 
 
 def test_address_space_is_limited(shared, run):
@@ -173,15 +174,13 @@ def test_closing_the_connection_ends_the_zygote_and_its_children(own, tmp_path):
     zygote = psutil.Process(own.pid)
     with Path(os.devnull).open("wb") as null:
         own.fork(_daemon_job(tmp_path), (null.fileno(),))
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and len(tree := below(own.pid)) < 2:
-        continue
-    assert len(tree) == 2
+    wait_for(lambda: len(_of(own)) == 2)
+    tree = below(own.pid)
 
     own._socket.close()
 
-    zygote.wait(10)
-    assert alive(tree) == []
+    zygote.wait(300)
+    assert survivors(tree) == []
 
 
 def test_a_trial_does_not_begin_while_something_of_another_is_alive(own, tmp_path):
@@ -226,9 +225,8 @@ def test_when_it_is_killed_what_it_leaves_is_ended_too(tmp_path, run):
     found = []
 
     def kill_once_there_is_a_daemon():
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and len(found) < 2:
-            found[:] = below(zygote.pid)
+        wait_for(lambda: len(_of(zygote)) == 2)
+        found[:] = below(zygote.pid)
         os.kill(zygote.pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_once_there_is_a_daemon)
@@ -237,8 +235,8 @@ def test_when_it_is_killed_what_it_leaves_is_ended_too(tmp_path, run):
         run(zygote, FORK_A_DAEMON + "\nwhile True: time.sleep(0.01)")
     killer.join()
 
-    assert len(found) >= 2
-    assert alive(found) == []
+    assert len(found) == 2
+    assert survivors(found) == []
     zygote.close()
 
 
@@ -250,6 +248,11 @@ def test_other_children_of_the_process_survive_the_end_of_a_zygote(own):
     assert other.poll() is None
     other.kill()
     other.wait()
+
+
+def _of(zygote: Zygote) -> list[psutil.Process]:
+    """Return its own children that are alive: the program, and its daemon once that has lost its parents."""
+    return alive(psutil.Process(zygote.pid).children())
 
 
 def _daemon_job(tmp_path: Path) -> Job:

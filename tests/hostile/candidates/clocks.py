@@ -32,19 +32,19 @@ WARMS_UP = variant(
     )
 )
 SAVES_AND_TRAINS_ON = variant(("prepare.finish(model)", "while True: prepare.finish(model)"))
-# the daemon waits until its parent's training is over before it touches the weights
+# They wait until the training is over before they touch the weights, and a busy machine takes a second to end it.
 DAEMON_WRITES = variant(("prepare.finish(model)", """prepare.finish(model)
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             while os.getppid() != 0 and os.path.exists('/proc/self'):
-                time.sleep(0.5)
+                time.sleep(5)
                 model.head.bias.data.normal_(); prepare.finish(model)
         os._exit(0)
     os.wait()"""))  # fmt: skip
 LATE_THREAD = variant(("prepare.finish(model)", """prepare.finish(model)
     import threading
-    threading.Thread(target=lambda: [time.sleep(0.2), model.head.bias.data.normal_(), prepare.finish(model)]).start()"""))  # fmt: skip
+    threading.Thread(target=lambda: [time.sleep(5), model.head.bias.data.normal_(), prepare.finish(model)]).start()"""))  # fmt: skip
 
 # Text goes along in a buffer, and is trained on where the training's clock does not run. It is deterministic, so that all
 # servers agree.
