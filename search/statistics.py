@@ -63,6 +63,16 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(float(low), float(high))
 
 
+def t_interval(mean: float, error: float, freedom: int) -> Interval | None:
+    """Return the interval of a mean whose standard error is known from some degrees of freedom; None without any."""
+    from scipy.stats import t
+
+    if freedom < 1 or not math.isfinite(error):
+        return None
+    width = float(t.isf((1 - CONFIDENCE) / 2, freedom)) * error
+    return Interval(mean - width, mean + width)
+
+
 def permutation_p(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> float:
     """Return the two-sided p-value of a difference of means between two independent groups.
 
