@@ -73,6 +73,15 @@ def t_interval(mean: float, error: float, freedom: int) -> Interval | None:
     return Interval(mean - width, mean + width)
 
 
+def sd_interval(sd: float, n: int) -> Interval:
+    """Return the interval of the standard deviation of normal values, of which `n`, at least 2, had `sd`."""
+    from scipy.stats import chi2
+
+    tail, freedom = (1 - CONFIDENCE) / 2, n - 1
+    low, high = (sd * math.sqrt(freedom / float(chi2.isf(each, freedom))) for each in (tail, 1 - tail))
+    return Interval(low, high)
+
+
 def permutation_p(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> float:
     """Return the two-sided p-value of a difference of means between two independent groups.
 
