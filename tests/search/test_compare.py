@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from search.champions import champions
 from search.compare.__main__ import main
 from search.compare.arms import group_by_arm
 from search.compare.comparison import Comparison, compare
-from search.compare.page import power_text
+from search.compare.page import power_text, render_markdown
 from search.compare.staleness import Kept
 from search.final.report import final_json, judge_final
 from search.runs.finished import find_runs, load_run
@@ -137,6 +138,18 @@ def test_what_cannot_be_compared_is_not_ranked(tmp_path: Path, options: dict, re
     write_run(tmp_path / "odd", [2.0, 1.4], seed=7, strategy="beam", **options)
 
     assert any(re.search(reason, each) for each in compared(tmp_path).refusals)
+
+
+def test_unequal_numbers_of_seeds_are_told(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {**APART, "random": APART["beam"]}, seeds=6)
+    assert "to 6 seeds" not in power_text(compared(tmp_path))
+    for root in find_runs([tmp_path]):
+        if "greedy" in root.name and load_run(root).summary.seed == 5:
+            shutil.rmtree(root)
+    found = compared(tmp_path)
+
+    assert "The arms have 5 to 6 seeds" in power_text(found)
+    assert "| thousands |" not in render_markdown(found, title="", runs=[], skipped=[], picture=None), "equal arms"
 
 
 def test_a_seed_that_is_there_twice_is_no_repetition(tmp_path: Path) -> None:
