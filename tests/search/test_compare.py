@@ -97,8 +97,15 @@ def test_champions_are_ranked_on_fresh_seeds_if_all_searches_have_them(tmp_path:
     assert main([str(tmp_path), "--tracking-uri", "none"]) == 0
     assert "difference of means on fresh seeds" in (tmp_path / "compare.md").read_text()
 
-    RunDirectory(roots[0]).final.unlink()
+    final = RunDirectory(roots[0]).final.rename(tmp_path / "final.json")
     assert compared(tmp_path).arms[0].label == "strategy=beam"
+    for root in roots:
+        if "greedy" in root.name:
+            config = RunDirectory(root).config
+            config.write_text(config.read_text().replace("acceptance.Confirm", "acceptance.Naive"))
+    assert "one acceptance rule" in compared(tmp_path).refusals[0]
+    final.rename(RunDirectory(roots[0]).final)
+    assert compared(tmp_path).refusals == (), "on fresh seeds no rule has more luck than another"
 
 
 def test_equal_arms_share_their_ranks(tmp_path: Path) -> None:
@@ -128,6 +135,7 @@ def test_too_few_seeds_are_not_ranked_and_it_says_how_many_are_needed(
     [
         ({"config": {"target": {"name": "gpu"}}}, r"one target \(name is 'gpu' and 'tiny'\)"),
         ({"config": {"budget": {"trainings": 99, "hours": None, "usd": None}}}, "one budget"),
+        ({"config": {"acceptance": {"_target_": "search.acceptance.Naive", "seed": 7}}}, "one acceptance rule"),
         ({"environment": {"corpus": {"hash": "other"}}}, "one corpus"),
         ({"environment": {"device": {**ENVIRONMENT["device"], "cpu": "another"}}}, "one machine"),
         ({"status": "stopped"}, "is stopped, not finished"),
