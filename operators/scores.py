@@ -28,6 +28,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from operators.outliers import gross_outliers
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -40,8 +42,6 @@ RIDGE: Final = 0.25
 _MAD_SD: Final = 1.4826  # sd of a normal distribution in units of its median absolute deviation
 _FEW_LOOK_UPS: Final = 32
 _FEWEST: Final = 3  # programs needed to estimate how much programs differ
-_GROSS: Final = 10.0  # times the typical spread of a program's trainings: no noise is as far apart
-_NORMAL_MEDIAN: Final = 0.6745  # of the absolute value of a standard normal number
 
 Values = Mapping[int, Mapping[int, float]]
 """Measured score by program and training seed; each program has at least one."""
@@ -261,7 +261,8 @@ class Fit:
         import numpy as np
 
         self._rows = rows
-        self.telling = _telling(rows)  # (P,), the programs that tell something about seeds and noise
+        # (P,), the programs that tell something about seeds and noise
+        self.telling = ~gross_outliers(rows.present, rows.residuals, fewest=_FEWEST)
         told = rows.only(self.telling)
         n_seeds = rows.present.shape[1]
         precision = RIDGE * np.eye(n_seeds) + np.diag(told.present.sum(axis=0)) - told.present.T @ told.share
@@ -330,33 +331,3 @@ class Fit:
         noise = variances / (prior + variances) if prior else np.zeros(len(means))
         beliefs = means + np.clip(noise * (centre - means), -errors, errors)
         return beliefs, np.sqrt(variances * (1 - noise) + self._excess)
-
-
-def _telling(rows: _Rows) -> NDArray[np.bool_]:
-    """Return, (P,), which programs tell something about seeds and noise: all but those with gross outliers.
-
-    Their trainings are compared after the median effect of each seed is taken off. That takes long with many seeds, so
-    it is only done if some program's trainings are far apart as they are.
-    """
-    import numpy as np
-
-    telling = np.ones(len(rows.counts), dtype=bool)
-    repeated = np.flatnonzero(rows.counts > 1)
-    freedom = rows.counts[repeated] - 1
-    if len(repeated) < _FEWEST or not _gross(np.sum(rows.residuals[repeated] ** 2, axis=1) / freedom).any():
-        return telling
-    present, left = rows.present[repeated], rows.residuals[repeated].copy()
-    seeds = np.flatnonzero(present.any(axis=0))
-    effects = np.zeros(left.shape[1])
-    effects[seeds] = [np.median(left[present[:, seed] > 0, seed]) for seed in seeds]
-    left -= present * (effects - (rows.share[repeated] @ effects)[:, None])
-    telling[repeated] = ~_gross(np.sum(left**2, axis=1) / freedom)
-    return telling
-
-
-def _gross(variances: Floats) -> NDArray[np.bool_]:
-    """Return which variances are far above the typical one; none if the typical one is 0, as with equal scores."""
-    import numpy as np
-
-    typical = float(np.median(variances)) / _NORMAL_MEDIAN**2
-    return variances > _GROSS**2 * typical if typical else np.zeros(len(variances), dtype=bool)
