@@ -91,6 +91,7 @@ def test_a_report_says_the_gain_in_standard_deviations(tmp_path: Path, monkeypat
     told = render_report(population, make_summary(population), run)
     assert "The gain is 2.0 sd of a single training" in told
     assert f"with {NOISE.n_seeds} seeds the sd may be 0.0" in told
+    assert "By luck alone a search of 120 trainings with the default rule shows 1.7 sd" in told
 
     for damaged in ("{", '{"sd": 1}'):
         place.write_text(damaged)
