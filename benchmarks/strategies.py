@@ -5,8 +5,12 @@
 
 Every strategy in conf/strategy runs on a model of recorded five-minute trainings, with the settings of its YAML file,
 the default acceptance rule (or `--acceptance`) and no language model. A training costs the time that it took in the
-record. For comparison, Optuna's samplers run with their defaults over the ranges of the record. `--target landscape`
-combines strategies with operators, including one that changes structure.
+record. For comparison, Optuna's samplers run with their defaults over the ranges of the record; in the rows with
+`_from_seed` they begin at the seed program, as our strategies do. `--target landscape` combines strategies with
+operators, including one that changes structure.
+
+Other strategies take the operator `tune`, which `hybrid` has, with `--rows greedy/tune`; these rows are not among those
+that run by default.
 
 At any time, the program that would be the result then is rated by its noise-free value: for our strategies the
 confirmed champion, for Optuna the trial with the best score. An hour is null in the JSON and `-` in the table if the
@@ -54,8 +58,13 @@ from target.words import user_path
 CONF: Final = Path(__file__).parents[1] / "conf"
 STRATEGIES: Final = sorted(path.stem for path in (CONF / "strategy").glob("*.yaml"))
 RULES: Final = sorted(path.stem for path in (CONF / "acceptance").glob("*.yaml"))
-SAMPLERS: Final = ("optuna_random", "optuna_tpe", "optuna_cmaes")
+FROM_SEED: Final = "_from_seed"
+SAMPLERS: Final = (
+    *("optuna_random", "optuna_tpe", "optuna_cmaes"),
+    *(f"optuna_tpe{FROM_SEED}", f"optuna_cmaes{FROM_SEED}"),  # they are told the seed program, as our strategies are
+)
 STRUCTURE: Final = ("constants", "switch", "mixed")
+TUNED: Final = tuple(f"{each}/tune" for each in STRATEGIES if each != "hybrid")  # with hybrid's model of the constants
 LEVELS: Final = (0.985, 0.981)
 MARKS: Final = (6.0, 12.0, 24.0)
 REFERENCE: Final = "hybrid"
@@ -91,8 +100,10 @@ def main() -> None:
         else [f"{strategy}/{operator}" for strategy in STRATEGIES for operator in STRUCTURE]
     )
     names = options.rows or known
-    if unknown := sorted(set(names) - set(known)):
-        parser.error(f"no such row: {', '.join(unknown)}; the rows of --target {options.target} are {', '.join(known)}")
+    rows_known = [*known, *TUNED]
+    if unknown := sorted(set(names) - set(rows_known)):
+        rows_text = ", ".join(rows_known)
+        parser.error(f"no such row: {', '.join(unknown)}; the rows of --target {options.target} are {rows_text}")
 
     began = time.monotonic()
     try:
@@ -224,16 +235,28 @@ def truth_of(oracle: Oracle, trial: Any) -> float:
 
 
 def run_sampler(name: str, oracle: Oracle, program: Program, seed: int, hours: float) -> dict[str, Any]:
-    """Run one of Optuna's samplers with its default settings; failures are reported to it."""
+    """Run one of Optuna's samplers with its default settings; failures are reported to it.
+
+    By default it begins anywhere in the ranges. With `_from_seed` its first trial is the seed program, and CMA-ES also
+    has its mean there: what our strategies know.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    axes = axes_of(parse_constants(program.source))
+    start = {axis.name: asked_for(axis, program.constants[axis.name]) for axis in axes}
+    kind = name.removesuffix(FROM_SEED)
+    numbers = {key: value for key, value in start.items() if not isinstance(value, str)}
     samplers: dict[str, Callable[[], Any]] = {
         "optuna_random": lambda: optuna.samplers.RandomSampler(seed=seed),
         "optuna_tpe": lambda: optuna.samplers.TPESampler(seed=seed),
-        "optuna_cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+        "optuna_cmaes": lambda: optuna.samplers.CmaEsSampler(
+            x0=numbers if name != kind else None, seed=seed, warn_independent_sampling=False
+        ),
     }
-    study, axes = optuna.create_study(sampler=samplers[name]()), axes_of(parse_constants(program.source))
+    study = optuna.create_study(sampler=samplers[kind]())
+    if name != kind:
+        study.enqueue_trial(start)
     clock, best, failed, trace = 0.0, float("inf"), 0, Trace()
     count = 0
     while clock < hours:
@@ -251,6 +274,11 @@ def run_sampler(name: str, oracle: Oracle, program: Program, seed: int, hours: f
             best = found.score
             trace.append((clock, oracle.truth(candidate) or best))
     return {"trace": trace, "failure_rate": failed / count, "trainings": count}
+
+
+def asked_for(axis: Axis, value: Any) -> Any:
+    """Return the value of a constant as `suggest` asks for it."""
+    return round(np.log2(value)) if axis.kind == "pow2" and not axis.choices else value
 
 
 def suggest(trial: Any, axis: Axis) -> Any:

@@ -13,6 +13,9 @@ The posterior of a score is that of a normal mean with a normal prior, both fitt
 more than trainings do, so scores are shrunk by as much as noise explains. The residual variance is the REML estimate at
 the given RIDGE. Centre and spread of the prior are median and MAD, so a diverged program does not distort it. No score
 moves by more than its standard error (limited translation, Efron & Morris 1972), so an outlier keeps its score.
+
+A program whose own trainings are many times as far apart as those of others (one of two diverged) says nothing about
+seeds and noise: it would move the scores of all others. It is left out of both; its error is that of its own spread.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from operators.outliers import gross_outliers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,6 +116,12 @@ class _Rows:
 
         return _Rows(*(changed(each.name) for each in fields(self)))
 
+    def only(self, chosen: NDArray[np.bool_]) -> _Rows:
+        """Return some of these rows; these themselves if all are chosen."""
+        if chosen.all():
+            return self
+        return _Rows(*(getattr(self, each.name)[chosen] for each in fields(self)))
+
 
 class Measurements:
     """The measured scores of programs, and what follows from it; immutable.
@@ -193,7 +204,8 @@ class Measurements:
         """Trainings that tell `residual_sd`, after one is taken for each program and each seed; at least 0."""
         if not self._numbers:
             return 0
-        return max(0, int(self._rows.counts.sum()) - len(self._numbers) - int(self._rows.present.any(axis=0).sum()) + 1)
+        rows = self._rows.only(self.fit.telling)
+        return max(0, int(rows.counts.sum()) - len(rows.counts) - int(rows.present.any(axis=0).sum()) + 1)
 
     def best_first(self) -> list[int]:
         """Return the programs, best first; equal scores in order of number."""
@@ -249,26 +261,47 @@ class Fit:
         import numpy as np
 
         self._rows = rows
+        # (P,), the programs that tell something about seeds and noise
+        self.telling = ~gross_outliers(rows.present, rows.residuals, fewest=_FEWEST)
+        told = rows.only(self.telling)
         n_seeds = rows.present.shape[1]
-        precision = RIDGE * np.eye(n_seeds) + np.diag(rows.present.sum(axis=0)) - rows.present.T @ rows.share
+        precision = RIDGE * np.eye(n_seeds) + np.diag(told.present.sum(axis=0)) - told.present.T @ told.share
         self._covariance = np.linalg.inv(precision)  # of the effects, over the residual variance
-        self._effects = self._covariance @ rows.residuals.sum(axis=0)
+        self._effects = self._covariance @ told.residuals.sum(axis=0)
         self._away = rows.share[baseline] - rows.share
         self.scores: Floats = rows.means + self._away @ self._effects
+
+    @functools.cached_property
+    def _left(self) -> Floats:
+        """(P, S), the measurements minus score and effect; 0 where there is none."""
+        rows, effects = self._rows, self._effects
+        left: Floats = rows.residuals - rows.present * (effects - (rows.share @ effects)[:, None])
+        return left
 
     @functools.cached_property
     def residual_variance(self) -> float:
         """Variance of a training around score and effect; infinite if no program was trained on two seeds."""
         import numpy as np
 
-        rows, effects = self._rows, self._effects
-        left = rows.residuals - rows.present * (effects - (rows.share @ effects)[:, None])
-        freedom = int(rows.counts.sum()) - len(rows.counts)
-        return float((np.sum(left**2) + RIDGE * np.sum(effects**2)) / freedom) if freedom else math.inf
+        counts, left = self._rows.counts[self.telling], self._left[self.telling]
+        freedom = int(counts.sum()) - len(counts)
+        return float((np.sum(left**2) + RIDGE * np.sum(self._effects**2)) / freedom) if freedom else math.inf
+
+    @functools.cached_property
+    def _excess(self) -> Floats:
+        """(P,), by how much a program that is left out varies more than the others: of the error of its score."""
+        import numpy as np
+
+        found: Floats = np.zeros(len(self._rows.counts))
+        if not self.telling.all():
+            counts, out = self._rows.counts, ~self.telling
+            own = np.sum(self._left[out] ** 2, axis=1) / (counts[out] - 1)
+            found[out] = np.maximum(0.0, own - self.residual_variance) / counts[out]
+        return found
 
     @functools.cached_property
     def variances(self) -> Floats:
-        """Variances of the errors of the scores; infinite if no program was trained on two seeds."""
+        """Variances of the errors of the scores, by the variance that all share; infinite if nothing tells it."""
         import numpy as np
 
         spread = np.einsum("ps,st,pt->p", self._away, self._covariance, self._away, optimize=True)
@@ -279,7 +312,8 @@ class Fit:
         """Return the standard error of the difference of two scores; the effects of seeds that both have cancel."""
         counts, apart = self._rows.counts, self._rows.share[other] - self._rows.share[row]
         spread = float(apart @ self._covariance @ apart)
-        return math.sqrt(self.residual_variance * float(1 / counts[row] + 1 / counts[other] + spread))
+        shared = self.residual_variance * float(1 / counts[row] + 1 / counts[other] + spread)
+        return math.sqrt(shared + float(self._excess[row] + self._excess[other]))
 
     @functools.cached_property
     def posterior(self) -> tuple[Floats, Floats]:
@@ -295,4 +329,5 @@ class Fit:
         # Few programs cannot show that programs do not differ: use at least a standard error of this estimate.
         prior = max(spread, typical * math.sqrt(2 / (len(means) - 1)))
         noise = variances / (prior + variances) if prior else np.zeros(len(means))
-        return means + np.clip(noise * (centre - means), -errors, errors), errors * np.sqrt(1 - noise)
+        beliefs = means + np.clip(noise * (centre - means), -errors, errors)
+        return beliefs, np.sqrt(variances * (1 - noise) + self._excess)

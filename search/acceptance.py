@@ -21,6 +21,7 @@ from target.evaluation import Evaluation
 _CONTRAST: Final = "d5_contrast_bpb"
 _DOUBTFUL_DEVIATIONS: Final = 3.0  # of one program; for a difference of two programs, that is about 2
 _REACH_STANDARD_ERRORS: Final = 2.0  # a scored program this close to the champion may be as good
+_ROUNDING: Final = 1e-12  # of a score: means of scores with few decimals are often equal but for the last digit
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ class Confirm:
         if needed:
             return needed
         shared = tuple(seed for seed in trial.values if champion.measurement(seed))
-        if shared and not _mean(trial, shared) < _mean(champion, shared):
+        if shared and not _is_lower(trial, champion, shared):
             return Verdict(Status.DISCARD)
         for seed in current:
             missing = _missing((trial, champion), (seed,))
@@ -227,7 +228,7 @@ def _compare(trial: Trial, champion: Trial | None, seeds: tuple[int, ...]) -> Me
     missing = _missing((trial, champion), seeds)
     if missing:
         return Measure(missing)
-    return Verdict(Status.KEEP if _mean(trial, seeds) < _mean(champion, seeds) else Status.DISCARD)
+    return Verdict(Status.KEEP if _is_lower(trial, champion, seeds) else Status.DISCARD)
 
 
 def _within_reach(trial: Trial, population: Population) -> bool:
@@ -250,6 +251,13 @@ def _value(trial: Trial, seed: int) -> float:
 
 def _mean(trial: Trial, seeds: tuple[int, ...]) -> float:
     return statistics.fmean(_value(trial, seed) for seed in seeds)
+
+
+def _is_lower(trial: Trial, champion: Trial, seeds: tuple[int, ...]) -> bool:
+    """Return whether the mean of a trial on some seeds is lower than the champion's, by more than rounding."""
+    own, its = _mean(trial, seeds), _mean(champion, seeds)
+    tolerance = _ROUNDING * max(abs(_value(trial, seed)) for seed in seeds)
+    return own < its and not math.isclose(own, its, abs_tol=tolerance)
 
 
 def doubt_about_seeds(trial: Trial) -> str:

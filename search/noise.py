@@ -28,6 +28,7 @@ from search.errors import UserError
 from search.runs.environment import describe_device
 from search.runs.files import write_atomically
 from search.runs.rundir import RunDirectory
+from search.statistics import sd_interval
 from target.corpus.cache import cache_root
 from target.device import allot, fit
 from target.errors import TargetError
@@ -95,6 +96,12 @@ def noise_of(run: RunDirectory) -> Noise | None:
 def in_sds(gain: float, noise: Noise | None) -> str:
     """Return a gain in standard deviations between seeds; empty if the deviation is unknown or 0."""
     return f"{gain / noise.seed_sd:.1f} sd" if noise and noise.seed_sd else ""
+
+
+def how_certain(noise: Noise) -> str:
+    """Return the interval of the standard deviation between seeds, in words."""
+    low, high = sd_interval(noise.seed_sd, noise.n_seeds)
+    return f"with {noise.n_seeds} seeds the sd may be {low:.4f} to {high:.4f} (95 % interval)"
 
 
 def measure_noise(
@@ -228,6 +235,10 @@ def _text(noise: Noise) -> str:
     lines = [f"{noise.n_seeds} seeds: mean {noise.mean:.4f}, sd {noise.seed_sd:.4f}, standard error {error:.4f}"]
     if noise.repeat_sd is not None:
         lines.append(f"one seed {noise.n_repeats} times: sd {noise.repeat_sd:.4f}")
+    if noise.seed_sd:
+        lines.append(f"{how_certain(noise)}, if scores are about normal")
+    else:
+        lines.append("all seeds gave the same score: a seed changes nothing in these trainings")
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from operators.population import Population
 from operators.trial import Trial
@@ -16,14 +16,13 @@ from search.runs.finished import read_summary
 from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
+from search.statistics import t_interval
 from search.views.result_html import result_html
 from search.views.verdicts import description_of
 from target.metric import Metric
 
 if TYPE_CHECKING:
     import pandas
-
-_NORMAL_95: Final = 1.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +33,9 @@ class Best:
         number: Number of its trial; 0 if nothing has beaten the seed program.
         source: The program.
         value: Its score in the metric of the target: mean of its trainings, corrected for their seeds.
-        interval: 95 % interval of the value that many trainings would have; None as long as no program was trained on
-            two seeds. It does not allow for the choice of the best of many: `python -m search.final` does.
+        interval: 95 % interval (Student's t) of the value that many trainings would have; None as long as too few
+            programs were trained on two seeds. It does not allow for the choice of the best of many, as `search.final`
+            does.
         gain: By how much it is better than the seed program, in the same unit; positive is better.
         diff: What changed in it since the seed program, as a unified diff.
         description: What its last change was.
@@ -106,12 +106,12 @@ class Result:
         seed_program, program = self.population.trials[0].program, trial.program
         assert seed_program and program, "a champion has a program"
         mean, error = self.population.posterior[trial.number]
-        ends = sorted(self.metric.value(mean + side * _NORMAL_95 * error) for side in (-1, 1))
+        interval = t_interval(mean, error, self.population.noise_freedom)
         return Best(
             number=trial.number,
             source=program.source,
             value=self.metric.value(self.population.scores[trial.number]),
-            interval=(ends[0], ends[1]) if math.isfinite(error) else None,
+            interval=self.metric.ends(interval) if interval else None,
             gain=self.population.scores[0] - self.population.scores[trial.number],
             diff=diff(seed_program, program, self.metric.file),
             description=description_of(trial),

@@ -25,7 +25,7 @@ _PERMUTATIONS: Final = 50_000  # up to this many, the test is exact
 _EXACT_SEEDS: Final = 8  # up to this many per arm, the power is that of the permutation test itself
 _DRAWS: Final = 2_000  # simulated pairs of arms: power within 0.01
 _MOST_SEEDS: Final = 10_000
-_ROUNDING: Final = 1e-12  # of the largest value: a standard deviation below is none
+_ROUNDING: Final = 1e-12  # of the largest value: a difference or a standard deviation below is none
 
 
 class Interval(NamedTuple):
@@ -63,10 +63,31 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(float(low), float(high))
 
 
+def t_interval(mean: float, error: float, freedom: int) -> Interval | None:
+    """Return the interval of a mean whose standard error is known from some degrees of freedom; None without any."""
+    from scipy.stats import t
+
+    if freedom < 1 or not math.isfinite(error):
+        return None
+    width = float(t.isf((1 - CONFIDENCE) / 2, freedom)) * error
+    return Interval(mean - width, mean + width)
+
+
+def sd_interval(sd: float, n: int) -> Interval:
+    """Return the interval of the standard deviation of normal values, of which `n`, at least 2, had `sd`."""
+    from scipy.stats import chi2
+
+    tail, freedom = (1 - CONFIDENCE) / 2, n - 1
+    low, high = (sd * math.sqrt(freedom / float(chi2.isf(each, freedom))) for each in (tail, 1 - tail))
+    return Interval(low, high)
+
+
 def permutation_p(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> float:
     """Return the two-sided p-value of a difference of means between two independent groups.
 
     With at most `_PERMUTATIONS` regroupings, all are counted and the test is exact; otherwise a sample of them is used.
+    Regroupings count as equally far apart up to rounding. Scores with few decimals have many of them, and their means
+    differ in the last digits, by the order in which they are added.
 
     Source: Fisher 1935; Phipson & Smyth 2010 for samples.
     """
@@ -84,7 +105,11 @@ def permutation_p(first: Sequence[float], second: Sequence[float], *, seed: int 
         n_resamples=_PERMUTATIONS,
         rng=np.random.default_rng(seed),
     )
-    return float(found.pvalue)
+    tolerance = _ROUNDING * max(map(abs, (*first, *second)))
+    apart = found.null_distribution - found.statistic
+    sampled = int(math.comb(len(first) + len(second), len(first)) > _PERMUTATIONS)  # then the groups count as one more
+    tails = (np.sum(apart <= tolerance), np.sum(apart >= -tolerance))
+    return min(1.0, 2 * (float(min(tails)) + sampled) / (len(apart) + sampled))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

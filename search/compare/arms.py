@@ -71,6 +71,31 @@ def obstacles(arms: Arms) -> list[str]:
     return reasons
 
 
+def unequal_luck(arms: Arms) -> list[str]:
+    """Return why finals that chose the champions cannot be ranked: rules let through unequal amounts of luck.
+
+    Where nothing is to be found, a champion of `naive` looks better than one of `confirm`, by one and a half standard
+    deviations of a training after 60 trainings. Trainings on fresh seeds have no such luck.
+
+    Args:
+        arms: The searches.
+    """
+    rules = {repr(_acceptance(run)): run for members in arms.values() for run in members}
+    if len(rules) < 2:
+        return []
+    first, second = ([*rules.values()])[:2]
+    keys = {**_acceptance(first), **_acceptance(second)}
+    differing = [key for key in keys if _acceptance(first).get(key) != _acceptance(second).get(key)]
+    return [
+        f"they must have one acceptance rule (they differ in {', '.join(differing)}), because a champion looks better "
+        "the less its rule asks for; on fresh seeds it does not: run graft final for each search, or final.seeds=5"
+    ]
+
+
+def _acceptance(run: SearchRun) -> dict[str, Any]:
+    return {key: value for key, value in _settings(run).items() if key.split(".")[0] == "acceptance"}
+
+
 def _settings(run: SearchRun) -> dict[str, Any]:
     """Return the settings that may distinguish arms; a seed that follows the search's seed is left out."""
     plain = {key: value for key, value in run.config.items() if key not in _NOT_ARMS}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from operators.scores import seed_adjusted
 from operators.trial import Trial
 from search.champions import Point, champions
-from search.compare.arms import Arms, group_by_arm, obstacles
+from search.compare.arms import Arms, group_by_arm, obstacles, unequal_luck
 from search.compare.repetition import Repetition, repetition
 from search.compare.staleness import Staleness, staleness_of
 from search.final.report import read_final
@@ -162,7 +162,7 @@ def compare(runs: Sequence[SearchRun]) -> Comparison:
     groups = group_by_arm(runs)
     value = _values(runs)
     arms = sorted(_arms(groups, value), key=lambda arm: statistics.fmean(arm.judged))
-    refusals = obstacles(groups)
+    refusals = [*obstacles(groups), *([] if arms[0].fresh else unequal_luck(groups))]
     n_pairs = max(1, len(arms) * (len(arms) - 1) // 2)
     fewest = min(len(arm.finals) for arm in arms)
     needed = seeds_to_rank(n_pairs)

@@ -101,7 +101,18 @@ def power_text(comparison: Comparison) -> str:
         return f"{spread} {needed} With {fewest}, none could have been found."
     return (
         f"{spread} With {fewest} seeds per arm, a real difference of {found} would have been found in 4 of 5 "
-        f"comparisons like this one; smaller ones would mostly be missed. {needed}"
+        f"comparisons like this one; smaller ones would mostly be missed. {needed}{_unequal(comparison)}"
+    )
+
+
+def _unequal(comparison: Comparison) -> str:
+    """Return what follows from unequal numbers of seeds; empty if all arms have as many."""
+    numbers = [len(arm.finals) for arm in comparison.arms]
+    if min(numbers) == max(numbers):
+        return ""
+    return (
+        f" The arms have {min(numbers)} to {max(numbers)} seeds. If the arm with fewer seeds spreads more, its "
+        "difference is called significant too often (docs/noise.md): give all arms the same number."
     )
 
 
@@ -143,7 +154,7 @@ def _render(
                 "difference": metric.delta_text(pair.difference, typical),
                 "p": f"{pair.p:.2g}",
                 "p_holm": f"{pair.p_holm:.2g}",
-                "seeds": "thousands" if pair.seeds is None else str(pair.seeds),
+                "seeds": str(pair.seeds or ("thousands" if pair.difference else "")),
             }
             for pair in comparison.pairs
         ],

@@ -24,7 +24,7 @@ from operators.population import Population
 from operators.trial import Trial
 from search.figures import delta_of, difference
 from search.final.report import contrast_of, verdict_on
-from search.statistics import ALPHA, CONFIDENCE, block_residuals, holm, t_p_value
+from search.statistics import ALPHA, block_residuals, holm, t_interval, t_p_value
 from search.transfer.record import Row, StepEffect, VerdictOnStep, VerdictOnTransfer
 from search.transfer.steps import Plan
 from search.views.verdicts import description_of
@@ -36,15 +36,19 @@ _WORDS: Final[dict[str, VerdictOnTransfer]] = {
     "does not hold": "the gain is gone",
     "cannot be told": "cannot tell",
 }
-_NORMAL: Final = statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 
 
 def own_row(best: Trial, population: Population) -> Row:
-    """Return baseline and best program as the search measured them, corrected for training seeds."""
+    """Return baseline and best program as the search measured them, corrected for training seeds.
+
+    The interval is Student's, with the degrees of freedom of the noise of the search: often fewer than ten. It does not
+    allow for the choice of the best of many.
+    """
     first = population.trials[0]
     sd, change, error = population.noise_sd, difference(best, first, population) or 0.0, None
     if sd is not None:
         error = population.error_between(best.number, 0)
+    interval = None if error is None else t_interval(change, error, population.noise_freedom)
     n_first, n_best = len(first.values), len(best.values)
     return Row(
         n_baseline=n_first,
@@ -55,8 +59,8 @@ def own_row(best: Trial, population: Population) -> Row:
         best_error=None if sd is None or not n_best else sd / math.sqrt(n_best),
         difference=change,
         error=error,
-        low=None if error is None else change - _NORMAL * error,
-        high=None if error is None else change + _NORMAL * error,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from target.command.reported import MOST
 from target.errors import TargetError
 from target.evaluation import Evaluation, Outcome
 from target.metric import metric_of
@@ -99,8 +100,8 @@ class _Scored:
     def evaluate(self, program: Program, seed: int) -> Evaluation:
         """Return the score on a seed."""
         value = self._score(program, seed)
-        if value is None or not math.isfinite(value):
-            detail = f"its score is {value}, not a finite number"
+        if value is None or not math.isfinite(value) or abs(value) > MOST:
+            detail = f"its score is {value}, not a finite number of at most {MOST:g}"
             return Evaluation(outcome=Outcome.CRASHED, seed=seed, detail=detail)
         return Evaluation(outcome=Outcome.OK, seed=seed, score=self._sign * float(value))
 

@@ -113,6 +113,27 @@ def test_a_diverged_program_neither_moves_others_nor_is_moved() -> None:
     assert max(abs(wild[number][0] - calm[number][0]) for number in calm) < 0.005
 
 
+@pytest.mark.parametrize("diverged", [3.5, 50.0, 1e15])
+def test_a_program_that_diverges_on_one_seed_moves_no_other(diverged: float) -> None:
+    rng = random.Random(0)
+    values = {number: {0: rng.gauss(2.5, 0.01)} for number in range(20)}
+    values |= {number: values[number] | {1: rng.gauss(2.5, 0.01)} for number in range(0, 20, 4)}
+    calm, wild = Measurements(values), Measurements({**values, 20: {0: 2.4, 1: diverged}})
+
+    assert max(abs(wild.scores[number] - calm.scores[number]) for number in calm.scores) < 0.001
+    assert wild.residual_sd == pytest.approx(calm.residual_sd, rel=0.01)
+    assert wild.freedom == calm.freedom
+    assert wild.scores[20] == pytest.approx((2.4 + diverged) / 2, abs=0.01)
+    assert wild.posterior[20][1] > (diverged - 2.4) / 4  # nobody knows what it is worth
+    assert wild.error_between(0, 20) > (diverged - 2.4) / 4
+
+
+def test_equal_scores_are_no_reason_to_leave_a_program_out() -> None:
+    values = {number: {0: 0.25, 1: 0.25} for number in range(4)} | {4: {0: 0.25, 1: 0.5}}
+
+    assert Measurements(values).residual_sd > 0.05
+
+
 def test_programs_without_noise_are_left_as_they_are() -> None:
     values = {number: {0: 2.0 - number, 1: 2.0 - number} for number in range(5)}
 

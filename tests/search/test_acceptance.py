@@ -93,6 +93,20 @@ def test_confirm_asks_for_the_second_seed_and_keeps_the_better_mean() -> None:
     assert rule.step(lucky, population(BASELINE, lucky)) == Verdict(Status.DISCARD)  # equal means are no gain
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_means_that_differ_by_rounding_are_no_gain(sign: int) -> None:
+    steps = [(a, b, c, a + b - c) for a in range(20, 34) for b in range(20, 34) for c in range(a + 1, 34)]
+    unequal = 0
+    for a, b, c, d in steps:  # of 33 examples: better on one seed, as much worse on the other
+        own, its = (dict(zip((A0, B0), (sign * step / 33 for step in pair), strict=True)) for pair in ((a, b), (c, d)))
+        champion, candidate = measured(0, its, status=Status.BASELINE, decided=0), measured(1, own)
+        unequal += statistics.fmean(own.values()) < statistics.fmean(its.values())
+
+        assert Confirm(seed=0).step(candidate, population(champion, candidate)) == Verdict(Status.DISCARD)
+
+    assert unequal > 10
+
+
 def test_a_keep_rotates_the_pair_and_the_champion_is_measured_again() -> None:
     champion = measured(1, {A0: 1.9, B0: 2.0}, status=Status.KEEP, decided=1)
     fresh = measured(2, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from search.champions import champions
 from search.compare.__main__ import main
 from search.compare.arms import group_by_arm
 from search.compare.comparison import Comparison, compare
-from search.compare.page import power_text
+from search.compare.page import power_text, render_markdown
 from search.compare.staleness import Kept
 from search.final.report import final_json, judge_final
 from search.runs.finished import find_runs, load_run
@@ -96,8 +97,15 @@ def test_champions_are_ranked_on_fresh_seeds_if_all_searches_have_them(tmp_path:
     assert main([str(tmp_path), "--tracking-uri", "none"]) == 0
     assert "difference of means on fresh seeds" in (tmp_path / "compare.md").read_text()
 
-    RunDirectory(roots[0]).final.unlink()
+    final = RunDirectory(roots[0]).final.rename(tmp_path / "final.json")
     assert compared(tmp_path).arms[0].label == "strategy=beam"
+    for root in roots:
+        if "greedy" in root.name:
+            config = RunDirectory(root).config
+            config.write_text(config.read_text().replace("acceptance.Confirm", "acceptance.Naive"))
+    assert "one acceptance rule" in compared(tmp_path).refusals[0]
+    final.rename(RunDirectory(roots[0]).final)
+    assert compared(tmp_path).refusals == (), "on fresh seeds no rule has more luck than another"
 
 
 def test_equal_arms_share_their_ranks(tmp_path: Path) -> None:
@@ -127,6 +135,7 @@ def test_too_few_seeds_are_not_ranked_and_it_says_how_many_are_needed(
     [
         ({"config": {"target": {"name": "gpu"}}}, r"one target \(name is 'gpu' and 'tiny'\)"),
         ({"config": {"budget": {"trainings": 99, "hours": None, "usd": None}}}, "one budget"),
+        ({"config": {"acceptance": {"_target_": "search.acceptance.Naive", "seed": 7}}}, "one acceptance rule"),
         ({"environment": {"corpus": {"hash": "other"}}}, "one corpus"),
         ({"environment": {"device": {**ENVIRONMENT["device"], "cpu": "another"}}}, "one machine"),
         ({"status": "stopped"}, "is stopped, not finished"),
@@ -137,6 +146,18 @@ def test_what_cannot_be_compared_is_not_ranked(tmp_path: Path, options: dict, re
     write_run(tmp_path / "odd", [2.0, 1.4], seed=7, strategy="beam", **options)
 
     assert any(re.search(reason, each) for each in compared(tmp_path).refusals)
+
+
+def test_unequal_numbers_of_seeds_are_told(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {**APART, "random": APART["beam"]}, seeds=6)
+    assert "to 6 seeds" not in power_text(compared(tmp_path))
+    for root in find_runs([tmp_path]):
+        if "greedy" in root.name and load_run(root).summary.seed == 5:
+            shutil.rmtree(root)
+    found = compared(tmp_path)
+
+    assert "The arms have 5 to 6 seeds" in power_text(found)
+    assert "| thousands |" not in render_markdown(found, title="", runs=[], skipped=[], picture=None), "equal arms"
 
 
 def test_a_seed_that_is_there_twice_is_no_repetition(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import subprocess
@@ -22,8 +23,9 @@ from search.final.__main__ import main as final
 from search.status.__main__ import state_of
 from search.strategies.base import child_of
 from target.errors import TargetError
+from target.evaluation import Outcome
 from target.program import Program
-from target.simulated.function_target import FunctionTarget
+from target.simulated.function_target import FunctionTarget, _Scored
 from tests.search.command import QUIET, rows_of
 
 FAST: dict[str, Any] = {"target": "landscape", "tracker": "none", "quiet": True, "strategy": "greedy"}
@@ -335,3 +337,11 @@ def test_a_folder_without_a_search_has_no_result(tmp_path: Path) -> None:
 def test_a_target_of_a_function_refuses_what_it_cannot_use(settings: dict[str, Any], phrase: str) -> None:
     with pytest.raises(TargetError, match=phrase):
         FunctionTarget(size_of, SOURCE, **settings)
+
+
+@pytest.mark.parametrize("score", [1.7e308, -1e300, math.nan, math.inf])
+def test_a_score_that_measures_nothing_is_a_failure(score: float) -> None:
+    found = _Scored(lambda *_: score, sign=1).evaluate(Program(SOURCE), 0)
+
+    assert found.outcome is Outcome.CRASHED  # sums of squares of such scores overflow
+    assert "not a finite number of at most 1e+15" in found.detail

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from search.errors import UserError
-from search.noise import Noise, in_sds, main, noise_of, stored_noise, summarize
+from search.noise import Noise, _text, in_sds, main, noise_of, stored_noise, summarize
 from search.report import render_report
 from search.runs.environment import describe_device
 from search.runs.rundir import RunDirectory
@@ -88,7 +88,10 @@ def test_a_report_says_the_gain_in_standard_deviations(tmp_path: Path, monkeypat
     place.parent.mkdir(parents=True)
     place.write_text(json.dumps({name: getattr(NOISE, name) for name in NOISE.__slots__}))
     assert noise_of(run) == NOISE
-    assert "The gain is 2.0 sd of a single training" in render_report(population, make_summary(population), run)
+    told = render_report(population, make_summary(population), run)
+    assert "The gain is 2.0 sd of a single training" in told
+    assert f"with {NOISE.n_seeds} seeds the sd may be 0.0" in told
+    assert "By luck alone a search of 120 trainings with the default rule shows 1.7 sd" in told
 
     for damaged in ("{", '{"sd": 1}'):
         place.write_text(damaged)
@@ -105,6 +108,8 @@ def test_failures_are_left_out_and_two_scores_are_the_least() -> None:
     spec = load_target("tiny")
     noise = summarize(spec, spec.seed_program(), runs(2.0, None, 2.2), runs(2.0, None))
     assert (noise.n_seeds, noise.mean, noise.n_repeats, noise.repeat_sd) == (2, pytest.approx(2.1), 1, None)
+    assert "with 2 seeds the sd may be 0.0631 to 4.5128 (95 % interval)" in _text(noise)
+    assert "a seed changes nothing" in _text(replace(noise, seed_sd=0.0))
 
     with pytest.raises(UserError, match="two trainings with a score are needed, got 1 of 2: x"):
         summarize(spec, spec.seed_program(), runs(2.0, None), runs(2.0))

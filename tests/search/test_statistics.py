@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import statistics
 
 import numpy as np
@@ -45,6 +46,16 @@ def test_a_permutation_test_counts_the_regroupings_that_are_as_far_apart(first: 
     one_sided = [statistics.fmean(sign * each >= sign * observed - 1e-9 for each in all_of_them) for sign in (1, -1)]
 
     assert permutation_p(first, second) == pytest.approx(min(1.0, 2 * min(one_sided)), abs=1e-9)
+
+
+@pytest.mark.parametrize(("unit", "least"), [(0.01, 0.0), (0.1, 1234.0), (1 / 33, 0.0)])
+def test_scores_with_few_decimals_have_the_p_value_of_their_steps(unit: float, least: float):
+    rng = random.Random(0)
+    for _ in range(20):
+        first, second = ([rng.randrange(25, 31) for _ in range(5)] for _ in range(2))
+        scores = [[least + unit * step for step in steps] for steps in (first, second)]
+
+        assert permutation_p(*scores) == permutation_p(first, second)
 
 
 @pytest.mark.parametrize(("n_first", "n_second"), [(2, 2), (4, 4), (3, 5)])

@@ -9,11 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from operators.trial import Mutation, Proposal
+from operators.population import Population
+from operators.trial import Mutation, Proposal, Status
 from search import Search
 from search.composed import make_target
 from search.construct import compose_config, plain_config
@@ -24,7 +26,7 @@ from search.runs.reading import read_population
 from search.runs.rundir import RunDirectory
 from search.strategies.base import child_of
 from search.transfer.__main__ import main
-from search.transfer.judge import judge_gain, judge_steps, share_of
+from search.transfer.judge import judge_gain, judge_steps, own_row, share_of
 from search.transfer.record import Row
 from search.transfer.scale import read_scale
 from search.transfer.steps import Plan
@@ -33,7 +35,7 @@ from target.metric import VAL_BPB
 from target.program import Program
 from target.spec import SEED_PROGRAM
 from tests.faults.processes import assert_gone, family, wait_until
-from tests.search.builders import MIXED
+from tests.search.builders import MIXED, make_trial
 from tests.search.command import QUIET, run
 
 SEED = """\
@@ -353,6 +355,21 @@ def evaluations(*scores: float | None) -> list[Evaluation]:
 def own(difference: float) -> Row:
     known = {"n_baseline": 2, "n_best": 2, "baseline": 2.0, "baseline_error": 0.1, "best_error": 0.1}
     return Row(**known, best=2 + difference, difference=difference, error=0.1, low=None, high=None)
+
+
+def test_the_interval_in_the_search_has_few_degrees_of_freedom() -> None:
+    trials = [
+        replace(make_trial(number, 2.0, status=Status.KEEP), evaluations=tuple(evaluations(*scores)))
+        for number, scores in enumerate([(2.0, 2.2), (1.9, 2.3), (1.5, 1.8)])
+    ]
+    population = Population(tuple(trials))
+    row = own_row(trials[2], population)
+
+    assert population.noise_freedom == 2
+    assert row.high - row.difference == pytest.approx(4.302653 * row.error)  # the quantile of t, not 1.96
+    two = Population((trials[0], replace(trials[1], evaluations=trials[1].evaluations[:1])))
+    assert own_row(two.trials[1], two).error is not None
+    assert own_row(two.trials[1], two).low is None, "one repeated program cannot tell noise from seeds"
 
 
 def test_the_figures_are_those_of_a_paired_t_test() -> None:
