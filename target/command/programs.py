@@ -55,10 +55,12 @@ def words_in_copy(spec: CommandSpec, copy: Path) -> tuple[str, ...]:
 def runnable(spec: CommandSpec) -> list[Path]:
     """Return what the command may read and execute: each program that it names, with its installation.
 
-    A program of a virtual environment needs the environment and the Python that it was made with.
+    A program of a virtual environment needs the environment and the Python that it was made with. Environments of the
+    directory that are linked may be used too: a script of its own may activate them.
     """
     named = [spec.root / word for part in spec.words for word in part.split() if "/" in word]  # also in sh -c '...'
-    programs = [find_command(spec), spec.root / _ENVIRONMENT / "bin" / "python", *filter(_is_program, named)]
+    pythons = [spec.root / name / "bin" / "python" for name in (_ENVIRONMENT, *spec.links)]
+    programs = [find_command(spec), *pythons, *filter(_is_program, named)]
     places = [place for program in programs if program.exists() for place in _installations(program)]
     return [*dict.fromkeys(places)]
 

@@ -182,8 +182,16 @@ def test_a_pattern_of_the_settings_decides_which_number_counts(spec, once):
         "env A=1 venv/bin/python train.py",
         "{elsewhere}/bin/tool train.py",
         "~/elsewhere/bin/python train.py",
+        "sh -c '. venv/bin/activate && tool train.py'",
     ],
-    ids=["its full path", "in a shell", "in the directory, not tracked", "a script of it", "in the user's home"],
+    ids=[
+        "its full path",
+        "in a shell",
+        "in the directory, not tracked",
+        "a script of it",
+        "in the user's home",
+        "activated",
+    ],
 )
 def test_a_command_may_use_a_virtual_environment_that_lies_anywhere(once, tmp_path, command):
     spec = autoresearch_spec(make_checkout(tmp_path / "checkout"), user_home=str(tmp_path), home=[], sandbox="strict")
@@ -195,7 +203,8 @@ def test_a_command_may_use_a_virtual_environment_that_lies_anywhere(once, tmp_pa
         tool.write_text(f"#!{place}/bin/python\nimport runpy, sys\nrunpy.run_path(sys.argv[1])\n")
         tool.chmod(0o755)
 
-    spec = dataclasses.replace(spec, command=command.format(elsewhere=elsewhere))
+    links = ("venv",) if "activate" in command else ()
+    spec = dataclasses.replace(spec, command=command.format(elsewhere=elsewhere), links=links)
     found = once(spec, "import only_there\nprint('val_bpb:', only_there.VALUE)\n")
 
     assert (found.outcome, found.score) == (Outcome.OK, 0.5), found.detail
