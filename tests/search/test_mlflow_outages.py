@@ -159,9 +159,8 @@ def test_a_database_that_stays_locked_does_not_keep_a_search_from_ending(outputs
         tracker.close()
         tracker._thread.join()  # its last try ends, before another sends the same
 
-    assert warnings[-1] == (
-        "MLflow did not get everything: 3 of 4 trials may be missing; the same command again sends the rest"
-    )
+    missing = "MLflow did not get everything: 3 of 4 trials may be missing; the same command again sends the rest"
+    assert missing in warnings, "perhaps before the warning of the last try"
     mirror(outputs, population)
     assert numbers_of(outputs) == [0, 1, 2, 3]
 

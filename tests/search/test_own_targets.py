@@ -60,7 +60,7 @@ def test_on_two_cards_two_programs_run_at_a_time_each_on_its_own(
     root = make_checkout(tmp_path / "autoresearch")
     (root / "train.py").write_text(
         "import os, time\nN = 3\nbegan = time.time()\nwhile time.time() < began + 0.5: pass\n"
-        "print('val_bpb:', 1 + int(os.environ['CUDA_VISIBLE_DEVICES']))\n"
+        "print('val_bpb:', 1 + int(os.environ['CUDA_VISIBLE_DEVICES']) + 10 * (N == 3))\n"  # any other N is better
     )
     arguments = ("target=autoresearch", f"target.root={root}", "target.command=python train.py", "operator=constants")
     done = search(tmp_path, "name=a", *arguments, "strategy=random", "acceptance=naive", "budget.trainings=7")
@@ -69,7 +69,7 @@ def test_on_two_cards_two_programs_run_at_a_time_each_on_its_own(
     out = tmp_path / "outputs" / "a"
     assert f"device: 2 x {H100}, one training at a time on each" in done.stdout
     results = [json.loads(path.read_text()) for path in out.glob("trials/*/result.json")]
-    assert {each["val_bpb"] for result in results for each in result["evaluations"]} == {1.0, 2.0}
+    assert {each["val_bpb"] % 10 for result in results for each in result["evaluations"]} == {1.0, 2.0}
     environment = json.loads((out / "environment.json").read_text())
     assert [(card["name"], card["id"]) for card in environment["cards"]] == [(H100, "0"), (H100, "1")]
     refused = search(tmp_path, "name=b", *arguments, "executor.workers=3")
