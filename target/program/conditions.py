@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from target.program.staying import DATA, MEASURE
+from target.program.syntax import called, name_of
 
 _AT: Final = re.compile(r"(?i:.*(?:@|\btop[- ]))", re.DOTALL)  # `recall@` and `top-` before a number
 _RANKS: Final = frozenset({"sorted", "argsort", "argpartition", "nlargest", "most_common", "sort_values"})
@@ -65,7 +66,7 @@ def condition(node: ast.Name, parents: Mapping[ast.AST, ast.AST], *, in_evaluati
 def _is_label(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
     """Return whether the value is a part of the name of a metric: `f"recall@{K}"`, `"recall@" + str(K)`."""
     above = parents[node]
-    if isinstance(above, ast.Call) and _called(above) == "str":
+    if isinstance(above, ast.Call) and called(above) == "str":
         node, above = above, parents[above]
     if isinstance(above, ast.FormattedValue) and isinstance(text := parents[above], ast.JoinedStr):
         place = text.values.index(above)
@@ -80,7 +81,7 @@ def _ends_with_mark(text: ast.expr) -> bool:
 def _is_length_of_ranking(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
     """Return whether the value says how many of the best are taken: `ranked[:K]`, `argsort(x)[-K:]`, `topk(x, K)`."""
     above = parents[node]
-    if isinstance(above, ast.Call) and node in above.args and _called(above) in _CHOOSES:
+    if isinstance(above, ast.Call) and node in above.args and called(above) in _CHOOSES:
         return True
     last = isinstance(above, ast.UnaryOp) and isinstance(above.op, ast.USub)
     part = parents[above] if last else above
@@ -94,54 +95,49 @@ def _is_length_of_ranking(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> 
 def _is_ranked(value: ast.expr) -> bool:
     while isinstance(value, ast.Subscript):  # `argsort(x)[::-1]`
         value = value.value
-    return _called(value) in _RANKS if isinstance(value, ast.Call) else bool(_RANKED.fullmatch(_name_of(value)))
+    return called(value) in _RANKS if isinstance(value, ast.Call) else bool(_RANKED.fullmatch(name_of(value)))
 
 
 def _sets_images(call: ast.Call, child: ast.AST) -> bool:
-    name, keyword = _called(call), child.arg if isinstance(child, ast.keyword) else None
+    name, keyword = called(call), child.arg if isinstance(child, ast.keyword) else None
     if name in _RESIZES:
         return keyword in (None, "size", "height", "width", "shape", "dsize", "output_shape")
     return keyword in _SIZES and bool(_READS_IMAGES.fullmatch(name))
 
 
 def _is_environment(node: ast.ClassDef) -> bool:
-    bases = [_name_of(base) for base in node.bases]
+    bases = [name_of(base) for base in node.bases]
     return any(map(_WORLDS.fullmatch, (node.name, *bases))) or any(map(_WRAPPERS.fullmatch, bases))
 
 
 def _sets_environment(call: ast.Call, child: ast.AST, constant: str) -> bool:
     """Return whether a value is handed to what makes an environment, or changes how one answers."""
-    name = _called(call)
+    name = called(call)
     if _OF_AGENTS.fullmatch(constant):
         return False
     if isinstance(child, ast.keyword) and child.arg in _ANSWERS:
         return True
-    first = _name_of(call.args[0]) if call.args else ""
+    first = name_of(call.args[0]) if call.args else ""
     if name[:1].isupper() and _WRAPS.fullmatch(name) and _ENVIRONMENT.fullmatch(first):
         return child is not call.args[0]
     if not _MAKES.fullmatch(name):
         return False
-    maker = _name_of(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+    maker = name_of(call.func.value) if isinstance(call.func, ast.Attribute) else ""
     return name != "make" or bool(_MAKERS.fullmatch(maker))
 
 
 def _repeats_action(call: ast.Call, parents: Mapping[ast.AST, ast.AST]) -> bool:
     """Return whether a `range` is that of a loop in which an environment gets the same action again and again."""
     loop = parents[call]
-    if _called(call) != "range" or not isinstance(loop, ast.For) or loop.iter is not call:
+    if called(call) != "range" or not isinstance(loop, ast.For) or loop.iter is not call:
         return False
     inside = [node for statement in loop.body for node in ast.walk(statement)]
     stored = {each.id for each in (loop.target, *inside) if isinstance(each, ast.Name) and _is_stored(each)}
     for step in inside:
-        if (
-            isinstance(step, ast.Call)
-            and _called(step) == "step"
-            and isinstance(step.func, ast.Attribute)
-            and step.args
-        ):
+        if isinstance(step, ast.Call) and called(step) == "step" and isinstance(step.func, ast.Attribute) and step.args:
             given = {each.id for each in ast.walk(step.args[0]) if isinstance(each, ast.Name)} - _CONVERTS
             given -= {each for each in given if _ENVIRONMENT.fullmatch(each)}
-            calls = {_called(each) for each in ast.walk(step.args[0]) if isinstance(each, ast.Call)}
+            calls = {called(each) for each in ast.walk(step.args[0]) if isinstance(each, ast.Call)}
             if given and not given & stored and calls <= _CONVERTS:
                 return True
     return False
@@ -163,12 +159,3 @@ def _is_switch_of_fits(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> boo
         return False
     calls = [each for part in (*above.body, *above.orelse) for each in ast.walk(part) if isinstance(each, ast.Call)]
     return any(keyword.arg in _FITS_WITH for call in calls for keyword in call.keywords)
-
-
-def _called(node: ast.AST) -> str:
-    return _name_of(node.func) if isinstance(node, ast.Call) else ""
-
-
-def _name_of(node: ast.AST) -> str:
-    """Return the last part of a dotted name; empty for anything else."""
-    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""

@@ -13,7 +13,7 @@ from typing import Final
 
 from target.program.conditions import condition
 from target.program.staying import DATA, LIMIT, MEASURE, SPLIT
-from target.program.syntax import parents_of
+from target.program.syntax import called, name_of, parents_of
 
 _SPLITS: Final = re.compile(
     r"(?i:\w*(?:train|val|test|random|group|strat|time|data|holdout|shuffle)\w*split(?:ter)?s?|\w*kfold\w*"
@@ -84,17 +84,17 @@ def measuring_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
 
 def _purpose(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, bool]:
     """Return why what is read here stays, empty if it may change, and whether it is for an evaluation."""
-    inside, called = False, False  # what is handed to a call within an evaluation's arguments is for that call
+    inside, handed_on = False, False  # what is handed to a call within an evaluation's arguments is for that call
     while node in parents:
         child, node = node, parents[node]
         if isinstance(node, ast.Call) and child is not node.func:
-            name = _called(node)
+            name = called(node)
             if _SPLITS.fullmatch(name) or _GENERATES.fullmatch(name):
                 return SPLIT if _SPLITS.fullmatch(name) else DATA, False
             if isinstance(child, ast.keyword) and isinstance(child.value, ast.Name) and _SCORES.fullmatch(name):
                 return MEASURE, False
-            inside = inside or (not called and bool(_EVALUATES.fullmatch(name)))
-            called = True
+            inside = inside or (not handed_on and bool(_EVALUATES.fullmatch(name)))
+            handed_on = True
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             inside = inside or _is_evaluation(node.name)
         elif _keeps_time(node, child):
@@ -150,7 +150,7 @@ def _names_in_forward_losses(tree: ast.Module, parents: Mapping[ast.AST, ast.AST
             is_loss = any(map(_LOSS.fullmatch, _stored(statement)))
         else:
             calls = (node for node in ast.walk(statement) if isinstance(node, ast.Call))
-            is_loss = isinstance(statement, ast.Return) and any(_LOSSES.fullmatch(_called(call)) for call in calls)
+            is_loss = isinstance(statement, ast.Return) and any(_LOSSES.fullmatch(called(call)) for call in calls)
         if is_loss and not _only_in_training(statement, parents):
             found |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
     return found
@@ -174,7 +174,7 @@ def _read_in(part: ast.expr | ast.FunctionDef) -> set[str]:
 
 def _constructs(value: ast.expr) -> bool:
     """Return whether a value has an object of a class in it, such as a model: its sizes are no part of a loss."""
-    calls = [_called(node) for node in ast.walk(value) if isinstance(node, ast.Call)]
+    calls = [called(node) for node in ast.walk(value) if isinstance(node, ast.Call)]
     return any(name[:1].isupper() for name in calls)
 
 
@@ -210,16 +210,7 @@ def _stored(node: ast.AST) -> list[str]:
 
 
 def _stops_gradient(node: ast.expr) -> bool:
-    return _name_of(node.func if isinstance(node, ast.Call) else node) in _WITHOUT_GRADIENT
-
-
-def _called(node: ast.Call) -> str:
-    return _name_of(node.func)
-
-
-def _name_of(node: ast.AST) -> str:
-    """Return the last part of a dotted name; empty for anything else."""
-    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name_of(node.func if isinstance(node, ast.Call) else node) in _WITHOUT_GRADIENT
 
 
 def _keeps_time(node: ast.AST, child: ast.AST) -> bool:
@@ -232,8 +223,8 @@ def _keeps_time(node: ast.AST, child: ast.AST) -> bool:
 def _is_clock(node: ast.AST) -> bool:
     """Return whether a part of a comparison is a clock: `time.time()`, or a name such as `elapsed`, `train_seconds`."""
     if isinstance(node, ast.Call):
-        return _called(node) in _CLOCK_CALLS
-    name = _name_of(node)
+        return called(node) in _CLOCK_CALLS
+    name = name_of(node)
     return bool(_CLOCK.fullmatch(name)) and name != "time"
 
 

@@ -69,3 +69,13 @@ def _parse(source: str) -> ast.Module:
         with contextlib.suppress(SystemError):
             return ast.parse(source)
     return ast.parse(source)
+
+
+def name_of(node: ast.AST) -> str:
+    """Return the last part of a dotted name; empty for anything else."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def called(node: ast.AST) -> str:
+    """Return the last part of the name of what is called; empty for anything but a call."""
+    return name_of(node.func) if isinstance(node, ast.Call) else ""
