@@ -86,25 +86,28 @@ class CommandSpace:
         snapshot: The copy of the checkout.
         spec: The target.
         source: The program.
+
+    Attributes:
+        work: The copy in which the command starts.
     """
 
     def __init__(self, parent: Path, snapshot: Path, spec: CommandSpec, source: str) -> None:
         self._spec = spec
         self.root = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
-        self._work = self.root / "out"
+        self.work = self.root / "out"
         for name in ("home", "tmp"):
             (self.root / name).mkdir()
-        copy_tree(snapshot, self._work)
-        program = self._work / spec.file
+        copy_tree(snapshot, self.work)
+        program = self.work / spec.file
         program.unlink(missing_ok=True)
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_bytes(source.encode())
         if (snapshot / spec.file).exists():
             shutil.copymode(snapshot / spec.file, program)
-        _link(spec.links, spec.root, self._work)
+        _link(spec.links, spec.root, self.work)
         _link(spec.home, spec.user_home, self.root / "home")
         self._fixed = {name: (snapshot / name).read_bytes() for name in spec.fixed}
-        self._work_fd = os.open(self._work, os.O_RDONLY | os.O_DIRECTORY)
+        self._work_fd = os.open(self.work, os.O_RDONLY | os.O_DIRECTORY)
 
     def __enter__(self) -> Self:
         return self

@@ -172,8 +172,8 @@ class CommandEvaluator(ZygoteKeeper):
 
     def _job(self, space: CommandSpace, seed: int) -> CommandJob:
         spec = self._spec
-        has_workers = spec.worker_processes and spec.sandbox != "off"
-        temporary = SHARED_MEMORY if has_workers else str(space.root / "tmp")  # the address of a socket must be short
+        # the address of a socket must be short
+        temporary = SHARED_MEMORY if spec.has_confined_workers else str(space.root / "tmp")
         home = {"HOME": str(space.root / "home"), "TMPDIR": temporary}
         return CommandJob(
             confinement=Confinement(
@@ -188,9 +188,9 @@ class CommandEvaluator(ZygoteKeeper):
                 cpu_seconds=None,
                 listed_calls=False,
                 processes="free",
-                worker_processes=has_workers,
+                worker_processes=spec.has_confined_workers,
             ),
-            command=words_in_copy(spec, space.root / "out"),
+            command=words_in_copy(spec, space.work),
             environment=scrubbed_environment(spec.threads)
             | {"PATH": search_path(spec)}
             | home
@@ -205,7 +205,7 @@ class CommandEvaluator(ZygoteKeeper):
                 writable=(self._scratch,),
                 readable=(*_readable(self._spec), *runnable(self._spec)),
                 access=access_to(self._spec.device),
-                shared_memory=self._spec.worker_processes,
+                shared_memory=self._spec.has_confined_workers,
             )
         return Zygote(threads=self._spec.threads, lifelines=self._lifelines, view=view, child="target.command.child")
 
@@ -220,7 +220,7 @@ def _require_namespaces(spec: CommandSpec) -> None:
     Raises:
         TargetError: Namespaces are missing.
     """
-    if spec.worker_processes and spec.sandbox != "off" and (missing := namespaces.missing()):
+    if spec.has_confined_workers and (missing := namespaces.missing()):
         raise TargetError(
             f"target.worker_processes=true needs a /dev/shm of its own, but this machine lacks {missing}; load data in "
             "the program itself (num_workers=0), or set target.sandbox=off"

@@ -99,6 +99,11 @@ class CommandSpec:
         return _words(self.command, self.user_home)
 
     @property
+    def has_confined_workers(self) -> bool:
+        """Whether worker processes may run, and are confined: then they need namespaces."""
+        return self.worker_processes and self.sandbox != "off"
+
+    @property
     def maximize(self) -> bool:
         """Whether large numbers are better; if so, the score is the number with its sign changed."""
         return self.direction == "maximize"

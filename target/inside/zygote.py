@@ -136,7 +136,7 @@ def _empty_shared_memory() -> None:
         if path.is_dir() and not path.is_symlink():
             remove_tree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def _reaped_cpu_seconds() -> float:

@@ -21,8 +21,9 @@ from typing import Final, Literal
 from target.sandbox.syscalls import LISTED, PROCESSES, REFUSED, Numbers
 
 Processes = Literal["none", "counted", "free"]
-Sockets = Literal["none", "unconnected", "connected"]
 """Whether a child may start processes; `counted`: only processes that their parent reaps, so their CPU time counts."""
+Sockets = Literal["none", "unconnected", "connected"]
+"""Which sockets a child may make, as `restrict` says."""
 
 _SET_MODE_FILTER, _ACTION_AVAILABLE = 1, 2
 _SPEC_ALLOW: Final = 1 << 2  # avoids slower memory accesses on kernels before 5.16: the process has no secrets
