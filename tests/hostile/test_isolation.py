@@ -172,7 +172,7 @@ def test_a_limit_holds_and_nothing_is_left(confined, patient, in_force, log, tel
     assert re.search(said, found.detail), found.detail
 
 
-_EIGHT_HOARDS = "for _ in range(3): os.fork()\nx = b'x' * 250_000_000\ntime.sleep(9)"  # until somebody looks
+_EIGHT_HOARDS = "for _ in range(3): os.fork()\nx = b'x' * 250_000_000\ntime.sleep(9)"  # long enough to be seen
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_a_program_that_diverges_on_one_seed_moves_no_other(diverged: float) -> 
     assert wild.residual_sd == pytest.approx(calm.residual_sd, rel=0.01)
     assert wild.freedom == calm.freedom
     assert wild.scores[20] == pytest.approx((2.4 + diverged) / 2, abs=0.01)
-    assert wild.posterior[20][1] > (diverged - 2.4) / 4  # nobody knows what it is worth
+    assert wild.posterior[20][1] > (diverged - 2.4) / 4  # its score is uncertain
     assert wild.error_between(0, 20) > (diverged - 2.4) / 4
 
 

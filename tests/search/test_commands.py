@@ -52,7 +52,7 @@ def test_input_machine_and_user_get_one_line(
     assert capsys.readouterr().err == f"{line}\n"
 
 
-def test_commands_whose_output_nobody_reads_end_quietly(tmp_path: Path) -> None:
+def test_commands_end_quietly_when_the_reader_of_their_output_has_ended(tmp_path: Path) -> None:
     """Help, a list, and more text than a buffer holds; in separate processes, side by side."""
     calls = (["search", "--help"], ["search.status", str(tmp_path)], ["search.graft"], ["target.seed"])
     reader, writer = os.pipe()
