@@ -93,20 +93,19 @@ for name, holds in {
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """Scale the last axis to root mean square 1, without a learned gain (arXiv 1910.07467)."""
-    return F.rms_norm(x, (x.size(-1),))
+    """Scale the last axis to root mean square 1, without a learned gain (arXiv 1910.07467), in the type of `x`."""
+    return F.rms_norm(x, (x.size(-1),)).type_as(x)  # autocast would write float32, twice the bytes
 
 
 def rotation(tokens: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return cosine and sine, (T, D/2) each, of the angles by which RoPE turns each position (arXiv 2104.09864)."""
-    channel = torch.arange(HEAD_DIM // 2, device=device)
-    frequency = ROPE_BASE ** -(channel / channel.numel())
-    angle = torch.outer(torch.arange(tokens, device=device), frequency)
+    """Return cosine and sine, (T, 1, D/2) each, of the angles by which RoPE turns each position (arXiv 2104.09864)."""
+    frequency = ROPE_BASE ** -(torch.arange(HEAD_DIM // 2, device=device) / (HEAD_DIM // 2))
+    angle = torch.outer(torch.arange(tokens, device=device), frequency).unsqueeze(1)
     return angle.cos(), angle.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn pairs of channels of (B, H, T, D) by their position, so that attention sees relative ones."""
+    """Turn pairs of channels of (B, T, H, D) by their position, so that attention sees relative ones."""
     left, right = x.chunk(2, dim=-1)
     return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1).type_as(x)
 
@@ -128,7 +127,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None, seen: Seen) -> T
     if window is None or window >= tokens:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
     if seen is not None and torch.compiler.is_compiling():
-        return flex_attention(q.type_as(v), k.type_as(v), v, block_mask=seen, scale=scale)
+        return flex_attention(q, k, v, block_mask=seen, scale=scale)
     position = torch.arange(tokens, device=q.device)
     return F.scaled_dot_product_attention(q, k, v, sees(window)(0, 0, position[:, None], position), scale=scale)
 
@@ -136,24 +135,25 @@ def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None, seen: Seen) -> T
 class Attention(nn.Module):
     """Causal self-attention with normalised queries and keys (QK-norm, arXiv 2010.04245)."""
 
-    def __init__(self, window: int | None, has_gate: bool) -> None:
+    def __init__(self, window: int | None, n_extra: int) -> None:
         super().__init__()
         self.window = window
         self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4))
-        self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if has_gate else None
+        self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if n_extra and VALUE_GATES else None
+        self.extra = nn.Embedding(n_extra, WIDTH) if n_extra else None  # value embedding (arXiv 2410.17897)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None, seen: Seen) -> Tensor:
-        """Map (B, T, C) to (B, T, C); `extra` of that shape is added to the values."""
+    def forward(self, x: Tensor, idx: Tensor, cos: Tensor, sin: Tensor, seen: Seen) -> Tensor:
+        """Map (B, T, C) to (B, T, C), with the tokens (B, T)."""
         heads = (*x.shape[:2], N_HEADS, HEAD_DIM)
         q, k, v = (project(x).view(heads) for project in (self.query, self.key, self.value))
-        if extra is not None:  # value embedding (arXiv 2410.17897)
-            extra = extra.view(heads)
+        if self.extra is not None:
+            extra = self.extra(idx).type_as(v).view(heads)
             if self.gate is not None:
                 extra = extra * (2 * torch.sigmoid(self.gate(x[..., :VALUE_GATE_CHANNELS]))).unsqueeze(-1)
             v = v + extra
         k = offset(k) if KEY_OFFSET else k
-        q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # (B, H, T, D)
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
+        q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # (B, H, T, D), and not moved: kernels read it as it is
         y = attend(q, k, v, self.window, seen)
         mixed: Tensor = self.output(y.transpose(1, 2).reshape(x.shape))
         return mixed
@@ -178,41 +178,39 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each added to a normalised residual stream (pre-norm, arXiv 2002.04745)."""
 
-    def __init__(self, window: int | None, has_gate: bool) -> None:
+    def __init__(self, window: int | None, n_extra: int) -> None:
         super().__init__()
-        self.attention, self.mlp = Attention(window, has_gate), MLP()
+        self.attention, self.mlp = Attention(window, n_extra), MLP()
         self.scale = nn.Parameter(torch.ones(())) if RESIDUAL_SCALARS else None
         self.skip = nn.Parameter(torch.full((), FIRST_SKIP)) if RESIDUAL_SCALARS else None
 
-    def forward(self, x: Tensor, first: Tensor, cos: Tensor, sin: Tensor, extra: Tensor | None, seen: Seen) -> Tensor:
-        """Map (B, T, C) to (B, T, C); `first` is the first embedding, `extra` is added to the values."""
+    def forward(self, x: Tensor, first: Tensor, idx: Tensor, cos: Tensor, sin: Tensor, seen: Seen) -> Tensor:
+        """Map (B, T, C) to (B, T, C); `first` is the first embedding of the tokens `idx`, (B, T)."""
         if self.scale is not None and self.skip is not None:
             x = self.scale * x + self.skip * first
-        x = x + self.attention(rms_norm(x), cos, sin, extra, seen)
+        x = x + self.attention(rms_norm(x), idx, cos, sin, seen)
         y: Tensor = x + self.mlp(rms_norm(x))
         return y
 
 
 class Embeddings(nn.Module):
-    """What is looked up for each token: where the stream begins, and what blocks add to their values."""
+    """Where the stream begins: what is looked up for each token, and for the one before."""
 
-    def __init__(self, vocab_size: int, n_values: int) -> None:
+    def __init__(self, vocab_size: int) -> None:
         super().__init__()
         self.first = nn.Embedding(vocab_size, WIDTH)
-        self.values = nn.ModuleList(nn.Embedding(vocab_size, WIDTH) for _ in range(n_values))
         self.pairs = nn.Embedding(BIGRAM_ROWS, WIDTH) if BIGRAM_ROWS else None
         self.smear = nn.Parameter(torch.zeros(WIDTH)) if SMEAR else None
 
-    def forward(self, idx: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Map tokens (B, T) to (B, T, C): the first embedding, and one for each block that adds one to its values."""
-        first = self.first(idx)
+    def forward(self, idx: Tensor) -> Tensor:
+        """Map tokens (B, T) to (B, T, C)."""
+        first: Tensor = self.first(idx)
         if self.smear is not None:
             first = first + self.smear * F.pad(first[:, :-1], (0, 0, 1, 0))
         first = rms_norm(first)
         if self.pairs is not None:
             first = first + self.pairs((F.pad(idx[:, :-1], (1, 0)) * 36_313 ^ idx * 27_191) % BIGRAM_ROWS)
-        first = first.to(torch.bfloat16 if idx.is_cuda else torch.float32)
-        return first, [values(idx).type_as(first) for values in self.values]
+        return first.to(torch.bfloat16 if idx.is_cuda else torch.float32)
 
 
 class Head(nn.Module):
@@ -235,11 +233,12 @@ class GPT(nn.Module):
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
         every = {"none": DEPTH + 1, "alternate": 2, "all": 1}[VALUE_EMBEDDINGS]
-        self.valued = range(DEPTH)[::-every] if every <= DEPTH else range(0)  # blocks with one; the last is among them
-        self.embeddings = Embeddings(vocab_size, len(self.valued))
+        valued = range(DEPTH)[::-every] if every <= DEPTH else range(0)  # blocks with one; the last is among them
+        self.embeddings = Embeddings(vocab_size)
         letters = [WINDOW_PATTERN[i % len(WINDOW_PATTERN)] for i in range(DEPTH - 1)] + ["L"]
         window = {"S": SHORT_WINDOW, "L": None}
-        self.blocks = nn.ModuleList(Block(window[x], VALUE_GATES and i in self.valued) for i, x in enumerate(letters))
+        extra = (vocab_size if i in valued else 0 for i in range(DEPTH))
+        self.blocks = nn.ModuleList(Block(window[x], n) for x, n in zip(letters, extra, strict=True))
         self.windows: dict[Any, BlockMask] = {}  # what compiled blocks compute of each window
         self.back_out = nn.Parameter(torch.zeros(())) if BACK_OUT else None
         self.head = Head(vocab_size)
@@ -248,25 +247,24 @@ class GPT(nn.Module):
     def _initialise(self) -> None:
         nn.init.normal_(self.embeddings.first.weight)
         nn.init.normal_(self.head.output.weight, std=0.001)
-        for values in self.embeddings.values.parameters():
-            nn.init.normal_(values, std=WIDTH**-0.5)
+        for each in reversed([each for each in self.blocks.modules() if isinstance(each, nn.Embedding)]):
+            nn.init.normal_(each.weight, std=WIDTH**-0.5)  # in this order the figures of docs/ were made
         if self.embeddings.pairs is not None:
             nn.init.zeros_(self.embeddings.pairs.weight)
-        for name, parameter in self.blocks.named_parameters():
-            if name.endswith(("output.weight", "gate.weight")):
-                nn.init.zeros_(parameter)  # blocks begin as the identity (Fixup, arXiv 1901.09321), gates at 1
-            elif parameter.ndim == 2:
-                nn.init.normal_(parameter, std=INIT_SCALE * parameter.size(1) ** -0.5)
+        for name, each in self.blocks.named_modules():
+            if name.endswith(("output", "gate")):
+                nn.init.zeros_(each.weight)  # blocks begin as the identity (Fixup, arXiv 1901.09321), gates at 1
+            elif isinstance(each, nn.Linear):
+                nn.init.normal_(each.weight, std=INIT_SCALE * each.in_features**-0.5)
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
         """Map tokens (B, T), int64, to float32 logits (B, T, V) of each next one; with targets (B, T), to the loss."""
         with torch.autocast(idx.device.type, torch.bfloat16, enabled=idx.is_cuda):
             cos, sin = rotation(idx.size(1), idx.device)
-            first, values = self.embeddings(idx)
-            extras = dict(zip(self.valued, values, strict=True))  # by block
+            first = self.embeddings(idx)
             x = early = first.clone()  # one tensor as two arguments would make another kind
             for i, block in enumerate(self.blocks):
-                x = block(x, first, cos, sin, extras.get(i), self.windows.get(block.attention.window))  # type: ignore[union-attr]
+                x = block(x, first, idx, cos, sin, self.windows.get(block.attention.window))  # type: ignore[union-attr]
                 early = x if i < 2 * DEPTH // 3 else early
             if self.back_out is not None:
                 x = x - self.back_out * early
@@ -349,11 +347,12 @@ def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
     """Return the optimisers of all parameters, with their peak learning rates."""
     scale, embeddings = (WIDTH / 768) ** -0.5, model.embeddings
     tables = [embeddings.first.weight, *([embeddings.pairs.weight] if embeddings.pairs else ())]
+    values = [each.weight for each in model.blocks.modules() if isinstance(each, nn.Embedding)]
     skips = [each.skip for each in model.blocks if each.skip is not None]
     others = (*(each.scale for each in model.blocks), model.back_out)
     groups = [
         {"params": tables, "lr": EMBEDDING_LR * scale, "weight_decay": EMBEDDING_WEIGHT_DECAY},
-        {"params": [*embeddings.values.parameters()], "lr": EMBEDDING_LR * scale, "weight_decay": VALUE_WEIGHT_DECAY},
+        {"params": values, "lr": EMBEDDING_LR * scale, "weight_decay": VALUE_WEIGHT_DECAY},
         {"params": [*model.head.parameters()], "lr": HEAD_LR * scale},
         {"params": skips, "lr": SCALAR_LR, "betas": (0.96, ADAM_BETA2), "eps": 1e-6},  # first gradients are rounding
         {"params": [each for each in others if each is not None], "lr": 0.01 * SCALAR_LR, "eps": 1e-6},
@@ -361,7 +360,7 @@ def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
     ]
     groups = [group for group in groups if group["params"]]
     adam = torch.optim.AdamW(groups, betas=(ADAM_BETA1, ADAM_BETA2), eps=1e-10, weight_decay=0.0, fused=True)
-    matrices = (each for each in model.blocks.parameters() if each.ndim == 2)
+    matrices = (each.weight for each in model.blocks.modules() if isinstance(each, nn.Linear))
     return [Muon(matrices), adam]
 
 
@@ -386,7 +385,7 @@ def schedule(optimizers: list[torch.optim.Optimizer], progress: float) -> None:
 
 def flops_per_token(model: GPT, tokens: int) -> float:
     """Return the arithmetic of training on a token in rows of T (PaLM, arXiv 2204.02311, appendix B)."""
-    matrices = sum(parameter.numel() for parameter in (*model.blocks.parameters(), *model.head.parameters()))
+    matrices = sum(each.weight.numel() for each in model.modules() if isinstance(each, nn.Linear))
     seen = sum(min(tokens, each.window or tokens) for each in model.modules() if isinstance(each, Attention))
     return 6.0 * matrices + 12.0 * WIDTH * seen
 
