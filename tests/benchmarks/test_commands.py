@@ -12,7 +12,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 OPTIONS = re.compile(r"argparse\.ArgumentParser\(|= simulated_options\(")
 COMMANDS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if OPTIONS.search(path.read_text()))
 COMMANDS.remove("simulated")  # the options of others
-STARTED_ELSEWHERE = {"compile", "features", "gpu", "overhead", "rows"}  # by the tests of the same names
+STARTED_ELSEWHERE = {"compile", "features", "gpu", "kernels", "overhead", "rows"}  # by the tests of the same names
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,0 +1,134 @@
+"""The model of the seed program: its constants, its contract, and what may depend on what."""
+
+import ast
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from target.program import Program
+from target.program.constants import parse_constants
+from target.spec import SEED_PROGRAM
+from tests.target.seed.models import VOCAB_SIZE, draw_all, randomised
+
+
+def test_it_has_the_names_of_the_contract():
+    tree = ast.parse(SEED_PROGRAM.read_text())
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+    assert [argument.arg for argument in functions["build_model"].args.args] == ["vocab_size"]
+    assert functions["main"].args.args == []
+    assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    main()"
+
+
+def test_every_constant_has_a_knob_and_lies_within_it(tiny):
+    for program in (Program(SEED_PROGRAM.read_text()), tiny.seed_program()):
+        for name, constant in parse_constants(program.source).items():
+            knob = constant.knob
+            assert knob.fixed or constant.value in knob.choices or knob.low <= constant.value <= knob.high, name
+            assert knob.fixed or knob.choices or knob.scale, name
+
+
+def test_the_tiny_target_is_the_same_program_with_other_constants(tiny):
+    assert tiny.constants.items() <= tiny.seed_program().constants.items()
+    assert tiny.seed_program().skeleton_id == Program(SEED_PROGRAM.read_text()).skeleton_id
+    assert tiny.seed_program().id != Program(SEED_PROGRAM.read_text()).id
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_legal_constants_build_and_take_a_step(load, seed):
+    program = draw_all(seed)
+    module = load(program)
+    torch.manual_seed(0)
+    model = module.build_model(VOCAB_SIZE)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    tokens = torch.randint(VOCAB_SIZE, (2, 17))
+    optimizers = module.build_optimizers(model)
+
+    for _ in range(3):  # zero-initialised projections hide the matrices before them from the first gradient
+        logits = model(tokens[:, :-1])
+        F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    assert logits.shape == (2, 16, VOCAB_SIZE)
+    assert logits.dtype == torch.float32
+    assert logits.isfinite().all()
+    for name, parameter in model.named_parameters():
+        assert parameter.isfinite().all(), name
+        assert not torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_later_token_changes_nothing_before_it_at_any_weights(load, seed):
+    program = draw_all(seed)
+    model = randomised(load(program))
+    tokens = torch.randint(VOCAB_SIZE, (2, 24))
+    changed = tokens.clone()
+    changed[:, 10:] = (changed[:, 10:] + 1) % VOCAB_SIZE
+
+    with torch.inference_mode():
+        logits, other = model(tokens), model(changed)
+
+    assert torch.equal(logits[:, :10], other[:, :10])
+    assert not torch.equal(logits[:, 10], other[:, 10])
+
+
+@pytest.mark.parametrize(
+    ("constants", "said"),
+    [
+        ({"VALUE_GATE_CHANNELS": 65}, "VALUE_GATE_CHANNELS must be 1 to 64, the width"),
+        ({"HEAD_DIM": 34}, "HEAD_DIM must be a multiple of 4"),
+        ({"WINDOW_PATTERN": "SXL"}, "WINDOW_PATTERN must be of the letters S and L"),
+        ({"WINDOW_PATTERN": ""}, "WINDOW_PATTERN must be of the letters S and L"),
+        ({"SHORT_WINDOW": 0}, "SHORT_WINDOW must be at least 1"),
+        ({"BIGRAM_ROWS": 1}, "BIGRAM_ROWS must be 0 or at least 2"),
+        ({"MICRO_TOKENS": 0}, "MICRO_TOKENS must be at least 1"),
+    ],
+)
+def test_an_illegal_constant_is_refused_at_import_by_name(load, tiny, constants, said):
+    with pytest.raises(ValueError, match=said):
+        load(tiny.seed_program().with_constants(constants))
+
+
+def test_a_forward_pass_leaves_nothing_behind(load, tiny):
+    program = tiny.seed_program()
+    model = randomised(load(program))
+    tokens = torch.randint(VOCAB_SIZE, (3, tiny.sequence_tokens))
+
+    with torch.inference_mode():
+        first, short = model(tokens), model(tokens[:, :5])
+        again = model(tokens)
+
+    assert torch.equal(first, again)
+    torch.testing.assert_close(short, first[:, :5], rtol=0, atol=1e-4)
+
+
+def test_rows_do_not_touch_each_other(load, tiny):
+    program = tiny.seed_program()
+    model = randomised(load(program))
+    tokens = torch.randint(VOCAB_SIZE, (4, 20))
+
+    with torch.inference_mode():
+        torch.testing.assert_close(model(tokens.flip(0)), model(tokens).flip(0), rtol=0, atol=1e-5)
+
+
+def test_the_position_of_a_token_counts(load, tiny):
+    program = tiny.seed_program().with_constants({"DEPTH": 1})  # two blocks see the order through the causal mask
+    model = randomised(load(program))
+
+    with torch.inference_mode():
+        logits = model(torch.tensor([[7, 8, 9], [8, 7, 9]]))[:, -1]
+
+    assert not torch.allclose(logits[0], logits[1], atol=1e-2)
+
+
+def test_the_loss_is_that_of_the_logits(load, tiny):
+    model = randomised(load(tiny.seed_program()))
+    tokens = torch.randint(VOCAB_SIZE, (2, 25))
+
+    with torch.inference_mode():
+        logits, loss = model(tokens[:, :-1]), model(tokens[:, :-1], tokens[:, 1:])
+
+    assert loss == pytest.approx(F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).item())
