@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ def compose_search(overrides: Sequence[str], *, config_dir: Path | None = None) 
     place = f"file://{config_dir.resolve()}" if config_dir else ""  # no URI: Hydra would not read %20 as a space
     more = [f"hydra.searchpath=[{hydra_setting('', place)[1:]}]"] if place else []
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        with _apart_from_a_running_hydra(), initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             whole = compose("config", [*quote_homes(overrides), *more], return_hydra_config=True)
             prompts = compose_prompts(whole.prompts, [*quote_homes(overrides), *more])
     except (HydraException, OmegaConfBaseException) as error:
@@ -85,6 +86,19 @@ def compose_search(overrides: Sequence[str], *, config_dir: Path | None = None) 
     with open_dict(whole):
         del whole.hydra
     return Composed(config=whole, choices=choices, overrides=tuple(overrides), prompts=prompts)
+
+
+@contextlib.contextmanager
+def _apart_from_a_running_hydra() -> Iterator[None]:
+    """Let a configuration be composed in a program that is itself a Hydra application, such as the command."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def make_models(llm: DictConfig, run: RunDirectory) -> Models:

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
@@ -25,6 +25,7 @@ from search.loop import Loop
 from search.models import Models
 from search.preflight import Preflight
 from search.printed import resume_text, stored_overrides
+from search.resuming import differing
 from search.runs.environment import describe_environment
 from search.runs.files import write_atomically
 from search.runs.finished import SearchRun
@@ -42,43 +43,6 @@ from target.base import MakeExecutor, Target
 from target.errors import TargetError
 from target.executor import Executor
 from target.metric import Metric, metric_of
-
-MAY_CHANGE: Final = (
-    "agent.environment",
-    "agent.outage_minutes",
-    "budget",
-    "executor",
-    "final",
-    "hooks",
-    "llm.api_base",
-    "llm.api_key_env",
-    "llm.backoff_seconds",
-    "llm.check",
-    "llm.concurrency",
-    "llm.connect_seconds",
-    "llm.longest_backoff_seconds",
-    "llm.max_tokens",
-    "llm.outage_minutes",
-    "llm.price",
-    "llm.requests_per_minute",
-    "llm.total_seconds",
-    "max_failures",
-    "name",
-    "outputs",
-    "prompt.max_tokens",
-    "propose_ahead",
-    "pruning",
-    "storage",
-    "stuck",
-    "takeover_seconds",
-    "tracker",
-)
-"""Keys, with all below them, that may change when a search is resumed, because they do not decide what is searched.
-
-How a model or an agent's provider is reached may change, and so may its price and the longest prompt and answer. Which
-model is asked, and how, may not.
-"""
-_COPIED: Final = (".prompt.max_tokens", ".outage_minutes", ".environment")  # operators have copies of these settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +274,7 @@ def _check_config(session: Session, config: Mapping[str, Any], ledger: Ledger) -
         _check_metric(run, session.target.contract.metric)
         return
     old, new = (flatten(each) for each in (known, config))
-    keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
+    keys = differing(known, config, origins=session.origins, overrides=session.overrides)
     if keys:
         before = None if session.share else stored_overrides(run)
         told = changes(keys, old, new, origins=session.origins, overrides=before)
@@ -330,9 +294,3 @@ def _check_metric(run: RunDirectory, metric: Metric) -> None:
             f"{metric.name}, {metric.better}: give a target with target.metric={there.name} and "
             f"target.direction={there.direction}, or choose another name"
         )
-
-
-def may_change(key: str) -> bool:
-    """Return whether a resumed search may have another value of a setting, or of one below it."""
-    of_operator = key.startswith(("operator.", "extra_operators.")) and key.endswith(_COPIED)
-    return of_operator or any(key == each or key.startswith(f"{each}.") for each in MAY_CHANGE)

@@ -113,7 +113,7 @@ def sweep_name(overrides: Sequence[str], number: int) -> str:
         overrides: Settings of this search, as Hydra has them.
         number: Which search of the sweep it is; its name if there are no settings.
     """
-    from search.session import may_change  # here, so that `--help` does not load it
+    from search.resuming import may_change  # here, so that `--help` does not load it
 
     shared = set(json.loads(os.environ.get(_SHARED, "[]")))
     parsed = OverridesParser.create().parse_overrides([*overrides])

@@ -8,10 +8,10 @@ import yaml
 
 from search.composed import read_config
 from search.errors import UserError
+from search.resuming import may_change
 from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.schema import CONF
-from search.session import may_change
 from search.tracking.records import PARAM_CHARACTERS, clean, plain_key
 
 

@@ -7,7 +7,7 @@ import pytest
 from search.changes import changes, origins_of
 from search.composed import flatten
 from search.construct import compose_search, plain_config
-from search.session import may_change
+from search.resuming import may_change
 
 MODEL = ("operator=patch", "llm.model=a/b")
 AGENT = ("operator=agent", "agent.command=true")

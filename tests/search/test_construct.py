@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from hydra import compose, initialize_config_dir
 
 from search.construct import compose_config
 from search.errors import UserError
@@ -19,3 +22,12 @@ def test_a_secret_is_refused_before_an_error_can_repeat_it():
         compose_config(["llm.api_key=hunter2 (and, more"])
 
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_search_is_composed_inside_of_a_users_own_hydra_application(tmp_path: Path):
+    (tmp_path / "own.yaml").write_text("experiment: 7\n")
+    with initialize_config_dir(version_base="1.3", config_dir=str(tmp_path)):
+        config = compose_config(["target=landscape"])
+
+        assert config.target.name == "landscape"
+        assert compose("own").experiment == 7

@@ -15,8 +15,8 @@ from search.budget import Budget
 from search.construct import compose_search
 from search.errors import UserError
 from search.models import Models
+from search.resuming import MAY_CHANGE
 from search.runs.rundir import RunDirectory
-from search.session import MAY_CHANGE
 from tests.operators.test_llm import make_model
 from tests.search.builders import MIXED
 

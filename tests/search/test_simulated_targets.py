@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from search.session import MAY_CHANGE
+from search.resuming import MAY_CHANGE
 from target.simulated.recorded import read_recordings
 from tests.search.command import QUIET, assert_clean_failure, rows_of, summary_of
 from tests.target.test_surrogate import write_record
