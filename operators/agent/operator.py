@@ -30,6 +30,7 @@ from operators.population import Population
 from operators.prompts.briefing import Briefing
 from operators.prompts.prompt import Prompt
 from operators.trial import Attempt, Mutation, Proposal
+from target.durations import duration
 from target.patterns import compiled
 from target.process.scratch import scratch_directory
 from target.process.trees import files_below
@@ -193,7 +194,7 @@ class AgentOperator:
                 f"the agent got nothing from its provider, and agent.outage_minutes={self._outage_minutes:g} allow no "
                 f"more: {trouble.said}"
             )
-        self._resources.say(f"the agent got nothing from its provider: {trouble.said}; next try in {delay:.0f} s")
+        self._resources.say(f"the agent got nothing from its provider: {trouble.said}; next try in {duration(delay)}")
         self._resources.sleep(delay)
 
     def _variables(self, seed: int, temporary: Path) -> dict[str, str]:

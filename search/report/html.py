@@ -23,8 +23,9 @@ from search.runs.rundir import RunDirectory
 from search.runs.summary import Summary
 from search.views.chart import chart_data, chart_point
 from search.views.selfcontained import render_page
-from search.views.text import duration, in_words
+from search.views.text import in_words
 from search.views.verdicts import description_of, one_line, score_range
+from target.durations import duration
 from target.metric import Metric
 from target.regression.threads import one_thread
 

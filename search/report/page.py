@@ -17,9 +17,10 @@ from search.prompt.table import prompt_rows, prompt_table
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.transfer.text import transfers_of
-from search.views.text import counted, duration, escape_markdown, in_words
+from search.views.text import counted, escape_markdown, in_words
 from search.views.unverified import has_holdout, unverified_caveats
 from search.views.verdicts import Step, ancestry, description_of
+from target.durations import duration
 from target.metric import VAL_BPB, Metric
 
 _TIES: Final = 12  # that are named

@@ -21,9 +21,9 @@ from search.printed import command
 from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.pulse import Pulse
-from search.views.text import duration
 from search.views.unverified import has_holdout
 from search.views.verdicts import description_of, one_line
+from target.durations import duration
 from target.evaluation import Evaluation
 from target.metric import VAL_BPB, Metric
 

@@ -16,7 +16,7 @@ from operators.trial import Status
 from search.figures import difference, gain_text
 from search.observer import Running
 from search.runs.summary import Summary
-from search.views.text import duration
+from target.durations import duration
 from target.metric import VAL_BPB, Metric
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"

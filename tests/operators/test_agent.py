@@ -235,6 +235,14 @@ def test_a_usage_limit_is_waited_for_and_nothing_of_the_tries_is_left(monkeypatc
     assert told[0].startswith("the agent got nothing from its provider: You've hit your session limit")
 
 
+def test_a_long_wait_is_told_in_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, clock, told = in_an_outage("You've hit your usage limit. Try again in 14 minutes.", 1, 1, monkeypatch)
+    agent.mutate(PROPOSAL, MIXED)
+
+    (seconds,) = clock.slept
+    assert told[0].endswith(f"; next try in {seconds // 60:.0f}:{seconds % 60:02.0f} min")
+
+
 def test_a_limit_that_lasts_too_long_stops_the_search_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "ERROR: You've hit your usage limit. Upgrade to Pro or try again in 2 days 17 hours 14 minutes."
     agent, clock, _ = in_an_outage(said, 1, 9, monkeypatch)

@@ -19,7 +19,7 @@ from search.runs.finished import read_summary
 from search.runs.ledger import Ledger
 from search.runs.reading import Elapsed
 from search.runs.rundir import RunDirectory
-from search.views.text import duration
+from target.durations import duration
 from target.program import Program
 from tests.search.builders import MIXED, make_evaluation, make_population, make_summary, make_trial
 
