@@ -1,17 +1,19 @@
-"""What torch compiles of train.py for an H100 that is not there: its kernels, and the bytes that they read and write.
+"""What torch compiles of train.py for an H100 that is not there: its kernels, the bytes they move, and the memory.
 
     python benchmarks/kernels.py [PROGRAM ...] [--set NAME=VALUE ...] [--kernels 10] [--json FILE]
     python benchmarks/kernels.py OLD_TRAIN.py target/train.py --set DEPTH=8 --set N_HEADS=4    # side by side
 
 No GPU is used, but a CUDA build of torch with Triton, and a C compiler. `absent_card.c` takes the place of the CUDA
 runtime and driver; tensors have shapes and types but no content (FakeTensorMode). torch's compiler does what it does on
-such a card, up to the machine code (cubin) of each Triton kernel; nothing is launched. One forward and backward pass of
-MICRO_TOKENS tokens is followed, in the shape of the target `gpu`.
+such a card, up to the machine code (cubin) of each Triton kernel. The compiled program then allocates and frees what it
+would, and launches nothing. One forward and backward pass of MICRO_TOKENS tokens is followed, with the vocabulary and
+rows of the target `gpu`.
 
 Most of these kernels are limited by memory, so that bytes tell programs apart: docs/gpu.md has what an H100 took. Not
-counted: matrix products and attention (also what attention copies), what autograd adds between the compiled parts, and
-the optimisers. Bytes are the compiler's own count, which takes the cache for empty, and counts a buffer that is reused
-for another result twice. Padding of products is off: the compiler would time it on the card.
+counted: matrix products and attention, what autograd adds between the compiled parts, and the optimisers. Bytes are the
+compiler's own count, which takes the cache for empty, and counts a buffer that is reused for another result twice. The
+peak is of the compiled parts, with the weights; gradients, the state of the optimisers and CUDA itself come on top.
+Padding of products is off: the compiler would time it on the card.
 """
 
 from __future__ import annotations
@@ -20,13 +22,9 @@ import argparse
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-import time
-import types
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,14 +34,13 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)  # instead of this folder: the packages of the checkout, installed or not
 
-from target.evaluate import load_target  # noqa: E402
 from target.program import Program  # noqa: E402
 from target.program.constants import Value  # noqa: E402
 from target.spec import SEED_PROGRAM  # noqa: E402
 from target.words import user_path  # noqa: E402
 
 CARD: Final = Path(__file__).with_name("absent_card.c")
-TRITON: Final = re.compile(r"async_compile\.triton\('(\w+)', '''(.*?)''', device_str", re.DOTALL)
+CHILD: Final = Path(__file__).with_name("kernels_child.py")
 
 
 def main() -> None:
@@ -53,11 +50,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a constant of all programs")
     parser.add_argument("--kernels", type=int, default=10, help="list so many of the first program")
     parser.add_argument("--json", type=user_path)
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)  # one program, beside the stand-in for a card
     options = parser.parse_args()
-    if options.child:
-        print(json.dumps(compile_program(options.child)))
-        return
     headers = require_cuda_build()
     results = {}
     with tempfile.TemporaryDirectory() as name:
@@ -112,114 +105,22 @@ def in_fresh_process(program: Program, card: Path) -> dict[str, Any]:
             "TORCHINDUCTOR_COMPILE_THREADS": "1",
             "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
         }
-        command = [sys.executable, __file__, "--child", str(source)]
+        command = [sys.executable, str(CHILD), str(source)]
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
-
-
-def compile_program(path: Path) -> dict[str, Any]:
-    """Compile the parts of a program as it does at its start, and all of their kernels."""
-    import torch
-    from torch._inductor import config
-    from torch._inductor.graph import GraphLowering
-    from torch._subclasses import FakeTensorMode
-
-    config.shape_padding = False
-    config.benchmark_kernel = True  # writes the bytes of a kernel beside its source
-    graphs: list[dict[str, Any]] = []
-    runs: Counter[int] = Counter()
-
-    def compile_to_module(lowering: Any) -> types.SimpleNamespace:
-        """Stand for a compiled graph: its results have a shape and a type."""
-        graph = len(graphs)
-        graphs.append({"backward": lowering.is_backward, "source": lowering.codegen()[0].value})
-        outputs = [
-            (each.get_size(), each.get_stride(), each.get_dtype(), each.get_device()) if hasattr(each, "data") else None
-            for each in lowering.graph_outputs
-        ]
-
-        def call(inputs: list[Any]) -> tuple[Any, ...]:
-            runs[graph] += 1
-            inputs.clear()
-            return tuple(
-                each and torch.empty_strided([*map(int, each[0])], [*map(int, each[1])], dtype=each[2], device=each[3])
-                for each in outputs
-            )
-
-        return types.SimpleNamespace(call=call, __file__=str(path), runner=None)
-
-    GraphLowering.compile_to_module = compile_to_module  # type: ignore[assignment,method-assign]
-    spec = load_target("gpu")
-    sys.modules["prepare"] = types.ModuleType("prepare")
-    train = types.ModuleType("train")
-    exec(compile(path.read_text(), "train.py", "exec"), train.__dict__)
-    began = time.process_time()
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        model = train.build_model(spec.corpus.vocab_size)
-        for module in model.modules():
-            for name, weight in module._parameters.items():
-                if weight is not None:
-                    module._parameters[name] = torch.nn.Parameter(torch.empty(weight.shape, device="cuda"))
-        model.compile_parts(spec.sequence_tokens)
-        shape = (max(1, train.MICRO_TOKENS // spec.sequence_tokens), spec.sequence_tokens)
-        batch = [torch.zeros(shape, dtype=torch.int64, device="cuda") for _ in range(2)]
-        model(*batch).backward()
-    traced = time.process_time()
-    kernels = [kernel for i, each in enumerate(graphs) for kernel in kernels_of(each, runs[i])]
-    return {
-        "torch": torch.__version__,
-        "tokens": shape[0] * shape[1],
-        "gigabytes": sum(each["gigabytes"] * each["runs"] for each in kernels),
-        "launches": sum(each["runs"] for each in kernels),
-        "products_and_attention": sum(runs[i] * n_external(each["source"]) for i, each in enumerate(graphs)),
-        "graphs": len(graphs),
-        "trace_cpu_seconds": traced - began,
-        "machine_code_cpu_seconds": time.process_time() - traced,
-        "kernels": sorted(kernels, key=lambda each: -each["gigabytes"] * each["runs"]),
-    }
-
-
-def n_external(source: str) -> int:
-    """Return how often a graph calls what the compiler does not write itself."""
-    return len(re.findall(r"extern_kernels\.\w+\(|= torch\.ops\.aten\.\w+attention\w*\.default\(", source))
-
-
-def kernels_of(graph: dict[str, Any], runs: int) -> list[dict[str, Any]]:
-    """Compile the Triton kernels of a graph to machine code; return each with what it moves at a time.
-
-    Raises:
-        Exception: What Triton says of a kernel that it cannot compile.
-    """
-    from torch._inductor.codecache import PyCodeCache
-
-    found = []
-    body = TRITON.sub("", graph["source"])  # without the sources of kernels, each of which has a call of itself
-    for name, source in TRITON.findall(graph["source"]):
-        kernel = getattr(PyCodeCache.load(source), name)
-        kernel.precompile(warm_cache_only=True)
-        found.append(
-            {
-                "name": name,
-                "backward": graph["backward"],
-                "gigabytes": float(kernel.inductor_meta["kernel_num_gb"]),
-                "runs": runs * len(re.findall(rf"\b{name}\.run\(", body)),
-                "configurations": len(kernel.compile_results),
-            }
-        )
-    return found
 
 
 def show(results: dict[str, Any], n_kernels: int) -> None:
     """Print a line for each program, and the largest kernels of the first one."""
     first = next(iter(results.values()))
     print(f"torch {first['torch']}, H100, one pass of {first['tokens']} tokens; nothing ran")
-    print(f"{'program':<32} {'GB':>7} {'launches':>8} {'products, attention':>19} {'graphs':>6} {'CPU s':>6}")
+    print(f"{'program':<32} {'GB moved':>8} {'peak GB':>7} {'launches':>8} {'products, attention':>19} {'CPU s':>6}")
     for name, each in results.items():
         seconds = each["trace_cpu_seconds"] + each["machine_code_cpu_seconds"]
         print(
-            f"{name[-32:]:<32} {each['gigabytes']:7.1f} {each['launches']:8} {each['products_and_attention']:19} "
-            f"{each['graphs']:6} {seconds:6.1f}"
+            f"{name[-32:]:<32} {each['gigabytes']:8.1f} {each['peak_gigabytes']:7.2f} {each['launches']:8} "
+            f"{each['products_and_attention']:19} {seconds:6.1f}"
         )
     if n_kernels:
         print(f"\n{'largest kernels of the first':<92} {'pass':<8} {'GB each':>7} {'runs':>4}")

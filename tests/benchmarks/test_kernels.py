@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.kernels import n_external, show
+from benchmarks.kernels import show
+from benchmarks.kernels_child import Memory, n_external
 
 KERNELS = Path(__file__).parents[2] / "benchmarks" / "kernels.py"
 HAS_CUDA_BUILD = torch.version.cuda is not None and importlib.util.find_spec("triton") is not None
@@ -38,6 +39,7 @@ def test_every_kernel_is_compiled_to_machine_code_without_a_card(tmp_path: Path)
     assert result["tokens"] == 2048
     assert result["graphs"] == 8, "embeddings, two kinds of block, and head, each forward and backward"
     assert result["products_and_attention"] > 20
+    assert 0.01 < result["peak_gigabytes"] < 1
     assert all(each["configurations"] and each["runs"] and each["gigabytes"] for each in result["kernels"])
     assert {each["backward"] for each in result["kernels"]} == {False, True}
 
@@ -48,6 +50,7 @@ def test_a_program_has_a_line_with_its_bytes(capsys: pytest.CaptureFixture[str])
         "torch": "2.13.0+cu130",
         "tokens": 131_072,
         "gigabytes": 2.0,
+        "peak_gigabytes": 35.531,
         "launches": 4,
         "products_and_attention": 9,
         "graphs": 8,
@@ -60,7 +63,7 @@ def test_a_program_has_a_line_with_its_bytes(capsys: pytest.CaptureFixture[str])
 
     said, _, before, after, _, _, largest = capsys.readouterr().out.splitlines()
     assert said == "torch 2.13.0+cu130, H100, one pass of 131072 tokens; nothing ran"
-    assert before.split() == ["before.py", "2.0", "4", "9", "8", "15.0"]
+    assert before.split() == ["before.py", "2.0", "35.53", "4", "9", "15.0"]
     assert after.split()[:2] == ["target/train.py", "1.5"]
     assert largest.split() == ["triton_poi_fused_add_0", "backward", "0.500", "4"]
 
@@ -73,3 +76,16 @@ def test_calls_of_what_the_compiler_does_not_write_are_counted() -> None:
     """
 
     assert n_external(source) == 2
+
+
+def test_the_peak_is_of_tensors_that_live_at_the_same_time_and_views_are_none() -> None:
+    memory = Memory("cpu")
+
+    for n_numbers in (1000, 3000):  # the first is gone before the second is there
+        tensor = torch.empty(n_numbers)
+        with memory:
+            product = tensor * 2
+        memory.see([tensor, tensor[:10], None])
+        del tensor, product
+
+    assert memory.peak_bytes == 2 * 12_000
