@@ -65,20 +65,20 @@ def differing(
     """
     before, now = flatten(old), flatten(new)
     keys = [key for key in {**before, **now} if not may_change(key) and before.get(key) != now.get(key)]
-    absent = [key for key in keys if not _has(old, key) and not _is_given(key, overrides, origins)]
-    defaults = _defaults(origins) if absent else {}
-    return [key for key in keys if key not in absent or key not in defaults or defaults[key] != now[key]]
+    added = [key for key in keys if _lacks(old, key) and not _is_given(key, overrides, origins)]
+    defaults = _defaults(origins) if added else {}
+    return [key for key in keys if key not in added or key not in defaults or defaults[key] != now[key]]
 
 
-def _has(config: Mapping[str, Any], key: str) -> bool:
-    """Return whether a configuration has a setting, or lacks the object whose setting it is."""
+def _lacks(config: Mapping[str, Any], key: str) -> bool:
+    """Return whether a configuration has the object to which a setting belongs, but not the setting."""
     *path, name = key.split(".")
     for part in path:
         found = config.get(part)
         if not isinstance(found, Mapping):
-            return True
+            return False
         config = found
-    return name in config
+    return name not in config
 
 
 def _is_given(key: str, overrides: Collection[str], origins: Origins) -> bool:

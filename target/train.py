@@ -135,15 +135,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None, seen: Seen) -> T
 class Attention(nn.Module):
     """Causal self-attention with normalised queries and keys (QK-norm, arXiv 2010.04245)."""
 
-    def __init__(self, window: int | None, n_extra: int) -> None:
+    def __init__(self, window: int | None, value_rows: int) -> None:
         super().__init__()
         self.window = window
         self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4))
-        self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if n_extra and VALUE_GATES else None
-        self.extra = nn.Embedding(n_extra, WIDTH) if n_extra else None  # value embedding (arXiv 2410.17897)
+        self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if value_rows and VALUE_GATES else None
+        self.extra = nn.Embedding(value_rows, WIDTH) if value_rows else None  # value embedding (arXiv 2410.17897)
 
     def forward(self, x: Tensor, idx: Tensor, cos: Tensor, sin: Tensor, seen: Seen) -> Tensor:
-        """Map (B, T, C) to (B, T, C), with the tokens (B, T)."""
+        """Map (B, T, C) to (B, T, C); `idx` are the tokens, (B, T)."""
         heads = (*x.shape[:2], N_HEADS, HEAD_DIM)
         q, k, v = (project(x).view(heads) for project in (self.query, self.key, self.value))
         if self.extra is not None:
@@ -178,9 +178,9 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each added to a normalised residual stream (pre-norm, arXiv 2002.04745)."""
 
-    def __init__(self, window: int | None, n_extra: int) -> None:
+    def __init__(self, window: int | None, value_rows: int) -> None:
         super().__init__()
-        self.attention, self.mlp = Attention(window, n_extra), MLP()
+        self.attention, self.mlp = Attention(window, value_rows), MLP()
         self.scale = nn.Parameter(torch.ones(())) if RESIDUAL_SCALARS else None
         self.skip = nn.Parameter(torch.full((), FIRST_SKIP)) if RESIDUAL_SCALARS else None
 
@@ -237,8 +237,8 @@ class GPT(nn.Module):
         self.embeddings = Embeddings(vocab_size)
         letters = [WINDOW_PATTERN[i % len(WINDOW_PATTERN)] for i in range(DEPTH - 1)] + ["L"]
         window = {"S": SHORT_WINDOW, "L": None}
-        extra = (vocab_size if i in valued else 0 for i in range(DEPTH))
-        self.blocks = nn.ModuleList(Block(window[x], n) for x, n in zip(letters, extra, strict=True))
+        rows = (vocab_size if i in valued else 0 for i in range(DEPTH))
+        self.blocks = nn.ModuleList(Block(window[x], n) for x, n in zip(letters, rows, strict=True))
         self.windows: dict[Any, BlockMask] = {}  # what compiled blocks compute of each window
         self.back_out = nn.Parameter(torch.zeros(())) if BACK_OUT else None
         self.head = Head(vocab_size)
@@ -248,7 +248,7 @@ class GPT(nn.Module):
         nn.init.normal_(self.embeddings.first.weight)
         nn.init.normal_(self.head.output.weight, std=0.001)
         for each in reversed([each for each in self.blocks.modules() if isinstance(each, nn.Embedding)]):
-            nn.init.normal_(each.weight, std=WIDTH**-0.5)  # in this order the figures of docs/ were made
+            nn.init.normal_(each.weight, std=WIDTH**-0.5)  # the last block's first: so the figures of docs/ were made
         if self.embeddings.pairs is not None:
             nn.init.zeros_(self.embeddings.pairs.weight)
         for name, each in self.blocks.named_modules():
