@@ -64,17 +64,27 @@ def _in_memory(pid: int, wanted: frozenset[bytes]) -> frozenset[bytes]:
 
 def _memory(pid: int) -> Iterator[bytes]:
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for mapping in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            span, rights, _, _, inode, *name = mapping.split(maxsplit=5)
-            # [vvar] is the kernel's; of a file's pages only those that can be written differ from the file
-            if "r" not in rights or (inode != "0" and "w" not in rights) or "".join(name).startswith("[v"):
-                continue
-            start, end = (int(part, 16) for part in span.split("-"))
+        for start, end in _spans(Path(f"/proc/{pid}/maps").read_text()):
             for at in range(start, end, _BYTES_AT_A_TIME):
                 memory.seek(at)
                 part = _read(memory, min(_BYTES_AT_A_TIME + _OVERLAP_BYTES, end - at))
                 if part.count(0) < len(part):
                     yield part
+
+
+def _spans(maps: str) -> list[tuple[int, int]]:
+    """Return the addresses to read; a heap that grew behind a fork is two mappings, and a text may lie in both."""
+    spans: list[tuple[int, int]] = []
+    for mapping in maps.splitlines():
+        span, rights, _, _, inode, *name = mapping.split(maxsplit=5)
+        # [vvar] is the kernel's; of a file's pages only those that can be written differ from the file
+        if "r" not in rights or (inode != "0" and "w" not in rights) or "".join(name).startswith("[v"):
+            continue
+        start, end = (int(part, 16) for part in span.split("-"))
+        if spans and spans[-1][1] == start:
+            start = spans.pop()[0]
+        spans.append((start, end))
+    return spans
 
 
 def _read(file: FileIO, n_bytes: int) -> bytes:
@@ -119,6 +129,4 @@ def test_lines_that_a_candidate_has_are_found(patient, log, lines):
         patient, in_main(f"text = {narrow!r}, {wide!r}\n{EVERYTHING}"), log, frozenset().union(*lines.values())
     )
 
-    missing = {line.encode() for line in planted} - found
-    # the memory changes while it is read: once, in a busy run, one line was not seen
-    assert len(missing) < len(planted) / 100, sorted(missing)
+    assert found >= {line.encode() for line in planted}
