@@ -153,7 +153,7 @@ class Attention(nn.Module):
             v = v + extra
         k = offset(k) if KEY_OFFSET else k
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
-        q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # (B, H, T, D), and not moved: kernels read it as it is
+        q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # views, (B, H, T, D), which attention reads as they are
         y = attend(q, k, v, self.window, seen)
         mixed: Tensor = self.output(y.transpose(1, 2).reshape(x.shape))
         return mixed
@@ -248,7 +248,7 @@ class GPT(nn.Module):
         nn.init.normal_(self.embeddings.first.weight)
         nn.init.normal_(self.head.output.weight, std=0.001)
         for each in reversed([each for each in self.blocks.modules() if isinstance(each, nn.Embedding)]):
-            nn.init.normal_(each.weight, std=WIDTH**-0.5)  # the last block's first: so the figures of docs/ were made
+            nn.init.normal_(each.weight, std=WIDTH**-0.5)  # the last block first, as for the figures in docs/
         if self.embeddings.pairs is not None:
             nn.init.zeros_(self.embeddings.pairs.weight)
         for name, each in self.blocks.named_modules():

@@ -111,6 +111,13 @@ def _found_in_a_candidate(evaluator: Evaluator, source: str, log: Path, wanted: 
             return _in_memory(candidate.pid, wanted)
 
 
+def test_adjacent_mappings_are_read_as_one_and_what_only_a_file_has_is_left_out() -> None:
+    heap = "1000-3000 rw-p 00000000 00:00 0 [heap]\n3000-7000 rw-p 00000000 00:00 0 [heap]\n"
+    file = "7000-9000 r-xp 00000000 08:01 42 /usr/lib/libc.so.6\n"
+
+    assert _spans(heap + file + "a000-b000 rw-p 00000000 00:00 0\n") == [(0x1000, 0x7000), (0xA000, 0xB000)]
+
+
 def test_no_line_of_the_held_out_text_is_in_a_candidates_memory(patient, log, lines):
     found = _found_in_a_candidate(patient, in_main(EVERYTHING), log, frozenset().union(*lines.values()))
 

@@ -7,7 +7,7 @@ import pytest
 from search.changes import changes, origins_of
 from search.composed import flatten
 from search.construct import compose_search, plain_config
-from search.resuming import may_change
+from search.resuming import differing
 
 MODEL = ("operator=patch", "llm.model=a/b")
 AGENT = ("operator=agent", "agent.command=true")
@@ -15,9 +15,10 @@ AGENT = ("operator=agent", "agent.command=true")
 
 def told(before: tuple[str, ...], now: tuple[str, ...], *, known: bool = True) -> list[str]:
     one, other = (compose_search(("name=s", *settings)) for settings in (before, now))
-    old, new = (flatten(plain_config(each.config)) for each in (one, other))
-    keys = [key for key in {**old, **new} if not may_change(key) and old.get(key) != new.get(key)]
-    return changes(keys, old, new, origins=origins_of(other), overrides=one.overrides if known else None)
+    old, new = (plain_config(each.config) for each in (one, other))
+    origins = origins_of(other)
+    keys = differing(old, new, origins=origins, overrides=other.overrides)
+    return changes(keys, flatten(old), flatten(new), origins=origins, overrides=one.overrides if known else None)
 
 
 @pytest.mark.parametrize(

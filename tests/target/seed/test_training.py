@@ -145,26 +145,28 @@ def test_a_long_compilation_does_not_end_a_short_training(load, tiny, graphs, mo
     assert steps[-1] == "finished"
 
 
+def stand_in(*, seconds_left, progress) -> types.SimpleNamespace:
+    """Return a `prepare` with rows of zeros and this clock."""
+    rows = torch.zeros((16, 33), dtype=torch.int64)
+    return types.SimpleNamespace(
+        setup=lambda: None,
+        device=lambda: torch.device("cpu"),
+        vocab_size=lambda: VOCAB_SIZE,
+        sequence_tokens=lambda: 32,
+        batches=lambda *_: itertools.repeat((rows[:, :-1], rows[:, 1:])),
+        seconds_left=seconds_left,
+        progress=progress,
+        report=lambda _: None,
+        finish=lambda _: None,
+    )
+
+
 def test_the_schedule_is_of_the_time_that_the_start_left(load, tiny, monkeypatch):
     module = load(tiny.seed_program())
     scheduled = []
     clock = iter(np.linspace(0.6, 1.0, 21))  # building and compiling took 60 % of the time
-    rows = torch.zeros((16, 33), dtype=torch.int64)
-    monkeypatch.setattr(
-        module,
-        "prepare",
-        types.SimpleNamespace(
-            setup=lambda: None,
-            device=lambda: torch.device("cpu"),
-            vocab_size=lambda: VOCAB_SIZE,
-            sequence_tokens=lambda: 32,
-            batches=lambda *_: itertools.repeat((rows[:, :-1], rows[:, 1:])),
-            seconds_left=lambda: 1e9 if len(scheduled) < 20 else 0.0,
-            progress=lambda: next(clock),
-            report=lambda _: None,
-            finish=lambda _: None,
-        ),
-    )
+    prepare = stand_in(seconds_left=lambda: 1e9 if len(scheduled) < 20 else 0.0, progress=lambda: next(clock))
+    monkeypatch.setattr(module, "prepare", prepare)
     monkeypatch.setattr(module, "schedule", lambda _, progress: scheduled.append(progress))
 
     module.main()
@@ -202,18 +204,7 @@ def test_the_host_waits_for_the_step_before_so_that_the_device_never_waits_for_t
             waited.append((len(queued), len(queued)))
         return real_item(tensor)
 
-    rows = torch.zeros((16, 33), dtype=torch.int64)
-    prepare = types.SimpleNamespace(
-        setup=lambda: None,
-        device=lambda: torch.device("cpu"),
-        vocab_size=lambda: VOCAB_SIZE,
-        sequence_tokens=lambda: 32,
-        batches=lambda *_: itertools.repeat((rows[:, :-1], rows[:, 1:])),
-        seconds_left=lambda: 1e9 if len(queued) < 4 else 0.0,
-        progress=lambda: 0.5,
-        report=lambda _: None,
-        finish=lambda _: None,
-    )
+    prepare = stand_in(seconds_left=lambda: 1e9 if len(queued) < 4 else 0.0, progress=lambda: 0.5)
     monkeypatch.setattr(module, "prepare", prepare)
     monkeypatch.setattr(module, "schedule", lambda _, progress: queued.append(progress))
     real_to, real_item = torch.Tensor.to, torch.Tensor.item
