@@ -110,7 +110,7 @@ def _run(arm: str, device: str, steps: int) -> dict[str, Any]:
     optimizers = train.build_optimizers(model)
     compute_loss = model
     if arm == "regional":
-        model.compile_parts(tokens)
+        model.compile_parts()
     elif arm != "eager":
         compute_loss = torch.compile(model, dynamic=False)
     if arm == "whole and Muon":

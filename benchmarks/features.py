@@ -1,6 +1,6 @@
 """What each part of train.py is worth: trainings with equal steps, in pairs of equal seeds.
 
-    python benchmarks/features.py [--size middle|tiny] [--seeds 6] [--jobs 2] [--device cpu|cuda] [--json FILE]
+    python benchmarks/features.py [--size middle|long-rows|tiny] [--seeds 6] [--jobs 2] [--device cuda] [--json FILE]
     python benchmarks/features.py --arms 'whole|bigram' --before OLD_TRAIN.py     # some arms, and another program
 
 The arm `whole` is train.py as it is. `without X` takes one part away, `only X` has no part but that one, `with X` adds
@@ -12,8 +12,9 @@ The whole table takes hours. `--json FILE` has each score as soon as it is there
 trainings of the same program, seed, size, steps, device and text are not repeated.
 
 `middle` is depth 4, width 128, rows of 256 tokens, 8,192 tokens a step, vocabulary 2048, 150 steps: minutes a training
-on a CPU. `tiny` is the target of that name, 250 steps. On a GPU nothing is compiled: at these sizes it takes longer
-than the training. Equal steps ignore what a part costs in time; `benchmarks/gpu.py` measures that.
+on a CPU. `long-rows` is the same in rows of 1,024 tokens, `tiny` the target of that name, 250 steps. On a GPU nothing
+is compiled: at these sizes it takes longer than the training. Equal steps ignore what a part costs in time;
+`benchmarks/gpu.py` measures that.
 """
 
 from __future__ import annotations
@@ -68,21 +69,18 @@ PARTS: Final[dict[str, dict[str, Value]]] = {  # the constants that take a part 
     "embedding decays": {"EMBEDDING_WEIGHT_DECAY": 0.0, "VALUE_WEIGHT_DECAY": 0.0},
     "long warm-down": {"WARMDOWN_FRACTION": 0.5},
     "final LR": {"FINAL_LR_FRACTION": 0.0},
+    "pieces": {"ATTENTION_PATTERN": "L"},  # only `long-rows` has rows that are longer than a piece
 }
 ADDED: Final[dict[str, dict[str, Value]]] = {  # parts that are off
     "value embeddings in all blocks": {"VALUE_EMBEDDINGS": "all"},
     "bigram embeddings": {"BIGRAM_ROWS": 10_240},
     "back-out": {"BACK_OUT": True},
     "QK gain 1.44": {"ATTENTION_SCALE": 1.44},
-    "short windows": {"WINDOW_PATTERN": "SSSL"},
 }
+MIDDLE: Final[dict[str, Value]] = {"DEPTH": 4, "N_HEADS": 2, "HEAD_DIM": 64, "BATCH_TOKENS": 8192}
 SIZES: Final[dict[str, dict[str, Any]]] = {
-    "middle": {
-        "steps": 150,
-        "vocab_size": 2048,
-        "row_tokens": 256,
-        "constants": {"DEPTH": 4, "N_HEADS": 2, "HEAD_DIM": 64, "BATCH_TOKENS": 8192, "SHORT_WINDOW": 64},
-    },
+    "middle": {"steps": 150, "vocab_size": 2048, "row_tokens": 256, "constants": MIDDLE},
+    "long-rows": {"steps": 150, "vocab_size": 2048, "row_tokens": 1024, "constants": {**MIDDLE, "PIECE_TOKENS": 256}},
     "tiny": {"steps": 250, "vocab_size": 512, "row_tokens": 64, "constants": load_target("tiny").constants},
 }
 SCORED_TOKENS: Final = 131_072

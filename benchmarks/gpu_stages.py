@@ -46,7 +46,7 @@ PEAK_TFLOPS: Final = {
     "3090": 71,
 }  # bf16, dense
 FEATURES: Final[dict[str, dict[str, Value]]] = {  # what is not known at full size
-    "windows SSSSL": {"WINDOW_PATTERN": "SSSSL"},
+    "whole rows": {"ATTENTION_PATTERN": "L"},
     "SCALAR_LR 0.05": {"SCALAR_LR": 0.05},
     "record recipe": RECORD,
 }

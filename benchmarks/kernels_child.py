@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -137,7 +138,8 @@ def compile_program(path: Path) -> dict[str, Any]:
             for name, weight in module._parameters.items():
                 if weight is not None:
                     module._parameters[name] = torch.nn.Parameter(torch.empty(weight.shape, device="cuda"))
-        model.compile_parts(spec.sequence_tokens)
+        takes_tokens = bool(inspect.signature(model.compile_parts).parameters)  # as programs did when they had windows
+        model.compile_parts(*([spec.sequence_tokens] if takes_tokens else []))
         shape = (max(1, train.MICRO_TOKENS // spec.sequence_tokens), spec.sequence_tokens)
         batch = [torch.zeros(shape, dtype=torch.int64, device="cuda") for _ in range(2)]
         model(*batch).backward()

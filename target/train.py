@@ -9,14 +9,12 @@ from __future__ import annotations
 import gc
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import prepare
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 # Model
 DEPTH = 9  # knob: 1..24 int  # blocks
@@ -29,8 +27,8 @@ ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
 KEY_OFFSET = True  # knob: True | False  # half of each key is that of the token before
 LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
 INIT_SCALE = 0.68  # knob: 0.2..2 log  # of the matrices in blocks, times 1 / sqrt(inputs)
-WINDOW_PATTERN = "L"  # knob: L | SSSL | SSSSL  # blocks in turn see all (L) or a window (S); the last all
-SHORT_WINDOW = 256  # knob: fixed  # tokens; a window longer than a row is the row
+ATTENTION_PATTERN = "SSSSL"  # knob: L | SSSL | SSSSL  # blocks in turn see rows (L) or pieces (S); the last rows
+PIECE_TOKENS = 512  # knob: fixed  # rows are cut into pieces of so many tokens
 VALUE_EMBEDDINGS = "alternate"  # knob: none | alternate | all  # blocks that add an embedding to their values
 VALUE_GATES = True  # knob: True | False  # a learned gate for each head on that embedding
 VALUE_GATE_CHANNELS = 16  # knob: fixed  # of the stream that the gate sees; at most the width
@@ -68,7 +66,6 @@ FINAL_LR_FRACTION = 0.05  # knob: 0..0.3 linear  # of the peak
 
 REPORT_STEPS = 10  # knob: fixed  # between two points of the curve
 
-Seen = BlockMask | None  # blocks of (T, T) in which a query sees a key: FlexAttention (arXiv 2412.05496) skips others
 WIDTH = N_HEADS * HEAD_DIM  # channels of the stream, C
 ITERATIONS = {  # x -> a x + (b xx' + c xx'xx') x, in turn
     "quintic": [(3.4445, -4.7750, 2.0315)] * 5,  # https://kellerjordan.github.io/posts/muon
@@ -83,8 +80,8 @@ ITERATIONS = {  # x -> a x + (b xx' + c xx'xx') x, in turn
 for name, holds in {
     "HEAD_DIM must be a multiple of 4": HEAD_DIM % 4 == 0,
     f"VALUE_GATE_CHANNELS must be 1 to {WIDTH}, the width": 1 <= VALUE_GATE_CHANNELS <= WIDTH,
-    "WINDOW_PATTERN must be of the letters S and L": {*WINDOW_PATTERN} in ({"S"}, {"L"}, {"S", "L"}),
-    "SHORT_WINDOW must be at least 1": SHORT_WINDOW >= 1,
+    "ATTENTION_PATTERN must be of the letters S and L": {*ATTENTION_PATTERN} in ({"S"}, {"L"}, {"S", "L"}),
+    "PIECE_TOKENS must be at least 1": PIECE_TOKENS >= 1,
     "BIGRAM_ROWS must be 0 or at least 2": BIGRAM_ROWS == 0 or BIGRAM_ROWS >= 2,
     "MICRO_TOKENS must be at least 1": MICRO_TOKENS >= 1,
 }.items():
@@ -116,33 +113,31 @@ def offset(keys: Tensor) -> Tensor:
     return torch.cat((fast, F.pad(slow[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))), dim=-1).flatten(-2)
 
 
-def sees(window: int) -> Callable[..., Tensor]:
-    """Return a function of row, head, query and key: is the key's position the query's, or in the window before it?"""
-    return lambda _row, _head, query, key: (key <= query) & (query - key <= window)
+def attend(q: Tensor, k: Tensor, v: Tensor, piece: int | None) -> Tensor:
+    """Mix values by causal attention, (B, T, H, D) each, to (B, T, C): in whole rows, or in pieces of so many tokens.
 
-
-def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None, seen: Seen) -> Tensor:
-    """Mix values by causal attention, (B, H, T, D) each, in a window; None is all. `seen` is what to compute of it."""
-    scale, tokens = ATTENTION_SCALE / math.sqrt(HEAD_DIM), q.size(-2)
-    if window is None or window >= tokens:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
-    if seen is not None and torch.compiler.is_compiling():
-        return flex_attention(q, k, v, block_mask=seen, scale=scale)
-    position = torch.arange(tokens, device=q.device)
-    return F.scaled_dot_product_attention(q, k, v, sees(window)(0, 0, position[:, None], position), scale=scale)
+    Pieces do not see each other (local attention, arXiv 1801.10198): they are short rows, and need no mask.
+    """
+    rows, tokens = q.shape[:2]
+    if piece is not None and piece < tokens:
+        fill = (0, 0, 0, 0, 0, -tokens % piece)  # the last piece: what follows a token does not change it
+        q, k, v = (F.pad(each, fill).reshape(-1, piece, N_HEADS, HEAD_DIM) for each in (q, k, v))
+    q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # views, (B, H, T, D), which attention reads as they are
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=ATTENTION_SCALE / math.sqrt(HEAD_DIM))
+    return y.transpose(1, 2).reshape(rows, -1, WIDTH)[:, :tokens]
 
 
 class Attention(nn.Module):
     """Causal self-attention with normalised queries and keys (QK-norm, arXiv 2010.04245)."""
 
-    def __init__(self, window: int | None, value_rows: int) -> None:
+    def __init__(self, piece: int | None, value_rows: int) -> None:
         super().__init__()
-        self.window = window
+        self.piece = piece
         self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4))
         self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if value_rows and VALUE_GATES else None
         self.extra = nn.Embedding(value_rows, WIDTH) if value_rows else None  # value embedding (arXiv 2410.17897)
 
-    def forward(self, x: Tensor, idx: Tensor, cos: Tensor, sin: Tensor, seen: Seen) -> Tensor:
+    def forward(self, x: Tensor, idx: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Map (B, T, C) to (B, T, C); `idx` are the tokens, (B, T)."""
         heads = (*x.shape[:2], N_HEADS, HEAD_DIM)
         q, k, v = (project(x).view(heads) for project in (self.query, self.key, self.value))
@@ -153,9 +148,7 @@ class Attention(nn.Module):
             v = v + extra
         k = offset(k) if KEY_OFFSET else k
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
-        q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # views, (B, H, T, D), which attention reads as they are
-        y = attend(q, k, v, self.window, seen)
-        mixed: Tensor = self.output(y.transpose(1, 2).reshape(x.shape))
+        mixed: Tensor = self.output(attend(q, k, v, self.piece))
         return mixed
 
 
@@ -178,17 +171,17 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each added to a normalised residual stream (pre-norm, arXiv 2002.04745)."""
 
-    def __init__(self, window: int | None, value_rows: int) -> None:
+    def __init__(self, piece: int | None, value_rows: int) -> None:
         super().__init__()
-        self.attention, self.mlp = Attention(window, value_rows), MLP()
+        self.attention, self.mlp = Attention(piece, value_rows), MLP()
         self.scale = nn.Parameter(torch.ones(())) if RESIDUAL_SCALARS else None
         self.skip = nn.Parameter(torch.full((), FIRST_SKIP)) if RESIDUAL_SCALARS else None
 
-    def forward(self, x: Tensor, first: Tensor, idx: Tensor, cos: Tensor, sin: Tensor, seen: Seen) -> Tensor:
+    def forward(self, x: Tensor, first: Tensor, idx: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Map (B, T, C) to (B, T, C); `first` is the first embedding of the tokens `idx`, (B, T)."""
         if self.scale is not None and self.skip is not None:
             x = self.scale * x + self.skip * first
-        x = x + self.attention(rms_norm(x), idx, cos, sin, seen)
+        x = x + self.attention(rms_norm(x), idx, cos, sin)
         y: Tensor = x + self.mlp(rms_norm(x))
         return y
 
@@ -235,11 +228,10 @@ class GPT(nn.Module):
         every = {"none": DEPTH + 1, "alternate": 2, "all": 1}[VALUE_EMBEDDINGS]
         valued = range(DEPTH)[::-every] if every <= DEPTH else range(0)  # blocks with one; the last is among them
         self.embeddings = Embeddings(vocab_size)
-        letters = [WINDOW_PATTERN[i % len(WINDOW_PATTERN)] for i in range(DEPTH - 1)] + ["L"]
-        window = {"S": SHORT_WINDOW, "L": None}
+        letters = [ATTENTION_PATTERN[i % len(ATTENTION_PATTERN)] for i in range(DEPTH - 1)] + ["L"]
+        piece = {"S": PIECE_TOKENS, "L": None}
         rows = (vocab_size if i in valued else 0 for i in range(DEPTH))
-        self.blocks = nn.ModuleList(Block(window[x], n) for x, n in zip(letters, rows, strict=True))
-        self.windows: dict[Any, BlockMask] = {}  # what compiled blocks compute of each window
+        self.blocks = nn.ModuleList(Block(piece[x], n) for x, n in zip(letters, rows, strict=True))
         self.back_out = nn.Parameter(torch.zeros(())) if BACK_OUT else None
         self.head = Head(vocab_size)
         self._initialise()
@@ -264,25 +256,22 @@ class GPT(nn.Module):
             first = self.embeddings(idx)
             x = early = first.clone()  # one tensor as two arguments would make another kind
             for i, block in enumerate(self.blocks):
-                x = block(x, first, idx, cos, sin, self.windows.get(block.attention.window))  # type: ignore[union-attr]
+                x = block(x, first, idx, cos, sin)
                 early = x if i < 2 * DEPTH // 3 else early
             if self.back_out is not None:
                 x = x - self.back_out * early
             y: Tensor = self.head(x, targets)
         return y
 
-    def compile_parts(self, tokens: int) -> None:
-        """Compile each part by itself for rows of T: blocks of one kind share what is compiled for the first of them.
+    def compile_parts(self) -> None:
+        """Compile each part by itself: blocks of one kind share what is compiled for the first of them.
 
-        Kinds differ by what is None and by attributes that are numbers, here the window. Every training compiles for
+        Kinds differ by what is None and by attributes that are numbers, here the piece. Every training compiles for
         itself, so a kind more costs seconds.
         """
         torch._dynamo.config.recompile_limit = 8 + DEPTH  # parts and kinds of block; what exceeds it is not compiled
         for part in (self.embeddings, *self.blocks, self.head):
             part.compile(dynamic=False)
-        if self.head.output.weight.is_cuda:  # on a CPU FlexAttention has no backward pass
-            for window in {each.window for each in self.modules() if isinstance(each, Attention) and each.window}:
-                self.windows[window] = create_block_mask(sees(window), None, None, tokens, tokens, "cuda")
 
 
 def build_model(vocab_size: int) -> GPT:
@@ -386,7 +375,7 @@ def schedule(optimizers: list[torch.optim.Optimizer], progress: float) -> None:
 def flops_per_token(model: GPT, tokens: int) -> float:
     """Return the arithmetic of training on a token in rows of T (PaLM, arXiv 2204.02311, appendix B)."""
     matrices = sum(each.weight.numel() for each in model.modules() if isinstance(each, nn.Linear))
-    seen = sum(min(tokens, each.window or tokens) for each in model.modules() if isinstance(each, Attention))
+    seen = sum(min(tokens, each.piece or tokens) for each in model.modules() if isinstance(each, Attention))
     return 6.0 * matrices + 12.0 * WIDTH * seen
 
 
@@ -402,7 +391,7 @@ def main() -> None:
     batch = next(batches)  # (B, T) inputs and targets
     began = prepare.seconds_left()
     if device.type == "cuda":
-        model.compile_parts(tokens)
+        model.compile_parts()
         model(*batch).backward()  # compiles: a first step that took half a minute would end a short training
         model.zero_grad()
     step, slowest_seconds, left = 0, 0.0, prepare.seconds_left()

@@ -15,7 +15,7 @@ from tests.search.builders import make_trial
 
 SEED_SOURCE = SEED_PROGRAM.read_text(encoding="utf-8")
 SWITCHES = {  # of the seed program
-    *("ACTIVATION", "WINDOW_PATTERN", "VALUE_EMBEDDINGS", "ORTHOGONALISATION"),
+    *("ACTIVATION", "ATTENTION_PATTERN", "VALUE_EMBEDDINGS", "ORTHOGONALISATION"),
     *("VALUE_GATES", "RESIDUAL_SCALARS", "SMEAR", "KEY_OFFSET", "BACK_OUT", "CAUTIOUS_DECAY", "SECOND_MOMENT"),
 }
 

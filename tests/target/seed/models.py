@@ -11,7 +11,7 @@ from target.spec import SEED_PROGRAM
 
 VOCAB_SIZE = 300
 MAX_WIDTH, MAX_DEPTH = 128, 4  # of the models that the tests build
-SMALL = {"DEPTH": 8, "N_HEADS": 2, "HEAD_DIM": 16, "WINDOW_PATTERN": "L"}
+SMALL = {"DEPTH": 8, "N_HEADS": 2, "HEAD_DIM": 16, "ATTENTION_PATTERN": "L"}
 
 
 def draw(constant: Constant, rng: random.Random) -> Value:
@@ -33,7 +33,7 @@ def draw_all(seed: int) -> Program:
     knobs = {name: constant for name, constant in parse_constants(program.source).items() if not constant.knob.fixed}
     while True:
         values = {name: draw(constant, rng) for name, constant in knobs.items()}
-        values["SHORT_WINDOW"] = rng.choice((1, 5, 256))
+        values["PIECE_TOKENS"] = rng.choice((1, 5, 256))
         if values["N_HEADS"] * values["HEAD_DIM"] <= MAX_WIDTH and values["DEPTH"] <= MAX_DEPTH:
             return program.with_constants(values)
 

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.nn.attention.flex_attention import create_block_mask
 
 from target.program import Program
 from target.spec import SEED_PROGRAM
@@ -20,15 +19,15 @@ PARTS = 2  # beside the blocks: embeddings and head
         ({"VALUE_EMBEDDINGS": "none"}, 1),
         ({"VALUE_EMBEDDINGS": "all", "RESIDUAL_SCALARS": False}, 1),
         ({"VALUE_EMBEDDINGS": "alternate"}, 2),
-        ({"VALUE_EMBEDDINGS": "alternate", "WINDOW_PATTERN": "SSSL", "SHORT_WINDOW": 8}, 3),
-        ({"DEPTH": 9, "VALUE_EMBEDDINGS": "alternate", "WINDOW_PATTERN": "SSSSL", "SHORT_WINDOW": 8}, 3),
+        ({"VALUE_EMBEDDINGS": "alternate", "ATTENTION_PATTERN": "SSSL", "PIECE_TOKENS": 7}, 3),
+        ({"DEPTH": 9, "VALUE_EMBEDDINGS": "alternate", "ATTENTION_PATTERN": "SSSSL", "PIECE_TOKENS": 8}, 3),
     ],
 )
 def test_blocks_of_a_kind_are_compiled_once_and_train_as_without_compilation(load, graphs, constants, kinds):
     module = load(Program(SEED_PROGRAM.read_text()).with_constants({**SMALL, **constants}))
     eager = randomised(module).train()
     compiled = copy.deepcopy(eager)
-    compiled.compile_parts(24)
+    compiled.compile_parts()
     tokens = torch.randint(VOCAB_SIZE, (2, 25))
     losses = {}
 
@@ -49,33 +48,12 @@ def test_blocks_of_a_kind_are_compiled_once_and_train_as_without_compilation(loa
     assert compiled.state_dict().keys() == module.build_model(VOCAB_SIZE).state_dict().keys()
 
 
-def test_compiled_blocks_see_a_window_as_uncompiled_ones_do(load, graphs, monkeypatch):
-    window, row_tokens = 40, 256  # more than one of FlexAttention's blocks, of 128 tokens each
-    constants = {**SMALL, "WINDOW_PATTERN": "SSSL", "SHORT_WINDOW": window}
-    module = load(Program(SEED_PROGRAM.read_text()).with_constants(constants))
-    uncompiled = randomised(module)
-    compiled = copy.deepcopy(uncompiled)
-    compiled.compile_parts(row_tokens)
-    compiled.windows[window] = create_block_mask(module.sees(window), None, None, row_tokens, row_tokens, "cpu")
-    uncompiled.windows = compiled.windows
-    tokens = torch.randint(VOCAB_SIZE, (2, row_tokens))
-
-    with torch.no_grad():  # FlexAttention has no backward pass on a CPU
-        logits = compiled(tokens)
-        monkeypatch.setattr(module, "flex_attention", None)  # uncompiled, it would write out all scores
-        difference = logits - uncompiled(tokens)
-
-    used = [node for graph in graphs.graphs for node in graph.graph.nodes if "flex_attention" in str(node.target)]
-    assert len(used) == 2  # kinds of block with a window: with and without a value embedding
-    assert difference.abs().max() < 1e-4
-
-
 def test_blocks_that_all_differ_are_all_compiled(load, graphs):
     module = load(Program(SEED_PROGRAM.read_text()).with_constants({**SMALL, "VALUE_EMBEDDINGS": "none"}))
     model = module.build_model(VOCAB_SIZE)
     for i, block in enumerate(model.blocks):
-        block.attention.window = 4 + i
-    model.compile_parts(24)
+        block.attention.piece = 4 + i
+    model.compile_parts()
     tokens = torch.randint(VOCAB_SIZE, (2, 25))
 
     model(tokens[:, :-1], tokens[:, 1:])
@@ -83,13 +61,18 @@ def test_blocks_that_all_differ_are_all_compiled(load, graphs):
     assert graphs.frame_count == SMALL["DEPTH"] + PARTS
 
 
-def test_attention_on_a_card_reads_what_was_written_for_it_without_a_copy(load, monkeypatch):
+@pytest.mark.parametrize("pattern", ["L", "SSSL"])
+def test_attention_on_a_card_reads_what_was_written_for_it_without_a_copy(load, monkeypatch, pattern):
     """In bfloat16, and with the heads of a token side by side: attention's result and its gradients are laid out alike.
 
     No kernel runs here: the program takes the CPU for a card, and `rms_norm` answers in float32, as it does under
     CUDA's autocast since torch 2.13.
     """
-    source = Program(SEED_PROGRAM.read_text()).with_constants(SMALL).source
+    source = (
+        Program(SEED_PROGRAM.read_text())
+        .with_constants({**SMALL, "ATTENTION_PATTERN": pattern, "PIECE_TOKENS": 8})
+        .source
+    )
     assert source.count("is_cuda") > 2
     module = load(Program(source.replace("is_cuda", "is_cpu")))
     seen = []

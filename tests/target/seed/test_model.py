@@ -75,14 +75,30 @@ def test_a_later_token_changes_nothing_before_it_at_any_weights(load, seed):
     assert not torch.equal(logits[:, 10], other[:, 10])
 
 
+@pytest.mark.parametrize(("tokens", "piece"), [(24, 8), (24, 7), (3, 8), (24, 1), (24, None)])
+def test_attention_sees_what_is_before_a_token_in_its_piece_of_the_row(load, tiny, tokens, piece):
+    module = load(tiny.seed_program())
+    q, k, v = torch.randn(3, 2, tokens, module.N_HEADS, module.HEAD_DIM)
+    position = torch.arange(tokens)
+    seen = position[:, None] >= position
+    if piece is not None:
+        seen &= position[:, None] // piece == position // piece
+
+    mixed = module.attend(q, k, v, piece)
+
+    heads = (each.transpose(1, 2) for each in (q, k, v))
+    expected = F.scaled_dot_product_attention(*heads, seen).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(mixed, expected)
+
+
 @pytest.mark.parametrize(
     ("constants", "said"),
     [
         ({"VALUE_GATE_CHANNELS": 65}, "VALUE_GATE_CHANNELS must be 1 to 64, the width"),
         ({"HEAD_DIM": 34}, "HEAD_DIM must be a multiple of 4"),
-        ({"WINDOW_PATTERN": "SXL"}, "WINDOW_PATTERN must be of the letters S and L"),
-        ({"WINDOW_PATTERN": ""}, "WINDOW_PATTERN must be of the letters S and L"),
-        ({"SHORT_WINDOW": 0}, "SHORT_WINDOW must be at least 1"),
+        ({"ATTENTION_PATTERN": "SXL"}, "ATTENTION_PATTERN must be of the letters S and L"),
+        ({"ATTENTION_PATTERN": ""}, "ATTENTION_PATTERN must be of the letters S and L"),
+        ({"PIECE_TOKENS": 0}, "PIECE_TOKENS must be at least 1"),
         ({"BIGRAM_ROWS": 1}, "BIGRAM_ROWS must be 0 or at least 2"),
         ({"MICRO_TOKENS": 0}, "MICRO_TOKENS must be at least 1"),
     ],
