@@ -120,7 +120,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, piece: int | None) -> Tensor:
     """
     rows, tokens = q.shape[:2]
     if piece is not None and piece < tokens:
-        fill = (0, 0, 0, 0, 0, -tokens % piece)  # the last piece: what follows a token does not change it
+        fill = (0, 0, 0, 0, 0, -tokens % piece)  # fills the last piece: what comes after a token does not change it
         q, k, v = (F.pad(each, fill).reshape(-1, piece, N_HEADS, HEAD_DIM) for each in (q, k, v))
     q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # views, (B, H, T, D), which attention reads as they are
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=ATTENTION_SCALE / math.sqrt(HEAD_DIM))
