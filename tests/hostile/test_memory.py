@@ -40,11 +40,12 @@ def lines() -> dict[str, frozenset[bytes]]:
         name: {line for path in held_out_files(Corpus(name=name, vocab_size=512)) for line in _lines(path.read_bytes())}
         for name in ("packages", "installed")
     }
+    wanted = frozenset().union(*held_out.values())
     readable = set[bytes]()
     for place in (grant.path for grant in library_grants() if Access.EXECUTE in grant.access):
         for path in place.rglob("*.py") if place.is_dir() else [place]:
-            if path.suffix == ".py":
-                readable |= _lines(path.read_bytes())
+            if path.suffix == ".py":  # hundreds of megabytes: no loop in Python, and no set of all of them
+                readable.update(wanted.intersection(map(bytes.strip, path.read_bytes().splitlines())))
     return {name: frozenset(found - readable) for name, found in held_out.items()}
 
 
@@ -57,8 +58,8 @@ def _in_memory(pid: int, wanted: frozenset[bytes]) -> frozenset[bytes]:
     found = set[bytes]()
     for part in _memory(pid):
         for width in (1, 2, 4):  # bytes a character, as Python keeps strings
-            texts = set(part[::width].translate(_ENDS_OF_LINES).split(b"\n"))
-            found |= {text.strip() for text in texts if len(text) >= _LEAST_LINE} & wanted
+            texts = part[::width].translate(_ENDS_OF_LINES).split(b"\n")
+            found.update(wanted.intersection(map(bytes.strip, texts)))
     return frozenset(found)
 
 

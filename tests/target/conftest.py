@@ -93,9 +93,10 @@ def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 def survivors(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """Return those that still run although the pipe they held has ended.
 
-    The kernel closes what a process has open an instant before the process is gone: that instant is granted.
+    The kernel closes what a process has open an instant before the process is gone: that instant is granted. It is
+    shorter than `patient_spec` lets a training stall, so that one that nobody ended is found.
     """
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 100
     while (running := alive(processes)) and time.monotonic() < deadline:
         os.sched_yield()
     return running
