@@ -78,12 +78,22 @@ ITERATIONS = {  # x -> a x + (b xx' + c xx'xx') x, in turn
     ],
 }
 for name, holds in {
-    "HEAD_DIM must be a multiple of 4": HEAD_DIM % 4 == 0,
-    f"VALUE_GATE_CHANNELS must be 1 to {WIDTH}, the width": 1 <= VALUE_GATE_CHANNELS <= WIDTH,
+    "DEPTH must be at least 1": DEPTH >= 1,
+    "N_HEADS must be at least 1": N_HEADS >= 1,
+    "HEAD_DIM must be a positive multiple of 4": HEAD_DIM > 0 and HEAD_DIM % 4 == 0,
+    "ACTIVATION must be relu2 or a function of torch.nn.functional": ACTIVATION == "relu2" or hasattr(F, ACTIVATION),
+    "LOGIT_SOFTCAP must be more than 0": LOGIT_SOFTCAP > 0,
+    "INIT_SCALE must be at least 0": INIT_SCALE >= 0,
     "ATTENTION_PATTERN must be of the letters S and L": {*ATTENTION_PATTERN} in ({"S"}, {"L"}, {"S", "L"}),
     "PIECE_TOKENS must be at least 1": PIECE_TOKENS >= 1,
+    "VALUE_EMBEDDINGS must be none, alternate or all": VALUE_EMBEDDINGS in ("none", "alternate", "all"),
+    f"VALUE_GATE_CHANNELS must be 1 to {WIDTH}, the width": 1 <= VALUE_GATE_CHANNELS <= WIDTH,
     "BIGRAM_ROWS must be 0 or at least 2": BIGRAM_ROWS == 0 or BIGRAM_ROWS >= 2,
     "MICRO_TOKENS must be at least 1": MICRO_TOKENS >= 1,
+    f"ORTHOGONALISATION must be one of {[*ITERATIONS]}": ORTHOGONALISATION in ITERATIONS,
+    "MOMENTUM_WARMUP_FRACTION must be more than 0": MOMENTUM_WARMUP_FRACTION > 0,
+    "WARMDOWN_FRACTION must be more than 0": WARMDOWN_FRACTION > 0,
+    "REPORT_STEPS must be at least 1": REPORT_STEPS >= 1,
 }.items():
     if not holds:
         raise ValueError(name)

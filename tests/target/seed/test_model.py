@@ -94,13 +94,24 @@ def test_attention_sees_what_is_before_a_token_in_its_piece_of_the_row(load, tin
 @pytest.mark.parametrize(
     ("constants", "said"),
     [
-        ({"VALUE_GATE_CHANNELS": 65}, "VALUE_GATE_CHANNELS must be 1 to 64, the width"),
-        ({"HEAD_DIM": 34}, "HEAD_DIM must be a multiple of 4"),
+        ({"DEPTH": 0}, "DEPTH must be at least 1"),
+        ({"N_HEADS": 0}, "N_HEADS must be at least 1"),
+        ({"HEAD_DIM": 34}, "HEAD_DIM must be a positive multiple of 4"),
+        ({"HEAD_DIM": 0}, "HEAD_DIM must be a positive multiple of 4"),
+        ({"ACTIVATION": "swish"}, "ACTIVATION must be relu2 or a function of torch.nn.functional"),
+        ({"LOGIT_SOFTCAP": 0.0}, "LOGIT_SOFTCAP must be more than 0"),
+        ({"INIT_SCALE": -0.1}, "INIT_SCALE must be at least 0"),
         ({"ATTENTION_PATTERN": "SXL"}, "ATTENTION_PATTERN must be of the letters S and L"),
         ({"ATTENTION_PATTERN": ""}, "ATTENTION_PATTERN must be of the letters S and L"),
         ({"PIECE_TOKENS": 0}, "PIECE_TOKENS must be at least 1"),
+        ({"VALUE_EMBEDDINGS": "some"}, "VALUE_EMBEDDINGS must be none, alternate or all"),
+        ({"VALUE_GATE_CHANNELS": 65}, "VALUE_GATE_CHANNELS must be 1 to 64, the width"),
         ({"BIGRAM_ROWS": 1}, "BIGRAM_ROWS must be 0 or at least 2"),
         ({"MICRO_TOKENS": 0}, "MICRO_TOKENS must be at least 1"),
+        ({"ORTHOGONALISATION": "newton"}, r"ORTHOGONALISATION must be one of \['quintic', 'polar'\]"),
+        ({"MOMENTUM_WARMUP_FRACTION": 0.0}, "MOMENTUM_WARMUP_FRACTION must be more than 0"),
+        ({"WARMDOWN_FRACTION": 0.0}, "WARMDOWN_FRACTION must be more than 0"),
+        ({"REPORT_STEPS": 0}, "REPORT_STEPS must be at least 1"),
     ],
 )
 def test_an_illegal_constant_is_refused_at_import_by_name(load, tiny, constants, said):
