@@ -34,7 +34,7 @@ VALUE_GATES = True  # knob: True | False  # a learned gate for each head on that
 VALUE_GATE_CHANNELS = 16  # knob: fixed  # of the stream that the gate sees; at most the width
 RESIDUAL_SCALARS = True  # knob: True | False  # each block scales the stream and adds a part of the first embedding
 FIRST_SKIP = 0.1  # knob: 0.01..0.5 log  # part of the first embedding that is added, at the start
-BIGRAM_ROWS = 0  # knob: 0 | 1024 | 4096 | 16384 | 65536  # of an embedding of hashed token pairs; 0 for none
+BIGRAM_ROWS = 0  # knob: 0 | 16384 | 65536  # of an embedding of hashed token pairs; 0 for none
 SMEAR = True  # knob: True | False  # adds a learned part of the embedding of the token before
 BACK_OUT = False  # knob: True | False  # takes a learned part of an early stream out before the head
 
