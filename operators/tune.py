@@ -6,6 +6,10 @@ largest expected improvement per second is proposed. Half of the variations begi
 which one more training would tell little count for little. Otherwise a search would creep into the nearest optimum, by
 improvements smaller than the noise.
 
+A choice, such as True for False, has no small steps, and far from all known points the model expects what is average:
+far worse than the best program. So small moves of several numbers always promise more, and switches would never be
+turned. A share of the proposals therefore tries a choice that no trial has had.
+
 Sources: expected improvement, Jones et al. 1998, augmented for noise by the factor of Huang et al. 2006 (Global
 optimization of stochastic black-box systems via sequential kriging meta-models); candidates that move a random few
 coordinates of the incumbent, Regis and Shoemaker 2013 and TuRBO (Eriksson et al. 2019,
@@ -51,6 +55,7 @@ class TuneOperator:
     Args:
         candidates: Number of variations to choose from.
         memory: Largest number of trials to fit the model to.
+        untried: Share of the proposals that try a choice that no trial has had.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -59,11 +64,15 @@ class TuneOperator:
     name = "tune"
     needs_python = True
 
-    def __init__(self, *, candidates: int, memory: int) -> None:
-        if candidates < 1 or memory < 4:
-            raise ValueError(f"candidates must be at least 1 and memory at least 4, got {candidates} and {memory}")
+    def __init__(self, *, candidates: int, memory: int, untried: float) -> None:
+        if candidates < 1 or memory < 4 or not 0 <= untried <= 1:
+            raise ValueError(
+                "candidates must be at least 1, memory at least 4 and untried from 0 to 1, "
+                f"got {candidates}, {memory} and {untried}"
+            )
         self._candidates = candidates
         self._memory = memory
+        self._untried = untried
 
     def mutate(self, proposal: Proposal, population: Population) -> Mutation:
         """Return the first parent with some of its constants moved."""
@@ -77,10 +86,15 @@ class TuneOperator:
         rng = np.random.default_rng(proposal.seed)
         steps = _WIDE_STEPS if proposal.stuck else _STEPS
         candidates = draw_candidates(experience, self._candidates, rng, steps)
+        untried = untried_choices(experience)
         with one_thread():
-            order = Model(experience).order(encode_positions(experience.axes, candidates))
-        for index in order[:_TRIES]:
-            changes = _changes(experience, candidates[index])
+            model = Model(experience)
+            ordered = candidates[model.order(encode_positions(experience.axes, candidates))[:_TRIES]]
+            if len(untried) and rng.random() < self._untried:
+                untried = rng.permutation(untried)  # decides between those of which the model expects the same
+                ordered = np.vstack([untried[model.order(encode_positions(experience.axes, untried))], ordered])
+        for positions in ordered:
+            changes = _changes(experience, positions)
             program = parent.with_constants(changes)
             if changes and population.find(program.id) is None:
                 description = describe_changes(parent.constants, changes)
@@ -110,6 +124,20 @@ def draw_candidates(experience: Experience, count: int, rng: Any, steps: tuple[f
     reached = np.where(category, rng.random((count, n_axes)), reached)
     snapped = np.column_stack([axis.snap(reached[:, index]) for index, axis in enumerate(axes)])
     return np.where(moved, snapped, start)
+
+
+def untried_choices(experience: Experience) -> Floats:
+    """Return (C, A) positions: the parent with one choice that none of the trials has had, each such choice once."""
+    import numpy as np
+
+    here, found = home(experience), []
+    for index, axis in enumerate(experience.axes):
+        had = {experience.default[axis.name], *(each.constants.get(axis.name) for each in experience.seen)}
+        for value in axis.choices:
+            if value not in had:
+                found.append(here.copy())
+                found[-1][index] = axis.position(value)
+    return np.array(found).reshape(len(found), len(here))
 
 
 def _starts(experience: Experience, count: int, rng: Any) -> Floats:

@@ -22,7 +22,7 @@ from target.program.movable import movable_text
 
 SEED = Program((Path(__file__).parent / "programs" / "unannotated.txt").read_text(encoding="utf-8"))
 FRACTIONS = ("WARMUP_RATIO", "WARMDOWN_RATIO", "FINAL_LR_FRAC", "DROPOUT")
-OPERATORS = (ConstantsOperator(max_changes=3, step=0.5), TuneOperator(candidates=40, memory=30))
+OPERATORS = (ConstantsOperator(max_changes=3, step=0.5), TuneOperator(candidates=40, memory=30, untried=0.15))
 STAY = {
     "A100_PEAK",
     "EVAL_TOKENS",

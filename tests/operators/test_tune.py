@@ -20,7 +20,7 @@ DEPTH = 8  # knob: 2..32 int
 WIDTH = 0.5  # knob: 0..1 linear
 KIND = 'a'  # knob: a | b | c
 """
-TUNE = TuneOperator(candidates=300, memory=100)
+TUNE = TuneOperator(candidates=300, memory=100, untried=0.15)
 
 
 def trial(
@@ -53,12 +53,14 @@ def bowl(program: Program) -> float:
     return 1.0 + (float(program.constants["WIDTH"]) - 0.9) ** 2 + 0.01 * (program.constants["KIND"] != "c")
 
 
-def search(score, *, trials: int, seed: int, failed_seconds: float = 32.0) -> Population:
+def search(
+    score, *, trials: int, seed: int, failed_seconds: float = 32.0, source: str = SOURCE, tune: TuneOperator = TUNE
+) -> Population:
     """Mutate the best so far, one trial after the other."""
-    people = Population((trial(0, SOURCE, score(Program(SOURCE))),))
+    people = Population((trial(0, source, score(Program(source))),))
     for number in range(1, trials):
         best = people.ranked()[0].number
-        made = TUNE.mutate(Proposal(parents=(best,), seed=seed * 1000 + number), people)
+        made = tune.mutate(Proposal(parents=(best,), seed=seed * 1000 + number), people)
         value = score(made.program)
         made_trial = trial(number, made.program.source, value, parents=(best,), failed_seconds=failed_seconds)
         people = people.with_trial(made_trial)
@@ -70,6 +72,35 @@ def test_it_goes_to_the_optimum_of_a_bowl() -> None:
         best = search(bowl, trials=25, seed=seed).ranked()[0]
 
         assert bowl(best.program) < 1.01
+
+
+PARTS = tuple(f"PART_{number}" for number in range(8))
+
+
+@pytest.mark.parametrize(("untried", "least", "most"), [(0.15, 5, 8), (0.0, 0, 2)])
+def test_a_share_of_the_proposals_turns_a_switch_that_no_trial_has_turned(untried, least, most) -> None:
+    """Each costs 0.05 but one, which gains as much: to the model, small moves of numbers promise more than that."""
+    source = SOURCE + "".join(f"NUMBER_{number} = 1.0\n" for number in range(8)) + " = True\n".join((*PARTS, ""))
+
+    def score(program: Program) -> float:
+        turned = [name for name in PARTS if not program.constants[name]]
+        return bowl(program) + 0.05 * len(turned) - 0.1 * ("PART_5" in turned)
+
+    tune = TuneOperator(candidates=300, memory=100, untried=untried)
+    people = search(score, trials=50, seed=0, source=source, tune=tune)
+
+    assert least <= sum(any(not each.program.constants[name] for each in people.trials) for name in PARTS) <= most
+
+
+def test_a_choice_that_was_tried_or_is_under_way_is_not_tried_again_for_its_own_sake() -> None:
+    tune = TuneOperator(candidates=4, memory=100, untried=1.0)
+    people = Population((trial(0, SOURCE, 1.0), trial(1, with_values(KIND="b"), None, pending=True)))
+    parts = [tune.mutate(Proposal(parents=(0,), seed=seed), people).program.constants for seed in range(20)]
+    assert [(each["KIND"], each["LR"], each["WIDTH"]) for each in parts] == [("c", 0.01, 0.5)] * 20
+
+    people = people.with_trial(trial(2, with_values(KIND="c"), 1.1))
+    made = [tune.mutate(Proposal(parents=(0,), seed=seed), people).program.constants for seed in range(20)]
+    assert any(each["KIND"] == "a" for each in made), "numbers move again"
 
 
 def test_it_learns_what_fails_and_leaves_it_alone() -> None:
@@ -113,7 +144,7 @@ def test_it_looks_around_other_good_programs_too_but_not_around_bad_ones() -> No
 
 def test_a_stuck_search_moves_farther() -> None:
     people = search(bowl, trials=10, seed=1)
-    best, few = people.ranked()[0], TuneOperator(candidates=4, memory=100)
+    best, few = people.ranked()[0], TuneOperator(candidates=4, memory=100, untried=0.0)
     assert best.program is not None
     axes = gather(best.program, people, limit=100).axes
 
@@ -193,4 +224,6 @@ def test_the_view_names_what_matters_first() -> None:
 
 def test_arguments_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="candidates must be at least 1"):
-        TuneOperator(candidates=0, memory=100)
+        TuneOperator(candidates=0, memory=100, untried=0.15)
+    with pytest.raises(ValueError, match="untried from 0 to 1"):
+        TuneOperator(candidates=4, memory=100, untried=1.5)
