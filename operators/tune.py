@@ -6,8 +6,8 @@ largest expected improvement per second is proposed. Half of the variations begi
 which one more training would tell little count for little. Otherwise a search would creep into the nearest optimum, by
 improvements smaller than the noise.
 
-A choice, such as True for False, has no small steps, and far from all known points the model expects what is average:
-far worse than the best program. So small moves of several numbers always promise more, and switches would never be
+A choice, such as True for False, has no small steps, and far from all known points the model expects the average score,
+which is much worse than the best. So small moves of several numbers promise more, and switches would hardly ever be
 turned. A share of the proposals therefore tries a choice that no trial has had.
 
 Sources: expected improvement, Jones et al. 1998, augmented for noise by the factor of Huang et al. 2006 (Global

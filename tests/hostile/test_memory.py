@@ -44,7 +44,7 @@ def lines() -> dict[str, frozenset[bytes]]:
     readable = set[bytes]()
     for place in (grant.path for grant in library_grants() if Access.EXECUTE in grant.access):
         for path in place.rglob("*.py") if place.is_dir() else [place]:
-            if path.suffix == ".py":  # hundreds of megabytes: no loop in Python, and no set of all of them
+            if path.suffix == ".py":  # hundreds of megabytes: no set of all their lines
                 readable.update(wanted.intersection(map(bytes.strip, path.read_bytes().splitlines())))
     return {name: frozenset(found - readable) for name, found in held_out.items()}
 

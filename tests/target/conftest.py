@@ -93,8 +93,8 @@ def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 def survivors(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """Return those that still run although the pipe they held has ended.
 
-    The kernel closes what a process has open an instant before the process is gone: that instant is granted. It is
-    shorter than `patient_spec` lets a training stall, so that one that nobody ended is found.
+    The kernel closes what a process has open an instant before the process is gone, so there is a short wait. It ends
+    before `patient_spec` stops a training that stalls (160 s). Otherwise one that was never cancelled would pass.
     """
     deadline = time.monotonic() + 100
     while (running := alive(processes)) and time.monotonic() < deadline:
