@@ -1,4 +1,5 @@
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def tiny():
 def load(tmp_path, monkeypatch):
     """Return a function that imports a program as the pre-flight does."""
     monkeypatch.syspath_prepend(SEED_PROGRAM.parent)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # programs of one size and second would share it
 
     def fresh(program: Program):
         path = tmp_path / "train.py"

@@ -44,3 +44,17 @@ def randomised(module):
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return model.eval()
+
+
+def train(module, tokens, *, steps):
+    """Return the model of a program after some steps on rows of tokens (B, T + 1), and its last loss; no schedule."""
+    torch.manual_seed(0)
+    model, loss = module.build_model(VOCAB_SIZE), None
+    optimizers = module.build_optimizers(model)
+    for _ in range(steps):
+        loss = model(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    return model, loss

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from target.program import Program
 from target.program.constants import parse_constants
+from target.program.space import axes_of
 from target.spec import SEED_PROGRAM
-from tests.target.seed.models import VOCAB_SIZE, draw_all, randomised
+from tests.target.seed.models import VOCAB_SIZE, draw_all, randomised, train
 
 
 def test_it_has_the_names_of_the_contract():
@@ -37,20 +38,13 @@ def test_the_tiny_target_is_the_same_program_with_other_constants(tiny):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_any_legal_constants_build_and_take_a_step(load, seed):
-    program = draw_all(seed)
-    module = load(program)
-    torch.manual_seed(0)
-    model = module.build_model(VOCAB_SIZE)
-    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    module = load(draw_all(seed))
     tokens = torch.randint(VOCAB_SIZE, (2, 17))
-    optimizers = module.build_optimizers(model)
+    fresh, _ = train(module, tokens, steps=0)
+    before = dict(fresh.named_parameters())
 
-    for _ in range(3):  # zero-initialised projections hide the matrices before them from the first gradient
-        logits = model(tokens[:, :-1])
-        F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+    model, _ = train(module, tokens, steps=3)  # projections that begin at 0 hide matrices from the first gradient
+    logits = model(tokens[:, :-1])
 
     assert logits.shape == (2, 16, VOCAB_SIZE)
     assert logits.dtype == torch.float32
@@ -58,6 +52,21 @@ def test_any_legal_constants_build_and_take_a_step(load, seed):
     for name, parameter in model.named_parameters():
         assert parameter.isfinite().all(), name
         assert not torch.equal(parameter, before[name]), name
+
+
+def test_each_choice_that_a_search_on_tiny_has_makes_another_training(load, tiny):
+    """A choice without effect would cost a training, and its noise would be taken for a result."""
+    program = tiny.seed_program()
+    tokens = torch.randint(VOCAB_SIZE, (2, tiny.sequence_tokens + 1))
+    axes = [axis for axis in axes_of(parse_constants(program.source)) if axis.choices]
+    changes = [{axis.name: value} for axis in axes for value in axis.choices if value != program.constants[axis.name]]
+    losses = {}
+    for change in [{}, *changes]:
+        _, loss = train(load(program.with_constants(change)), tokens, steps=4)
+        losses.setdefault(loss.item(), []).append(change)
+
+    assert len(changes) > 15
+    assert [same for same in losses.values() if len(same) > 1] == []
 
 
 @pytest.mark.parametrize("seed", range(8))
