@@ -67,6 +67,7 @@ FINAL_LR_FRACTION = 0.05  # knob: 0..0.3 linear  # of the peak
 REPORT_STEPS = 10  # knob: fixed  # between two points of the curve
 
 WIDTH = N_HEADS * HEAD_DIM  # channels of the stream, C
+VALUED = {"none": range(0), "alternate": range(DEPTH)[::-2], "all": range(DEPTH)}  # blocks; the last is among them
 ITERATIONS = {  # x -> a x + (b xx' + c xx'xx') x, in turn
     "quintic": [(3.4445, -4.7750, 2.0315)] * 5,  # https://kellerjordan.github.io/posts/muon
     "polar": [  # Polar Express, arXiv 2505.16932, with a safety factor of 1.02
@@ -86,7 +87,7 @@ for name, holds in {
     "INIT_SCALE must be at least 0": INIT_SCALE >= 0,
     "ATTENTION_PATTERN must be of the letters S and L": {*ATTENTION_PATTERN} in ({"S"}, {"L"}, {"S", "L"}),
     "PIECE_TOKENS must be at least 1": PIECE_TOKENS >= 1,
-    "VALUE_EMBEDDINGS must be none, alternate or all": VALUE_EMBEDDINGS in ("none", "alternate", "all"),
+    f"VALUE_EMBEDDINGS must be one of {[*VALUED]}": VALUE_EMBEDDINGS in VALUED,
     f"VALUE_GATE_CHANNELS must be 1 to {WIDTH}, the width": 1 <= VALUE_GATE_CHANNELS <= WIDTH,
     "BIGRAM_ROWS must be 0 or at least 2": BIGRAM_ROWS == 0 or BIGRAM_ROWS >= 2,
     "MICRO_TOKENS must be at least 1": MICRO_TOKENS >= 1,
@@ -235,12 +236,10 @@ class GPT(nn.Module):
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
-        every = {"none": DEPTH + 1, "alternate": 2, "all": 1}[VALUE_EMBEDDINGS]
-        valued = range(DEPTH)[::-every] if every <= DEPTH else range(0)  # blocks with one; the last is among them
         self.embeddings = Embeddings(vocab_size)
         letters = [ATTENTION_PATTERN[i % len(ATTENTION_PATTERN)] for i in range(DEPTH - 1)] + ["L"]
         piece = {"S": PIECE_TOKENS, "L": None}
-        rows = (vocab_size if i in valued else 0 for i in range(DEPTH))
+        rows = (vocab_size if i in VALUED[VALUE_EMBEDDINGS] else 0 for i in range(DEPTH))
         self.blocks = nn.ModuleList(Block(piece[x], n) for x, n in zip(letters, rows, strict=True))
         self.back_out = nn.Parameter(torch.zeros(())) if BACK_OUT else None
         self.head = Head(vocab_size)

@@ -101,6 +101,17 @@ def test_attention_sees_what_is_before_a_token_in_its_piece_of_the_row(load, tin
 
 
 @pytest.mark.parametrize(
+    ("choice", "depth", "blocks"),
+    [("none", 3, []), ("alternate", 1, [0]), ("alternate", 4, [1, 3]), ("alternate", 5, [0, 2, 4]), ("all", 2, [0, 1])],
+)
+def test_blocks_with_a_value_embedding_are_counted_from_the_last(load, tiny, choice, depth, blocks):
+    module = load(tiny.seed_program().with_constants({"DEPTH": depth, "VALUE_EMBEDDINGS": choice}))
+    model = module.build_model(VOCAB_SIZE)
+
+    assert [i for i, block in enumerate(model.blocks) if block.attention.extra is not None] == blocks
+
+
+@pytest.mark.parametrize(
     ("constants", "said"),
     [
         ({"DEPTH": 0}, "DEPTH must be at least 1"),
@@ -113,7 +124,7 @@ def test_attention_sees_what_is_before_a_token_in_its_piece_of_the_row(load, tin
         ({"ATTENTION_PATTERN": "SXL"}, "ATTENTION_PATTERN must be of the letters S and L"),
         ({"ATTENTION_PATTERN": ""}, "ATTENTION_PATTERN must be of the letters S and L"),
         ({"PIECE_TOKENS": 0}, "PIECE_TOKENS must be at least 1"),
-        ({"VALUE_EMBEDDINGS": "some"}, "VALUE_EMBEDDINGS must be none, alternate or all"),
+        ({"VALUE_EMBEDDINGS": "some"}, "VALUE_EMBEDDINGS must be one of"),
         ({"VALUE_GATE_CHANNELS": 65}, "VALUE_GATE_CHANNELS must be 1 to 64, the width"),
         ({"BIGRAM_ROWS": 1}, "BIGRAM_ROWS must be 0 or at least 2"),
         ({"MICRO_TOKENS": 0}, "MICRO_TOKENS must be at least 1"),
