@@ -69,7 +69,7 @@ PARTS: Final[dict[str, dict[str, Value]]] = {  # the constants that take a part 
     "embedding decays": {"EMBEDDING_WEIGHT_DECAY": 0.0, "VALUE_WEIGHT_DECAY": 0.0},
     "long warm-down": {"WARMDOWN_FRACTION": 0.5},
     "final LR": {"FINAL_LR_FRACTION": 0.0},
-    "pieces": {"ATTENTION_PATTERN": "L"},  # only `long-rows` has rows that are longer than a piece
+    "pieces": {"ATTENTION_PATTERN": "L"},  # changes only `long-rows`: in the other sizes, rows are whole
 }
 ADDED: Final[dict[str, dict[str, Value]]] = {  # parts that are off
     "value embeddings in all blocks": {"VALUE_EMBEDDINGS": "all"},

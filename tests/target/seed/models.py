@@ -39,22 +39,26 @@ def draw_all(seed: int) -> Program:
 
 
 def randomised(module):
-    torch.manual_seed(0)
-    model = module.build_model(VOCAB_SIZE)
+    model = built(module)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return model.eval()
 
 
-def train(module, tokens, *, steps):
-    """Return the model of a program after some steps on rows of tokens (B, T + 1), and its last loss; no schedule."""
+def built(module):
+    """Return a fresh model, the same at each call; the next random numbers are the same too."""
     torch.manual_seed(0)
-    model, loss = module.build_model(VOCAB_SIZE), None
-    optimizers = module.build_optimizers(model)
+    return module.build_model(VOCAB_SIZE)
+
+
+def train(module, model, tokens, *, steps):
+    """Train on rows of tokens (B, T + 1) without a schedule; return the loss of each step."""
+    optimizers, losses = module.build_optimizers(model), []
     for _ in range(steps):
         loss = model(tokens[:, :-1], tokens[:, 1:])
         loss.backward()
+        losses.append(loss.item())
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-    return model, loss
+    return losses

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from target.program import Program
 from target.spec import SEED_PROGRAM
-from tests.target.seed.models import SMALL, VOCAB_SIZE, randomised
+from tests.target.seed.models import SMALL, VOCAB_SIZE, randomised, train
 
 PARTS = 2  # beside the blocks: embeddings and head
 
@@ -29,18 +29,8 @@ def test_blocks_of_a_kind_are_compiled_once_and_train_as_without_compilation(loa
     compiled = copy.deepcopy(eager)
     compiled.compile_parts()
     tokens = torch.randint(VOCAB_SIZE, (2, 25))
-    losses = {}
 
-    for model in (eager, compiled):
-        optimizers = module.build_optimizers(model)
-        losses[model] = []
-        for _ in range(3):
-            loss = model(tokens[:, :-1], tokens[:, 1:])
-            loss.backward()
-            losses[model].append(loss.item())
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad()
+    losses = {model: train(module, model, tokens, steps=3) for model in (eager, compiled)}
 
     assert graphs.frame_count == kinds + PARTS
     assert losses[compiled] == pytest.approx(losses[eager], rel=1e-4)
