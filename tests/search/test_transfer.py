@@ -439,7 +439,8 @@ def test_another_target_brings_its_sizes() -> None:
     scale = read_scale(["target=gpu", "target.card_gb=80", "target.constants.DEPTH=6"], "0.5x", tiny, seed)
 
     assert scale.settings == {"card_gb": 80, "train_seconds": 150}
-    own = {name: full.constants[name] for name in ("N_HEADS", "HEAD_DIM", "BATCH_TOKENS", "SCALAR_LR")}
+    set_by_tiny = ("N_HEADS", "HEAD_DIM", "BATCH_TOKENS", "ATTENTION_PATTERN", "PIECE_TOKENS", "SCALAR_LR")
+    own = {name: full.constants[name] for name in set_by_tiny}
     assert scale.constants == {**own, "DEPTH": 6}
     assert scale.program(seed.with_constants({"MATRIX_LR": 0.5})).id == (
         full.with_constants({"MATRIX_LR": 0.5, "DEPTH": 6}).id
