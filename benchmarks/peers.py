@@ -102,7 +102,7 @@ class Task:
         self._landscape = Landscape(seed=seed)
         self._flat = flat
         self._noise_sd = noise_sd
-        self._fresh = itertools.count(1_000_000)
+        self._fresh = itertools.count(1_000_000 * (seed + 1))  # noise depends on the program and this number alone
         self.trainings = 0
         self.first: float | None = None
         """Score of the first training."""

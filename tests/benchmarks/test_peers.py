@@ -53,3 +53,9 @@ def test_our_arms_keep_their_budget_and_are_judged_by_the_truth(tmp_path: Path) 
     assert {row["true"] for row in rows if row["task"] == "nothing to find"} == {0}
     assert all(row["true"] > 0 for row in rows if row["task"] == "landscape" and row["holds"])
     assert "nothing to find" in done.stdout
+
+
+def test_the_luck_of_the_first_training_is_not_the_same_in_all_searches() -> None:
+    scores = {Task(seed, flat=True, noise_sd=3e-4).train(Program(SOURCE)) for seed in range(5)}
+
+    assert len(scores) == 5
