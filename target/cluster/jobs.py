@@ -107,11 +107,11 @@ class LocalJob:
         return f"job {self._job.job_id} still runs as process {', '.join(map(str, running))}" if running else ""
 
     def cancel(self, *, again: bool) -> None:
-        """Interrupt the controller, which ends the job; kill both if that did not help, or the controller is dead.
+        """Interrupt the controller, which ends the job; kill both if that did not help.
 
         The worker has a session of its own. It ends with what it has started as soon as the job is gone.
         """
-        if not again and not self._job.done():
+        if not again:
             self._job.cancel(check=False)
             return
         for pid in self._running():
