@@ -158,11 +158,11 @@ class _JobWorker:
                 raise WorkerDied(f"job {submitted.job_id} has left the queue without a result")
         try:
             answer: Answer = submitted.result()
+        except self._errors.FailedJobError as error:  # which is an uncompleted one to submitit
+            raise TargetError(f"job {submitted.job_id} failed on its node: {_in_one_line(error)}") from error
         except self._errors.UncompletedJobError as error:
             self._cancel()
             raise WorkerDied(f"job {submitted.job_id} ended without a result: {_in_one_line(error)}") from error
-        except self._errors.FailedJobError as error:
-            raise TargetError(f"job {submitted.job_id} failed on its node: {_in_one_line(error)}") from error
         self._job = None
         return answer.result(Path(arguments["log"]))
 
@@ -207,6 +207,7 @@ def _import_submitit(cluster: str) -> Any:
 
 
 def _in_one_line(error: Exception) -> str:
-    """Return the end of a message, where the cause is."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -")]
+    """Return the end of a message, where the cause is; what submitit says of its logs, which are removed, follows."""
+    message = str(error).partition("You can check full logs")[0]
+    lines = [line.strip() for line in message.splitlines() if line.strip(" -")]
     return " | ".join(lines[-3:])

@@ -138,6 +138,15 @@ def test_a_job_that_ignores_interrupts_is_killed_and_waited_for_until_it_is_gone
         answer.result()
 
 
+def test_an_error_of_ours_in_a_job_is_no_death_of_a_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "LOOK_SECONDS", 0.02)
+    executor = submitit.AutoExecutor(folder=tmp_path / "jobs", cluster="local")
+    worker = _JobWorker(functools.partial(executor.submit, int), LocalJob, submitit.core.utils)
+
+    with pytest.raises(TargetError, match=r"job \d+ failed on its node: .*TypeError"):
+        worker.ask({"evaluate": {"log": str(tmp_path / "a.log")}})
+
+
 def test_a_job_whose_controller_was_killed_is_ended_before_it_counts_as_dead(worker, tmp_path, monkeypatch):
     monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 0)  # for file systems of many hosts
     pool, answer, tree = given_a_request(worker("sleep 0.3"), tmp_path)
