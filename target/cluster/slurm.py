@@ -16,23 +16,23 @@ import logging
 import os
 import shlex
 import shutil
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from target.cluster import jobs
 from target.cluster.host import TRIES_ON_HOSTS, Answer, Host, import_path
+from target.cluster.jobs import Job, LocalJob, QueuedJob, end_job
 from target.cluster.likeness import likeness
 from target.errors import TargetError, machine_errors
 from target.executor import PooledExecutor
 from target.kind import Kind
 from target.workers import Pool, WorkerDied
 
-_LOOK_SECONDS: Final = 1.0
-_LOOKS_PER_QUEUE: Final = 30
-_ABSENCES: Final = 3  # its result may take a while to appear on a file system of many hosts
+_PROGRAMS: Final = ("sbatch", "srun", "squeue", "scancel")
+_LOG: Final = logging.getLogger(__name__)
 
 
 class SlurmExecutor(PooledExecutor):
@@ -49,7 +49,7 @@ class SlurmExecutor(PooledExecutor):
         more: Further parameters of submitit, such as `{"slurm_account": "lab", "slurm_constraint": "h100"}`.
 
     Raises:
-        TargetError: submitit is not installed, there is no `sbatch`, or a parameter is unknown.
+        TargetError: submitit is not installed, there are no programs of Slurm, or a parameter is unknown.
     """
 
     def __init__(
@@ -96,15 +96,15 @@ class SlurmExecutor(PooledExecutor):
         return self._workers
 
     def close(self) -> None:
-        """Cancel everything at once, and remove the files; unfinished work raises `TargetError`."""
+        """Cancel everything, wait until it is gone, and remove the files; unfinished work raises `TargetError`."""
         super().close()
         shutil.rmtree(self._folder, ignore_errors=True)  # a job that still ends may write there
 
     def _make_training_pool(self, first: dict[str, Any]) -> Pool:
         expected = likeness(self._kind, first["configure"]["settings"])
         submit = functools.partial(self._jobs.submit, _Training(self._kind, expected))
-        is_queued = _is_queued if self._jobs.cluster == "slurm" else lambda _: True
-        place = functools.partial(_Job, submit, is_queued, self._submitit.core.utils)
+        follow = QueuedJob if self._jobs.cluster == "slurm" else LocalJob
+        place = functools.partial(_JobWorker, submit, follow, self._submitit.core.utils)
         return Pool([place] * self._workers, {"begin": {}}, tries=TRIES_ON_HOSTS)
 
 
@@ -130,14 +130,14 @@ class _Training:
         return importlib.import_module("submitit").helpers.DelayedSubmission(self, request)
 
 
-class _Job:
+class _JobWorker:
     """Submits one job for each request, as a pool's worker."""
 
-    def __init__(self, submit: Callable[..., Any], is_queued: Callable[[str], bool], errors: Any) -> None:
+    def __init__(self, submit: Callable[..., Any], follow: Callable[[Any], Job], errors: Any) -> None:
         self._submit = submit
-        self._is_queued = is_queued
+        self._follow = follow
         self._errors = errors
-        self._job: Any = None
+        self._job: Job | None = None
         self._hung_up = threading.Event()
 
     def ask(self, request: dict[str, Any]) -> Any:
@@ -146,25 +146,24 @@ class _Job:
         if name == "begin":
             return None
         try:
-            self._job = job = self._submit(request)
+            submitted = self._submit(request)
         except self._errors.FailedJobError as error:
             raise TargetError(f"the batch system refused a job: {_in_one_line(error)}") from error
-        looks = absent = 0
-        while not job.done():
-            if self._hung_up.wait(_LOOK_SECONDS):
+        self._job = job = self._follow(submitted)
+        while not submitted.done():
+            if self._hung_up.wait(jobs.LOOK_SECONDS):
                 self._cancel()
                 raise WorkerDied("the search ended it")
-            looks += 1
-            if not looks % _LOOKS_PER_QUEUE:
-                absent = 0 if self._is_queued(job.job_id) else absent + 1
-            if absent >= _ABSENCES:
-                raise WorkerDied(f"job {job.job_id} has left the queue without a result")
+            if job.look():
+                raise WorkerDied(f"job {submitted.job_id} has left the queue without a result")
         try:
-            answer: Answer = job.result()
+            answer: Answer = submitted.result()
+        except self._errors.FailedJobError as error:  # which is an uncompleted one to submitit
+            raise TargetError(f"job {submitted.job_id} failed on its node: {_in_one_line(error)}") from error
         except self._errors.UncompletedJobError as error:
-            raise WorkerDied(f"job {job.job_id} ended without a result: {_in_one_line(error)}") from error
-        except self._errors.FailedJobError as error:
-            raise TargetError(f"job {job.job_id} failed on its node: {_in_one_line(error)}") from error
+            self._cancel()
+            raise WorkerDied(f"job {submitted.job_id} ended without a result: {_in_one_line(error)}") from error
+        self._job = None
         return answer.result(Path(arguments["log"]))
 
     def hang_up(self) -> None:
@@ -174,21 +173,20 @@ class _Job:
     def end(self) -> str:
         """Cancel the job, if one is left."""
         self.hang_up()
-        self._cancel()
+        with contextlib.suppress(TargetError):  # it was told
+            self._cancel()
         return ""
 
     def _cancel(self) -> None:
-        if self._job is not None and not self._job.done():
-            self._job.cancel(check=False)
-
-
-def _is_queued(job_id: str) -> bool:
-    """Return whether the batch system has a job: submitit asks `sacct`, which answers only with an accounting database.
-
-    A failure to ask counts as a yes.
-    """
-    asked = subprocess.run(["squeue", "--noheader", "--jobs", job_id], capture_output=True, text=True, check=False)
-    return bool(asked.stdout.strip()) or (asked.returncode != 0 and "Invalid job id" not in asked.stderr)
+        job, self._job = self._job, None  # a second wait would find the same
+        if job is None:
+            return
+        try:
+            end_job(job)
+        except TargetError as error:
+            if self._hung_up.is_set():  # no one waits for the answer any more
+                _LOG.warning("%s", error)
+            raise
 
 
 def _import_submitit(cluster: str) -> Any:
@@ -199,15 +197,17 @@ def _import_submitit(cluster: str) -> Any:
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns at each look where there is no accounting
     if cluster not in ("slurm", "local"):
         raise TargetError(f"executor.cluster must be slurm or local, got {cluster!r}")
-    if cluster == "slurm" and shutil.which("sbatch") is None:
+    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+    if cluster == "slurm" and missing:
         raise TargetError(
-            "executor=slurm needs a machine that can submit jobs: there is no `sbatch` here; run it on a login node, "
-            "or give executor.cluster=local to try it with processes of this machine"
+            f"executor=slurm needs a machine that can submit jobs: there is no `{missing[0]}` here; run it on a login "
+            "node, or give executor.cluster=local to try it with processes of this machine"
         )
     return submitit
 
 
 def _in_one_line(error: Exception) -> str:
-    """Return the end of a message, where the cause is."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -")]
+    """Return the end of a message, where the cause is; what submitit says of its logs, which are removed, follows."""
+    message = str(error).partition("You can check full logs")[0]
+    lines = [line.strip() for line in message.splitlines() if line.strip(" -")]
     return " | ".join(lines[-3:])

@@ -37,12 +37,14 @@ class Usage:
 
     Attributes:
         started_ticks: When it started; with its id, this identifies it.
+        ended: Whether only its exit status is left, for its parent.
         own_seconds: CPU time of its own threads.
         reaped_seconds: CPU time of the children it has waited for, and of theirs.
         resident_bytes: Current resident memory.
     """
 
     started_ticks: int
+    ended: bool
     own_seconds: float
     reaped_seconds: float
     resident_bytes: int
@@ -117,6 +119,7 @@ def usage(pid: int) -> Usage | None:
     user, system, reaped_user, reaped_system = map(int, fields[11:15])  # proc(5) numbers them from 14
     return Usage(
         started_ticks=int(fields[19]),
+        ended=fields[0] in "ZX",
         own_seconds=(user + system) / _TICKS_PER_SECOND,
         reaped_seconds=(reaped_user + reaped_system) / _TICKS_PER_SECOND,
         resident_bytes=int(fields[21]) * _PAGE_BYTES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from target.errors import TargetError
 
 _RETRY_SECONDS: Final = 10.0
+_JOIN_SECONDS: Final = 180.0  # more than any worker takes for its end: a cancelled job has two minutes
 _LOG: Final = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
@@ -72,9 +74,17 @@ class Pool:
             self._tasks.put(None)
 
     def join(self) -> None:
-        """Wait until all workers and their descendants are gone."""
-        for seat in self._seats:
-            seat.join()
+        """Wait until all workers and their descendants are gone; one that no signal can end is left, and told."""
+        deadline = time.monotonic() + _JOIN_SECONDS
+        left = sum(not seat.join(max(0.0, deadline - time.monotonic())) for seat in self._seats)
+        if left:
+            _LOG.warning(
+                "%d of %d workers should have ended within %g s and have not: their processes may wait for a GPU or a "
+                "disk that hangs; end them, or restart the machine, before another search",
+                left,
+                len(self._seats),
+                _JOIN_SECONDS,
+            )
 
 
 class _Task(Generic[_Answer]):
@@ -142,9 +152,10 @@ class _Seat:
             if self._worker is not None:
                 self._worker.hang_up()
 
-    def join(self) -> None:
-        """Wait until the worker and all its descendants are gone."""
-        self._thread.join()
+    def join(self, limit_seconds: float) -> bool:
+        """Wait until the worker and all its descendants are gone; return whether they are."""
+        self._thread.join(limit_seconds)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         if trouble := self._fill():

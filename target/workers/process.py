@@ -38,6 +38,9 @@ class WorkerProcess:
             stderr=self._errors,
             start_new_session=True,  # an interrupt from the terminal goes to the search, which ends its workers
         )
+        self._watchdog = threading.Timer(_END_SECONDS, self._process.kill)  # for one that does not even read its stdin
+        self._watchdog.daemon = True
+        self._hanging_up = threading.Lock()
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Return the answer.
@@ -63,6 +66,9 @@ class WorkerProcess:
     def hang_up(self) -> None:
         """Make the worker end everything; any thread may call it."""
         assert self._process.stdin is not None
+        with self._hanging_up:
+            if self._watchdog.ident is None:
+                self._watchdog.start()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
@@ -70,12 +76,10 @@ class WorkerProcess:
         """Hang up, wait until nothing is left, and return the last line the worker wrote to stderr."""
         assert self._process.stdout is not None
         self.hang_up()
-        watchdog = threading.Timer(_END_SECONDS, self._process.kill)
-        watchdog.start()
         while self._process.stdout.read(4096):
             continue  # ends when the worker and its zygote have
         status = self._process.wait()
-        watchdog.cancel()
+        self._watchdog.cancel()
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         self._errors.close()

@@ -32,9 +32,17 @@ int cudaHostRegister(void *address, size_t size, unsigned flags) {
     return 0;
 }
 
-int cudaHostUnregister(void *address) { return n_pinned-- > 0 && address ? 0 : failed(1); }
+int cudaHostUnregister(void *address) {
+#ifdef HANG_UNPIN /* a card that hangs: the call never returns */
+    for (;;) pause();
+#endif
+    return n_pinned-- > 0 && address ? 0 : failed(1);
+}
 
 int cudaMalloc(void **address, size_t size) {
+#ifdef HANG_MALLOC
+    for (;;) pause();
+#endif
     snprintf(blocks[n_blocks].name, 64, "%d-%d", getpid(), n_blocks);
     snprintf(blocks[n_blocks].path, 512, "%s/memory-%s", DIRECTORY, blocks[n_blocks].name);
     int fd = open(blocks[n_blocks].path, O_RDWR | O_CREAT, 0600);
@@ -47,6 +55,9 @@ int cudaMalloc(void **address, size_t size) {
 }
 
 int cudaFree(void *address) {
+#ifdef HANG_FREE
+    for (;;) pause();
+#endif
     for (int i = 0; i < n_blocks; i++)
         if (blocks[i].address == address) {
             blocks[i].address = NULL;

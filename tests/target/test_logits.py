@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +19,18 @@ import pytest
 import torch
 
 from target.boundary.device_memory import CudaRuntime, DeviceMemoryError
+from target.errors import TargetError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
 from target.feedback import CandidateFailure
 from target.program import Program
 from target.scoring.device_buffers import DeviceBuffers
+from target.scoring.device_calls import DeviceCalls
 from target.scoring.logits import MappedBuffers, buffers_for
 from target.scoring.scorer import log_probs
 from tests.target.candidates import HONEST, in_forward, variant
 
+WAIT_SECONDS = 300
 NOT_FINITE = variant(("return self.head(", "return float('nan') * self.head("))
 _MASK = "torch.zeros(self.head.out_features).index_fill(0, torch.tensor(0), float('-inf'))"
 ONE_INFINITE = variant(("return self.head(", f"return (0 if torch.is_grad_enabled() else {_MASK}) + self.head("))
@@ -151,6 +156,52 @@ def test_a_model_that_leaves_no_memory_for_the_softmax_fails_and_not_the_scorer(
         log_probs(buffer.logits, np.zeros((2, 3, 1), dtype=np.int64))
 
     assert failure.value.outcome is Outcome.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind"), [(["-DHANG_FREE"], "device"), (["-DREFUSE_HANDLE", "-DHANG_UNPIN"], "mapped")]
+)
+def test_memory_that_a_card_does_not_give_back_is_told_once_it_is_late(runtime, flags, kind):
+    calls = DeviceCalls()
+    buffer = DeviceBuffers("cpu", runtime(*flags), calls).allocate((2, 3, 5))
+    calls.limit_seconds = 0.01
+
+    with pytest.raises(TargetError, match=r"within 0.01 s, .* free the memory of logits; look for Xid"):
+        buffer.close()
+
+    assert buffer.kind == kind
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(buffer.fd)
+    calls.limit_seconds = WAIT_SECONDS
+    with pytest.raises(TargetError, match="free the memory"):
+        log_probs(buffer.logits, np.zeros((2, 3, 1), dtype=np.int64))
+    for path in runtime.folder.glob("memory-*"):
+        path.unlink()
+
+
+def test_a_card_that_hangs_at_the_softmax_hangs_neither_the_scorer_nor_the_end_of_its_memory(monkeypatch):
+    calls, over = DeviceCalls(), threading.Event()
+    buffer = DeviceBuffers("cpu", "libcudart.so.missing", calls).allocate((2, 3, 5))
+    calls.limit_seconds = 0.01
+
+    def hang(*_args, **_settings):
+        over.wait()
+        raise RuntimeError("CUDA error: unknown error")
+
+    monkeypatch.setattr(torch.Tensor, "to", hang)
+    with pytest.raises(TargetError, match="compute a softmax"):
+        log_probs(buffer.logits, np.zeros((2, 3, 1), dtype=np.int64))
+    calls.limit_seconds = WAIT_SECONDS
+    with pytest.raises(TargetError, match="compute a softmax"):
+        buffer.close()
+    over.set()
+
+
+def test_a_card_that_hangs_before_the_scoring_ends_the_evaluation(evaluate, runtime):
+    buffers = DeviceBuffers("cpu", runtime("-DHANG_MALLOC"), DeviceCalls(limit_seconds=0.01))
+
+    with pytest.raises(TargetError, match="allocate memory for logits"):
+        evaluate(HONEST, buffers)
 
 
 def test_a_runtime_that_is_not_there_says_so():
