@@ -27,8 +27,9 @@ _MAKERS: Final = re.compile(r"gym\w*|suite|envs?|dmc2gym|procgen\w*")
 _ANSWERS: Final = frozenset({"frame_skip", "frameskip", "action_repeat", "max_episode_steps"})
 _WORLDS: Final = re.compile(r"\w*(?:Env|Environment)")
 _WRAPPERS: Final = re.compile(r"(?:Observation|Reward|Action)?Wrapper")  # of gymnasium, as a base class
-_OF_AGENTS: Final = re.compile(r"\w*(?:ENVS|PROCS|PROCESSES|STACK|STACKED)\w*|N(?:UM)?_ENV")
+OF_AGENTS: Final = re.compile(r"\w*(?:ENVS|PROCS|PROCESSES|STACK|STACKED)\w*|N(?:UM)?_ENV")
 _ENVIRONMENT: Final = re.compile(r"(?:\w*_)?(?:env|envs|environment)")
+_STEPPED: Final = re.compile(r"(?i:\w*env(?:s|ironment)?(?:_\w+)?|game(?:_\w+)?)")
 _CONVERTS: Final = frozenset({"int", "float", "np", "numpy", "torch", "array", "tensor"})
 _FITS_WITH: Final = frozenset({"eval_set", "eval_sets", "validation_data", "valid_sets", "eval_data"})
 
@@ -57,7 +58,7 @@ def condition(node: ast.Name, parents: Mapping[ast.AST, ast.AST], *, in_evaluati
                 return DATA
             if _sets_environment(above, child, node.id) or _repeats_action(above, parents):
                 return MEASURE
-        elif isinstance(above, ast.ClassDef) and _is_environment(above) and not _OF_AGENTS.fullmatch(node.id):
+        elif isinstance(above, ast.ClassDef) and _is_environment(above) and not OF_AGENTS.fullmatch(node.id):
             return MEASURE
         child = above
     return ""
@@ -113,7 +114,7 @@ def _is_environment(node: ast.ClassDef) -> bool:
 def _sets_environment(call: ast.Call, child: ast.AST, constant: str) -> bool:
     """Return whether a value is handed to what makes an environment, or changes how one answers."""
     name = called(call)
-    if _OF_AGENTS.fullmatch(constant):
+    if OF_AGENTS.fullmatch(constant):
         return False
     if isinstance(child, ast.keyword) and child.arg in _ANSWERS:
         return True
@@ -134,13 +135,21 @@ def _repeats_action(call: ast.Call, parents: Mapping[ast.AST, ast.AST]) -> bool:
     inside = [node for statement in loop.body for node in ast.walk(statement)]
     stored = {each.id for each in (loop.target, *inside) if isinstance(each, ast.Name) and _is_stored(each)}
     for step in inside:
-        if isinstance(step, ast.Call) and called(step) == "step" and isinstance(step.func, ast.Attribute) and step.args:
+        if isinstance(step, ast.Call) and stepped_environment(step) and step.args:
             given = {each.id for each in ast.walk(step.args[0]) if isinstance(each, ast.Name)} - _CONVERTS
             given -= {each for each in given if _ENVIRONMENT.fullmatch(each)}
             calls = {called(each) for each in ast.walk(step.args[0]) if isinstance(each, ast.Call)}
             if given and not given & stored and calls <= _CONVERTS:
                 return True
     return False
+
+
+def stepped_environment(node: ast.AST) -> str:
+    """Return the name of the environment that a call steps; empty for any other call, as that of an optimizer."""
+    if not isinstance(node, ast.Call) or called(node) != "step" or not isinstance(node.func, ast.Attribute):
+        return ""
+    name = name_of(node.func.value)
+    return name if _STEPPED.fullmatch(name) else ""
 
 
 def _is_stored(node: ast.Name) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Final
 
 from target.program.expressions import number_in, number_of
@@ -11,15 +12,20 @@ _WHOLE: Final = frozenset({"int", "int32", "int64"})
 _REAL: Final = frozenset({"float", "float16", "float32", "float64", "bfloat16"})
 _MODULES: Final = frozenset({"np", "numpy", "jnp", "mx", "torch"})
 
+_HELPER: Final = re.compile(r"_?(?:get_?)?env_?(?:int|float|num|number|value|var|or)?")
+
 Number = int | float
 
 
 def literal_of(node: ast.expr) -> tuple[ast.expr, Number | None]:
     """Return the expression that sets a value, and its number; None if it is no number.
 
-    `int(1e6)`, `np.float32(3e-4)`, `int(os.environ.get("STEPS", 500))` and `float(os.getenv("LR", "3e-4"))` are set by
-    the literals in them. The variable is assumed to be unset, as in a search that does not set it.
+    `int(1e6)`, `np.float32(3e-4)`, `int(os.environ.get("STEPS", 500))`, `float(os.getenv("LR", "3e-4"))` and
+    `env_int("STEPS", 500)`, a helper of the program, are set by the literals in them. The variable is assumed to be
+    unset, as in a search that does not set it.
     """
+    if isinstance(node, ast.Call) and _is_helper(node):
+        return (node.args[1], number) if (number := number_of(node.args[1])) is not None else (node, None)
     called = _conversion(node)
     if not called:
         return node, number_of(node)
@@ -35,6 +41,14 @@ def literal_of(node: ast.expr) -> tuple[ast.expr, Number | None]:
     if number is None:
         return node, None
     return inner, int(number) if called in _WHOLE else float(number)
+
+
+def _is_helper(call: ast.Call) -> bool:
+    """Return whether a call asks a helper for a variable of the environment: `env_int("STEPS", 500)`."""
+    if not isinstance(call.func, ast.Name) or not _HELPER.fullmatch(call.func.id) or len(call.args) != 2:
+        return False
+    name = call.args[0]
+    return not call.keywords and isinstance(name, ast.Constant) and isinstance(name.value, str)
 
 
 def _conversion(node: ast.expr) -> str:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from target.program.assigned import assignments
 from target.program.conditions import condition
+from target.program.held_out import is_evaluation, is_held_out, is_inline_evaluation, names_in_evaluations
+from target.program.roles import role, role_of_all
 from target.program.staying import DATA, LIMIT, MEASURE, SPLIT
 from target.program.syntax import called, name_of, parents_of
 
@@ -27,6 +30,8 @@ _METRICS: Final = re.compile(
     r"(?i:(?!\w*loss)(?:\w+_)?(?:accuracy|metrics?|dice|iou|miou|bleu|rouge|auc|rmse|f1|fid|kid|perplexity|psnr|ssim|wer|cer"
     r"|hits?|ndcg|mrr|recall|average_precision|precision_at)(?:_\w+)?)"
 )
+_READERS: Final = (_EVALUATES, _TESTS, _METRICS)
+_GENERATES_TEXT: Final = re.compile(r"generate(?:_text|_samples?|_sequence)?|sample_text")
 _SCORES: Final = re.compile(r"\w+_(?:score|metric|error)|mean_\w+_(?:loss|deviance)|\w*average_precision|\w+_at_k")
 """Calls whose named arguments, such as `beta` of `fbeta_score`, say what is measured."""
 _GENERATES: Final = re.compile(
@@ -35,6 +40,8 @@ _GENERATES: Final = re.compile(
 )
 _LOSS: Final = re.compile(r"(?i:\w*loss\w*|(?:\w*_)?(?:criterion|objective|elbo|nll|xent)(?:_\w*)?)")
 _LOSSES: Final = re.compile(r"\w*cross_entropy\w*|\w+_loss")
+_WEIGHT_OF_TERM: Final = re.compile(r"(?!(?:\w*_)?(?:child|pos|class|sample|leaf)_weight)\w+_weight|loss_weights?")
+_OTHER_SCORES: Final = frozenset({"make", "reset", "predict", "eval"})  # an environment, or a model in use
 _FORWARDS: Final = frozenset({"forward", "__call__"})
 _LOADS: Final = re.compile(r"(?i:\w*(?:batch|load|data|iter|fetch)\w*)")
 _MODELS: Final = re.compile(
@@ -64,21 +71,29 @@ def measuring_names(tree: ast.Module, names: Iterable[str]) -> dict[str, str]:
         names: Its constants.
     """
     parents, names = parents_of(tree), set(names)
-    reasons, reads, evaluating = dict[str, str](), Counter[str](), Counter[str]()
+    reasons, reads, evaluating = dict[str, str](), defaultdict[str, list[ast.Name]](list), Counter[str]()
     for node in parents:
         if isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load):
             reason, inside = _purpose(node, parents)
-            reason = reason or condition(node, parents, in_evaluation=inside)
-            reads[node.id] += 1
+            reason = reason or condition(node, parents, in_evaluation=inside) or role(node, parents)
+            reads[node.id].append(node)
             evaluating[node.id] += inside
             if reason:
                 reasons.setdefault(node.id, reason)
+    for name in names_in_evaluations(tree, names, parents):
+        reasons.setdefault(name, MEASURE)
     shared = _names_in_losses(tree, names, parents)
     if len(shared) <= _MOST * len(reads):
         reasons.update({name: MEASURE for name in shared if name not in reasons})
-    only = {name for name, count in evaluating.items() if count == reads[name]}
+    only = {name for name, count in evaluating.items() if count == len(reads[name])}
     if len(only) <= _MOST * len(reads):
         reasons.update({name: MEASURE for name in only if name not in reasons})
+    for name in (_names_in_only_loss(parents) | _weights_of_losses_elsewhere(parents)) & names:
+        reasons.setdefault(name, MEASURE)
+    values = dict(assignments(tree))
+    for name, nodes in reads.items():
+        if reason := role_of_all(nodes, values.get(name), parents):
+            reasons.setdefault(name, reason)
     return reasons
 
 
@@ -96,14 +111,17 @@ def _purpose(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, bo
             inside = inside or (not handed_on and bool(_EVALUATES.fullmatch(name)))
             handed_on = True
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            inside = inside or _is_evaluation(node.name)
+            inside = inside or any(pattern.fullmatch(node.name) for pattern in (*_READERS, _GENERATES_TEXT))
+            inside = inside or is_evaluation(node)
         elif _keeps_time(node, child):
             return LIMIT, False
+        else:
+            inside = inside or is_inline_evaluation(node, parents)
     return "", inside
 
 
 def _is_evaluation(function: str) -> bool:
-    return any(pattern.fullmatch(function) for pattern in (_EVALUATES, _TESTS, _METRICS))
+    return any(pattern.fullmatch(function) for pattern in _READERS)
 
 
 def _names_in_losses(tree: ast.Module, names: set[str], parents: Mapping[ast.AST, ast.AST]) -> set[str]:
@@ -136,6 +154,38 @@ def _names_in_losses(tree: ast.Module, names: set[str], parents: Mapping[ast.AST
         found |= read & names
         wanted += read - names
     return found
+
+
+def _names_in_only_loss(parents: Mapping[ast.AST, ast.AST]) -> set[str]:
+    """Return the names in the loss of the training where a program computes no other score, so that this is its score.
+
+    A program with an evaluation, held-out data or an environment has another.
+    """
+    losses = set[str]()
+    for node in parents:
+        if isinstance(node, ast.Call):
+            name = called(node)
+            if (_is_evaluation(name) and name.islower()) or name in _OTHER_SCORES:
+                return set()
+            if name == "backward" and isinstance(node.func, ast.Attribute):
+                losses.add(name_of(node.func.value))
+        elif (isinstance(node, ast.Name | ast.arg) and is_held_out(getattr(node, "id", getattr(node, "arg", "")))) or (
+            isinstance(node, ast.FunctionDef) and _is_evaluation(node.name)
+        ):
+            return set()
+    statements = (node for node in parents if not losses.isdisjoint(_stored(node)))
+    return {each.id for node in statements for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def _weights_of_losses_elsewhere(parents: Mapping[ast.AST, ast.AST]) -> set[str]:
+    """Return the names handed on as weights of terms, `kl_weight=KL`, by a program that computes no loss itself.
+
+    The loss that another file computes may be that of its evaluation too.
+    """
+    if any(isinstance(node, ast.Call) and called(node) == "backward" for node in parents):
+        return set()
+    handed = (node for node in parents if isinstance(node, ast.keyword) and isinstance(node.value, ast.Name))
+    return {node.value.id for node in handed if _WEIGHT_OF_TERM.fullmatch(node.arg or "")}  # type: ignore[attr-defined]
 
 
 def _names_in_forward_losses(tree: ast.Module, parents: Mapping[ast.AST, ast.AST]) -> set[str]:

@@ -53,7 +53,7 @@ def test_names_that_only_sound_alike_may_move() -> None:
     names = (
         "TRAIN_BATCH_SIZE, PRETRAIN_FRACTION, MIN_SAMPLES_SPLIT, Z_SCORE_ENTRY, LAYER_REPEATS, CASH_BUFFER, "
         "COST_WEIGHT, TOP_K_FEATURES, DEVICE_BATCH_SIZE, GPU_CHUNK, LORA_RANK, PLAN_HORIZON, STATE_DIM, SAMPLE_STEPS, "
-        "NUM_EPISODES, TIME_MASK_RATIO, CROP_PAD, IMG_SIZE, MIN_FREQ_HZ, TARGET_ENTROPY_SCALE, TARGET_UPDATE_STEPS, "
+        "NUM_EPISODES, TIME_MASK_RATIO, CROP_PAD, CROP_SIZE, MIN_FREQ_HZ, TARGET_ENTROPY_SCALE, TARGET_UPDATE_STEPS, "
         "REWARD_DISCOUNT_GAMMA, GRADIENT_PENALTY"
     )
     source = "".join(f"{name} = 5\n" for name in names.split(", ")) + f"use({names})\n"
@@ -373,15 +373,15 @@ def test_sizes_that_divide_each_other_do_so_after_a_step(source: str, small: str
     assert len(reached) > 3, "and they move"
 
 
-def test_the_size_of_a_head_or_an_image_stays_even() -> None:
+def test_the_size_of_a_head_or_a_crop_stays_even() -> None:
     constants = parse_constants(
-        "HEADS = 12\nHEAD_DIM = 48\nIMG_SIZE = 224\nIMAGE_SIZE = 28\nuse(HEADS, HEAD_DIM, IMG_SIZE)"
+        "HEADS = 12\nHEAD_DIM = 48\nCROP_SIZE = 224\nPATCH_SIZE = 28\nuse(HEADS, HEAD_DIM, CROP_SIZE)"
     )
 
     assert {name: each.knob.scale for name, each in constants.items() if not each.stays} == {
         "HEADS": "unit",
         "HEAD_DIM": "pow2",
-        "IMG_SIZE": "pow2",
+        "CROP_SIZE": "pow2",
     }
 
 
