@@ -15,8 +15,10 @@ _CLEAR: Final = tuple(
     for pattern in (
         r"(?:\.{3}|…)",
         r"(?:#|//)\s*[\[(<]?\s*(?:\.{3}|…).*",
-        r"(?:#|//)\s*[\[(<]?\s*(?:the\s+)?(?:rest|remainder|remaining|existing)\b.*"
-        r"\b(?:code|file|unchanged|same|before|above|here|omitted)\W*",
+        r"(?:#|//)[\s\[(<=-]*(?:keep\s+)?(?:(?:the|your)\s+)?(?:rest|remainder|remaining|existing)\b.*"
+        r"\b(?:code|file|unchanged|same|before|above|here|omitted|as is)\W*",
+        r"(?:#|//)[\s\[(<=-]*(?:the\s+)?(?:rest|remainder) of (?:the |this )?"
+        r"(?:function|method|class|body|loop|script|program|module|implementation)\W*",
         r"(?:#|//)\s*[\[(<]?\s*(?:unchanged|omitted|as (?:before|above)|same as (?:before|above)|no changes?)\W*",
     )
 )

@@ -21,6 +21,10 @@ _FILE_NAME = re.compile(
     r"""(?P<name>[\w./\\~-]*\w\.(?:py|md|txt|json|ya?ml|toml|cfg|ini|sh|c|cpp|cu|h|js|ts|lock))[\s*_`'":=>\])-]*""",
     re.IGNORECASE,
 )
+_FILE_IN_SENTENCE: Final = re.compile(
+    r"""[^:]{0,120}\b(?:in|into|to|file|new|create|called|named)\s+[*`'"]+(?P<name>[^\s*`'"]{1,100})[*`'"]+[:\s]*""",
+    re.IGNORECASE,
+)
 _TRIAL: Final = re.compile(r"#\d{1,9}|trial[ _#]{1,2}\d{1,9}")
 """What prompts call a program: models copy it into the headers of their diffs."""
 _INVISIBLE: Final = dict.fromkeys(
@@ -159,6 +163,14 @@ def file_named(line: str) -> str | None:
     """Return the file name if a line is only that, as in `**train.py**` or `=== EDIT train.py`; None if it is prose."""
     match = _FILE_NAME.fullmatch(line) if len(line) <= _NAME_CHARACTERS and "." in line else None
     return match["name"] if match else None
+
+
+def file_above(line: str) -> str | None:
+    """Return the file name in a line above code: the line is only that, or ends so: `Create a new file `rate.py`:`."""
+    if (name := file_named(line)) is not None:
+        return name
+    match = _FILE_IN_SENTENCE.fullmatch(line) if len(line) <= _NAME_CHARACTERS and line.rstrip().endswith(":") else None
+    return file_named(match["name"]) if match else None
 
 
 def file_in_label(label: str) -> str | None:
