@@ -197,9 +197,7 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
         table = parse_results(text, place=place, metric=options.metric)
     except NoScoreError as error:
         raise UserError(f"{error}{_with_score(options, error)}") from error
-    read = functools.partial(
-        read_history, repository, table.rows, tip=tip, file=options.file, left_out=table.left_out
-    )
+    read = functools.partial(read_history, repository, table.rows, tip=tip, file=options.file, left_out=table.left_out)
     try:
         metric, said = _metric(options, table, place)
     except UserError:

@@ -147,7 +147,9 @@ def test_a_dry_run_says_what_would_come_of_it_and_writes_nothing(agent, tmp_path
     ],
     ids=["no direction would help", "nothing speaks for a direction"],
 )  # fmt: skip
-def test_a_direction_is_asked_for_only_if_it_helps_and_proposed_only_with_a_reason(agent, tmp_path, capsys, rows, phrase):
+def test_a_direction_is_asked_for_only_if_it_helps_and_proposed_only_with_a_reason(
+    agent, tmp_path, capsys, rows, phrase
+):
     cells = [f"{agent.hash() if commit == 'HASH' else commit}\t9\t{status}\td" for commit, status in rows]
     (agent.root / "results.tsv").write_text("\n".join(["commit\twins\tstatus\tdescription", *cells]))
     code, _ = imported(agent, tmp_path, "--metric", "wins")

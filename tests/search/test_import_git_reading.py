@@ -150,7 +150,15 @@ def test_a_line_that_begins_no_row_belongs_to_the_one_before(text, described):
         "Git SHA\t**VAL BPB** (\u2193)\tVRAM-GB\tKeep?\tChange\nabc1234\t0.9\t44\tyes\twide, and deep\n",
         r"commit\tval_bpb\tmemory_gb\tstatus\tnote" + "\n" + r"abc1234\t0.9\t44\tkeep\twide, and deep",
     ],
-    ids=["commas", "semicolons", "Markdown", "other names", "another order", "remarks and marks in names", "written tabs"],
+    ids=[
+        "commas",
+        "semicolons",
+        "Markdown",
+        "other names",
+        "another order",
+        "remarks and marks in names",
+        "written tabs",
+    ],
 )
 def test_columns_are_found_by_their_names_between_tabs_commas_and_bars(text):
     (row,) = parse_results(text, place="t", metric="val_bpb").rows
