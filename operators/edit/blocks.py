@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from operators.edit.gutter import without_gutters
 from operators.edit.marks import Mark, marks_of
-from operators.edit.text import Block, EditError, fence_of, file_above, file_in_label, file_named, quoted, visible
+from operators.edit.text import Block, EditError, fence_of, file_in_label, file_named, quoted, visible
 
 _DIVIDER_CHARACTERS: Final = 7
 _METADATA: Final = re.compile(r"\s*:?(?P<end>start|end)_line\s*:\s*(?P<line>\d{1,9})\s*")
@@ -175,7 +175,7 @@ def _file_of_block(lines: Sequence[str], start: int) -> str | None:
         return beside[0]
     for line in [line for line in lines[max(0, start - 4) : start] if line.strip()][:-3:-1]:
         fence = fence_of(line)
-        name = file_above(line) if not fence else file_in_label(fence["label"])
+        name = file_named(line) if not fence else file_in_label(fence["label"])
         if name or not fence:
             return name
     return None

@@ -22,7 +22,8 @@ _FILE_NAME = re.compile(
     re.IGNORECASE,
 )
 _FILE_IN_SENTENCE: Final = re.compile(
-    r"""[^:]{0,120}\b(?:in|into|to|file|new|create|called|named)\s+[*`'"]+(?P<name>[^\s*`'"]{1,100})[*`'"]+[:\s]*""",
+    r"""[^:]{0,120}\b(?:(?<!as )in|into|add\b[^:]{0,80}\bto|file|new|create|called|named)"""
+    r"""\s+[*`'"]+(?P<name>[^\s*`'"]{1,100})[*`'"]+[:\s]*""",
     re.IGNORECASE,
 )
 _TRIAL: Final = re.compile(r"#\d{1,9}|trial[ _#]{1,2}\d{1,9}")
