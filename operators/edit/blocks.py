@@ -14,6 +14,7 @@ from operators.edit.text import Block, EditError, fence_of, file_in_label, file_
 _DIVIDER_CHARACTERS: Final = 7
 _METADATA: Final = re.compile(r"\s*:?(?P<end>start|end)_line\s*:\s*(?P<line>\d{1,9})\s*")
 _DASHES: Final = re.compile(r"\s*-{3,}\s*")
+_GLUED: Final = re.compile(r"-{7}(?P<text>\s*[^-\s].*)")
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ def _take(
     divider = _divider(lines, [number for number, mark in inner if mark is Mark.DIVIDER], count)
     _refuse_broken(lines, [number for number, mark in inner if mark is Mark.BROKEN], count)
     base = next((number for number, mark in inner if mark is Mark.BASE and number < divider), divider)
-    old, line = _without_metadata(lines[start + 1 : base])
+    old, line = _without_metadata(lines[start + 1 : base], is_looked_up=True)
     new, _ = _without_metadata(lines[divider + 1 : end])
     old, new = without_gutters(_without_fence(old), _without_fence(new))
     found.blocks.append(
@@ -137,8 +138,12 @@ def _refuse_broken(lines: Sequence[str], numbers: Sequence[int], count: int) -> 
         )
 
 
-def _without_metadata(lines: Sequence[str]) -> tuple[list[str], int | None]:
+def _without_metadata(lines: Sequence[str], *, is_looked_up: bool = False) -> tuple[list[str], int | None]:
     """Return lines without `:start_line:5`, `:end_line:7` and the dashes below them, and the line that they name.
+
+    Args:
+        lines: The old or the new text of a block.
+        is_looked_up: Whether the lines must be in the file. Then the first of them may follow the dashes in their line.
 
     Raises:
         EditError: What stands below them begins with dashes and is more than those.
@@ -148,9 +153,12 @@ def _without_metadata(lines: Sequence[str]) -> tuple[list[str], int | None]:
         line = int(match["line"]) if match["end"] == "start" else line
         del rest[0]
     if len(rest) < len(lines) and rest and _DASHES.match(rest[0]):
-        if not _DASHES.fullmatch(rest[0]):
+        if _DASHES.fullmatch(rest[0]):
+            del rest[0]
+        elif is_looked_up and (glued := _GLUED.fullmatch(rest[0])):
+            rest[0] = glued["text"]
+        else:
             raise EditError(f"{quoted(rest[0].strip())} below ':start_line:' is no known mark: leave out both")
-        del rest[0]
     return rest, line
 
 

@@ -15,11 +15,23 @@ _CLEAR: Final = tuple(
     for pattern in (
         r"(?:\.{3}|…)",
         r"(?:#|//)\s*[\[(<]?\s*(?:\.{3}|…).*",
-        r"(?:#|//)\s*[\[(<]?\s*(?:the\s+)?(?:rest|remainder|remaining|existing)\b.*"
-        r"\b(?:code|file|unchanged|same|before|above|here|omitted)\W*",
+        r"(?:#|//)[\s\[(<=-]*(?:keep\s+)?(?:(?:the|your)\s+)?(?:rest|remainder|remaining|existing)\b.*"
+        r"\b(?:code|file|unchanged|same|before|above|here|omitted|as is)\W*",
         r"(?:#|//)\s*[\[(<]?\s*(?:unchanged|omitted|as (?:before|above)|same as (?:before|above)|no changes?)\W*",
     )
 )
+_KEY: Final = r"existing|identical|omitted|original|remainder|remaining|rest|same|unchanged"
+_HAS_KEY: Final = re.compile(rf"\b(?:{_KEY})\b", re.IGNORECASE)
+_WORDS: Final = re.compile(
+    rf"(?:#|//)(?:[\W\d_]*\b(?:{_KEY}|above|all|and|are|as|before|below|body|brevity|changes?|class|code|content|"
+    "continues?|file|for|from|function|goes|here|implementation|in|is|its?|keep|kept|like|lines?|logic|loop|method|"
+    "module|no|of|other|parent|part|previous|program|remains?|script|source|stays?|that|the|there|this|to|version|was|"
+    r"with|your)\b)+[\W\d_]*",
+    re.IGNORECASE,
+)
+"""A comment of these words alone, with one of the keys, says nothing but that code is left out."""
+_PLACEHOLDER: Final = re.compile(r"(?:pass|\.{3})\s+(?=#)")
+"""A statement that does nothing, before a comment."""
 _VAGUE: Final = re.compile(
     r"(?:#|//).*(?:\b(?:rest|remaining|existing|same|unchanged|omitted|previous|other)\b.*(?:\.{3}|…)\s*[\])>]?"
     r"|\b(?:as before|as above|unchanged)\W*)",
@@ -75,7 +87,7 @@ def missing_code(old: Sequence[str], new: Sequence[str], known: Iterable[str]) -
         marks = [line for line in bare_new[k:m] if line not in own and _looks_like_one(line)]
         written = [line for line in bare_new[k:m] if line and line not in marks]
         gone_here = [line for line in bare_old[i:j] if line and not line.startswith("#") and not _kept(line, written)]
-        if marks and gone_here and (_is_clear(marks) or len(gone_here) > len(written)):
+        if marks and gone_here and (any(map(_is_clear, marks)) or len(gone_here) > len(written)):
             return marks[0]
     return None
 
@@ -86,13 +98,21 @@ def is_elision(line: str) -> bool:
 
 
 def _looks_like_one(bare: str) -> bool:
-    if len(bare) > _CHARACTERS or bare[:1] not in (".", "…", "#", "/"):
+    if len(bare) > _CHARACTERS or bare[:1] not in (".", "…", "#", "/", "p"):
         return False
-    return any(pattern.fullmatch(bare) for pattern in _CLEAR) or bool(_VAGUE.fullmatch(bare))
+    return _is_clear(bare) or bool(_VAGUE.fullmatch(_comment_in(bare)))
 
 
-def _is_clear(lines: Sequence[str]) -> bool:
-    return any(pattern.fullmatch(line) for line in lines for pattern in _CLEAR)
+def _comment_in(bare: str) -> str:
+    placeholder = _PLACEHOLDER.match(bare)
+    return bare[placeholder.end() :] if placeholder else bare
+
+
+def _is_clear(bare: str) -> bool:
+    bare = _comment_in(bare)
+    if any(pattern.fullmatch(bare) for pattern in _CLEAR):
+        return True
+    return _HAS_KEY.search(bare) is not None and _WORDS.fullmatch(bare) is not None
 
 
 def _kept(line: str, written: Sequence[str]) -> bool:

@@ -49,6 +49,7 @@ NEW: Final = frozenset(
         "after",
         "updated",
         "updatedcode",
+        "modified",
     ]
 )
 WHOLE: Final = frozenset(

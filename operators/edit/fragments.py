@@ -179,7 +179,7 @@ class _Placer:
             return
         new = self._text(node)
         old = list(self._lines[place.start : place.stop])
-        left_out = missing_code(old, new, self._lines)
+        left_out = missing_code(old, [*new, *self._comments_below(node)], self._lines)
         if left_out is not None:
             raise EditError(f"the piece of code leaves code out ({left_out!r}): write every line out")
         if isinstance(node, ast.ClassDef) and isinstance(place.node, ast.ClassDef):
@@ -199,6 +199,16 @@ class _Placer:
             behind = old[-1].encode()[place.node.end_col_offset or 0 :].decode()
             new = [new[0] if "#" in new[0] else new[0].rstrip() + behind]
         self._plan.lines.append((place.start, place.stop, _indented(new, place.node, node)))
+
+    def _comments_below(self, node: ast.stmt) -> list[str]:
+        """Return the comments at the end of a definition, such as `# ... rest`, which Python does not count to it."""
+        below = list[str]()
+        for line in self._piece[_extent(node)[1] :] if isinstance(node, _Definition) else ():
+            bare = line.lstrip()
+            if bare and (not bare.startswith("#") or len(line) - len(bare) <= node.col_offset):
+                break
+            below.append(line)
+        return below
 
     def _refuse_no_number(self, node: ast.Assign | ast.AnnAssign, name: str, value: Value | None) -> None:
         """Refuse text for a number, and a range such as `10-12`, which Python reads as a difference."""

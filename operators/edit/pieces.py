@@ -16,6 +16,7 @@ from operators.edit.text import (
     EditError,
     closes_fence,
     fence_of,
+    file_above,
     file_in_label,
     file_named,
     first_line,
@@ -132,7 +133,7 @@ def _fences(lines: Sequence[str]) -> Iterator[tuple[int, list[int], str, str | N
         closing = (number for number, each in later if closes_fence(each, opening))  # lazily: no more than needed
         stops = [*itertools.islice(closing, _LONGER + 1)] or [len(lines)]
         above = next((line for line in reversed(lines[max(0, start - 2) : start]) if line.strip()), "")
-        file = file_in_label(opening["label"]) or file_named(above) or _named_inside(lines, start + 1)
+        file = file_in_label(opening["label"]) or file_above(above) or _named_inside(lines, start + 1)
         yield start, stops, opening["label"], file
         end = stops[0]
 

@@ -15,8 +15,15 @@ _NAME_CHARACTERS: Final = 200
 _FENCE: Final = re.compile(r"[ \t]*(?P<ticks>`{3,}|~{3,})[ \t]*(?P<label>[^`]*)")
 _ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|apos|#0?39|#x27);")
 _FILE_NAME = re.compile(
-    r"""[\s>#*_`'"]*(?:(?:in|file(?:\s*(?:name|path))?|path)\s*:?\s*[*`'"]*)?"""
-    r"""(?P<name>[\w./\\~-]*\w\.(?:py|md|txt|json|ya?ml|toml|cfg|ini|sh|c|cpp|cu|h|js|ts|lock))[\s*_`'":]*""",
+    r"""(?:[\s>#*_`'"=@<\[(]|//|-{3})*"""
+    r"""(?:(?:in|to|of|for|edit(?:s|ing)?|patch|updat(?:e|ed|ing)|chang(?:e|es|ed|ing)|modif(?:y|ied|ying)|diff|"""
+    r"""file(?:\s*(?:name|path))?|path)\s*[:\s*`'"]\s*[*`'"]*){0,3}"""
+    r"""(?P<name>[\w./\\~-]*\w\.(?:py|md|txt|json|ya?ml|toml|cfg|ini|sh|c|cpp|cu|h|js|ts|lock))[\s*_`'":=>\])-]*""",
+    re.IGNORECASE,
+)
+_FILE_IN_SENTENCE: Final = re.compile(
+    r"""[^:]{0,120}\b(?:(?<!as )in|into|add\b[^:]{0,80}\bto|file|new|create|called|named)"""
+    r"""\s+[*`'"]+(?P<name>[^\s*`'"]{1,100})[*`'"]+[:\s]*""",
     re.IGNORECASE,
 )
 _TRIAL: Final = re.compile(r"#\d{1,9}|trial[ _#]{1,2}\d{1,9}")
@@ -154,9 +161,17 @@ def quoted(text: str, characters: int = 120) -> str:
 
 
 def file_named(line: str) -> str | None:
-    """Return the file name if a line is only that, as in `**train.py**` or `File: train.py`; None if it is prose."""
+    """Return the file name if a line is only that, as in `**train.py**` or `=== EDIT train.py`; None if it is prose."""
     match = _FILE_NAME.fullmatch(line) if len(line) <= _NAME_CHARACTERS and "." in line else None
     return match["name"] if match else None
+
+
+def file_above(line: str) -> str | None:
+    """Return the file name in a line above code: the line is only that, or ends so: `Create a new file `rate.py`:`."""
+    if (name := file_named(line)) is not None:
+        return name
+    match = _FILE_IN_SENTENCE.fullmatch(line) if len(line) <= _NAME_CHARACTERS and line.rstrip().endswith(":") else None
+    return file_named(match["name"]) if match else None
 
 
 def file_in_label(label: str) -> str | None:

@@ -10,6 +10,7 @@ A column `accuracy (higher is better)`, as `python -m search.export` writes it, 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import shutil
 import tempfile
@@ -196,15 +197,13 @@ def _import_from(repository: Repository, run: RunDirectory, options: argparse.Na
         table = parse_results(text, place=place, metric=options.metric)
     except NoScoreError as error:
         raise UserError(f"{error}{_with_score(options, error)}") from error
-    metric, said = _metric(options, table, place)
-    history = read_history(
-        repository,
-        table.rows,
-        tip=tip,
-        file=options.file,
-        maximize=metric.is_maximized,
-        left_out=table.left_out,
-    )
+    read = functools.partial(read_history, repository, table.rows, tip=tip, file=options.file, left_out=table.left_out)
+    try:
+        metric, said = _metric(options, table, place)
+    except UserError:
+        read()  # which says if nothing can be imported: then no direction helps
+        raise
+    history = read(maximize=metric.is_maximized)
     history.notes[:0] = [*notes, *table.notes, *said]
     _refuse_existing(run)
     origin = f"{repository.root}, branch {options.branch}"
@@ -272,11 +271,12 @@ def _maximize(options: argparse.Namespace, table: Table, place: str) -> tuple[bo
         return False, [f"a smaller {metric} counts as better: {won}"]
     if shown is None and is_minimized(metric):
         return False, []
-    likelier = _MINIMIZE if compared.smaller > compared.larger else _MAXIMIZE
     won = f"the larger one won {compared.larger} of {total} comparisons with what was kept"
+    likelier = [_MINIMIZE if compared.smaller > compared.larger else _MAXIMIZE] if total else []
+    to = "" if likelier else ", to the command"
     raise UserError(
         f"{place}: it must be known whether a larger or a smaller {metric} is better ({won}): add --minimize if "
-        f"smaller is better, or --maximize if larger is: {_again(options, likelier)}"
+        f"smaller is better, or --maximize if larger is{to}: {_again(options, *likelier)}"
     )
 
 

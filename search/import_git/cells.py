@@ -48,7 +48,7 @@ YES_OR_NO: Final = ("kept", "keep", "accepted", "accept")
 FAILED: Final = frozenset((Status.CRASHED, Status.OUT_OF_MEMORY, Status.TIMED_OUT))
 """Verdicts on programs that have no score."""
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,40}(?![0-9A-Za-z_])")
-_LABEL: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,20}[ #]?\d{1,6}")
+_LABEL: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,20}[ #]?\d{1,6}|0\d{1,5}")
 _NUMBER: Final = re.compile(r"[~≈*`$\"'\s]*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
 _YES: Final = frozenset(("yes", "y", "true", "1", "✓", "✔", "✅", "☑"))
 _NO: Final = frozenset(("no", "n", "false", "0", "✗", "✘", "❌", "✖", "☒"))
@@ -78,7 +78,10 @@ def read_commit(cell: str) -> str | None:
 
 
 def read_label(cell: str) -> str | None:
-    """Return the name of an experiment in the place of a commit, such as exp4 or run-12."""
+    """Return the name of an experiment in the place of a commit, such as exp4, run-12 or 004.
+
+    A number without a zero in front is no name: the message `12 layers` is about another thing than experiment 12.
+    """
     text = cell.strip(MARKUP)
     return text if _LABEL.fullmatch(text) and read_commit(cell) is None else None
 

@@ -105,6 +105,11 @@ class Header:
         return len(self.cells)
 
     @property
+    def tabbed(self) -> bool:
+        """Whether tabs separate its cells: text hardly has as many of them as a row, but may have as many commas."""
+        return self.split is _tabs
+
+    @property
     def of_experiments(self) -> bool:
         """Whether it has commits and verdicts, whatever its score is."""
         return "commit" in self.places and bool(self.verdicts)
@@ -126,16 +131,24 @@ def _tabs(line: str, columns: int) -> list[str]:
     return line.split("\t", columns - 1)  # a tab in the last column belongs to the description
 
 
+def _separated(line: str, columns: int, mark: str) -> list[str]:
+    cells = next(csv.reader([line], delimiter=mark), [])
+    return [*cells[: columns - 1], mark.join(cells[columns - 1 :])] if len(cells) > columns else cells
+
+
 def _commas(line: str, columns: int) -> list[str]:
-    cells = next(csv.reader([line]), [])
-    return [*cells[: columns - 1], ",".join(cells[columns - 1 :])] if len(cells) > columns else cells
+    return _separated(line, columns, ",")
+
+
+def _semicolons(line: str, columns: int) -> list[str]:
+    return _separated(line, columns, ";")
 
 
 def _pipes(line: str, columns: int) -> list[str]:
     return line.strip().removeprefix("|").removesuffix("|").split("|", columns - 1)
 
 
-_SPLITTERS: Final[tuple[Callable[[str, int], list[str]], ...]] = (_tabs, _commas, _pipes)
+_SPLITTERS: Final[tuple[Callable[[str, int], list[str]], ...]] = (_tabs, _commas, _semicolons, _pipes)
 
 
 def _cells_in(line: str) -> Iterator[tuple[Callable[[str, int], list[str]], list[str]]]:

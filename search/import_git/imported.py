@@ -125,7 +125,8 @@ class _Reader:
         history = self._history
         if not history.experiments:
             raise UserError(
-                "no row that was kept has a commit in the repository, so there is no baseline to start from: "
+                "no row that was kept has a commit in the repository (its hash, or a name such as exp4 with which the "
+                "message of one commit begins), so there is no baseline to start from: "
                 + "; ".join(told(history.left_out))
             )
         self._follow(tip)

@@ -127,7 +127,7 @@ class _Record:
 
     @property
     def is_row(self) -> bool:
-        """Whether a line with enough cells is a row: at least one of its three main cells is valid."""
+        """Whether a line with enough cells, between commas, is a row: at least one of its three main cells is valid."""
         if read_commit(self.commit) is not None or any(read_status(cell) is not None for _, cell in self.verdicts):
             return True
         return begins_with_number(self.score) or all((self.commit, self.score, *(cell for _, cell in self.verdicts)))
@@ -225,7 +225,7 @@ class _Reader:
             short = len(cells) < header.columns - (header.places.get("description") == header.columns - 1)
             if short and len(cells) > 1 and read_commit(record.commit) is not None:
                 self._table.left_out.append(LeftOut(number, "fewer columns than the header"))
-            elif not short and record.is_row:
+            elif not short and (header.tabbed or record.is_row):
                 if last:
                     yield last
                 last = record

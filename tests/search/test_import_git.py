@@ -197,6 +197,10 @@ def test_a_name_in_place_of_a_commit_is_that_of_the_only_commit_whose_message_be
     agent.commit("Exp 10, exp3", ("DEPTH = 6", "DEPTH = 7"))
     agent.log("exp3", "0.7", "1", "keep", "no commit begins with the name")
     agent.log("Exp 10", "0.6", "1", "keep", "depth 7")
+    agent.commit("004: depth 2", ("DEPTH = 7", "DEPTH = 2"))
+    agent.log("004", "0.5", "1", "keep", "depth 2")
+    agent.commit("12 layers", ("DEPTH = 2", "DEPTH = 12"))
+    agent.log("12", "0.4", "1", "keep", "a number is no name: the message may count anything")
     _, run = imported(agent, tmp_path)
 
     trials = read_population(run).trials
@@ -204,8 +208,9 @@ def test_a_name_in_place_of_a_commit_is_that_of_the_only_commit_whose_message_be
         ((), 1.0),
         ((0,), 0.9),
         ((1,), 0.6),
+        ((2,), 0.5),
     ]
-    assert "a name in place of the commit: 2 rows (lines 3, 6)" in capsys.readouterr().out
+    assert "a name in place of the commit: 3 rows (lines 3, 6, 7)" in capsys.readouterr().out
 
 
 def test_what_was_reset_before_it_was_logged_is_history_without_a_score(tmp_path, capsys):

@@ -137,3 +137,24 @@ def test_a_dry_run_says_what_would_come_of_it_and_writes_nothing(agent, tmp_path
     assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("  #")] == [
         line for line in told.splitlines() if line.startswith("  #")
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "phrase"),
+    [
+        ([("baseline", "crash"), ("n/a", "keep")], "no row that was kept has a commit in the repository (its hash, or a name"),
+        ([("HASH", "keep")], "(the larger one won 0 of 0 comparisons with what was kept): add --minimize if smaller is better, or --maximize if larger is, to the command: "),
+    ],
+    ids=["no direction would help", "nothing speaks for a direction"],
+)  # fmt: skip
+def test_a_direction_is_asked_for_only_if_it_helps_and_proposed_only_with_a_reason(
+    agent, tmp_path, capsys, rows, phrase
+):
+    cells = [f"{agent.hash() if commit == 'HASH' else commit}\t9\t{status}\td" for commit, status in rows]
+    (agent.root / "results.tsv").write_text("\n".join(["commit\twins\tstatus\tdescription", *cells]))
+    code, _ = imported(agent, tmp_path, "--metric", "wins")
+    told = capsys.readouterr().err
+
+    assert code == 2
+    assert phrase in told
+    assert told.rstrip().endswith("--metric wins") == ("HASH" in rows[0])

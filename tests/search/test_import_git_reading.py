@@ -28,6 +28,7 @@ HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
         ("abc1234\t0.000000\t0.0\tkeep\td", "keep with 0, which stands for a crash, as val_bpb"),
         ("abc1234\t-\t1\tdiscard\td", "discard without a val_bpb"),
         ("abc1234\t0.9\t1\tpending\td", "the status 'pending' is not known"),
+        ("unknown\t\t\tpartial\td", "the status 'partial' is not known"),  # no part of the description above
         ("abc1234\t0.9\t1\tkeep?\td", "the status 'keep?' is not known"),
         ("abc1234\t0.9\t1\tkeep -> discard\td", "the status 'keep -> discard' is not known"),
         ("abc1234\t0.9\t1\tnot kept\td", "the status 'not kept' is not known"),
@@ -142,13 +143,22 @@ def test_a_line_that_begins_no_row_belongs_to_the_one_before(text, described):
     "text",
     [
         'commit,val_bpb,memory_gb,status,description\nabc1234,0.9,44,keep,"wide, and deep"\n',
+        "commit;val_bpb;memory_gb;status;description\nabc1234;0,9;44;keep;wide, and deep\n",
         "| Commit | val_bpb | memory_gb | status | description |\n|---|---|---|---|---|\n| abc1234 | 0.9 | 44 | keep | wide, and deep |\n",
         "# results of a night\n\nHash\tval_bpb\tVRAM GB\tDecision\tNotes\r\nABC1234\t0.9\t44\tKept\twide, and deep\r\n",
         "\ufeffstatus\tdescription\tcommit\tval_bpb\tmemory_gb\nkeep\twide, and deep\tabc1234\t0.9\t44\n",
         "Git SHA\t**VAL BPB** (\u2193)\tVRAM-GB\tKeep?\tChange\nabc1234\t0.9\t44\tyes\twide, and deep\n",
         r"commit\tval_bpb\tmemory_gb\tstatus\tnote" + "\n" + r"abc1234\t0.9\t44\tkeep\twide, and deep",
     ],
-    ids=["commas", "Markdown", "other names", "another order", "remarks and marks in names", "written tabs"],
+    ids=[
+        "commas",
+        "semicolons",
+        "Markdown",
+        "other names",
+        "another order",
+        "remarks and marks in names",
+        "written tabs",
+    ],
 )
 def test_columns_are_found_by_their_names_between_tabs_commas_and_bars(text):
     (row,) = parse_results(text, place="t", metric="val_bpb").rows
