@@ -134,8 +134,9 @@ def _parsed(source: str) -> tuple[Constant, ...]:
     stored = stored_names(tree)
     assigned = [(name, value) for name, value in assignments(tree) if stored[name] == 1]
     names = [name for name, _ in assigned]
-    idle, marked = idle_names(tree, names), marked_lines(source)
-    measuring = measuring_names(tree, names)
+    idle = functools.cache(lambda: idle_names(tree, names))  # most of the time, and not needed where all have knobs
+    measuring = functools.cache(lambda: measuring_names(tree, names))
+    marked = marked_lines(source)
     found: dict[str, Constant] = {}
     for whole, expression in assigned:
         for name, node in _parts(whole, expression):
@@ -149,7 +150,7 @@ def _parsed(source: str) -> tuple[Constant, ...]:
             knob = _knob(comment, value, node.lineno)
             stays = "fixed" if knob and knob.fixed else ""
             if knob is None:
-                stays = idle.get(whole, "") or why_it_stays(whole) or measuring.get(whole, "")
+                stays = idle().get(whole, "") or why_it_stays(whole) or measuring().get(whole, "")
                 stays = stays or (MARKED if node.lineno in marked else "")
                 stays = stays or (NONE if value == -1 and type(value) is int else "")
                 value = float(value) if type(value) is int and is_share(whole, value) else value
