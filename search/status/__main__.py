@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
@@ -60,8 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         sys.stdout.write(json.dumps([asdict(each) for each in states], indent=2) + "\n")
     else:
-        show(_table(states) if states else f"{root} holds no search yet: `{command('search')}` starts one\n")
+        show(_table(states) if states else _nothing_in(root))
     return 0
+
+
+def _nothing_in(root: Path) -> str:
+    """Return what to say of a folder without a search. A search loads its libraries before it makes its folder."""
+    listed = "one that was started just now is listed after some seconds, when it has made its folder"
+    return f"{root} holds no search yet: `{command('search')}` starts one; {listed}\n"
 
 
 def state_of(run: RunDirectory) -> State:

@@ -72,4 +72,6 @@ def test_before_the_first_search_it_says_how_to_start_one(
     monkeypatch.chdir(tmp_path)
 
     assert main([]) == 0
-    assert capsys.readouterr().out.startswith("outputs holds no search yet: `")
+    text = capsys.readouterr().out
+    assert text.startswith("outputs holds no search yet: `")
+    assert "started just now is listed after some seconds" in text
