@@ -107,13 +107,18 @@ def _now(summary: Summary, process: str | None) -> tuple[str, str]:
 
 def _table(states: Sequence[State]) -> str:
     width = max(len(each.folder) for each in states)
-    lines = [f"{'search':<{width}}  {'state':<9} {'trials':>6} {'trained':>7} {'baseline':>8} {'best':>8}"]
-    for each in states:
-        scores = ("-" if value is None else f"{value:.4f}" for value in (each.baseline, each.best))
-        figures = f"{each.trials:>6} {each.trainings:>7} {next(scores):>8} {next(scores):>8}"
+    scores = [(_score_text(each.baseline), _score_text(each.best)) for each in states]
+    wide = max(len("baseline"), *(len(text) for pair in scores for text in pair))
+    lines = [f"{'search':<{width}}  {'state':<9} {'trials':>6} {'trained':>7} {'baseline':>{wide}} {'best':>{wide}}"]
+    for each, (baseline, best) in zip(states, scores, strict=True):
+        figures = f"{each.trials:>6} {each.trainings:>7} {baseline:>{wide}} {best:>{wide}}"
         lines.append(f"{each.folder:<{width}}  {each.state:<9} {figures}  {each.detail}".rstrip())
     lines += [f"resume: {each.resume}" for each in states if each.resume]
     return "\n".join(lines) + "\n"
+
+
+def _score_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 if __name__ == "__main__":
