@@ -148,6 +148,7 @@ def make_session(
         pruning=instantiate(config.pruning, "pruning"),
         curve_seconds=target.curve_seconds,
         gates=gates,
+        seed_variable=target.contract.seed_variable,
         max_failures=config.max_failures,
         rest=rest,
     )

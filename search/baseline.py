@@ -66,14 +66,26 @@ def require_baseline(first: Trial, run: RunDirectory) -> None:
     raise SeedProgramError(f"{lead}: {first.status.value}: {first.detail or 'no detail'}; {where}{advice}")
 
 
-def remarks(trial: Trial) -> Iterator[str]:
-    """Yield what the user should know of a trial if it is the seed program and has a score; nothing for all others."""
+def remarks(trial: Trial, seed_variable: str) -> Iterator[str]:
+    """Yield what the user should know of a trial if it is the seed program and has a score; nothing for all others.
+
+    Args:
+        trial: The trial.
+        seed_variable: Where a program should read the seed of its training; empty if it cannot miss it.
+    """
     if trial.status is not Status.BASELINE:
         return
     if len(trial.values) != len(trial.evaluations):
         yield (
             f"warning: the seed program failed once: {trial.detail}; the search goes on, and compares on other seeds. "
             "Programs made from it may fail as often"
+        )
+    if seed_variable and len(trial.values) > 1 and len(set(trial.values.values())) == 1:
+        yield (
+            f"warning: the seed program has exactly the same score on {len(trial.values)} training seeds. If chance "
+            "plays a part in it, it ignores its seed: then a second training confirms nothing, and a lucky program is "
+            f"kept. Let it read {seed_variable}, and begin anew. If chance plays no part, acceptance=naive saves the "
+            "second trainings"
         )
     if remark := next((each.remark for each in trial.evaluations if each.remark), ""):
         yield f"the seed program: {remark}"

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         steps, population, name=summary.name, root=options.git, branch=options.branch, file=file, metric=run.metric
     )
     lines = [f"{commit[:10]} {_subject(step)}" for commit, step in zip(commits, steps, strict=True)]
-    show("\n".join([*lines, f"branch {options.branch} of {options.git}: {len(steps)} steps of {run.root}"]) + "\n")
+    show("\n".join([*lines, f"branch {options.branch} of {options.git}: {len(steps)} programs of {run.root}"]) + "\n")
     return 0
 
 

@@ -190,7 +190,7 @@ class Loop:
 
     def _decide(self, number: int, verdict: Verdict, spent: Attempt | None = None) -> None:
         trial = self._recorder.decide(number, verdict, spent)
-        for remark in remarks(trial):
+        for remark in remarks(trial, self._settings.seed_variable):
             self._observer.say(remark)
         self._passed.discard(number)
         self._share.release((number, None))

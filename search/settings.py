@@ -46,6 +46,7 @@ class Settings:
         pruning: Decides which trainings are stopped early.
         curve_seconds: Time of a training by the clock of its loss curve; None if the target has no curve.
         rest: Where operators wait for their providers.
+        seed_variable: Where a program should read the seed of its training; empty if it cannot miss it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Settings:
     gates: Gates = NO_GATES
     extra_operators: Mapping[str, Operator] = field(default_factory=dict)
     rest: Rest = field(default_factory=Rest)
+    seed_variable: str = ""
 
     def programs_ahead(self, slots: int) -> int:
         """Return how many programs may be made while that many slots are busy."""

@@ -104,7 +104,8 @@ def _checks(*, ask_model: bool) -> Iterator[Check]:
     yield from (isolation.check_kernel, isolation.check_isolation)
     from search.doctor.checks import corpus, programs, storage, tracking
 
-    yield from (programs.check_target, programs.check_constants, programs.check_from, corpus.check_corpus)
+    yield from (programs.check_target, programs.check_metric_file, programs.check_constants)
+    yield from (programs.check_from, corpus.check_corpus)
     yield from (storage.check_cache, storage.check_temporary, storage.check_outputs)
     yield tracking.check_tracker
     yield programs.check_operators

@@ -154,6 +154,8 @@ def final_text(report: FinalReport, metric: Metric = VAL_BPB) -> str:
     """Return a final report for the console, in the metric of its target."""
     found = {"validation": report.val, "holdout": report.holdout}
     lines = [f"{name:<10} {_contrast_text(each, metric)}" for name, each in found.items() if each]
+    if _has_shrunk(report, metric):
+        lines.append("the gain is smaller than the search reported, because the best of many looks better than it is")
     return "\n".join([verdict_sentence(report), *lines])
 
 
@@ -165,6 +167,14 @@ def verdict_sentence(report: FinalReport) -> str:
         else (f"the improvement {report.verdict}")
     )
     return f"{state}: {report.reason}"
+
+
+def _has_shrunk(report: FinalReport, metric: Metric) -> bool:
+    """Whether a gain that the search reported is smaller on fresh seeds, by what can be seen in the texts."""
+    val, reported = report.val, report.reported_difference
+    if val is None or reported >= 0 or val.difference <= reported:
+        return False
+    return metric.delta_text(val.difference, val.baseline) != metric.delta_text(reported, val.baseline)
 
 
 def _contrast_text(contrast: Contrast, metric: Metric) -> str:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from search.commands import fails_with_a_line, show
 from search.errors import UserError
@@ -60,8 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         sys.stdout.write(json.dumps([asdict(each) for each in states], indent=2) + "\n")
     else:
-        show(_table(states) if states else f"{root} holds no search yet: `{command('search')}` starts one\n")
+        show(_table(states) if states else _nothing_in(root))
     return 0
+
+
+def _nothing_in(root: Path) -> str:
+    """Return what to say of a folder without a search. A search loads its libraries before it makes its folder."""
+    listed = "one that was started just now is listed after some seconds, when it has made its folder"
+    return f"{root} holds no search yet: `{command('search')}` starts one; {listed}\n"
 
 
 def state_of(run: RunDirectory) -> State:
@@ -100,13 +107,18 @@ def _now(summary: Summary, process: str | None) -> tuple[str, str]:
 
 def _table(states: Sequence[State]) -> str:
     width = max(len(each.folder) for each in states)
-    lines = [f"{'search':<{width}}  {'state':<9} {'trials':>6} {'trained':>7} {'baseline':>8} {'best':>8}"]
-    for each in states:
-        scores = ("-" if value is None else f"{value:.4f}" for value in (each.baseline, each.best))
-        figures = f"{each.trials:>6} {each.trainings:>7} {next(scores):>8} {next(scores):>8}"
+    scores = [(_score_text(each.baseline), _score_text(each.best)) for each in states]
+    wide = max(len("baseline"), *(len(text) for pair in scores for text in pair))
+    lines = [f"{'search':<{width}}  {'state':<9} {'trials':>6} {'trained':>7} {'baseline':>{wide}} {'best':>{wide}}"]
+    for each, (baseline, best) in zip(states, scores, strict=True):
+        figures = f"{each.trials:>6} {each.trainings:>7} {baseline:>{wide}} {best:>{wide}}"
         lines.append(f"{each.folder:<{width}}  {each.state:<9} {figures}  {each.detail}".rstrip())
     lines += [f"resume: {each.resume}" for each in states if each.resume]
     return "\n".join(lines) + "\n"
+
+
+def _score_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from search.runs.rundir import RunDirectory, diff
 from search.runs.summary import Summary
 from search.views.pulse import Pulse
 from search.views.unverified import has_holdout
-from search.views.verdicts import description_of, one_line
+from search.views.verdicts import ancestry, description_of, one_line
 from target.durations import duration
 from target.evaluation import Evaluation
 from target.metric import VAL_BPB, Metric
@@ -163,8 +163,8 @@ def final_view(
     parts += [_uncut(f"{path}  {what}") for path, what in places if path.exists()]
     if number and not run.final.exists():
         holds = command("search.final", str(run.root))
-        on = "fresh seeds, holdout" if has_holdout(run) else "fresh seeds"
-        parts.append(_uncut(f"{holds}  whether the improvement holds: {on}"))
+        on = "on fresh seeds and the holdout" if has_holdout(run) else "on fresh seeds"
+        parts.append(_uncut(f"{holds}  whether the gain holds {on}: the best of many looks better than it is"))
     if hint:
         parts.append(_uncut(hint))
     return Group(*parts)
@@ -319,7 +319,9 @@ def _result_text(population: Population, summary: Summary, metric: Metric) -> Te
         return Text("no result: the seed program has no score")
     text = Text(f"baseline {metric.text(summary.baseline_val_bpb)}   best ")
     text.append(value_text(best, population, metric), style="bold green")
-    text.append(f" (trial #{best.number}, {description_of(best)})")
+    steps = len(ancestry(best, population)) - 1
+    last = f"the last of {steps} steps: " if steps > 1 else ""  # the gain is that of all of them
+    text.append(f" (trial #{best.number}, {last}{description_of(best)})")
     change = difference(best, population.trials[0], population)
     if change is None:
         return text.append("   no improvement")

@@ -23,6 +23,7 @@ from target.process.trees import copy_tree, files_below, remove_tree
 
 COPY_BYTES: Final = 256 << 20
 COPY_FILES: Final = 4_000
+_SOURCE_BYTES: Final = 1_000_000  # a larger file is no source
 _LEFT_OUT: Final = {"__pycache__", "node_modules"}  # without git; dotted names are left out too
 
 
@@ -73,6 +74,20 @@ def describe_checkout(spec: CommandSpec) -> Snapshot:
         return copy_checkout(spec, folder / "checkout")
     finally:
         remove_tree(folder)
+
+
+def is_named(spec: CommandSpec, file: str) -> bool:
+    """Return whether the command, the program, or a file that is copied for them has the name of a file in its text.
+
+    Raises:
+        TargetError: As in `copy_checkout`.
+    """
+    name = Path(file).name.encode()
+    with machine_errors(f"cannot read {spec.root}"), _repository(spec.root) as ask:
+        paths = [spec.root / each for each in _names(spec, ask("ls-files", "-z"))]
+        texts = (path.read_bytes() for path in paths if path.is_file() and path.stat().st_size <= _SOURCE_BYTES)
+        own = spec.program.read_bytes() if spec.program else b""
+        return name in spec.command.encode() or name in own or any(name in text for text in texts)
 
 
 class CommandSpace:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from target.command.checkout import copy_checkout
 from target.command.spec import CommandSpec
 from target.device import ListedCard
 from target.device.cards import list_cards
+
+OUR_EVALUATOR: Final = "target.command.evaluator"
+"""The module whose score is the number that a command reports."""
 
 
 class CommandKind:
@@ -26,7 +29,7 @@ class CommandKind:
         self,
         spec: CommandSpec,
         *,
-        evaluator: str = "target.command.evaluator",
+        evaluator: str = OUR_EVALUATOR,
         describe_more: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.spec = spec

@@ -76,6 +76,7 @@ class CommandTarget:
             check=functools.partial(check_program, spec),
             metric=metric,
             subject=NETWORK if metric.is_usual else PROGRAM,
+            seed_variable=SEED_VARIABLE,
         )
 
     @property

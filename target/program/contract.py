@@ -29,6 +29,8 @@ class Contract:
         check: Checks a text, and raises a `ContractError` if it breaks a rule that can be checked without running it.
         metric: What decides, its direction, and what a program is called.
         subject: What kind of program it is, in words for prompts.
+        seed_variable: Environment variable with the seed of a training, for a program that may fail to read it; empty
+            if it gets its seed in another way.
     """
 
     brief: str
@@ -37,6 +39,7 @@ class Contract:
     check: Callable[[str], None]
     metric: Metric = VAL_BPB
     subject: Subject = PROGRAM
+    seed_variable: str = ""
 
 
 def check_source(source: str) -> None:

@@ -20,6 +20,7 @@ from target.program import Program
 from target.program.constants import Value, format_value
 
 _LEAST: Final = 30  # number of trainings that a surrogate needs
+_COLUMNS: Final = ("outcome", "val_bpb", "train_seconds")
 _LOG_RATIO: Final = 8.0  # a positive column with a larger ratio of its ends gets a log scale
 
 
@@ -166,6 +167,7 @@ def _read_csv(path: Path) -> Recordings:
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     raw = list(csv.DictReader(io.StringIO(content.decode())))
     names = [name for name in (raw[0] if raw else ()) if name.isupper()]
+    _require_columns(path, list(raw[0]) if raw else [], {row.get("outcome", "") for row in raw})
     columns = {name: _typed([row[name] for row in raw]) for name in names}
     rows = tuple(
         Recorded(
@@ -179,6 +181,19 @@ def _read_csv(path: Path) -> Recordings:
         for index, row in enumerate(raw)
     )
     return Recordings(rows=rows, program=_program(rows))
+
+
+def _require_columns(path: Path, given: Sequence[str], outcomes: set[str]) -> None:
+    missing = [name for name in _COLUMNS if name not in given]
+    if missing or not any(name.isupper() for name in given):
+        raise TargetError(
+            f"target.trials: {path} must have a column for each constant, named in UPPER_CASE as in train.py, and the "
+            f"columns {', '.join(_COLUMNS)}; its first line has: {', '.join(given) or 'nothing'}"
+        )
+    if unknown := sorted(outcomes - set(Outcome)):
+        raise TargetError(
+            f"target.trials: each outcome in {path} must be one of {', '.join(Outcome)}, got {unknown[0]!r}"
+        )
 
 
 def _typed(texts: Sequence[str]) -> Sequence[Value]:

@@ -291,9 +291,9 @@ def test_the_end_says_what_came_of_it_and_where_it_is(tmp_path, make_display):
 
 
 @pytest.mark.parametrize(
-    ("described", "ending"), [({"corpus": {}}, "fresh seeds, holdout"), ({"checkout": {}}, "fresh seeds")]
+    ("described", "on"), [({"corpus": {}}, "on fresh seeds and the holdout"), ({"checkout": {}}, "on fresh seeds")]
 )
-def test_a_command_at_the_end_is_one_line_however_narrow_the_terminal(tmp_path, described, ending):
+def test_a_command_at_the_end_is_one_line_however_narrow_the_terminal(tmp_path, described, on):
     display, out = terminal_display(width=40)
     run = RunDirectory(tmp_path / "a folder with a long name")
     run.create()
@@ -301,8 +301,20 @@ def test_a_command_at_the_end_is_one_line_however_narrow_the_terminal(tmp_path, 
     display.finish(MIXED, make_summary(MIXED), run, "python -m search.ui and a long argument of it")
 
     lines = Text.from_ansi(out.getvalue()).plain.splitlines()
-    assert f"{command('search.final', str(run.root))}  whether the improvement holds: {ending}" in lines
+    said = f"whether the gain holds {on}: the best of many looks better than it is"
+    assert f"{command('search.final', str(run.root))}  {said}" in lines
     assert lines[-1] == "python -m search.ui and a long argument of it"
+
+
+@pytest.mark.parametrize(
+    ("population", "said"),
+    [(make_population(2.0, 1.9), "(trial #1, MATRIX_LR"), (MIXED, "(trial #9, the last of 3 steps: MATRIX_LR")],
+)
+def test_the_whole_gain_is_not_said_to_be_that_of_the_last_step(tmp_path, population, said):
+    display, out = plain_display()
+    display.finish(population, make_summary(population), RunDirectory(tmp_path), None)
+
+    assert said in out.getvalue()
 
 
 def test_the_end_of_a_search_without_a_score():

@@ -53,6 +53,31 @@ def test_a_target_of_the_user_needs_its_directory_its_command_and_its_file(tmp_p
     assert "syntax: half.py:1: invalid syntax" in target(file="half.py").found
 
 
+@pytest.mark.parametrize(
+    ("source", "settings", "warns"),
+    [
+        ("print('n:', 1)\n", {}, True),
+        ("print('n:', 1)\n", {"metric_file": "null"}, False),
+        ("print('n:', 1)\n", {"metric_pattern": "'n: ([0-9]+)'"}, False),
+        ("open('result.json', 'w').write('{}')\n", {}, False),
+        ("print('n:', 1)\n", {"command": "python sort.py --out result.json"}, False),
+        ("import report\n", {}, False),
+    ],
+)
+def test_a_program_that_prints_its_score_is_told_of_the_setting(
+    tmp_path: Path, source: str, settings: dict[str, str], warns: bool
+) -> None:
+    (tmp_path / "sort.py").write_text(source)
+    if "report" in source:
+        (tmp_path / "report.py").write_text("OUT = 'result.json'\n")
+    plain = {"root": str(tmp_path), "file": "sort.py", "command": "python sort.py", "metric": "n"} | settings
+    overrides = ["target=command", *(f"target.{name}={value}" for name, value in plain.items())]
+    rows = list(programs.check_metric_file(compose_subject(overrides)))
+
+    assert [row.state for row in rows] == [State.WARNING] * warns
+    assert all("target.metric_file=null" in row.text for row in rows)
+
+
 def test_it_says_which_constants_can_move() -> None:
     (row,) = programs.check_constants(compose_subject(["target=landscape"]))
 

@@ -111,7 +111,7 @@ def test_each_step_is_a_commit_with_its_effect_and_nothing_else_changes(searched
     assert set(git(root, "ls-tree", "--name-only", "graft/mar8").split()) == {"train.py", "results.tsv"} | kept
     assert {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()} == files
     assert git(root, "status", "--porcelain") == status
-    assert f"branch graft/mar8 of {root}: {len(trials)} steps" in capsys.readouterr().out
+    assert f"branch graft/mar8 of {root}: {len(trials)} programs" in capsys.readouterr().out
 
 
 def test_an_import_gives_the_same_programs_scores_and_parents(searched, steps, tmp_path, monkeypatch):

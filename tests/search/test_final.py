@@ -74,6 +74,14 @@ def test_pairing_takes_the_luck_of_the_seeds_off(tmp_path: Path) -> None:
     assert "the search reported -0.2000" in report.reason
 
 
+@pytest.mark.parametrize(("gain", "says_why"), [(0.15, True), (0.25, False)])
+def test_a_gain_that_shrinks_on_fresh_seeds_is_explained(tmp_path: Path, gain: float, says_why: bool) -> None:
+    report = check(tmp_path, Immediate(better_by(gain)))  # the search reported 0.2
+
+    assert report.verdict == "holds"
+    assert ("because the best of many looks better than it is" in final_text(report)) == says_why
+
+
 @pytest.mark.parametrize(
     ("gain", "sd", "verdict"),
     [(0.0, 0.001, "does not hold"), (-0.2, 0.001, "does not hold"), (0.2, 0.3, "cannot be told")],

@@ -102,6 +102,20 @@ def test_a_seed_program_may_fail_on_one_seed_and_another_takes_its_place(
     check(bench, summary)
 
 
+@pytest.mark.parametrize(
+    ("variable", "noise", "warnings"), [("GRAFT_SEED", 0.0, 1), ("GRAFT_SEED", 1e-9, 0), ("", 0.0, 0)]
+)
+def test_a_seed_program_that_ignores_its_seed_is_told_once_where_it_should_have_read_it(
+    bench: Bench, variable: str, noise: float, warnings: int
+) -> None:
+    bench.settings = {"seed_variable": variable}
+    bench.score = lambda program, seed: 1.0 + float(program.constants["LR"]) + noise * (seed == FIRST)
+    bench.search(trainings=20)
+
+    said = [text for text in bench.observer.said if "exactly the same score on 2 training seeds" in text]
+    assert len(said) == warnings
+
+
 @pytest.mark.parametrize("scores_on", [[], [FIRST], [SECOND], [THIRD]])
 def test_a_seed_program_that_fails_on_two_seeds_ends_the_search(bench: Bench, scores_on: list[int]) -> None:
     bench.slots = 1

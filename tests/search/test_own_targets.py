@@ -120,11 +120,14 @@ def test_the_constants_that_can_move_are_named_once_in_a_search(tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert [each for each in done.stdout.splitlines() if each.endswith(line)]
     assert done.stdout.count("the seed program: val_bpb has 2 values in the output; the last counts: 6.35. ") == 1
+    assert done.stdout.count("exactly the same score on 2 training seeds") == 1
+    assert "Let it read GRAFT_SEED" in done.stdout
     again = search(tmp_path, *arguments, "budget.trainings=8", "operator=tune", "strategy=greedy")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "resumed: " in again.stdout
     assert "can move" not in again.stdout
     assert "2 values" not in again.stdout
+    assert "same score" not in again.stdout
     assert all("BATCH = 2**" in path.read_text() for path in (tmp_path / "outputs" / "once").glob("trials/*/train.py"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "outputs"
 
 
-def rewrite(root: Path, **changes: str) -> None:
+def rewrite(root: Path, **changes: object) -> None:
     summary = json.loads((root / "summary.json").read_text())
     (root / "summary.json").write_text(json.dumps({**summary, **changes}))
 
@@ -61,6 +62,20 @@ def test_a_search_that_has_not_written_its_summary_has_not_begun(tmp_path: Path)
     assert state_of(RunDirectory(tmp_path)).state == "not begun"
 
 
+def test_the_columns_of_large_scores_are_aligned(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(outputs / "sweeps" / "s", tmp_path / "s")
+    rewrite(copy / "seed=0", baseline_val_bpb=57481.3, best_val_bpb=19285.9)
+
+    assert main([str(copy)]) == 0
+    header, *rows = [each for each in capsys.readouterr().out.splitlines() if not each.startswith("resume: ")]
+    ends = header.index("best") + len("best")
+    best = state_of(RunDirectory(copy / "seed=1")).best
+    assert [row[:ends].split()[-1] for row in rows] == ["19285.9000", f"{best:.4f}"]
+    assert all(row[ends : ends + 2] == "  " for row in rows)
+
+
 def test_an_empty_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path} holds no search yet: `")
@@ -72,4 +87,6 @@ def test_before_the_first_search_it_says_how_to_start_one(
     monkeypatch.chdir(tmp_path)
 
     assert main([]) == 0
-    assert capsys.readouterr().out.startswith("outputs holds no search yet: `")
+    text = capsys.readouterr().out
+    assert text.startswith("outputs holds no search yet: `")
+    assert "started just now is listed after some seconds" in text

@@ -138,6 +138,16 @@ def test_bad_input_is_named(tmp_path) -> None:
     write_record(few, rows=9)
     with pytest.raises(TargetError, match="a surrogate needs 30"):
         read_recordings(few)
+    table = tmp_path / "table.csv"
+    for text, said in [
+        ("depth,val_bpb\n4,1.0\n", "UPPER_CASE .* its first line has: depth, val_bpb"),
+        ("depth,outcome,val_bpb,train_seconds\n4,ok,1.0,3\n", "UPPER_CASE"),
+        ("", "its first line has: nothing"),
+        ("DEPTH,outcome,val_bpb,train_seconds\n4,OOM,,3\n", "one of ok, pruned, .*got 'OOM'"),
+    ]:
+        table.write_text(text)
+        with pytest.raises(TargetError, match=said):
+            read_recordings(table)
     with pytest.raises(TargetError, match=r"target\.trials must name recorded trainings"):
         surrogate_target(name="surrogate", trials=None, model="gp", slots=1)
     with pytest.raises(TargetError, match="there is no"):

@@ -64,6 +64,7 @@ class AccuracyTarget:
             ),
             check=functools.partial(check_program, self._spec),
             metric=Metric(name="accuracy", is_maximized=True),
+            seed_variable="GRAFT_SEED",
         )
 
     def seed_program(self) -> Program:

@@ -21,6 +21,9 @@ from search.doctor.checks.subject import Subject
 from search.errors import UserError
 from search.import_run import find_source
 from search.models.cassette import ReplayedModel, open_record
+from target.command.checkout import is_named
+from target.command.kind import OUR_EVALUATOR, CommandKind
+from target.command.spec import CommandSpec
 from target.errors import TargetError
 from target.metric import Metric, usual_direction
 from target.program import Program
@@ -47,6 +50,24 @@ def check_target(subject: Subject) -> Iterator[Row]:
     if metric.doubt:
         remedy = f"target.direction={usual_direction(metric.name)}"
         yield warning("metric", metric.doubt, cost="the search would keep the worse programs", remedy=remedy)
+
+
+def check_metric_file(subject: Subject) -> Iterator[Row]:
+    """Warn if nothing of a command's directory knows the file that should have the score."""
+    spec = subject.spec
+    if not isinstance(spec, CommandSpec) or not spec.metric_file or spec.metric_pattern:
+        return
+    if not isinstance(subject.kind, CommandKind) or subject.kind.evaluator != OUR_EVALUATOR:
+        return  # a scorer of the user makes the score
+    with contextlib.suppress(TargetError):  # check_target has reported it
+        if not is_named(spec, spec.metric_file):
+            yield warning(
+                "score",
+                f"{spec.metric} is read from {spec.metric_file}, which neither {spec.file} nor another file in "
+                f"{spec.root} names",
+                cost="without that file a run has no score",
+                remedy="if the command prints the number: target.metric_file=null",
+            )
 
 
 def check_constants(subject: Subject) -> Iterator[Row]:
