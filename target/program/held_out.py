@@ -51,6 +51,11 @@ def is_of_batches(name: str) -> bool:
     return bool(words_of(name) & _PER_BATCH)
 
 
+def stops_gradient(context: ast.expr) -> bool:
+    """Return whether a decorator or a context of a `with` is `torch.no_grad()`, or another of its kind."""
+    return name_of(context.func if isinstance(context, ast.Call) else context) in _WITHOUT_GRADIENT
+
+
 @functools.lru_cache(maxsize=512)  # asked again for each constant that is read there
 def trains(node: ast.AST) -> bool:
     """Return whether a part of a program trains something."""
@@ -71,7 +76,7 @@ def is_evaluation(node: ast.AST) -> bool:
     if _EVALUATES.fullmatch(node.name):
         return True
     contexts = [item.context_expr for each in ast.walk(node) if isinstance(each, ast.With) for item in each.items]
-    return any(map(_stops_gradient, [*contexts, *node.decorator_list])) and any(map(_switches, ast.walk(node)))
+    return any(map(stops_gradient, [*contexts, *node.decorator_list])) and any(map(_switches, ast.walk(node)))
 
 
 def is_inline_evaluation(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
@@ -82,7 +87,7 @@ def is_inline_evaluation(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> b
         )
     if (
         not isinstance(node, ast.With)
-        or not any(_stops_gradient(item.context_expr) for item in node.items)
+        or not any(stops_gradient(item.context_expr) for item in node.items)
         or trains(node)
     ):
         return False
@@ -281,10 +286,6 @@ def _is_plain_call(node: ast.AST) -> TypeGuard[ast.Call]:
 
 def _is_of_training(node: ast.AST) -> bool:
     return name_of(node) in {"training", "train", "is_train", "augment"}
-
-
-def _stops_gradient(context: ast.expr) -> bool:
-    return name_of(context.func if isinstance(context, ast.Call) else context) in _WITHOUT_GRADIENT
 
 
 def _bodies(node: ast.AST) -> Iterator[list[ast.stmt]]:

@@ -13,7 +13,13 @@ from typing import Final
 
 from target.program.assigned import assignments
 from target.program.conditions import condition
-from target.program.held_out import is_evaluation, is_held_out, is_inline_evaluation, names_in_evaluations
+from target.program.held_out import (
+    is_evaluation,
+    is_held_out,
+    is_inline_evaluation,
+    names_in_evaluations,
+    stops_gradient,
+)
 from target.program.roles import role, role_of_all
 from target.program.staying import DATA, LIMIT, MEASURE, SPLIT
 from target.program.syntax import called, name_of, parents_of
@@ -50,7 +56,6 @@ _MODELS: Final = re.compile(
 )
 _PARAMETERS: Final = frozenset({"params", "weights", "state", "theta", "variables", "model", "net", "module"})
 _SAYS_HELD_OUT: Final = re.compile(r"(?i:\b(?:val|valid|validation|eval|test)\b)")
-_WITHOUT_GRADIENT: Final = frozenset({"no_grad", "inference_mode"})
 _HELD_OUT: Final = re.compile(r"(?i:(?:\w*_)?(?:val|valid|validation|eval|test)(?:_\w*)?)")
 _CLOCK: Final = re.compile(r"(?i:\w*elapsed\w*|(?:\w*_)?(?:time|seconds|secs|clock|wall))")
 _CLOCK_CALLS: Final = frozenset({"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns"})
@@ -234,7 +239,7 @@ def _in_evaluation(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
         node = parents[node]
         if isinstance(node, ast.FunctionDef) and _is_evaluation(node.name):
             return True
-        if any(map(_stops_gradient, _contexts(node))) or any(map(_HELD_OUT.fullmatch, _stored(node))):
+        if any(map(stops_gradient, _contexts(node))) or any(map(_HELD_OUT.fullmatch, _stored(node))):
             return True
         texts = (
             (part.value for part in node.values if isinstance(part, ast.Constant))
@@ -257,10 +262,6 @@ def _stored(node: ast.AST) -> list[str]:
     """Return the names that a statement assigns to."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
     return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-def _stops_gradient(node: ast.expr) -> bool:
-    return name_of(node.func if isinstance(node, ast.Call) else node) in _WITHOUT_GRADIENT
 
 
 def _keeps_time(node: ast.AST, child: ast.AST) -> bool:
