@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-import threading
+import functools
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,9 +14,11 @@ from search.observer import Running
 from search.runs.ledger import Ledger
 from target.errors import DiskFullError, TargetError
 from target.evaluation import Evaluation, Outcome
+from target.in_thread import run_in_thread
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+_EXPECTED: Final = (MutationError, ProviderError, TargetError)
 
 ATTEMPTS: Final = 3
 """Attempts at one evaluation, each in its own session. If all fail, the program is at fault, not the machine."""
@@ -87,21 +89,6 @@ def call_in_thread(
 ) -> Future[_Result]:
     """Return the future of an operator's call, made in a daemon thread of its own.
 
-    The interpreter joins the threads of a `ThreadPoolExecutor` when it exits. A thread that waits forever for a model
-    would keep an interrupted search from exiting.
+    A thread that waits forever for a model must not keep an interrupted search from exiting.
     """
-    future: Future[_Result] = Future()
-
-    def run() -> None:
-        try:
-            result = call(*args, **kwargs)
-        except (MutationError, ProviderError, TargetError) as error:
-            future.set_exception(error)
-        except BaseException as error:  # a bug of ours: whatever waits for the future must see it
-            future.set_exception(error)
-            raise
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=run, name="propose", daemon=True).start()
-    return future
+    return run_in_thread(functools.partial(call, *args, **kwargs), expected=_EXPECTED, name="propose")

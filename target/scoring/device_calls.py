@@ -8,16 +8,16 @@ the evaluation would be repeated on the same card if it killed the scorer.
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Final, TypeVar
 
 from target.boundary.device_memory import DeviceMemoryError
 from target.errors import TargetError
 from target.feedback import CandidateFailure
+from target.in_thread import run_in_thread
 
 _LIMIT_SECONDS: Final = 300.0  # these calls take milliseconds, or seconds beside a model that uses the whole card
+_EXPECTED: Final = (DeviceMemoryError, CandidateFailure, RuntimeError)  # torch raises kinds of RuntimeError
 
 _Result = TypeVar("_Result")
 
@@ -45,8 +45,7 @@ class DeviceCalls:
         """
         if self._trouble:
             raise TargetError(self._trouble)
-        result: Future[_Result] = Future()
-        threading.Thread(target=_run, args=(call, result), name="device", daemon=True).start()
+        result = run_in_thread(call, expected=_EXPECTED, name="device")
         concurrent.futures.wait([result], timeout=self.limit_seconds)
         if not result.done():
             self._trouble = (
@@ -55,13 +54,3 @@ class DeviceCalls:
             )
             raise TargetError(self._trouble)
         return result.result()
-
-
-def _run(call: Callable[[], _Result], result: Future[_Result]) -> None:
-    try:
-        result.set_result(call())
-    except (DeviceMemoryError, CandidateFailure, RuntimeError) as error:  # torch raises kinds of RuntimeError
-        result.set_exception(error)
-    except BaseException as error:  # our own fault: the caller that waits must see it
-        result.set_exception(error)
-        raise
