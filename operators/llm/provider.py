@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 from operators.chat import REFUSED, TOOL_CALLS, Message, Reply
 from operators.llm.catalogue import import_litellm
 from operators.llm.endpoint import Endpoint
 from operators.llm.refusals import BusyError, UnavailableError, is_policy, meaning
 from operators.llm.usage import cost_usd, usage_of
+from target.in_thread import run_in_thread
 
-_T = TypeVar("_T")
 _BROKEN: Final = frozenset({"error", "network_error"})
 
 
@@ -60,7 +58,9 @@ def call(
 
     began = time.monotonic()
     try:
-        response = _within(total_seconds + connect_seconds, complete)
+        # httpx limits only silence, not the time of an answer; any exception is raised again here
+        future = run_in_thread(complete, expected=(Exception,), name="llm")
+        response = future.result(total_seconds + connect_seconds)
     except TimeoutError:
         raise _late(total_seconds, endpoint) from None
     except openai.OpenAIError as error:
@@ -70,24 +70,6 @@ def call(
             return _refused(endpoint, time.monotonic() - began)
         raise meaning(error, endpoint, max_tokens=max_tokens) from error
     return _reply(response, endpoint, messages, time.monotonic() - began)
-
-
-def _within(seconds: float, function: Callable[[], _T]) -> _T:
-    """Return the function's result; httpx limits only silence, not the time of an answer.
-
-    Raises:
-        TimeoutError: It is not there in time.
-    """
-    future: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  # it is raised again in the thread that waits
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="llm", daemon=True).start()
-    return future.result(seconds)
 
 
 def _late(seconds: float, endpoint: Endpoint) -> BusyError:

@@ -12,6 +12,10 @@ from target.program.conditions import stepped_environment
 from target.program.inferred import words_of
 from target.program.syntax import called, name_of
 
+EVALUATES: Final = re.compile(
+    r"(?i:(?:\w*_)?(?:eval|evals|evaluate|evaluation|evaluator|validate|validation)(?:_\w*)?)"
+)
+TESTS: Final = re.compile(r"(?i:test|test_(?:epoch|loop|model)|run_test)")
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _HELD_OUT: Final = frozenset({"val", "valid", "validation", "eval", "test", "holdout", "heldout"})
 _GLUED: Final = frozenset({"xtest", "ytest", "xval", "yval", "testset", "valset", "testloader", "valloader"})
@@ -20,10 +24,6 @@ _NO_DATA: Final = frozenset(
     | {"metric", "metrics", "result", "results", "out", "output", "outputs", "time", "error", "mse", "mae", "rmse"}
     | {"auc", "bpb", "perplexity", "reward", "rewards", "return", "returns", "model", "every", "freq", "interval"}
     | {"callback", "prob", "probs", "history", "loop"}
-)
-_EVALUATES: Final = re.compile(
-    r"(?i:(?:\w*_)?(?:eval|evals|evaluate|evaluation|evaluator|validate|validation)(?:_\w*)?)"
-    r"|(?i:test|test_(?:epoch|loop|model)|run_test)"
 )
 _TRAINS: Final = frozenset(
     {"backward", "fit", "learn", "train_on_batch", "partial_fit", "zero_grad", "apply_gradients"}
@@ -73,7 +73,7 @@ def is_evaluation(node: ast.AST) -> bool:
     """
     if not isinstance(node, _FUNCTIONS) or trains(node):
         return False
-    if _EVALUATES.fullmatch(node.name):
+    if _is_named_evaluation(node.name):
         return True
     contexts = [item.context_expr for each in ast.walk(node) if isinstance(each, ast.With) for item in each.items]
     return any(map(stops_gradient, [*contexts, *node.decorator_list])) and any(map(_switches, ast.walk(node)))
@@ -123,7 +123,7 @@ class _Flow:
     def found(self) -> set[str]:
         makers, found = set[str](), set[str]()
         for node in self._nodes:
-            if isinstance(node, ast.Call) and _EVALUATES.fullmatch(called(node)):
+            if isinstance(node, ast.Call) and _is_named_evaluation(called(node)):
                 found |= self._handed(node)
             if isinstance(node, ast.Assign) and any(map(is_held_out, _targets(node))):
                 found |= self._made_of(node.value)
@@ -272,6 +272,10 @@ class _Flow:
                 return False
             child = above
         return selects
+
+
+def _is_named_evaluation(function: str) -> bool:
+    return bool(EVALUATES.fullmatch(function) or TESTS.fullmatch(function))
 
 
 def _switches(node: ast.AST) -> bool:

@@ -14,6 +14,8 @@ from typing import Final
 from target.program.assigned import assignments
 from target.program.conditions import condition
 from target.program.held_out import (
+    EVALUATES,
+    TESTS,
     is_evaluation,
     is_held_out,
     is_inline_evaluation,
@@ -28,15 +30,11 @@ _SPLITS: Final = re.compile(
     r"(?i:\w*(?:train|val|test|random|group|strat|time|data|holdout|shuffle)\w*split(?:ter)?s?|\w*kfold\w*"
     r"|split_(?:data|train|test)\w*|cross_val\w*)"
 )
-_EVALUATES: Final = re.compile(
-    r"(?i:(?:\w*_)?(?:eval|evals|evaluate|evaluation|evaluator|validate|validation)(?:_\w*)?)"
-)
-_TESTS: Final = re.compile(r"(?i:test|test_(?:epoch|loop|model)|run_test)")
 _METRICS: Final = re.compile(
     r"(?i:(?!\w*loss)(?:\w+_)?(?:accuracy|metrics?|dice|iou|miou|bleu|rouge|auc|rmse|f1|fid|kid|perplexity|psnr|ssim|wer|cer"
     r"|hits?|ndcg|mrr|recall|average_precision|precision_at)(?:_\w+)?)"
 )
-_READERS: Final = (_EVALUATES, _TESTS, _METRICS)
+_READERS: Final = (EVALUATES, TESTS, _METRICS)
 _GENERATES_TEXT: Final = re.compile(r"generate(?:_text|_samples?|_sequence)?|sample_text")
 _SCORES: Final = re.compile(r"\w+_(?:score|metric|error)|mean_\w+_(?:loss|deviance)|\w*average_precision|\w+_at_k")
 """Calls whose named arguments, such as `beta` of `fbeta_score`, say what is measured."""
@@ -113,7 +111,7 @@ def _purpose(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, bo
                 return SPLIT if _SPLITS.fullmatch(name) else DATA, False
             if isinstance(child, ast.keyword) and isinstance(child.value, ast.Name) and _SCORES.fullmatch(name):
                 return MEASURE, False
-            inside = inside or (not handed_on and bool(_EVALUATES.fullmatch(name)))
+            inside = inside or (not handed_on and bool(EVALUATES.fullmatch(name)))
             handed_on = True
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             inside = inside or any(pattern.fullmatch(node.name) for pattern in (*_READERS, _GENERATES_TEXT))
