@@ -22,9 +22,11 @@ N_HEADS = 5  # knob: 1..16 int
 HEAD_DIM = 128  # knob: 16 | 32 | 64 | 128  # width is N_HEADS * HEAD_DIM
 MLP_RATIO = 4.0  # knob: 0.5..8 log  # hidden units of the MLP / width
 ACTIVATION = "relu2"  # knob: relu2 | gelu | silu
+RELU_SLOPE = 0.5  # knob: 0..0.9 linear  # of relu2 below 0, before it is squared
 ROPE_BASE = 200_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation / 2 pi, in tokens
 ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
 KEY_OFFSET = True  # knob: True | False  # half of each key is that of the token before
+EXCLUSIVE = True  # knob: True | False  # each head takes a learned part of its own value out of its result
 LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
 INIT_SCALE = 0.68  # knob: 0.2..2 log  # of the matrices in blocks, times 1 / sqrt(inputs)
 ATTENTION_PATTERN = "SSSSL"  # knob: L | SL | SSSSL  # blocks in turn see rows (L) or pieces (S); the last rows
@@ -52,7 +54,7 @@ ORTHOGONALISATION = "polar"  # knob: polar | quintic  # coefficients of the iter
 EMBEDDING_LR = 0.9  # knob: 1e-3..3 log  # AdamW, as all below
 HEAD_LR = 0.005  # knob: 1e-4..0.1 log
 SCALAR_LR = 0.5  # knob: 1e-3..3 log  # parts of the first embedding; the other scalars have a hundredth of it
-SMEAR_LR = 0.02  # knob: 1e-3..0.3 log
+SMEAR_LR = 0.02  # knob: 1e-3..0.3 log  # of the parts that SMEAR and EXCLUSIVE learn
 EMBEDDING_WEIGHT_DECAY = 0.001  # knob: 1e-5..0.1 log
 VALUE_WEIGHT_DECAY = 0.003  # knob: 1e-5..0.1 log  # of value embeddings
 ADAM_BETA1 = 0.8  # knob: 0..0.95 linear
@@ -125,7 +127,7 @@ def offset(keys: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, piece: int | None) -> Tensor:
-    """Mix values by causal attention, (B, T, H, D) each, to (B, T, C): in whole rows, or in pieces of so many tokens.
+    """Mix values by causal attention, all (B, T, H, D): in whole rows, or in pieces of so many tokens.
 
     Pieces do not see each other (local attention, arXiv 1801.10198): they are short rows, and need no mask.
     """
@@ -135,7 +137,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, piece: int | None) -> Tensor:
         q, k, v = (F.pad(each, fill).reshape(-1, piece, N_HEADS, HEAD_DIM) for each in (q, k, v))
     q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # views, (B, H, T, D), which attention reads as they are
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=ATTENTION_SCALE / math.sqrt(HEAD_DIM))
-    return y.transpose(1, 2).reshape(rows, -1, WIDTH)[:, :tokens]
+    return y.transpose(1, 2).reshape(rows, -1, N_HEADS, HEAD_DIM)[:, :tokens]
 
 
 class Attention(nn.Module):
@@ -147,6 +149,7 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4))
         self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if value_rows and VALUE_GATES else None
         self.extra = nn.Embedding(value_rows, WIDTH) if value_rows else None  # value embedding (arXiv 2410.17897)
+        self.own = nn.Parameter(torch.zeros(N_HEADS, 1)) if EXCLUSIVE else None
 
     def forward(self, x: Tensor, idx: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Map (B, T, C) to (B, T, C); `idx` are the tokens, (B, T)."""
@@ -159,12 +162,16 @@ class Attention(nn.Module):
             v = v + extra
         k = offset(k) if KEY_OFFSET else k
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
-        mixed: Tensor = self.output(attend(q, k, v, self.piece))
+        y = attend(q, k, v, self.piece)
+        if self.own is not None:  # exclusive self-attention (arXiv 2603.09078), in part
+            own = rms_norm(v)
+            y = y - self.own.tanh() * (y * own).mean(-1, keepdim=True) * own
+        mixed: Tensor = self.output(y.flatten(2))
         return mixed
 
 
 class MLP(nn.Module):
-    """Two matrices around a nonlinearity, by default squared ReLU (arXiv 2109.08668)."""
+    """Two matrices around a nonlinearity, by default squared ReLU (arXiv 2109.08668), here leaky."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +181,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, C) to (B, T, C)."""
         hidden = self.input(x)
-        active = F.relu(hidden).square() if ACTIVATION == "relu2" else getattr(F, ACTIVATION)(hidden)
+        active = F.leaky_relu(hidden, RELU_SLOPE).square() if ACTIVATION == "relu2" else getattr(F, ACTIVATION)(hidden)
         mixed: Tensor = self.output(active)
         return mixed
 
@@ -275,8 +282,7 @@ class GPT(nn.Module):
     def compile_parts(self) -> None:
         """Compile each part by itself: blocks of one kind share what is compiled for the first of them.
 
-        Kinds differ by what is None and by attributes that are numbers, here the piece. Every training compiles for
-        itself, so a kind more costs seconds.
+        Kinds differ by what is None and by attributes that are numbers, here the piece. Each costs seconds.
         """
         torch._dynamo.config.recompile_limit = 8 + DEPTH  # parts and kinds of block; what exceeds it is not compiled
         for part in (self.embeddings, *self.blocks, self.head):
@@ -336,30 +342,27 @@ class Muon(torch.optim.Optimizer):
         second = state.setdefault("second", torch.zeros_like(squares))
         second.lerp_(squares, 1 - MATRIX_BETA2)
         scaled = update * second.clamp_min(1e-10).rsqrt()
-        norms = (torch.linalg.matrix_norm(each, keepdim=True) for each in (update, scaled))
-        whole: Tensor = next(norms) / next(norms).clamp_min(1e-10)
-        return scaled * whole
+        before, after = (torch.linalg.matrix_norm(each, keepdim=True) for each in (update, scaled))
+        return scaled.mul(before / after.clamp_min(1e-10))
 
 
 def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
     """Return the optimisers of all parameters, with their peak learning rates."""
     scale, embeddings = (WIDTH / 768) ** -0.5, model.embeddings
-    tables = [embeddings.first.weight, *([embeddings.pairs.weight] if embeddings.pairs else ())]
+    tables = [embeddings.first.weight, embeddings.pairs.weight if embeddings.pairs else None]
     values = [each.weight for each in model.blocks.modules() if isinstance(each, nn.Embedding)]
-    skips = [each.skip for each in model.blocks if each.skip is not None]
-    others = (*(each.scale for each in model.blocks), model.back_out)
-    groups = [
+    own = (each.own for each in model.modules() if isinstance(each, Attention))
+    groups = [  # where the first gradients are rounding, eps is larger
         {"params": tables, "lr": EMBEDDING_LR * scale, "weight_decay": EMBEDDING_WEIGHT_DECAY},
         {"params": values, "lr": EMBEDDING_LR * scale, "weight_decay": VALUE_WEIGHT_DECAY},
         {"params": [*model.head.parameters()], "lr": HEAD_LR * scale},
-        {"params": skips, "lr": SCALAR_LR, "betas": (0.96, ADAM_BETA2), "eps": 1e-6},  # first gradients are rounding
-        {"params": [each for each in others if each is not None], "lr": 0.01 * SCALAR_LR, "eps": 1e-6},
-        {"params": [embeddings.smear] if SMEAR else [], "lr": SMEAR_LR, "eps": 1e-6},
+        {"params": [each.skip for each in model.blocks], "lr": SCALAR_LR, "betas": (0.96, ADAM_BETA2), "eps": 1e-6},
+        {"params": [model.back_out, *(each.scale for each in model.blocks)], "lr": 0.01 * SCALAR_LR, "eps": 1e-6},
+        {"params": [embeddings.smear, *own], "lr": SMEAR_LR, "eps": 1e-6},
     ]
-    groups = [group for group in groups if group["params"]]
+    groups = [{**group, "params": on} for group in groups if (on := [x for x in group["params"] if x is not None])]
     adam = torch.optim.AdamW(groups, betas=(ADAM_BETA1, ADAM_BETA2), eps=1e-10, weight_decay=0.0, fused=True)
-    matrices = (each.weight for each in model.blocks.modules() if isinstance(each, nn.Linear))
-    return [Muon(matrices), adam]
+    return [Muon(each.weight for each in model.blocks.modules() if isinstance(each, nn.Linear)), adam]
 
 
 def lr_fraction(progress: float) -> float:
