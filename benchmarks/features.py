@@ -67,7 +67,6 @@ PARTS: Final[dict[str, dict[str, Value]]] = {  # the constants that take a part 
     "smear": {"SMEAR": False},
     "key offset": {"KEY_OFFSET": False},
     "leaky ReLU": {"RELU_SLOPE": 0.0},
-    "exclusive attention": {"EXCLUSIVE": False},
     "embedding decays": {"EMBEDDING_WEIGHT_DECAY": 0.0, "VALUE_WEIGHT_DECAY": 0.0},
     "long warm-down": {"WARMDOWN_FRACTION": 0.5},
     "final LR": {"FINAL_LR_FRACTION": 0.0},

@@ -12,7 +12,7 @@ from target.spec import TargetSpec
 
 SEARCH_TRAININGS: Final = 4
 NOISE_TRAININGS: Final = 3
-FEATURE_TRAININGS: Final = 5
+FEATURE_TRAININGS: Final = 4
 ESSENTIAL: Final = (
     "setup",
     "doctor",

@@ -47,7 +47,6 @@ PEAK_TFLOPS: Final = {
 }  # bf16, dense
 FEATURES: Final[dict[str, dict[str, Value]]] = {  # what is not known at full size
     "whole rows": {"ATTENTION_PATTERN": "L"},
-    "without exclusive attention": {"EXCLUSIVE": False},
     "SCALAR_LR 0.05": {"SCALAR_LR": 0.05},
     "record recipe": RECORD,
 }

@@ -16,7 +16,6 @@ RECORD: Final[dict[str, Value]] = {
     "SMEAR": False,
     "KEY_OFFSET": False,
     "RELU_SLOPE": 0.0,
-    "EXCLUSIVE": False,
     "FIRST_SKIP": 0.05,
     "VALUE_GATE_CHANNELS": 32,
 }

@@ -26,7 +26,6 @@ RELU_SLOPE = 0.5  # knob: 0..0.9 linear  # of relu2 below 0, before it is square
 ROPE_BASE = 200_000.0  # knob: 10..1e6 log  # wavelength of the slowest rotation / 2 pi, in tokens
 ATTENTION_SCALE = 1.0  # knob: 0.25..4 log  # times 1 / sqrt(HEAD_DIM)
 KEY_OFFSET = True  # knob: True | False  # half of each key is that of the token before
-EXCLUSIVE = True  # knob: True | False  # each head takes a learned part of its own value out of its result
 LOGIT_SOFTCAP = 15.0  # knob: 5..100 log  # largest logit, nats
 INIT_SCALE = 0.68  # knob: 0.2..2 log  # of the matrices in blocks, times 1 / sqrt(inputs)
 ATTENTION_PATTERN = "SSSSL"  # knob: L | SL | SSSSL  # blocks in turn see rows (L) or pieces (S); the last rows
@@ -54,7 +53,7 @@ ORTHOGONALISATION = "polar"  # knob: polar | quintic  # coefficients of the iter
 EMBEDDING_LR = 0.9  # knob: 1e-3..3 log  # AdamW, as all below
 HEAD_LR = 0.005  # knob: 1e-4..0.1 log
 SCALAR_LR = 0.5  # knob: 1e-3..3 log  # parts of the first embedding; the other scalars have a hundredth of it
-SMEAR_LR = 0.02  # knob: 1e-3..0.3 log  # of the parts that SMEAR and EXCLUSIVE learn
+SMEAR_LR = 0.02  # knob: 1e-3..0.3 log
 EMBEDDING_WEIGHT_DECAY = 0.001  # knob: 1e-5..0.1 log
 VALUE_WEIGHT_DECAY = 0.003  # knob: 1e-5..0.1 log  # of value embeddings
 ADAM_BETA1 = 0.8  # knob: 0..0.95 linear
@@ -127,7 +126,7 @@ def offset(keys: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, piece: int | None) -> Tensor:
-    """Mix values by causal attention, all (B, T, H, D): in whole rows, or in pieces of so many tokens.
+    """Mix values by causal attention, (B, T, H, D) each, to (B, T, C): in whole rows, or in pieces of so many tokens.
 
     Pieces do not see each other (local attention, arXiv 1801.10198): they are short rows, and need no mask.
     """
@@ -137,7 +136,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, piece: int | None) -> Tensor:
         q, k, v = (F.pad(each, fill).reshape(-1, piece, N_HEADS, HEAD_DIM) for each in (q, k, v))
     q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # views, (B, H, T, D), which attention reads as they are
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=ATTENTION_SCALE / math.sqrt(HEAD_DIM))
-    return y.transpose(1, 2).reshape(rows, -1, N_HEADS, HEAD_DIM)[:, :tokens]
+    return y.transpose(1, 2).reshape(rows, -1, WIDTH)[:, :tokens]
 
 
 class Attention(nn.Module):
@@ -149,7 +148,6 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4))
         self.gate = nn.Linear(VALUE_GATE_CHANNELS, N_HEADS, bias=False) if value_rows and VALUE_GATES else None
         self.extra = nn.Embedding(value_rows, WIDTH) if value_rows else None  # value embedding (arXiv 2410.17897)
-        self.own = nn.Parameter(torch.zeros(N_HEADS, 1)) if EXCLUSIVE else None
 
     def forward(self, x: Tensor, idx: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Map (B, T, C) to (B, T, C); `idx` are the tokens, (B, T)."""
@@ -162,16 +160,12 @@ class Attention(nn.Module):
             v = v + extra
         k = offset(k) if KEY_OFFSET else k
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
-        y = attend(q, k, v, self.piece)
-        if self.own is not None:  # exclusive self-attention (arXiv 2603.09078), in part
-            own = rms_norm(v)
-            y = y - self.own.tanh() * (y * own).mean(-1, keepdim=True) * own
-        mixed: Tensor = self.output(y.flatten(2))
+        mixed: Tensor = self.output(attend(q, k, v, self.piece))
         return mixed
 
 
 class MLP(nn.Module):
-    """Two matrices around a nonlinearity, by default squared ReLU (arXiv 2109.08668), here leaky."""
+    """Two matrices around a nonlinearity, by default squared ReLU (arXiv 2109.08668) with a slope below 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -282,7 +276,8 @@ class GPT(nn.Module):
     def compile_parts(self) -> None:
         """Compile each part by itself: blocks of one kind share what is compiled for the first of them.
 
-        Kinds differ by what is None and by attributes that are numbers, here the piece. Each costs seconds.
+        Kinds differ by what is None and by attributes that are numbers, here the piece. Every training compiles for
+        itself, so a kind more costs seconds.
         """
         torch._dynamo.config.recompile_limit = 8 + DEPTH  # parts and kinds of block; what exceeds it is not compiled
         for part in (self.embeddings, *self.blocks, self.head):
@@ -351,14 +346,13 @@ def build_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
     scale, embeddings = (WIDTH / 768) ** -0.5, model.embeddings
     tables = [embeddings.first.weight, embeddings.pairs.weight if embeddings.pairs else None]
     values = [each.weight for each in model.blocks.modules() if isinstance(each, nn.Embedding)]
-    own = (each.own for each in model.modules() if isinstance(each, Attention))
     groups = [  # where the first gradients are rounding, eps is larger
         {"params": tables, "lr": EMBEDDING_LR * scale, "weight_decay": EMBEDDING_WEIGHT_DECAY},
         {"params": values, "lr": EMBEDDING_LR * scale, "weight_decay": VALUE_WEIGHT_DECAY},
         {"params": [*model.head.parameters()], "lr": HEAD_LR * scale},
         {"params": [each.skip for each in model.blocks], "lr": SCALAR_LR, "betas": (0.96, ADAM_BETA2), "eps": 1e-6},
         {"params": [model.back_out, *(each.scale for each in model.blocks)], "lr": 0.01 * SCALAR_LR, "eps": 1e-6},
-        {"params": [embeddings.smear, *own], "lr": SMEAR_LR, "eps": 1e-6},
+        {"params": [embeddings.smear], "lr": SMEAR_LR, "eps": 1e-6},
     ]
     groups = [{**group, "params": on} for group in groups if (on := [x for x in group["params"] if x is not None])]
     adam = torch.optim.AdamW(groups, betas=(ADAM_BETA1, ADAM_BETA2), eps=1e-10, weight_decay=0.0, fused=True)
