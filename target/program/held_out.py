@@ -15,7 +15,7 @@ from target.program.syntax import called, name_of
 EVALUATES: Final = re.compile(
     r"(?i:(?:\w*_)?(?:eval|evals|evaluate|evaluation|evaluator|validate|validation)(?:_\w*)?)"
 )
-TESTS: Final = re.compile(r"(?i:test|test_(?:epoch|loop|model)|run_test)")
+_TESTS: Final = re.compile(r"(?i:test|test_(?:epoch|loop|model)|run_test)")
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _HELD_OUT: Final = frozenset({"val", "valid", "validation", "eval", "test", "holdout", "heldout"})
 _GLUED: Final = frozenset({"xtest", "ytest", "xval", "yval", "testset", "valset", "testloader", "valloader"})
@@ -51,6 +51,11 @@ def is_of_batches(name: str) -> bool:
     return bool(words_of(name) & _PER_BATCH)
 
 
+def is_named_evaluation(function: str) -> bool:
+    """Return whether the name of a function says that it evaluates, or that it tests: `validate`, `test_epoch`."""
+    return bool(EVALUATES.fullmatch(function) or _TESTS.fullmatch(function))
+
+
 def stops_gradient(context: ast.expr) -> bool:
     """Return whether a decorator or a context of a `with` is `torch.no_grad()`, or another of its kind."""
     return name_of(context.func if isinstance(context, ast.Call) else context) in _WITHOUT_GRADIENT
@@ -73,7 +78,7 @@ def is_evaluation(node: ast.AST) -> bool:
     """
     if not isinstance(node, _FUNCTIONS) or trains(node):
         return False
-    if _is_named_evaluation(node.name):
+    if is_named_evaluation(node.name):
         return True
     contexts = [item.context_expr for each in ast.walk(node) if isinstance(each, ast.With) for item in each.items]
     return any(map(stops_gradient, [*contexts, *node.decorator_list])) and any(map(_switches, ast.walk(node)))
@@ -123,7 +128,7 @@ class _Flow:
     def found(self) -> set[str]:
         makers, found = set[str](), set[str]()
         for node in self._nodes:
-            if isinstance(node, ast.Call) and _is_named_evaluation(called(node)):
+            if isinstance(node, ast.Call) and is_named_evaluation(called(node)):
                 found |= self._handed(node)
             if isinstance(node, ast.Assign) and any(map(is_held_out, _targets(node))):
                 found |= self._made_of(node.value)
@@ -272,10 +277,6 @@ class _Flow:
                 return False
             child = above
         return selects
-
-
-def _is_named_evaluation(function: str) -> bool:
-    return bool(EVALUATES.fullmatch(function) or TESTS.fullmatch(function))
 
 
 def _switches(node: ast.AST) -> bool:

@@ -15,10 +15,10 @@ from target.program.assigned import assignments
 from target.program.conditions import condition
 from target.program.held_out import (
     EVALUATES,
-    TESTS,
     is_evaluation,
     is_held_out,
     is_inline_evaluation,
+    is_named_evaluation,
     names_in_evaluations,
     stops_gradient,
 )
@@ -34,7 +34,6 @@ _METRICS: Final = re.compile(
     r"(?i:(?!\w*loss)(?:\w+_)?(?:accuracy|metrics?|dice|iou|miou|bleu|rouge|auc|rmse|f1|fid|kid|perplexity|psnr|ssim|wer|cer"
     r"|hits?|ndcg|mrr|recall|average_precision|precision_at)(?:_\w+)?)"
 )
-_READERS: Final = (EVALUATES, TESTS, _METRICS)
 _GENERATES_TEXT: Final = re.compile(r"generate(?:_text|_samples?|_sequence)?|sample_text")
 _SCORES: Final = re.compile(r"\w+_(?:score|metric|error)|mean_\w+_(?:loss|deviance)|\w*average_precision|\w+_at_k")
 """Calls whose named arguments, such as `beta` of `fbeta_score`, say what is measured."""
@@ -114,7 +113,7 @@ def _purpose(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, bo
             inside = inside or (not handed_on and bool(EVALUATES.fullmatch(name)))
             handed_on = True
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            inside = inside or any(pattern.fullmatch(node.name) for pattern in (*_READERS, _GENERATES_TEXT))
+            inside = inside or _is_evaluation(node.name) or bool(_GENERATES_TEXT.fullmatch(node.name))
             inside = inside or is_evaluation(node)
         elif _keeps_time(node, child):
             return LIMIT, False
@@ -124,7 +123,7 @@ def _purpose(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, bo
 
 
 def _is_evaluation(function: str) -> bool:
-    return any(pattern.fullmatch(function) for pattern in _READERS)
+    return is_named_evaluation(function) or bool(_METRICS.fullmatch(function))
 
 
 def _names_in_losses(tree: ast.Module, names: set[str], parents: Mapping[ast.AST, ast.AST]) -> set[str]:

@@ -100,15 +100,16 @@ def test_attention_sees_what_is_before_a_token_in_its_piece_of_the_row(load, tin
     torch.testing.assert_close(mixed, expected)
 
 
-def test_the_squared_relu_has_a_slope_below_zero(load, tiny):
-    mlp = load(tiny.seed_program().with_constants({"RELU_SLOPE": 0.5})).MLP()
+@pytest.mark.parametrize(("slope", "below"), [(0.5, 1.0), (0.25, 0.25), (0.0, 0.0)])
+def test_the_squared_relu_has_a_slope_below_zero(load, tiny, slope, below):
+    mlp = load(tiny.seed_program().with_constants({"RELU_SLOPE": slope})).MLP()
     torch.nn.init.eye_(mlp.input.weight)
     torch.nn.init.eye_(mlp.output.weight)
     x = torch.tensor([-2.0, 0.0, 3.0])
 
     y = mlp(F.pad(x, (0, mlp.input.in_features - 3)))
 
-    assert y[:3].tolist() == [1.0, 0.0, 9.0]
+    assert y[:3].tolist() == [below, 0.0, 9.0]
 
 
 @pytest.mark.parametrize(
