@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,6 +24,7 @@ from operators.llm.dialogue import read_direction
 from operators.population import Population
 from operators.ranking import Weights, most_promising_first
 from operators.trial import Attempt, Mutation, Proposal
+from target.in_thread import run_in_thread
 from target.program import Program
 
 _Sample = Mutation | MutationError
@@ -145,33 +145,22 @@ class SampleOperator:
         """Return `n` mutations or failures, each with a seed of its own that depends on the proposal's."""
         seeds = (random.Random(f"sample {proposal.seed} {index}").getrandbits(32) for index in range(self._n))
         proposals = [replace(proposal, seed=seed) for seed in seeds]
-        found: list[_Sample | ProviderError | None] = [None] * self._n
+        calls = [partial(_sample, self._operator, each, population) for each in proposals]
         if self._resources.model is None:
-            for index, each in enumerate(proposals):
-                _sample(self._operator, each, population, found, index)
+            found = [call() for call in calls]
         else:
-            calls = [partial(_sample, self._operator, each, population, found, at) for at, each in enumerate(proposals)]
-            threads = [threading.Thread(target=call, name="sample", daemon=True) for call in calls]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            futures = [run_in_thread(call, expected=(), name="sample") for call in calls]
+            found = [future.result() for future in futures]
         if outage := next((answer for answer in found if isinstance(answer, ProviderError)), None):
             raise outage
         return [answer for answer in found if isinstance(answer, _Sample)]
 
 
-def _sample(
-    operator: Operator,
-    proposal: Proposal,
-    population: Population,
-    found: list[_Sample | ProviderError | None],
-    index: int,
-) -> None:
+def _sample(operator: Operator, proposal: Proposal, population: Population) -> _Sample | ProviderError:
     try:
-        found[index] = operator.mutate(proposal, population)
+        return operator.mutate(proposal, population)
     except (MutationError, ProviderError) as error:
-        found[index] = error
+        return error
 
 
 def _fresh(samples: list[_Sample], population: Population) -> list[Mutation]:

@@ -41,9 +41,13 @@ def rates(*values: float) -> list[Program]:
 
 
 def sample(
-    operator: Operator, n: int, preflight: Callable[[Program, Population], str] | None = None, **settings: float
+    operator: Operator,
+    n: int,
+    preflight: Callable[[Program, Population], str] | None = None,
+    model: object = None,
+    **settings: float,
 ) -> SampleOperator:
-    resources = Resources(lend=lambda: None, direction=Path(), limits=())
+    resources = Resources(lend=lambda: model, direction=Path(), limits=())  # type: ignore[arg-type, return-value]
     if preflight:
         resources = replace(resources, preflight=preflight)
     weights = {"prediction": 1.0, "novelty": 0.1, "memory": 50, "critique": 0, **settings}
@@ -125,6 +129,15 @@ def test_failures_are_paid_for_and_an_outage_stops_the_search() -> None:
         sample(Scripted(refused), 1).mutate(PROPOSAL, MIXED)
     with pytest.raises(ProviderError, match="503"):
         sample(Scripted(new, ProviderError("503")), 2).mutate(PROPOSAL, MIXED)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_beside_a_good_sample_is_not_lost_in_its_thread() -> None:
+    (new,) = rates(0.3)
+    operator = sample(Scripted(new, ZeroDivisionError("a bug")), 2, model=object())
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        operator.mutate(PROPOSAL, MIXED)
 
 
 @pytest.mark.parametrize("settings", [{"n": 0}, {"memory": 0}, {"novelty": -1.0}])
