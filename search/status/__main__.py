@@ -26,7 +26,8 @@ class State:
 
     Attributes:
         folder: Its folder.
-        state: `running`, `finished`, `stopped`, `killed` (it says that it runs, and no process does), or `not begun`.
+        state: `running`, `finished`, `stopped`, `killed` (it says that it runs, and no process does: also where a full
+            disk left it no room to write how it ended), or `not begun`.
         detail: The process that runs it, or why it does not run.
         trials: Trials proposed so far.
         trainings: Finished trainings.
@@ -101,7 +102,7 @@ def _now(summary: Summary, process: str | None) -> tuple[str, str]:
     if process:
         return "running", process
     if summary.status == "running":
-        return "killed", "no process runs it"
+        return "killed", "no process runs it: it was killed, or a full disk stopped it"
     return summary.status, summary.stop_reason
 
 

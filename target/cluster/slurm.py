@@ -146,7 +146,8 @@ class _JobWorker:
         if name == "begin":
             return None
         try:
-            submitted = self._submit(request)
+            with machine_errors("cannot hand a job to the batch system"):  # submitit writes it to a file first
+                submitted = self._submit(request)
         except self._errors.FailedJobError as error:
             raise TargetError(f"the batch system refused a job: {_in_one_line(error)}") from error
         self._job = job = self._follow(submitted)

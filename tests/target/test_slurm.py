@@ -147,6 +147,16 @@ def test_an_error_of_ours_in_a_job_is_no_death_of_a_worker(tmp_path, monkeypatch
         worker.ask({"evaluate": {"log": str(tmp_path / "a.log")}})
 
 
+def test_a_job_that_cannot_be_written_to_the_shared_folder_is_told(tmp_path):
+    executor = submitit.AutoExecutor(folder=tmp_path / "jobs", cluster="local")
+    worker = _JobWorker(functools.partial(executor.submit, int), LocalJob, submitit.core.utils)
+    (tmp_path / "jobs").rmdir()
+    (tmp_path / "jobs").write_text("a file, where the folder was")
+
+    with pytest.raises(TargetError, match=r"cannot hand a job to the batch system: .*jobs"):
+        worker.ask({"evaluate": {"log": str(tmp_path / "a.log")}})
+
+
 def test_a_job_whose_controller_was_killed_is_ended_before_it_counts_as_dead(worker, tmp_path, monkeypatch):
     monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 0)  # for file systems of many hosts
     pool, answer, tree = given_a_request(worker("sleep 0.3"), tmp_path)
