@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--corpus", default="packages", help="name of the text (default: %(default)s)")
+    parser.add_argument("--text", type=user_path, help="a folder with text of your own, instead of --corpus")
     parser.add_argument("--arms", default="", help="regular expression for their names (default: all)")
     parser.add_argument(
         "--before", type=user_path, help="another program to compare with, with the constants of the size"
@@ -152,6 +153,8 @@ def main() -> None:
     size = SIZES[options.size]
 
     wanted = load_target("tiny", [f"corpus.name={options.corpus}"]).corpus
+    if options.text:
+        wanted = dataclasses.replace(wanted, name="files", folder=str(options.text))
     corpus = prepare_corpus(dataclasses.replace(wanted, vocab_size=size["vocab_size"]))
     programs = arms_of(Program((ROOT / "target" / "train.py").read_text()), size["constants"], options.before)
     chosen = {name: each for name, each in programs.items() if name == "whole" or re.search(options.arms, name)}
@@ -183,7 +186,7 @@ def main() -> None:
             record.write(table(scores))
             if time.monotonic() > deadline:
                 break
-    print(f"{options.device}, {options.size}, {tasks[0].steps} steps, text {options.corpus}")
+    print(f"{options.device}, {options.size}, {tasks[0].steps} steps, text {options.text or options.corpus}")
     print(f"{'arm':<40} {'val_bpb':>8} {'difference':>10} {'standard error':>14} {'seeds':>5}")
     for row in table(scores):
         print(f"{row['name']:<40} {row['val_bpb']:8.4f} {row['difference']:+10.4f} {row['error']:14.4f} {row['n']:5}")

@@ -12,7 +12,9 @@ _IRRELEVANT: Final = frozenset({"name", "sandbox", "program", "root", "slots", "
 
 _TOLD: Final = 3  # differences that are named
 _VERSIONS: Final = ("graft-search", "torch")
-_PLACES: Final = frozenset({"checkout.root", "checkout.commit"})
+_PLACES: Final = frozenset({"checkout.root", "checkout.commit", "target.corpus.folder"})
+"""Where something is; the hash of its content is among the conditions."""
+
 _NOT_TARGET: Final = frozenset({"file", "directory", "commit", "python", "platform", "versions", "device", "isolation"})
 """Keys of an environment that describe the machine; all others describe the target."""
 
@@ -36,9 +38,9 @@ def conditions(target: Mapping[str, Any], environment: Mapping[str, Any]) -> dic
     """
     own = {name: value for name, value in environment.items() if name not in _NOT_TARGET and name != "cards"}
     versions = environment.get("versions") or {}
+    told = {**flatten(relevant(target), "target"), **flatten(own)}
     found = {
-        **flatten(relevant(target), "target"),
-        **{name: value for name, value in flatten(own).items() if name not in _PLACES},
+        **{name: value for name, value in told.items() if name not in _PLACES},
         **flatten(machine(environment.get("device") or {}), "device"),
         **{name: versions.get(name) for name in _VERSIONS},
         "cards": sorted({_kind(card) for card in environment.get("cards") or ()}) or None,

@@ -177,6 +177,7 @@ def _get_ready(
     with watch.busy("preparing the target"):
         described = session.target.prepare(watch.say)
     watch.measures(metric_of(described))
+    _require_same_text(session.run, described, ledger)
     environment = _describe(session.run, described, ledger)
     if session.share:
         require_same_conditions(ledger.share, session.config["target"], environment)
@@ -234,6 +235,21 @@ def _check_improvement(session: Session, population: Population, summary: Summar
         say=watch.say,
     )
     watch.say(verdict_sentence(report))
+
+
+def _require_same_text(run: RunDirectory, target: Mapping[str, Any], ledger: Ledger) -> None:
+    """Refuse to go on where the text is no longer that on which earlier trials were trained and scored."""
+    now = (target.get("corpus") or {}).get("hash")
+    is_begun = any(trial.evaluations and not trial.imported for trial in ledger.population.trials)
+    if not now or not is_begun or not run.environment.exists():
+        return
+    before = (json.loads(run.environment.read_text(encoding="utf-8")).get("corpus") or {}).get("hash")
+    if before and before != now:
+        raise UserError(
+            f"the trials of {run.root} were scored on another text than there is now (hash {before}, now {now}), so new "
+            f"scores could not be compared with theirs: restore the text, or begin a search that takes over their "
+            f"programs, with another name and from={run.root}"
+        )
 
 
 def _describe(run: RunDirectory, target: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:

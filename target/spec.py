@@ -16,6 +16,7 @@ from target.words import command
 
 Sandbox = Literal["auto", "strict", "off"]
 _CARD_SLACK_BYTES = 1_000_000_000  # kept by the driver of the nominal memory
+_MOST_HELD_OUT_PERCENT = 40
 SEED_PROGRAM = Path(__file__).parent / "train.py"
 
 
@@ -25,14 +26,20 @@ class Corpus:
 
     Attributes:
         name: `packages`: the installed sources of sympy, networkx, mpmath, control and pysmt. `installed`: of more
-            packages. `climbmix`: web text, downloaded.
+            packages. `climbmix`: web text, downloaded. `files`: text of your own.
         vocab_size: Tokens of the BPE, the special token included.
         shards: Training shards of `climbmix`, 60 million tokens each.
+        folder: Of the text of `files`: its .txt, .jsonl and .parquet files.
+        column: Where lines and rows of `files` have their text.
+        held_out_percent: Percentage of the documents of `files` for each of validation and holdout.
     """
 
     name: str
     vocab_size: int
     shards: int = 10
+    folder: str | None = None
+    column: str = "text"
+    held_out_percent: int = 5
 
     def __post_init__(self) -> None:
         if self.vocab_size < 258:
@@ -41,6 +48,11 @@ class Corpus:
             )
         if self.shards < 1:
             raise TargetError(f"corpus.shards must be at least 1, got {self.shards}")
+        if not 1 <= self.held_out_percent <= _MOST_HELD_OUT_PERCENT:
+            raise TargetError(
+                f"corpus.held_out_percent must be from 1 to {_MOST_HELD_OUT_PERCENT}, for each of validation and "
+                f"holdout, got {self.held_out_percent}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

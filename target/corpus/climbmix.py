@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Final
 
 from target.corpus.cache import exclusive
+from target.corpus.documents import beginning_of
 from target.errors import TargetError
 
 URL: Final = "https://huggingface.co/datasets/karpathy/climbmix-400b-shuffle/resolve/main"
 VAL_SHARD: Final = 6542  # the last one
 HOLDOUT_SHARD: Final = 6541
 _DOWNLOADS: Final = 4  # at a time
-_SAMPLE_CHARACTERS: Final = 250_000_000  # read by the tokeniser's training: about one shard
-_SAMPLE_DOCUMENT_CHARACTERS: Final = 10_000
+_SAMPLE_DOCUMENT_CHARACTERS: Final = 10_000  # of each, read by the training of the tokeniser
 _ROWS: Final = 1_024  # of a parquet file in memory at a time
 
 
@@ -45,12 +45,7 @@ class ClimbmixText:
 
     def sample(self) -> Iterator[str]:
         """Yield the beginnings of the first training documents."""
-        left = _SAMPLE_CHARACTERS
-        for text in self.documents("train"):
-            yield text[:_SAMPLE_DOCUMENT_CHARACTERS]
-            left -= min(len(text), _SAMPLE_DOCUMENT_CHARACTERS)
-            if left <= 0:
-                return
+        return beginning_of(text[:_SAMPLE_DOCUMENT_CHARACTERS] for text in self.documents("train"))
 
     def documents(self, split: str) -> Iterator[str]:
         """Yield the documents of a split."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -28,6 +28,7 @@ from target.spec import Corpus
 
 SPLITS: Final = ("train", "val", "holdout")
 HELD_OUT_PERCENT: Final = 2  # of the documents, for each of val and holdout
+_SAMPLE_CHARACTERS: Final = 250_000_000  # read by the training of a tokeniser: about one shard of climbmix
 
 
 class Text(Protocol):
@@ -121,7 +122,7 @@ def named_source(corpus: Corpus) -> Source:
         TargetError: If there is none.
     """
     if corpus.name not in SOURCES:
-        raise TargetError(f"corpus.name must be one of climbmix, {', '.join(SOURCES)}, got {corpus.name!r}")
+        raise TargetError(f"corpus.name must be one of climbmix, files, {', '.join(SOURCES)}, got {corpus.name!r}")
     return SOURCES[corpus.name]
 
 
@@ -160,7 +161,7 @@ def read_documents(corpus: Corpus, source: Source) -> dict[str, bytes]:
         for path in root.rglob("*.py")
     }
     # ordered by hash, so that the first part of a split is a fair sample of it
-    documents = {path: found[path] for path in sorted(found, key=_path_hash)}
+    documents = {path: found[path] for path in sorted(found, key=order_of)}
     if source.manifest_sha256 not in (None, manifest_hash(documents)):
         pins = " ".join(f"{name}=={version}" for name, version in sorted(source.versions.items()))
         raise TargetError(
@@ -176,16 +177,27 @@ def manifest_hash(documents: Mapping[str, bytes]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def split_of(path: str, held_out_percent: int = HELD_OUT_PERCENT) -> str:
-    """Return the split of a document by its path, such as `sympy/core/add.py`."""
-    percentile = _path_hash(path) % 100
+def split_of(key: str, held_out_percent: int = HELD_OUT_PERCENT) -> str:
+    """Return the split of a document by what identifies it: its path, such as `sympy/core/add.py`, or its text."""
+    percentile = order_of(key) % 100
     if percentile < held_out_percent:
         return "val"
     return "holdout" if percentile < 2 * held_out_percent else "train"
 
 
-def _path_hash(path: str) -> int:
-    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big")
+def order_of(key: str) -> int:
+    """Return a number by which documents are in no order that means anything: the first ones are a fair sample."""
+    return int.from_bytes(hashlib.sha256(key.encode(errors="surrogatepass")).digest()[:8], "big")
+
+
+def beginning_of(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the first of many documents, as many as a tokeniser needs to learn from."""
+    left = _SAMPLE_CHARACTERS
+    for text in texts:
+        yield text
+        left -= len(text)
+        if left <= 0:
+            return
 
 
 def _installed(corpus: Corpus, source: Source) -> dict[str, Path]:

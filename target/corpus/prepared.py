@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from target.corpus import own
 from target.corpus.cache import cache_root, exclusive, file_sha256
 from target.corpus.climbmix import fetch, shards_folder
 from target.corpus.documents import HELD_OUT_PERCENT, SPLITS, PackageText, Source, Text, named_source, read_documents
@@ -144,7 +145,7 @@ def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path 
     root = cache / key
     files = CorpusFiles(root=root, hash=key, vocab_size=corpus.vocab_size)
     if not root.exists():
-        remedy = "set GRAFT_CACHE to a directory with space for it: 100 MB, and 0.2 GB for each shard of climbmix"
+        remedy = "set GRAFT_CACHE to a directory with space for it: 100 MB, 0.2 GB for each shard of climbmix, or the size of your own text"
         with (
             machine_errors(f"cannot write the corpus cache {root.parent}", remedy=remedy),
             exclusive(root.with_suffix(".lock")),
@@ -177,6 +178,8 @@ def find_corpus(corpus: Corpus, *, cache: Path | None = None) -> CorpusFiles | N
 def _open_text(corpus: Corpus, source: Source | None, cache: Path) -> Text:
     if source is None and corpus.name == "climbmix":
         return fetch(corpus.shards, cache)
+    if source is None and corpus.name == own.NAME:
+        return own.open_folder(corpus)
     source = source or named_source(corpus)
     return PackageText(read_documents(corpus, source), source)
 
@@ -196,7 +199,8 @@ def _key(corpus: Corpus, text: Text) -> str:
 def _build(files: CorpusFiles, corpus: Corpus, text: Text) -> None:
     for split in SPLITS:
         if next(text.documents(split), None) is None:
-            raise TargetError(f"corpus {corpus.name!r} has no document for {split}; it needs more files")
+            more = " or a larger target.corpus.held_out_percent" if corpus.name == own.NAME else ""
+            raise TargetError(f"corpus {corpus.name!r} has no document for {split}; it needs more text{more}")
     encoding = _train_tokenizer(text.sample(), corpus.vocab_size)
 
     part = CorpusFiles(root=files.root.with_suffix(".part"), hash=files.hash, vocab_size=files.vocab_size)
