@@ -246,8 +246,8 @@ def _require_same_text(run: RunDirectory, target: Mapping[str, Any], ledger: Led
     before = (json.loads(run.environment.read_text(encoding="utf-8")).get("corpus") or {}).get("hash")
     if before and before != now:
         raise UserError(
-            f"the trials of {run.root} were scored on another text than there is now (hash {before}, now {now}), so new "
-            f"scores could not be compared with theirs: restore the text, or begin a search that takes over their "
+            f"the trials of {run.root} were scored on another text than there is now (hash {before}, now {now}), so "
+            f"new scores could not be compared with theirs: restore the text, or begin a search that takes over their "
             f"programs, with another name and from={run.root}"
         )
 

@@ -145,7 +145,8 @@ def prepare_corpus(corpus: Corpus, *, source: Source | None = None, cache: Path 
     root = cache / key
     files = CorpusFiles(root=root, hash=key, vocab_size=corpus.vocab_size)
     if not root.exists():
-        remedy = "set GRAFT_CACHE to a directory with space for it: 100 MB, 0.2 GB for each shard of climbmix, or the size of your own text"
+        needs = "100 MB, 0.2 GB for each shard of climbmix, or the size of your own text"
+        remedy = f"set GRAFT_CACHE to a directory with space for it: {needs}"
         with (
             machine_errors(f"cannot write the corpus cache {root.parent}", remedy=remedy),
             exclusive(root.with_suffix(".lock")),

@@ -323,7 +323,7 @@ def test_a_cache_that_cannot_be_written_is_named(source, tmp_path):
     [
         (
             Corpus(name="enwik8", vocab_size=300),
-            r"corpus\.name must be one of climbmix, packages, installed, got 'enwik8'",
+            r"corpus\.name must be one of climbmix, files, packages, installed, got 'enwik8'",
         ),
         (Corpus(name="packages", vocab_size=65537), r"corpus\.vocab_size must be at most 65536, got 65537"),
     ],

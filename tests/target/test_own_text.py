@@ -145,7 +145,7 @@ def test_the_hash_is_that_of_names_contents_and_settings(folder, tmp_path):
         ({"a.txt.gz": "no gzip"}, r"cannot read .*a\.txt\.gz, a file of target\.corpus\.folder"),
         (
             {"a.txt": "short"},
-            r"has no document for \w+; it needs more text or a larger target\.corpus\.held_out_percent",
+            r"no document for \w+; it needs more text or a larger target\.corpus\.held_out_percent",
         ),
     ],
 )
