@@ -187,7 +187,7 @@ def split_of(key: str, held_out_percent: int = HELD_OUT_PERCENT) -> str:
 
 def order_of(key: str) -> int:
     """Return a number by which documents are in no order that means anything: the first ones are a fair sample."""
-    return int.from_bytes(hashlib.sha256(key.encode(errors="surrogatepass")).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
 
 
 def beginning_of(texts: Iterable[str]) -> Iterator[str]:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +63,12 @@ class FolderText:
 
     def _all(self) -> Iterator[str]:
         for path in self.files:
-            with machine_errors(f"cannot read {path}, a file of target.corpus.folder"):
-                for text in _texts_of(path, self.column):
-                    yield from filter(str.strip, _parts(text))
+            try:
+                with machine_errors(f"cannot read {path}, a file of target.corpus.folder"):
+                    for text in _texts_of(path, self.column):
+                        yield from filter(str.strip, _parts(text))
+            except (EOFError, zlib.error) as error:
+                raise TargetError(f"{path} is damaged, or not all of it is there: {error}") from error
 
 
 def open_folder(corpus: Corpus) -> FolderText:
@@ -81,7 +86,7 @@ def open_folder(corpus: Corpus) -> FolderText:
     digest = hashlib.sha256(f"{corpus.column} {corpus.held_out_percent} {PART_CHARACTERS}".encode())
     for path in files:
         with machine_errors(f"cannot read {path}, a file of target.corpus.folder"):
-            digest.update(f"\n{path.relative_to(folder).as_posix()} {file_sha256(path)}".encode())
+            digest.update(b"\n" + os.fsencode(path.relative_to(folder)) + f" {file_sha256(path)}".encode())
     return FolderText(files, corpus.column, corpus.held_out_percent, digest.hexdigest())
 
 
@@ -158,7 +163,7 @@ def _text(value: Any, place: str, column: str) -> Iterator[str]:
     if value is not None:
         if not isinstance(value, str):
             raise TargetError(f"{place}: {column!r} must be text, got {type(value).__name__}; see target.corpus.column")
-        yield value
+        yield value.encode(errors="replace").decode()  # JSON may have half a character, which no bytes stand for
 
 
 def _parts(text: str) -> Iterator[str]:

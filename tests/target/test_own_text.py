@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -114,6 +115,17 @@ def test_bytes_that_are_no_utf8_are_kept_readable(tmp_path):
     assert everything(tmp_path) == ["caf\ufffd " * 10]
 
 
+def test_half_a_character_and_a_name_that_is_no_utf8_are_read(tmp_path):
+    (tmp_path / "text").mkdir()
+    odd = os.fsencode(tmp_path / "text") + b"/caf\xe9.jsonl"
+    with open(odd, "w") as file:  # noqa: PTH123 -- the name is bytes
+        file.write("".join(json.dumps({"text": f"{story(number)} \ud83d"}) + "\n" for number in range(300)))
+
+    files = prepare_corpus(corpus_of(tmp_path / "text"), cache=tmp_path / "cache")
+
+    assert sorted(texts_of(files.val, files))[0].endswith(b"slept.\n ?")
+
+
 def test_another_column_has_the_text(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"content": ["x = 1"], "size": [5]}), tmp_path / "a.parquet")
     (tmp_path / "b.jsonl").write_text('{"content": "y = 2"}\n\n')
@@ -156,6 +168,14 @@ def test_what_cannot_be_read_is_named_with_what_is_needed(tmp_path, files, messa
 
     with pytest.raises(TargetError, match=message):
         prepare_corpus(corpus_of(tmp_path / "text"), cache=tmp_path / "cache")
+
+
+def test_a_download_that_was_cut_short_is_named(folder, tmp_path):
+    whole = (folder / "deep" / "b.txt.gz").read_bytes()
+    (folder / "deep" / "b.txt.gz").write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(TargetError, match=r"b\.txt\.gz is damaged, or not all of it is there"):
+        prepare_corpus(corpus_of(folder), cache=tmp_path / "cache")
 
 
 def test_a_parquet_file_without_the_column_names_those_it_has(tmp_path):
