@@ -1,7 +1,7 @@
 """Text of the user's own, `corpus=files`: the documents of all text files in a folder.
 
     .txt      one document, or several with `<|endoftext|>` between them, as TinyStories has them
-    .jsonl    a document a line: a JSON object with the text under `corpus.column`
+    .jsonl    a document a line: a JSON object with the text under `corpus.column`; also .json.gz, as C4 and Dolma have it
     .parquet  a document a row, in the same column
 
 `.txt` and `.jsonl` may be compressed, `.txt.gz`. A long document is cut at ends of lines, or between words, into parts
@@ -32,7 +32,8 @@ PART_CHARACTERS: Final = 32_768
 _END: Final = "<|endoftext|>"
 _CHUNK_CHARACTERS: Final = 1 << 24  # of a file in memory at a time
 _ROWS: Final = 1_024  # of a parquet file in memory at a time
-_SUFFIXES: Final = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".parquet")
+_OF_LINES: Final = (".jsonl", ".jsonl.gz", ".json.gz")
+_SUFFIXES: Final = (".txt", ".txt.gz", *_OF_LINES, ".parquet")
 _TOLD: Final = 8  # columns that an error names
 
 
@@ -105,7 +106,7 @@ def _texts_of(path: Path, column: str) -> Iterator[str]:
     """Yield the documents of a file, as they are there."""
     if path.suffix == ".parquet":
         return _of_parquet(path, column)
-    return _of_lines(path, column) if path.name.endswith((".jsonl", ".jsonl.gz")) else _of_text(path)
+    return _of_lines(path, column) if path.name.endswith(_OF_LINES) else _of_text(path)
 
 
 def _open(path: Path) -> IO[str]:

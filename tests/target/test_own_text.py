@@ -52,8 +52,9 @@ def folder(tmp_path):
     with gzip.open(root / "deep" / "b.txt.gz", "wt") as file:
         file.write("\n<|endoftext|>\n".join(stories[100:200]))
     (root / "c.jsonl").write_text("".join(json.dumps({"id": 1, "text": each}) + "\n" for each in stories[200:300]))
-    with gzip.open(root / "deep" / "d.jsonl.gz", "wt") as file:
-        file.write("\n".join(json.dumps({"text": each}) for each in stories[300:400]))
+    for name, some in (("d.jsonl.gz", stories[300:350]), ("c4-train.00001.json.gz", stories[350:400])):
+        with gzip.open(root / "deep" / name, "wt") as file:
+            file.write("\n".join(json.dumps({"text": each}) for each in some))
     pyarrow.parquet.write_table(pyarrow.table({"text": [*stories[400:500], None, ""]}), root / "e.parquet")
     for number in range(500, 600):
         (root / "deep" / f"{number}.txt").write_text(stories[number])
