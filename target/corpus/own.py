@@ -1,7 +1,7 @@
 """Text of the user's own, `corpus=files`: the documents of all text files in a folder.
 
     .txt      one document, or several with `<|endoftext|>` between them, as TinyStories has them
-    .jsonl    a document a line: a JSON object with the text under `corpus.column`; also .json.gz, as C4 and Dolma have it
+    .jsonl    a document a line: a JSON object with the text under `corpus.column`; C4 and Dolma call it .json.gz
     .parquet  a document a row, in the same column
 
 `.txt` and `.jsonl` may be compressed, `.txt.gz`. A long document is cut at ends of lines, or between words, into parts
