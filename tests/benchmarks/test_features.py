@@ -24,7 +24,7 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_a_run_that_was_cut_short_goes_on_and_repeats_no_training(run, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_short_goes_on_and_repeats_no_training(run, tmp_path: Path, monkeypatch) -> None:
     _, said = run("--steps", "1", "--minutes", "0")
     assert re.findall(r"^\d/\d .*", said, re.MULTILINE)[0].startswith("1/4  whole, seed 0: ")
 
@@ -49,3 +49,11 @@ def test_a_run_that_was_cut_short_goes_on_and_repeats_no_training(run, tmp_path:
 
     with pytest.raises(SystemExit, match="name another file"):
         run("--steps", "2")
+
+    text = tmp_path / "text"
+    text.mkdir()
+    for number in range(300):
+        (text / f"{number}.txt").write_text("".join(f"{n} squared is {n * n}.\n" for n in range(number, number + 50)))
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit, match="name another file"):
+        run("--steps", "1", "--text", str(text))
