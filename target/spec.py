@@ -53,6 +53,8 @@ class Corpus:
                 f"corpus.held_out_percent must be from 1 to {_MOST_HELD_OUT_PERCENT}, for each of validation and "
                 f"holdout, got {self.held_out_percent}"
             )
+        if self.folder:  # absolute: workers have another working directory
+            object.__setattr__(self, "folder", str(Path(self.folder).expanduser().absolute()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

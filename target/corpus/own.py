@@ -99,7 +99,7 @@ def folder_of(corpus: Corpus) -> Path:
     """
     if not corpus.folder:
         raise TargetError("corpus=files needs target.corpus.folder=DIR, the folder with your text")
-    return Path(corpus.folder).expanduser().resolve()
+    return Path(corpus.folder).resolve()
 
 
 def _texts_of(path: Path, column: str) -> Iterator[str]:

@@ -12,13 +12,13 @@ import pyarrow.parquet
 import pytest
 
 from target.corpus import find_corpus, prepare_corpus
-from target.corpus.own import PART_CHARACTERS, open_folder
+from target.corpus.own import PART_CHARACTERS, folder_of, open_folder
 from target.corpus.readable import read_access
 from target.errors import TargetError
 from target.evaluation import Outcome
 from target.evaluator import Evaluator
 from target.program import Program
-from target.spec import Corpus
+from target.spec import Corpus, TargetSpec
 from tests.target.candidates import HONEST, in_main
 from tests.target.test_corpus import texts_of
 
@@ -219,6 +219,16 @@ def test_a_program_is_scored_on_it_and_cannot_read_the_folder(own_spec, folder, 
     said = (tmp_path / "thief.log").read_text()
     assert "long.txt" in said
     assert "Error" in said.splitlines()[-1]
+
+
+def test_a_folder_is_the_same_for_a_worker_in_another_directory(own_spec, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    spec = dataclasses.replace(own_spec, corpus=corpus_of("text"))
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert corpus_of("~/text").folder == str(folder)
+
+    monkeypatch.chdir("/")
+    assert folder_of(TargetSpec.from_config(spec.to_json()).corpus) == folder.resolve()
 
 
 def test_a_folder_in_which_something_is_needed_is_refused(own_spec, tmp_path, monkeypatch):
