@@ -29,8 +29,8 @@ class Corpus:
             packages. `climbmix`: web text, downloaded. `files`: text of your own.
         vocab_size: Tokens of the BPE, the special token included.
         shards: Training shards of `climbmix`, 60 million tokens each.
-        folder: Of the text of `files`: its .txt, .jsonl and .parquet files.
-        column: Where lines and rows of `files` have their text.
+        folder: The folder with the text of `files`: its .txt, .jsonl and .parquet files are read.
+        column: The key or column under which .jsonl and .parquet files of `files` have their text.
         held_out_percent: Percentage of the documents of `files` for each of validation and holdout.
     """
 
