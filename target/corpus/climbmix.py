@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from target.corpus.cache import exclusive
+from target.corpus.columns import of_parquet
 from target.corpus.documents import beginning_of
 from target.errors import TargetError
 
@@ -28,7 +29,6 @@ VAL_SHARD: Final = 6542  # the last one
 HOLDOUT_SHARD: Final = 6541
 _DOWNLOADS: Final = 4  # at a time
 _SAMPLE_DOCUMENT_CHARACTERS: Final = 10_000  # of each, read by the training of the tokeniser
-_ROWS: Final = 1_024  # of a parquet file in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,8 @@ class ClimbmixText:
 
     def documents(self, split: str) -> Iterator[str]:
         """Yield the documents of a split."""
-        import pyarrow.parquet
-
         for path in self.shards[split]:
-            with pyarrow.parquet.ParquetFile(path) as file:
-                for rows in file.iter_batches(_ROWS, columns=["text"]):
-                    yield from rows.column("text").to_pylist()
+            yield from of_parquet(path, "text")
 
 
 def shards_folder(cache: Path) -> Path:

@@ -12,32 +12,31 @@ A document is held out by a hash of its text, so equal documents are in the same
 
 from __future__ import annotations
 
-import gzip
+import contextlib
+import functools
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Final
 
 from target.corpus.cache import file_sha256
+from target.corpus.columns import of_lines, of_parquet, open_text
 from target.corpus.documents import beginning_of, order_of, split_of
 from target.errors import TargetError, machine_errors
 from target.spec import Corpus
 
-NAME: Final = "files"
+FILES: Final = "files"  # the name of the corpus
 PART_CHARACTERS: Final = 32_768
 _END: Final = "<|endoftext|>"
 _CHUNK_CHARACTERS: Final = 1 << 24  # of a file in memory at a time
-_ROWS: Final = 1_024  # of a parquet file in memory at a time
 _OF_LINES: Final = (".jsonl", ".jsonl.gz", ".json.gz")
 _SUFFIXES: Final = (".txt", ".txt.gz", *_OF_LINES, ".parquet")
-_TOLD: Final = 8  # columns that an error names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is cached has no place in them
 class FolderText:
     """The text files of a folder.
 
@@ -59,17 +58,26 @@ class FolderText:
 
     def documents(self, split: str) -> Iterator[str]:
         """Yield the documents of a split: those for training in the order of the files, held-out ones of a hash."""
-        found = (text for text in self._all() if split_of(text, self.held_out_percent) == split)
-        return found if split == "train" else iter(sorted(found, key=order_of))
+        if split == "train":
+            return (text for found, text in self._all() if found == split)
+        return iter(self._held_out[split])
 
-    def _all(self) -> Iterator[str]:
+    @functools.cached_property
+    def _held_out(self) -> dict[str, list[str]]:
+        """The documents of val and holdout: they are sorted, so all files are read for the first one."""
+        texts: dict[str, list[str]] = {"val": [], "holdout": []}
+        for split, text in self._all():
+            if split in texts:
+                texts[split].append(text)
+        return {split: sorted(found, key=order_of) for split, found in texts.items()}
+
+    def _all(self) -> Iterator[tuple[str, str]]:
+        """Yield each document behind its split."""
         for path in self.files:
-            try:
-                with machine_errors(f"cannot read {path}, a file of target.corpus.folder"):
-                    for text in _texts_of(path, self.column):
-                        yield from filter(str.strip, _parts(text))
-            except (EOFError, zlib.error) as error:
-                raise TargetError(f"{path} is damaged, or not all of it is there: {error}") from error
+            with _reading(path):
+                for text in _texts_of(path, self.column):
+                    for part in filter(str.strip, _parts(text)):
+                        yield split_of(part, self.held_out_percent), part
 
 
 def open_folder(corpus: Corpus) -> FolderText:
@@ -86,7 +94,7 @@ def open_folder(corpus: Corpus) -> FolderText:
         raise TargetError(f"target.corpus.folder={folder} has no file that ends in {', '.join(_SUFFIXES)}")
     digest = hashlib.sha256(f"{corpus.column} {corpus.held_out_percent} {PART_CHARACTERS}".encode())
     for path in files:
-        with machine_errors(f"cannot read {path}, a file of target.corpus.folder"):
+        with _reading(path):
             digest.update(b"\n" + os.fsencode(path.relative_to(folder)) + f" {file_sha256(path)}".encode())
     return FolderText(files, corpus.column, corpus.held_out_percent, digest.hexdigest())
 
@@ -102,69 +110,32 @@ def folder_of(corpus: Corpus) -> Path:
     return Path(corpus.folder).resolve()
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise what keeps a file from being read as a `TargetError`."""
+    try:
+        with machine_errors(f"cannot read {path}, a file of target.corpus.folder"):
+            yield
+    except (EOFError, zlib.error) as error:
+        raise TargetError(f"{path} is damaged, or not all of it is there: {error}") from error
+
+
 def _texts_of(path: Path, column: str) -> Iterator[str]:
     """Yield the documents of a file, as they are there."""
     if path.suffix == ".parquet":
-        return _of_parquet(path, column)
-    return _of_lines(path, column) if path.name.endswith(_OF_LINES) else _of_text(path)
-
-
-def _open(path: Path) -> IO[str]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    return opened(path, "rt", encoding="utf-8", errors="replace", newline="")
+        return of_parquet(path, column)
+    return of_lines(path, column) if path.name.endswith(_OF_LINES) else _of_text(path)
 
 
 def _of_text(path: Path) -> Iterator[str]:
     rest = ""
-    with _open(path) as file:
+    with open_text(path) as file:
         while chunk := file.read(_CHUNK_CHARACTERS):
             *whole, rest = (rest + chunk).split(_END)
             yield from whole
             *cut, rest = _parts(rest)
             yield from cut
     yield rest
-
-
-def _of_lines(path: Path, column: str) -> Iterator[str]:
-    with _open(path) as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise TargetError(f"{path}, line {number}, must be a JSON object: {error}") from error
-            if not isinstance(row, dict) or column not in row:
-                has = ", ".join(list(row)[:_TOLD]) if isinstance(row, dict) else "no object"
-                raise TargetError(f"{path}, line {number}, must have {_named(column)}, it has {has}")
-            yield from _text(row[column], f"{path}, line {number}", column)
-
-
-def _of_parquet(path: Path, column: str) -> Iterator[str]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if column not in (columns := file.schema_arrow.names):
-                raise TargetError(f"{path} must have {_named(column)}, it has {', '.join(columns[:_TOLD])}")
-            for rows in file.iter_batches(_ROWS, columns=[column]):
-                for value in rows.column(column).to_pylist():
-                    yield from _text(value, str(path), column)
-    except pyarrow.ArrowException as error:
-        raise TargetError(f"{path} cannot be read as a parquet file: {error}") from error
-
-
-def _named(column: str) -> str:
-    return f"a column {column!r} with the text (target.corpus.column)"
-
-
-def _text(value: Any, place: str, column: str) -> Iterator[str]:
-    """Yield the text of a row; a row may have none."""
-    if value is not None:
-        if not isinstance(value, str):
-            raise TargetError(f"{place}: {column!r} must be text, got {type(value).__name__}; see target.corpus.column")
-        yield value.encode(errors="replace").decode()  # JSON may have half a character, which no bytes stand for
 
 
 def _parts(text: str) -> Iterator[str]:

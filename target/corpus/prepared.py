@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from target.corpus import own
 from target.corpus.cache import cache_root, exclusive, file_sha256
 from target.corpus.climbmix import fetch, shards_folder
 from target.corpus.documents import HELD_OUT_PERCENT, SPLITS, PackageText, Source, Text, named_source, read_documents
+from target.corpus.own import FILES, open_folder
 from target.errors import TargetError, machine_errors
 from target.spec import Corpus
 
@@ -179,8 +179,8 @@ def find_corpus(corpus: Corpus, *, cache: Path | None = None) -> CorpusFiles | N
 def _open_text(corpus: Corpus, source: Source | None, cache: Path) -> Text:
     if source is None and corpus.name == "climbmix":
         return fetch(corpus.shards, cache)
-    if source is None and corpus.name == own.NAME:
-        return own.open_folder(corpus)
+    if source is None and corpus.name == FILES:
+        return open_folder(corpus)
     source = source or named_source(corpus)
     return PackageText(read_documents(corpus, source), source)
 
@@ -200,7 +200,7 @@ def _key(corpus: Corpus, text: Text) -> str:
 def _build(files: CorpusFiles, corpus: Corpus, text: Text) -> None:
     for split in SPLITS:
         if next(text.documents(split), None) is None:
-            more = " or a larger target.corpus.held_out_percent" if corpus.name == own.NAME else ""
+            more = " or a larger target.corpus.held_out_percent" if corpus.name == FILES else ""
             raise TargetError(f"corpus {corpus.name!r} has no document for {split}; it needs more text{more}")
     encoding = _train_tokenizer(text.sample(), corpus.vocab_size)
 

@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from target.corpus import own
 from target.corpus.copies import find_copies
 from target.corpus.documents import installed_text
+from target.corpus.own import FILES, folder_of
 from target.corpus.prepared import CorpusFiles
 from target.errors import TargetError
 from target.sandbox.grants import libraries, library_grants
@@ -31,8 +31,8 @@ def read_access(spec: TargetSpec, corpus: CorpusFiles) -> tuple[tuple[Path, ...]
             "text from there; use another corpus or other packages"
         )
     withheld = (*corpus.withheld, *text, *_installed_elsewhere(text))
-    if spec.corpus.name == own.NAME:
-        folder = own.folder_of(spec.corpus)
+    if spec.corpus.name == FILES:
+        folder = folder_of(spec.corpus)
         _require_apart(folder, (corpus.root, *packages, *libraries(), Path(tempfile.gettempdir())))
         withheld = (*withheld, folder)
     if spec.sandbox == "off":
